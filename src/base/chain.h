@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Output: a chain of chunks and of referenced blobs, made for writev.
+ *
+ *     head -> [chunk "+OK\r\n..."] -> [blob 0xabc, 20000 bytes] -> [chunk "\r\n"] <- tail
+ *
+ * Small bytes are copied into the tail chunk; a value of CHAIN_REF_BYTES or more is referenced. An
+ * empty chain holds no memory. */
+#ifndef BASE_CHAIN_H
+#define BASE_CHAIN_H
+
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/check.h"
+#include "base/slice.h"
+
+enum { CHAIN_REF_BYTES = 16 * 1024 };   /* below this a copy is cheaper than an iovec */
+enum { CHAIN_CHUNK_BYTES = 16 * 1024 }; /* the greatest chunk; the first ones are smaller */
+
+struct chain_part {
+    struct chain_part *next;
+    struct blob *blob; /* referenced bytes; NULL: they are in own[] */
+    const char *p;     /* first byte not consumed */
+    uint32_t cap;      /* of own[] */
+    uint32_t alloc;    /* what was asked of the allocator */
+    size_t n;          /* bytes left from p */
+    char own[];
+};
+
+struct chain {
+    struct chain_part *head, *tail;
+    size_t n;     /* bytes in all */
+    uint64_t put; /* bytes ever put in, since the chain was zeroed; put - n is what was consumed */
+};
+
+/* Bytes for an iovec. Same shape as struct iovec's fields, without its header. */
+struct chain_piece {
+    const char *p;
+    size_t n;
+};
+
+void chain_free(struct chain *c, struct graves *g);
+void chain_put(struct chain *c, struct slice s);          /* copies */
+void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n); /* takes a reference of its own */
+void chain_append(struct chain *c, struct chain *from);   /* moves all of from to the end; from is empty after */
+void chain_consume(struct chain *c, size_t n, struct graves *g); /* the first n bytes are done with */
+void chain_cut(struct chain *c, size_t n, struct graves *g); /* all but the first n bytes; put goes back too */
+size_t chain_pieces(const struct chain *c, struct chain_piece *to, size_t to_n, size_t upto); /* of the first upto bytes */
+size_t chain_copy(const struct chain *c, char *to, size_t n); /* the first n bytes; how many there were */
+size_t chain_bytes(const struct chain *c);                /* memory held, referenced blobs included */
+
+static inline size_t chain_part_left(const struct chain_part *part)
+{
+    if (part == NULL || part->blob != NULL)
+        return 0;
+    return part->cap - (size_t)(part->p - part->own) - part->n;
+}
+
+char *chain_room_more(struct chain *c, size_t n); /* chain_room's, where the tail has none */
+
+/* n <= CHAIN_CHUNK_BYTES contiguous bytes to fill ... */
+static inline char *chain_room(struct chain *c, size_t n)
+{
+    if (chain_part_left(c->tail) < n)
+        return chain_room_more(c, n);
+    return (char *)c->tail->p + c->tail->n;
+}
+
+static inline void chain_fill(struct chain *c, size_t n) /* ... of which n were */
+{
+    check(n <= chain_part_left(c->tail));
+    c->tail->n += n;
+    c->n += n;
+    c->put += n;
+}
+
+static inline bool chain_empty(const struct chain *c)
+{
+    return c->n == 0;
+}
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/hash.h"
+
+#include "base/check.h"
+
+static inline uint64_t rotl(uint64_t x, int k)
+{
+    return x << k | x >> (64 - k);
+}
+
+static inline uint64_t load64(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return v; /* little-endian is checked by configure */
+}
+
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline void sip_round(struct sip *v)
+{
+    v->a += v->b;
+    v->b = rotl(v->b, 13) ^ v->a;
+    v->a = rotl(v->a, 32);
+    v->c += v->d;
+    v->d = rotl(v->d, 16) ^ v->c;
+    v->a += v->d;
+    v->d = rotl(v->d, 21) ^ v->a;
+    v->c += v->b;
+    v->b = rotl(v->b, 17) ^ v->c;
+    v->c = rotl(v->c, 32);
+}
+
+uint64_t hash_keyed(const struct hash_key *key, struct slice s)
+{
+    struct sip v = {key->k0 ^ 0x736f6d6570736575u, key->k1 ^ 0x646f72616e646f6du,
+                    key->k0 ^ 0x6c7967656e657261u, key->k1 ^ 0x7465646279746573u};
+    const char *p = s.p;
+    size_t left = s.n;
+    for (; left >= 8; left -= 8, p += 8) {
+        uint64_t m = load64(p);
+        v.d ^= m;
+        sip_round(&v);
+        v.a ^= m;
+    }
+    uint64_t last = (uint64_t)s.n << 56;
+    if (left > 0 && s.n >= 8) { /* the rest stands at the end of the last eight bytes there are */
+        last |= load64(p + left - 8) >> (64 - 8 * left);
+    } else {
+        for (size_t i = 0; i < left; i++)
+            last |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    }
+    v.d ^= last;
+    sip_round(&v);
+    v.a ^= last;
+    v.c ^= 0xff;
+    sip_round(&v);
+    sip_round(&v);
+    sip_round(&v);
+    return v.a ^ v.b ^ v.c ^ v.d;
+}
+
+/* The tables are made by the compiler's preprocessor from the polynomials, so that they are
+ * constants without a page of numbers. */
+#define STEP16(x) ((uint16_t)(((x) << 1) ^ (((x)&0x8000) ? 0x1021 : 0)))
+#define BITS16(x) STEP16(STEP16(STEP16(STEP16((uint16_t)((x) << 12)))))
+#define R16_4(x) BITS16(x), BITS16((x) + 1), BITS16((x) + 2), BITS16((x) + 3)
+
+uint16_t crc16(struct slice s)
+{
+    static const uint16_t nibble[16] = {R16_4(0), R16_4(4), R16_4(8), R16_4(12)};
+    uint16_t crc = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned byte = (unsigned char)s.p[i];
+        crc = (uint16_t)(crc << 4) ^ nibble[crc >> 12 ^ byte >> 4];
+        crc = (uint16_t)(crc << 4) ^ nibble[crc >> 12 ^ (byte & 15)];
+    }
+    return crc;
+}
+
+#define STEP_R(x, poly) ((x) >> 1 ^ (((x)&1) ? (poly) : 0))
+#define BITS_R(x, poly) STEP_R(STEP_R(STEP_R(STEP_R(x, poly), poly), poly), poly)
+
+#define POLY32 0x82f63b78u
+#define R32(x) BITS_R((uint32_t)(x), POLY32)
+#define R32_4(x) R32(x), R32((x) + 1), R32((x) + 2), R32((x) + 3)
+
+static uint32_t crc32c_by_table(uint32_t crc, struct slice s)
+{
+    static const uint32_t nibble[16] = {R32_4(0), R32_4(4), R32_4(8), R32_4(12)};
+    for (size_t i = 0; i < s.n; i++) {
+        crc ^= (unsigned char)s.p[i];
+        crc = crc >> 4 ^ nibble[crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
+    }
+    return crc;
+}
+
+#if defined(__x86_64__)
+#define CRC32C_TARGET __attribute__((target("sse4.2")))
+static bool crc32c_has_instruction(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+#define CRC32C_8(crc, v) ((uint32_t)__builtin_ia32_crc32di(crc, v))
+#define CRC32C_4(crc, v) __builtin_ia32_crc32si(crc, v)
+#define CRC32C_1(crc, v) __builtin_ia32_crc32qi(crc, v)
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#define CRC32C_TARGET
+static bool crc32c_has_instruction(void)
+{
+    return true;
+}
+#define CRC32C_8(crc, v) __builtin_aarch64_crc32cx(crc, v)
+#define CRC32C_4(crc, v) __builtin_aarch64_crc32cw(crc, v)
+#define CRC32C_1(crc, v) __builtin_aarch64_crc32cb(crc, v)
+#endif
+
+#ifdef CRC32C_TARGET
+CRC32C_TARGET static uint32_t crc32c_by_instruction(uint32_t crc, struct slice s)
+{
+    const char *p = s.p;
+    size_t left = s.n;
+    for (; left >= 8; left -= 8, p += 8)
+        crc = CRC32C_8(crc, load64(p));
+    if (left >= 4) {
+        uint32_t v;
+        memcpy(&v, p, sizeof(v));
+        crc = CRC32C_4(crc, v);
+        left -= 4;
+        p += 4;
+    }
+    for (; left > 0; left--, p++)
+        crc = CRC32C_1(crc, (unsigned char)*p);
+    return crc;
+}
+#endif
+
+uint32_t crc32c(uint32_t crc, struct slice s)
+{
+#ifdef CRC32C_TARGET
+    if (crc32c_has_instruction())
+        return ~crc32c_by_instruction(~crc, s);
+#endif
+    return ~crc32c_by_table(~crc, s);
+}
+
+#define POLY64 0x95ac9329ac4bc9b5u
+#define R64(x) BITS_R((uint64_t)(x), POLY64)
+#define R64_4(x) R64(x), R64((x) + 1), R64((x) + 2), R64((x) + 3)
+
+uint64_t crc64(uint64_t crc, struct slice s)
+{
+    static const uint64_t nibble[16] = {R64_4(0), R64_4(4), R64_4(8), R64_4(12)};
+    for (size_t i = 0; i < s.n; i++) {
+        crc ^= (unsigned char)s.p[i];
+        crc = crc >> 4 ^ nibble[crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
+    }
+    return crc;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Strings <-> integers and doubles, exactly.
+ *
+ * Reading is strict, as the protocol wants it: the whole slice, no blanks, no leading '+', no leading
+ * zeros but "0" itself. Writing gives no terminator; the length is returned. */
+#ifndef BASE_NUM_H
+#define BASE_NUM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum { NUM_I64_CHARS = 20 };     /* "-9223372036854775808" */
+enum { NUM_DOUBLE_CHARS = 5500 }; /* a long double in %.17Lf: up to 4933 digits before the point */
+
+size_t num_put_i64(char *to, int64_t v);  /* at most NUM_I64_CHARS */
+size_t num_put_u64_any(char *to, uint64_t v);
+static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS */
+{
+    if (v >= 100)
+        return num_put_u64_any(to, v);
+    size_t tens = v >= 10;
+    if (tens)
+        to[0] = (char)('0' + v / 10);
+    to[tens] = (char)('0' + v % 10);
+    return 1 + tens;
+}
+void num_put_hex(char *to, uint64_t v, unsigned digits); /* exactly `digits`, lowercase, zero-padded */
+
+bool num_get_i64(struct slice s, int64_t *v);
+bool num_get_u64(struct slice s, uint64_t *v);
+bool num_get_hex(struct slice s, uint64_t *v); /* 1 to 16 lowercase or uppercase digits */
+
+/* As INCRBYFLOAT reads and writes (Redis: long double, "inf" allowed, "nan" not; human form
+ * without exponent, trailing zeros dropped). */
+bool num_get_ld(struct slice s, long double *v);
+size_t num_put_ld(char *to, long double v); /* at most NUM_DOUBLE_CHARS */
+
+/* The shortest text that reads back as the same double (RESP3's doubles), "inf", "-inf", "nan". */
+size_t num_put_double(char *to, double v); /* at most 32 */
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Borrowed bytes.
+ *
+ * A slice never owns what it points to and is never stored past the call that got it. Who wants to
+ * keep the bytes copies them into a buf or a blob. */
+#ifndef BASE_SLICE_H
+#define BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct slice {
+    const char *p; /* may be NULL only where n is 0 */
+    size_t n;
+};
+
+/* A slice of a string literal, its length known to the compiler. */
+#define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
+
+static inline struct slice slice_of(const void *p, size_t n)
+{
+    return (struct slice){p, n};
+}
+
+static inline struct slice slice_str(const char *s)
+{
+    return (struct slice){s, strlen(s)};
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* The part from `at` on; at most all of it is skipped. */
+static inline struct slice slice_from(struct slice s, size_t at)
+{
+    if (at > s.n)
+        at = s.n;
+    return (struct slice){s.p + at, s.n - at};
+}
+
+/* At most the first n bytes. */
+static inline struct slice slice_head(struct slice s, size_t n)
+{
+    return (struct slice){s.p, n < s.n ? n : s.n};
+}
+
+static inline char lower_of(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Equal but for the case of ASCII letters: how the protocol compares its own words. */
+static inline bool slice_is(struct slice s, const char *word)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (word[i] == '\0' || lower_of(s.p[i]) != lower_of(word[i]))
+            return false;
+    return word[s.n] == '\0';
+}
+
+#endif

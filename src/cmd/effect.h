@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a write did, as commands that do the same again anywhere (replication 8).
+ *
+ * A handler changes the store and says here what it changed: with absolute times, with results in
+ * place of what was random or conditional. node/commit makes one record of all effects of one
+ * request (or one MULTI/EXEC); the bytes are encoded once, here. */
+#ifndef CMD_EFFECT_H
+#define CMD_EFFECT_H
+
+#include "base/chain.h"
+#include "base/moment.h"
+#include "base/slice.h"
+
+struct effects {
+    struct chain bytes; /* RESP commands one behind the other */
+    uint32_t n;         /* how many commands, SELECTs not counted */
+    uint32_t expired;   /* of which DELs of keys that were due: a read may leave those */
+    unsigned db; /* the database that the bytes end in; SELECTs are put in where it changes */
+    bool off;    /* while a record is replayed: nothing is recorded again */
+};
+
+void effect_begin(struct effects *e, unsigned db, size_t argc); /* then argc times one of: */
+void effect_arg(struct effects *e, struct slice s);
+void effect_arg_i64(struct effects *e, int64_t v);
+void effect_arg_blob(struct effects *e, struct blob *b); /* long ones are referenced */
+
+/* The commands there are most of. blobs: NULL, or for each of argv the blob it is the whole of. */
+void effect_argv(struct effects *e, unsigned db, const struct slice *argv,
+                 struct blob *const *blobs, size_t argc); /* as it came */
+void effect_del(struct effects *e, unsigned db, struct slice key);
+void effect_set(struct effects *e, unsigned db, struct slice key, struct slice value,
+                struct blob *blob,
+                struct wall until); /* SET key value [PXAT until]; blob: the value's, or NULL */
+void effect_expire(struct effects *e, unsigned db, struct slice key,
+                   struct wall until); /* PEXPIREAT or PERSIST */
+
+/* Makes one body of all that was left: several commands are wrapped into MULTI and EXEC. Then bytes
+ * may be taken, and n and expired set to 0. */
+void effect_wrap(struct effects *e);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Doors: TCP over IPv4 and IPv6, and unix sockets. */
+#ifndef IO_LISTEN_H
+#define IO_LISTEN_H
+
+#include "io/loop.h"
+
+enum { ADDRESS_TEXT_BYTES = 128 }; /* "[v6%scope]:port", or a unix path of at most 107 bytes and ":0" */
+
+struct door {
+    struct watch watch;
+    bool is_unix;
+    char name[ADDRESS_TEXT_BYTES]; /* for the log */
+};
+
+struct guest {
+    int fd; /* non-blocking, close-on-exec; the caller's */
+    bool is_unix, is_loopback;
+    char peer[ADDRESS_TEXT_BYTES], local[ADDRESS_TEXT_BYTES];
+};
+
+/* "*", "::*" or an address. why: filled with one line when it fails; *absent: this machine has no
+ * such address or family, which a bind with a '-' before it forgives. */
+enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind,
+                       bool *absent, char *why, size_t why_n) MUST_CHECK;
+enum err door_open_unix(struct door *d, const char *path, unsigned perm, int backlog, uint8_t kind,
+                        char *why, size_t why_n) MUST_CHECK;
+void door_close(struct door *d, struct loop *l);
+
+enum door_got { DOOR_GUEST, DOOR_NOBODY, DOOR_FAILED }; /* FAILED: errno tells; no descriptor left, say */
+enum door_got door_accept(struct door *d, struct guest *g);
+
+/* Who is at the other end of a connected socket, for a log line. */
+void address_of_peer(int fd, char to[ADDRESS_TEXT_BYTES]);
+
+#endif

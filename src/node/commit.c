@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Where a write becomes real: what the handlers left as effects becomes one record, gets its place
+ * in the slot's history, and goes to the log (replication 1, 3, 8). */
+#include "base/check.h"
+#include "node/state.h"
+
+void commit_effects(struct node *n)
+{
+    struct effects *e = &n->effects;
+    if (n->in_exec || e->n == 0)
+        return;
+    effect_wrap(e); /* all or nothing wherever it is read (N3) */
+    journal_append(&n->journal, &e->bytes, e->db);
+    if (commit_refuses(n) != NULL) /* what expired, found by a read: reads go on, nobody waits for it */
+        n->gate_floor = n->journal.appended;
+    e->n = 0;
+    e->expired = 0;
+}
+
+const char *commit_refuses(const struct node *n)
+{
+    switch (n->journal.state) {
+    case JOURNAL_FULL: return "No space left on device";
+    case JOURNAL_FAILED: return "Input/output error";
+    case JOURNAL_OFF:
+    case JOURNAL_OK: return NULL;
+    }
+    return NULL;
+}
+
+void commit_look(struct node *n)
+{
+    enum journal_state now = n->journal.state;
+    if (now == n->disk_seen)
+        return;
+    const char *why = commit_refuses(n);
+    if (why != NULL) {
+        log_say(n->log, LOG_LEVEL_WARNING, "%s of %s failed: %s (errno %d); writes are refused, reads go on%s",
+                n->journal.failed_doing, n->journal.file.name, why, n->journal.failed_errno,
+                now == JOURNAL_FULL ? "; tried again every second: make room on the disk"
+                                    : "; nothing is tried again over the same pages: restart the server once the disk is mended");
+        session_fail_gates(n, why);
+    } else if (n->disk_seen == JOURNAL_FULL) {
+        log_say(n->log, LOG_LEVEL_NOTICE, "the disk has room again: writes are accepted");
+    }
+    n->disk_seen = now;
+}
+
+bool commit_refused_or_reply(struct node *n, struct reply *r)
+{
+    const char *why = commit_refuses(n);
+    if (why == NULL && n->journal.state != JOURNAL_OFF && n->rewrite.space < (uint64_t)n->options->disk_reserve)
+        why = "less space is left on the device than disk-reserve";
+    if (why == NULL)
+        return false;
+    reply_errorf(r, "MISCONF Errors writing to the AOF file: %s", why);
+    return true;
+}
+
+bool commit_holds(const struct node *n)
+{
+    return rewrite_is_full(&n->rewrite) || journal_is_behind(&n->journal) || memory_holds(n);
+}
+
+void commit_let_go(struct node *n, struct node_out *out)
+{
+    if (!n->writers_held || commit_holds(n))
+        return;
+    n->writers_held = false;
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->held == HELD_MEMORY)
+            session_let_go(n, s, out);
+    }
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What is due: the end of waits, expiry, freeing in steps, samples, and the end of the process.
+ *
+ * Every piece has a budget small enough that a turn stays far under a millisecond; what is left
+ * over asks for the next step at once, after the requests that came meanwhile. */
+#include <assert.h>
+
+#include "base/check.h"
+#include "node/state.h"
+#include "node/waiting.h"
+#include "store/expire.h"
+
+static_assert((int)MAXMEMORY_VOLATILE_LRU == (int)EVICT_VOLATILE_LRU &&
+                  (int)MAXMEMORY_NOEVICTION == (int)EVICT_NOEVICTION,
+              "the option's policies are the store's");
+
+enum { CRON_US = 100 * 1000 };      /* samples, clocks: ten times a second */
+enum { IDLE_BUDGET_ENTRIES = 1000 }; /* freed in one step: about 100 us */
+enum { EXPIRE_BUDGET_ENTRIES = 400 }; /* looked at in one step, of which each may become a DEL */
+enum { EXPIRE_AGAIN_US = 1000 };      /* while many are due: between steps of about 100 us */
+enum { EVICT_BUDGET_KEYS = 64 };     /* for one command that needs memory, and in one step */
+enum { EVICT_SLACK = 32 };           /* writers wait while more than this share of maxmemory is to go */
+
+/* ------------------------------------------------------------------- expiry */
+
+static void drop_recorded(struct node *n, unsigned db, struct slice name)
+{
+    struct key k = key_of(&n->store, name);
+    effect_del(&n->effects, db, name);
+    store_drop(&n->store, db, &k);
+    commit_effects(n);
+}
+
+static void expire_drop(void *who, unsigned db, struct slice name)
+{
+    struct node *n = who;
+    n->cmd_stats.expired++;
+    drop_recorded(n, db, name);
+}
+
+/* Only under a lease, later; alone it is always ours to say what has expired (replication 8). */
+static void expire_some(struct node *n)
+{
+    if (!mono_reached(n->now, n->expire_at))
+        return;
+    n->expire_at = mono_after(n->now, CRON_US);
+    if (n->expire_off || n->loading || commit_refuses(n) != NULL)
+        return;
+    struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
+    if (done.again_ms == 0)
+        n->expire_at = mono_after(n->now, EXPIRE_AGAIN_US);
+}
+
+/* ----------------------------------------------------------------- eviction */
+
+static size_t memory_used(const struct node *n)
+{
+    return store_bytes(&n->store) + n->memory_beside;
+}
+
+static bool memory_is_over(const struct node *n, size_t slack)
+{
+    size_t limit = n->memory_limit;
+    return limit > 0 && memory_used(n) > limit && memory_used(n) - limit > slack;
+}
+
+/* A piece of the way down to maxmemory; what is left over is done between requests. false: the
+ * policy lets nothing more go. */
+static bool evict_some(struct node *n)
+{
+    n->evicting = false;
+    for (int tries = 0; memory_is_over(n, 0); tries++) {
+        if (tries == EVICT_BUDGET_KEYS) {
+            n->evicting = true;
+            return true;
+        }
+        unsigned db;
+        struct entry *e = evict_pick(&n->store, (enum evict_policy)n->options->maxmemory_policy,
+                                     (unsigned)n->options->maxmemory_samples, &n->evict, &db);
+        if (e == NULL)
+            return false;
+        drop_recorded(n, db, entry_key(e));
+        n->evicted++;
+    }
+    return true;
+}
+
+bool memory_short(struct node *n)
+{
+    if (commit_refuses(n) != NULL)
+        return false; /* the writer is refused for that: nothing needs to go for it */
+    return memory_is_over(n, 0) && !evict_some(n);
+}
+
+bool memory_holds(const struct node *n)
+{
+    return n->evicting && memory_is_over(n, n->memory_limit / EVICT_SLACK);
+}
+
+static void evict_on(struct node *n)
+{
+    if (commit_refuses(n) != NULL)
+        n->evicting = false; /* the next writer is refused for its own reason */
+    if (n->evicting)
+        (void)evict_some(n); /* what cannot be evicted is told to the next writer */
+}
+
+/* --------------------------------------------------------------------- stop */
+
+void stop_begin(struct node *n, struct session *asked_by)
+{
+    if (n->stop_asked)
+        return;
+    n->stop_asked = true;
+    n->stopping = asked_by;
+    if (asked_by != NULL)
+        session_hold(n, asked_by, HELD_STOP, MONO_NEVER);
+    log_say(n->log, LOG_LEVEL_NOTICE, "stopping: everything acknowledged is being made durable");
+    journal_sync_soon(&n->journal);
+}
+
+bool stop_abort(struct node *n, struct node_out *out)
+{
+    if (!n->stop_asked)
+        return false;
+    n->stop_asked = false;
+    if (n->stopping != NULL) {
+        struct chain silent = {0};
+        struct reply r = session_owed_reply(n->stopping, &silent);
+        reply_error(&r, SLICE("ERR Errors trying to SHUTDOWN. Check logs."));
+        session_owed_done(n, n->stopping, &silent, out);
+        n->stopping = NULL;
+    }
+    return true;
+}
+
+void stop_look(struct node *n, struct node_out *out)
+{
+    if (!n->stop_asked)
+        return;
+    const struct journal *j = &n->journal;
+    const char *why = commit_refuses(n);
+    bool failed = why != NULL; /* nobody was told that it is kept */
+    if (!failed && !journal_is_idle(j))
+        return;
+    if (failed)
+        log_say(n->log, LOG_LEVEL_WARNING, "stopping with what is not stored: %s of %s failed: %s (errno %d)",
+                j->failed_doing, j->file.name, why, j->failed_errno);
+    out->stop = true;
+    out->exit_code = failed ? 1 : 0;
+}
+
+/* --------------------------------------------------------------------- step */
+
+void due_step(struct node *n, struct node_out *out)
+{
+    waiting_due(n, out);
+    expire_some(n);
+    evict_on(n);
+    if (store_has_idle_work(&n->store))
+        store_idle(&n->store, IDLE_BUDGET_ENTRIES);
+    if (mono_reached(n->now, n->next_cron)) {
+        n->next_cron = mono_after(n->now, CRON_US);
+        stats_sample(n);
+        rewrite_auto(&n->rewrite, n->now, n->options->auto_aof_rewrite_percentage,
+                     (uint64_t)n->options->auto_aof_rewrite_min_size);
+    }
+}
+
+struct mono due_next(const struct node *n)
+{
+    if (store_has_idle_work(&n->store) || n->evicting)
+        return n->now;
+    struct mono due = mono_earlier(n->next_cron, n->expire_at);
+    const struct heap_node *first = heap_first(&n->held);
+    if (first != NULL)
+        due = mono_earlier(due, (struct mono){first->due});
+    return mono_earlier(due, mono_earlier(journal_due(&n->journal), rewrite_due(&n->rewrite, n->now)));
+}

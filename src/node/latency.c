@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A ring of 160 samples for each event, one per second at the most: the worst of it. */
+#include "node/latency.h"
+
+#include <stdio.h>
+
+#include "node/call.h"
+#include "node/stats.h"
+
+enum { SAMPLES = 160, EVENTS_MAX = 32 };
+
+struct sample {
+    int64_t seconds;
+    uint32_t ms; /* 0: none yet */
+};
+
+struct series {
+    const char *event; /* static text */
+    struct sample at[SAMPLES];
+    size_t next;
+    uint32_t worst_ms;
+};
+
+struct latency {
+    struct series *series[EVENTS_MAX]; /* NULL behind n; in the order they first came */
+    size_t n;
+};
+
+struct latency *latency_new(void)
+{
+    return mem_zero(sizeof(struct latency));
+}
+
+static void series_drop(struct latency *l, size_t i)
+{
+    mem_free(l->series[i]);
+    l->series[i] = l->series[--l->n];
+}
+
+void latency_free(struct latency *l)
+{
+    while (l->n > 0)
+        series_drop(l, 0);
+    mem_free(l);
+}
+
+static struct series *series_of(struct latency *l, const char *event)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->series[i]->event, event) == 0)
+            return l->series[i];
+    if (l->n == EVENTS_MAX)
+        return NULL;
+    struct series *s = mem_zero(sizeof(*s));
+    s->event = event;
+    l->series[l->n++] = s;
+    return s;
+}
+
+static struct series *series_named(struct latency *l, struct slice name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (slice_is(name, l->series[i]->event))
+            return l->series[i];
+    return NULL;
+}
+
+static struct sample *newest(struct series *s)
+{
+    return &s->at[(s->next + SAMPLES - 1) % SAMPLES];
+}
+
+void latency_note(struct node *n, const char *event, uint64_t ns)
+{
+    int64_t limit = n->options->latency_monitor_threshold;
+    uint64_t ms = ns / 1000000;
+    if (limit <= 0 || ms < (uint64_t)limit)
+        return;
+    struct series *s = series_of(n->latency, event);
+    if (s == NULL)
+        return;
+    uint32_t v = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    if (v > s->worst_ms)
+        s->worst_ms = v;
+    struct sample *last = newest(s);
+    if (last->ms > 0 && last->seconds == n->wall.ms / 1000) {
+        if (v > last->ms)
+            last->ms = v;
+        return;
+    }
+    s->at[s->next] = (struct sample){.seconds = n->wall.ms / 1000, .ms = v};
+    s->next = (s->next + 1) % SAMPLES;
+}
+
+static size_t samples_n(const struct series *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SAMPLES; i++)
+        n += s->at[i].ms > 0;
+    return n;
+}
+
+/* The i-th oldest of those that are. */
+static const struct sample *sample_at(const struct series *s, size_t n, size_t i)
+{
+    return &s->at[(s->next + SAMPLES - n + i) % SAMPLES];
+}
+
+/* ----------------------------------------------------------------- commands */
+
+void node_latency_latest(struct call *c)
+{
+    struct latency *l = c->node->latency;
+    reply_array(c->reply, l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        struct series *s = l->series[i];
+        reply_array(c->reply, 4);
+        reply_bulk_str(c->reply, s->event);
+        reply_i64(c->reply, newest(s)->seconds);
+        reply_i64(c->reply, newest(s)->ms);
+        reply_i64(c->reply, s->worst_ms);
+    }
+}
+
+void node_latency_history(struct call *c)
+{
+    struct series *s = series_named(c->node->latency, c->argv[2]);
+    size_t n = s != NULL ? samples_n(s) : 0;
+    reply_array(c->reply, n);
+    for (size_t i = 0; i < n; i++) {
+        reply_array(c->reply, 2);
+        reply_i64(c->reply, sample_at(s, n, i)->seconds);
+        reply_i64(c->reply, sample_at(s, n, i)->ms);
+    }
+}
+
+void node_latency_reset(struct call *c)
+{
+    struct latency *l = c->node->latency;
+    int64_t dropped = 0;
+    for (size_t i = l->n; i > 0; i--) {
+        bool named = c->argc == 2;
+        for (uint32_t k = 2; k < c->argc; k++)
+            named = named || slice_is(c->argv[k], l->series[i - 1]->event);
+        if (!named)
+            continue;
+        series_drop(l, i - 1);
+        dropped++;
+    }
+    reply_i64(c->reply, dropped);
+}
+
+enum { GRAPH_ROWS = 4, GRAPH_COLUMNS = 80 };
+
+/* Newest samples at the right, a column each, taller for longer; below each how long ago it was. */
+static void graph_put(struct buf *b, const struct series *s, int64_t now)
+{
+    size_t n = samples_n(s);
+    size_t shown = n < GRAPH_COLUMNS ? n : GRAPH_COLUMNS;
+    uint32_t low = UINT32_MAX, high = 0;
+    for (size_t i = n - shown; i < n; i++) {
+        uint32_t ms = sample_at(s, n, i)->ms;
+        low = ms < low ? ms : low;
+        high = ms > high ? ms : high;
+    }
+    text_putf(b, "%s - high %u ms, low %u ms (all time high %u ms)\n", s->event, high, low,
+              s->worst_ms);
+    for (size_t i = 0; i < GRAPH_COLUMNS; i++)
+        text_put(b, SLICE("-"));
+    for (uint32_t row = GRAPH_ROWS; row > 0; row--) {
+        text_put(b, SLICE("\n"));
+        for (size_t i = n - shown; i < n; i++) {
+            uint32_t over = sample_at(s, n, i)->ms - low, range = high > low ? high - low : 1;
+            uint32_t height = 1 + (uint32_t)((uint64_t)over * (GRAPH_ROWS - 1) / range);
+            text_put(b, height > row ? SLICE("|") : height == row ? SLICE("#") : SLICE(" "));
+        }
+    }
+    text_put(b, SLICE("\n"));
+    for (size_t line = 0; line < 3; line++) {
+        text_put(b, SLICE("\n"));
+        for (size_t i = n - shown; i < n; i++) {
+            int64_t ago = now - sample_at(s, n, i)->seconds;
+            char unit = ago < 60 ? 's' : ago < 3600 ? 'm' : ago < 86400 ? 'h' : 'd';
+            int64_t v = ago < 60      ? ago
+                        : ago < 3600  ? ago / 60
+                        : ago < 86400 ? ago / 3600
+                                      : ago / 86400;
+            char text[24];
+            int text_n = snprintf(text, sizeof(text), "%lld%c", (long long)v, unit);
+            text_put(b, line < (size_t)text_n ? slice_of(text + line, 1) : SLICE(" "));
+        }
+    }
+    text_put(b, SLICE("\n"));
+}
+
+void node_latency_graph(struct call *c)
+{
+    struct series *s = series_named(c->node->latency, c->argv[2]);
+    if (s == NULL) {
+        struct slice name = slice_head(c->argv[2], 256);
+        reply_errorf(c->reply, "ERR No samples available for event '%.*s'", (int)name.n, name.p);
+        return;
+    }
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    graph_put(&b, s, c->node->wall.ms / 1000);
+    reply_verbatim(c->reply, buf_slice(&b), "txt");
+    buf_free(&b);
+}
+
+void node_latency_doctor(struct call *c)
+{
+    struct latency *l = c->node->latency;
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    if (c->node->options->latency_monitor_threshold <= 0)
+        text_put(&b, SLICE("Nothing is measured: set latency-monitor-threshold to the milliseconds "
+                           "that matter to you.\n"));
+    else if (l->n == 0)
+        text_put(&b, SLICE("Nothing took longer than latency-monitor-threshold so far.\n"));
+    for (size_t i = 0; i < l->n; i++) {
+        const struct series *s = l->series[i];
+        size_t n = samples_n(s);
+        uint64_t sum = 0;
+        for (size_t k = 0; k < n; k++)
+            sum += sample_at(s, n, k)->ms;
+        text_putf(&b, "%s: %zu spikes, %llu ms on average, %u ms at worst.\n", s->event, n,
+                  (unsigned long long)(sum / n), s->worst_ms);
+        if (strstr(s->event, "command") != NULL)
+            text_put(&b, SLICE("    SLOWLOG GET names the commands; split big ones, or run them "
+                               "elsewhere.\n"));
+        else
+            text_put(&b, SLICE("    The disk is slow to write or sync: look at its load, and at "
+                               "appendfsync.\n"));
+    }
+    reply_verbatim(c->reply, buf_slice(&b), "txt");
+    buf_free(&b);
+}
+
+void node_latency_help(struct call *c)
+{
+    static const char *const lines[] = {
+        "DOCTOR",
+        "    What was slow, in words.",
+        "GRAPH <event>",
+        "    The samples of an event as a picture.",
+        "HISTORY <event>",
+        "    Time and milliseconds of each sample of an event.",
+        "LATEST",
+        "    Time, newest and worst milliseconds of each event.",
+        "RESET [<event> ...]",
+        "    Forget the samples, of all events or of these.",
+        "HISTOGRAM [<command> ...]",
+        "    How many calls of a command took how many microseconds.",
+    };
+    call_help(c, lines, sizeof(lines) / sizeof(lines[0]));
+}
+
+/* ---------------------------------------------------------------- histogram */
+
+enum { HISTOGRAM_FIRST_NS = 1024 };
+
+static void reply_histogram(struct call *c, const struct command_stats *s)
+{
+    reply_map(c->reply, 2);
+    reply_bulk(c->reply, SLICE("calls"));
+    reply_i64(c->reply, (int64_t)s->calls);
+    reply_bulk(c->reply, SLICE("histogram_usec"));
+    int64_t pairs[2 * 64];
+    size_t n = 0;
+    uint64_t before = 0;
+    for (uint64_t edge = HISTOGRAM_FIRST_NS; before < s->latency->n; edge *= 2) {
+        uint64_t upto = histogram_upto(s->latency, edge);
+        if (upto == before)
+            continue;
+        pairs[n++] = (int64_t)(histogram_bucket_top(histogram_bucket(edge)) / 1000);
+        pairs[n++] = (int64_t)upto;
+        before = upto;
+    }
+    reply_map(c->reply, n / 2);
+    for (size_t i = 0; i < n; i++)
+        reply_i64(c->reply, pairs[i]);
+}
+
+static const struct command_stats *measured(struct call *c, const struct spec *spec)
+{
+    const struct command_stats *s = &c->node->stats->commands[spec->id];
+    return s->latency != NULL && s->latency->n > 0 ? s : NULL;
+}
+
+/* The command itself, or of a container each of its subcommands, where it was ever called. */
+static size_t histogram_put(struct call *c, const struct spec *spec)
+{
+    size_t n = 0;
+    const struct command_stats *s = measured(c, spec);
+    if (s != NULL) {
+        reply_bulk_str(c->reply, spec->name);
+        reply_histogram(c, s);
+        n++;
+    }
+    if (!spec_has_subs(spec))
+        return n;
+    for (const struct spec *sub = spec_next_sub(spec); sub != NULL; sub = spec_next_sub(sub)) {
+        if ((s = measured(c, sub)) == NULL)
+            continue;
+        reply_bulk_str(c->reply, sub->name);
+        reply_histogram(c, s);
+        n++;
+    }
+    return n;
+}
+
+void node_latency_histogram(struct call *c)
+{
+    struct chain *outer = c->reply->out;
+    struct chain inner = {0};
+    c->reply->out = &inner;
+    size_t n = 0;
+    if (c->argc == 2) {
+        for (size_t i = 0; i < SPEC_N; i++)
+            n += specs[i].sub_at == 0 ? histogram_put(c, &specs[i]) : 0;
+    } else {
+        for (uint32_t i = 2; i < c->argc; i++) {
+            const struct spec *spec = spec_find_name(c->argv[i]);
+            n += spec != NULL ? histogram_put(c, spec) : 0;
+        }
+    }
+    c->reply->out = outer;
+    reply_map(c->reply, n);
+    chain_append(outer, &inner);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The start: the log is read back, clients meanwhile get -LOADING.
+ *
+ * The shell (or the simulator) reads files, the node says what they hold. While it loads, nothing
+ * expires and nothing is recorded. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "node/replay.h"
+#include "node/state.h"
+
+enum { LOAD_STEP_COMMANDS = 256 }; /* a few hundred microseconds: clients asking for INFO do not wait long */
+
+void load_begin(struct node *n)
+{
+    n->load = mem_zero(sizeof(*n->load));
+    aof_open(&n->load->reader, &(struct aof_options){.dbs_n = n->store.dbs_n,
+                                                     .cut_torn = n->options->aof_load_truncated,
+                                                     .dir = n->options->appenddirname});
+    n->loading = true;
+}
+
+void load_free(struct node *n)
+{
+    if (n->load == NULL)
+        return;
+    aof_batch_free(&n->load->batch);
+    mem_free(n->load);
+    n->load = NULL;
+}
+
+void load_file(struct node *n, const struct node_event *ev)
+{
+    aof_file(&n->load->reader, ev->load_file.name, ev->load_file.is_base, ev->load_file.size);
+    n->load->bytes_total = ev->load_file.bytes_total;
+}
+
+void load_bytes(struct node *n, const struct node_event *ev, struct node_out *out)
+{
+    struct load *l = n->load;
+    aof_batch_clear(&l->batch);
+    out->load_used = aof_feed(&l->reader, ev->load_bytes.in, ev->load_bytes.at_end, &l->batch, LOAD_STEP_COMMANDS);
+    out->load_want = aof_want(&l->reader);
+    l->bytes_done += out->load_used;
+    const struct aof_command *failed;
+    const char *why = replay_batch(n, &l->batch, &failed);
+    if (why != NULL)
+        aof_refuse(&l->reader, failed, why);
+}
+
+void load_end(struct node *n, struct node_out *out)
+{
+    struct aof_reader *r = &n->load->reader;
+    out->loaded.verdict = aof_verdict(r);
+    out->loaded.bad_file = r->bad_file;
+    out->loaded.bad_offset = r->bad_offset;
+    static_assert(sizeof(out->loaded.text) == sizeof(r->text), "the reader's text fits");
+    memcpy(out->loaded.text, r->text, sizeof(r->text));
+    out->loaded.commands_n = r->commands_n;
+    journal_free(&n->journal);
+    journal_init(&n->journal, n->journal.policy, false, r->position, r->db);
+}
+
+/* The files are as the verdict wants them, and the newest increment is open: clients may come. */
+void load_ready(struct node *n, const struct node_event *ev)
+{
+    if (ev->log_ready.startup != NULL)
+        rewrite_found(&n->rewrite, ev->log_ready.startup);
+    if (!n->loading)
+        return; /* appendonly no: what lies there is only to be known, should it be switched on */
+    journal_start(&n->journal, ev->log_ready.handle, ev->log_ready.name, ev->log_ready.size);
+    load_free(n);
+    n->loading = false;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* MONITOR: every command that ran, as a line to each session that asked for it. Commands of
+ * administrators are not shown, nor are secrets. */
+#include <stdio.h>
+
+#include "node/call.h"
+
+/* Text in quotes, as redis-cli would type it. */
+static void put_quoted(struct chain *to, struct slice s)
+{
+    chain_put(to, SLICE("\""));
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i], text[8];
+        size_t n = 2;
+        text[0] = '\\';
+        switch (c) {
+        case '\\':
+        case '"': text[1] = c; break;
+        case '\n': text[1] = 'n'; break;
+        case '\r': text[1] = 'r'; break;
+        case '\t': text[1] = 't'; break;
+        case '\a': text[1] = 'a'; break;
+        case '\b': text[1] = 'b'; break;
+        default:
+            if (c >= 0x20 && c < 0x7f) {
+                text[0] = c;
+                n = 1;
+            } else {
+                n = (size_t)snprintf(text, sizeof(text), "\\x%02x", (unsigned char)c);
+            }
+        }
+        chain_put(to, slice_of(text, n));
+    }
+    chain_put(to, SLICE("\""));
+}
+
+static void put_line(struct chain *to, const struct node *n, const struct session *s,
+                     const struct slice *argv, uint32_t argc)
+{
+    uint64_t secrets = call_secrets(argv, argc);
+    char head[64 + SESSION_ADDRESS_BYTES];
+    struct slice peer = slice_str(s->peer);
+    if (s->is_unix && peer.n > 2 && memcmp(peer.p + peer.n - 2, ":0", 2) == 0)
+        peer.n -= 2;
+    int head_n = snprintf(head, sizeof(head), "+%lld.%06lld [%u %s%.*s]",
+                          (long long)(n->wall.ms / 1000), (long long)(n->wall.ms % 1000 * 1000),
+                          s->db, s->is_unix ? "unix:" : "", (int)peer.n, peer.p);
+    chain_put(to, slice_of(head, (size_t)head_n));
+    for (uint32_t i = 0; i < argc; i++) {
+        chain_put(to, SLICE(" "));
+        put_quoted(to, call_is_secret(secrets, i) ? SLICE("(redacted)") : argv[i]);
+    }
+    chain_put(to, SLICE("\r\n"));
+}
+
+void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc)
+{
+    const struct spec *spec = spec_find(argv, argc);
+    if (spec == NULL || n->loading || (spec->flags & (CMD_ADMIN | CMD_SKIP_MONITOR)) != 0)
+        return;
+    struct chain line = {0};
+    put_line(&line, n, s, argv, argc);
+    for (struct list *l = n->monitors.next; l != &n->monitors; l = l->next) {
+        struct session *m = CONTAINER_OF(l, struct session, in_monitors);
+        if (m->closing)
+            continue;
+        for (const struct chain_part *p = line.head; p != NULL; p = p->next)
+            chain_put(&m->out, slice_of(p->p, p->n));
+        session_produced(n, m);
+    }
+    chain_free(&line, NULL);
+}
+
+void node_monitor(struct call *c)
+{
+    struct session *s = c->session;
+    if (c->node->in_exec) {
+        reply_error(c->reply, SLICE("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+        return;
+    }
+    if (!s->is_monitor) {
+        s->is_monitor = true;
+        list_push(&c->node->monitors, &s->in_monitors);
+    }
+    reply_ok(c->reply);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The node as a function: one step per event. What each event does is in the file of its subject. */
+#include "node/node.h"
+
+#include "base/check.h"
+#include "node/migrate.h"
+#include "node/state.h"
+#include "node/waiting.h"
+
+/* ------------------------------------------------------- what the store tells */
+
+static struct node *node_of(struct store_ops *ops)
+{
+    return CONTAINER_OF(ops, struct node, store_ops);
+}
+
+static void store_touched(struct store_ops *ops, unsigned db, struct slice key)
+{
+    watch_touched(node_of(ops), db, key);
+    migrate_touched(node_of(ops), db, key);
+}
+
+static void store_touched_all(struct store_ops *ops, unsigned db, unsigned replaced_by)
+{
+    watch_touched_all(node_of(ops), db, replaced_by);
+    migrate_touched_all(node_of(ops), db, replaced_by);
+}
+
+static void store_walked(struct store_ops *ops, unsigned db, const struct entry *e)
+{
+    rewrite_walked(&node_of(ops)->rewrite, db, e);
+}
+
+/* ------------------------------------------------------------ birth and death */
+
+struct node *node_new(const struct node_identity *id, struct options *o, struct log *log,
+                      struct node_world *w, struct mono now, struct wall wall)
+{
+    struct node *n = mem_zero(sizeof(*n));
+    n->identity = *id;
+    n->options = o;
+    n->log = log;
+    n->world = w;
+    n->now = n->started = now;
+    n->wall = wall;
+    n->next_cron = now;
+    n->store_ops = (struct store_ops){.touched = store_touched, .touched_all = store_touched_all,
+                                       .walked = store_walked};
+    rng_seed(&n->rng, id->seed);
+    list_init(&n->sessions);
+    list_init(&n->monitors);
+    list_init(&n->waiting);
+    list_init(&n->migrations);
+    store_init(&n->store, (unsigned)o->databases, rng_next(&n->rng), &n->store_ops);
+    journal_init(&n->journal, JOURNAL_EVERYSEC, !o->appendonly, (struct position){.epoch = EPOCH_ALONE}, 0);
+    rewrite_init(&n->rewrite, &n->store, &n->journal, log, wall);
+    stats_init(n);
+    options_applied(n);
+    if (o->appendonly)
+        load_begin(n);
+    return n;
+}
+
+void node_free(struct node *n)
+{
+    while (!list_empty(&n->sessions))
+        session_close(n, CONTAINER_OF(n->sessions.next, struct session, in_all));
+    stats_free(n);
+    load_free(n);
+    rewrite_free(&n->rewrite);
+    journal_free(&n->journal);
+    chain_free(&n->effects.bytes, NULL);
+    store_free(&n->store);
+    vec_free(&n->by_conn);
+    vec_free(&n->to_flush);
+    vec_free(&n->gated);
+    heap_free(&n->held);
+    mem_free(n);
+}
+
+struct graves *node_graves(struct node *n)
+{
+    return &n->store.graves;
+}
+
+/* -------------------------------------------------------------------- a step */
+
+static void out_clear(struct node_out *out)
+{
+    vec_clear(&out->flush);
+    vec_clear(&out->drop);
+    vec_clear(&out->resume);
+    vec_clear(&out->disk);
+    vec_clear(&out->dial);
+    vec_clear(&out->send);
+    vec_clear(&out->hang_up);
+    vec_clear(&out->options);
+    out->rewrite_config = out->purge_memory = false;
+    out->sleep_us = 0;
+    out->stop = false;
+}
+
+void node_out_free(struct node_out *out)
+{
+    vec_free(&out->flush);
+    vec_free(&out->drop);
+    vec_free(&out->resume);
+    vec_free(&out->disk);
+    vec_free(&out->dial);
+    vec_free(&out->send);
+    vec_free(&out->hang_up);
+    vec_free(&out->options);
+}
+
+static void bad_input(struct node *n, uint32_t conn, const char *text)
+{
+    struct session *s = session_at(n, conn);
+    if (session_is_owed(s)) { /* N1: nothing goes before the reply of what it waits for */
+        session_close_after_reply(n, s);
+        return;
+    }
+    struct reply r = session_reply(s);
+    reply_errorf(&r, "ERR %s", text);
+    s->fresh_replies++;
+    stats_error(n, r.error_code);
+    session_close_after_reply(n, s);
+}
+
+static void closed(struct node *n, struct session *s, struct node_out *out)
+{
+    migrate_abandon(s, out);
+    session_close(n, s);
+}
+
+static void disk_done(struct node *n, const struct disk_done *ev, struct node_out *out)
+{
+    struct disk_done done = *ev;
+    switch (disk_asker(done.token)) {
+    case ASKER_JOURNAL:
+        journal_done(&n->journal, &done, n->now);
+        commit_look(n);
+        waiting_look(n, out);
+        break;
+    case ASKER_STEPS: rewrite_done(&n->rewrite, &done); break;
+    }
+}
+
+bool node_is_authenticated(const struct node *n, uint32_t conn)
+{
+    return session_at(n, conn)->authenticated;
+}
+
+void node_step(struct node *n, const struct node_event *ev, struct node_out *out)
+{
+    check(!n->stepping); /* N6 */
+    check(mono_reached(ev->now, n->now)); /* time is never earlier than last time */
+    n->stepping = true;
+    n->now = ev->now;
+    n->wall = ev->wall;
+    n->effects.db = n->journal.db;
+    store_clock(&n->store, n->wall);
+    out_clear(out);
+    switch (ev->type) {
+    case NODE_OPENED: session_open(n, ev); break;
+    case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;
+    case NODE_BAD_INPUT: bad_input(n, ev->bad.conn, ev->bad.text); break;
+    case NODE_CLOSED: closed(n, session_at(n, ev->closed), out); break;
+    case NODE_ENDED: session_close_after_reply(n, session_at(n, ev->ended)); break;
+    case NODE_DISK: disk_done(n, &ev->disk, out); break;
+    case NODE_DUE: due_step(n, out); break;
+    case NODE_RELEASE: session_release(n, out); break;
+    case NODE_DIALED: migrate_dialed(n, ev->link.link, ev->link.dialed, out); break;
+    case NODE_LINK_TOOK: migrate_took(n, ev->link.link, ev->link.left, out); break;
+    case NODE_LINK_BYTES: migrate_bytes(n, ev->link.link, ev->link.in, out); break;
+    case NODE_LINK_CLOSED: migrate_closed(n, ev->link.link, out); break;
+    case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
+    case NODE_STOP: stop_begin(n, NULL); break;
+    case NODE_LOAD_FILE: load_file(n, ev); break;
+    case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;
+    case NODE_LOAD_END: load_end(n, out); break;
+    case NODE_LOG_READY: load_ready(n, ev); break;
+    }
+    rewrite_step(&n->rewrite, n->now, n->wall, ev->type == NODE_DUE, &out->disk);
+    /* Under `always` the batches of a turn make one commit: the turn's release begins it. */
+    if (ev->type != NODE_REQUESTS || n->journal.policy != JOURNAL_ALWAYS)
+        journal_flush(&n->journal, n->now, &out->disk);
+    commit_let_go(n, out);
+    stop_look(n, out);
+    out->wake = due_next(n);
+    n->stepping = false;
+}

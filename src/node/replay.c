@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "node/replay.h"
+
+#include "node/state.h"
+
+enum { REPLAY_AHEAD = 32 }; /* as many as a batch of requests (hot-path.md) */
+
+struct step {
+    const struct aof_command *command;
+    const struct spec *spec;
+    struct key key;
+};
+
+/* Finds, hashes and fetches ahead; why *steps[*planned] is no command of a log, or NULL. */
+static const char *plan(struct node *n, const struct aof_batch *b, size_t from, struct step *steps, size_t *planned)
+{
+    const char *why = NULL;
+    size_t i = 0;
+    for (; i < REPLAY_AHEAD && from + i < b->commands.n; i++) {
+        const struct aof_command *c = &b->commands.at[from + i];
+        const struct slice *argv = aof_argv(b, from + i);
+        const struct spec *spec = spec_find(argv, c->argc);
+        steps[i] = (struct step){.command = c, .spec = spec};
+        if (spec == NULL || !spec_arity_fits(spec, c->argc)) {
+            why = "a command that this server does not know";
+            break;
+        }
+        if (spec->handler != SPEC_DATA || !(spec->flags & CMD_WRITE)) {
+            why = "a command that changes no data";
+            break;
+        }
+        if (spec->first > 0 && (uint32_t)spec->first < c->argc) {
+            steps[i].key = key_of(&n->store, argv[spec->first]);
+            store_prefetch_bucket(&n->store, c->db, &steps[i].key);
+        }
+    }
+    *planned = i;
+    for (i = 0; i < *planned; i++)
+        if (steps[i].key.s.p != NULL)
+            store_prefetch_entry(&n->store, steps[i].command->db, &steps[i].key);
+    return why;
+}
+
+/* False: it failed, which an effect never does. */
+static bool apply(struct node *n, const struct slice *argv, const struct step *step, struct reply *reply)
+{
+    struct cmd c = {.spec = step->spec, .argv = argv, .argc = step->command->argc, .db = step->command->db,
+                    .first = step->key, .now = n->wall, .store = &n->store, .reply = reply,
+                    .effects = &n->effects, .config = &n->cmd_config, .stats = &n->replay_stats,
+                    .rng = &n->rng, .replay = true};
+    cmd_exec(&c);
+    return reply->errors == 0;
+}
+
+const char *replay_batch(struct node *n, const struct aof_batch *b, const struct aof_command **failed)
+{
+    struct chain replies = {0};
+    struct reply reply = {.out = &replies, .protocol = 2};
+    const char *why = NULL;
+    n->effects.off = true;
+    for (size_t done = 0; done < b->commands.n && why == NULL;) {
+        struct step steps[REPLAY_AHEAD];
+        size_t planned;
+        why = plan(n, b, done, steps, &planned);
+        for (size_t i = 0; i < planned; i++, done++) {
+            if (!apply(n, aof_argv(b, done), &steps[i], &reply)) {
+                why = "a command that failed when it was applied";
+                break;
+            }
+        }
+        chain_free(&replies, &n->store.graves); /* once for all of them: nobody reads what they say */
+        if (why != NULL)
+            *failed = &b->commands.at[done];
+    }
+    n->effects.off = false;
+    return why;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Sessions and the reply gate.
+ *
+ * out.put counts every byte ever written for a session; what has left is out.put - out.n. A gate is a
+ * place in that count and the record which the bytes before it wait for. Gates open in order:
+ *
+ *     left             open_end           gate: lsn 17         gate: lsn 21 = out.put
+ *       |--- may leave ---|--- waits for 17 ---|--- waits for 21 ---|
+ *
+ * A turn leaves one gate per session at the most, on the newest record there is at its end: records
+ * of one turn are written together anyway. */
+#include "node/session.h"
+
+#include "base/check.h"
+#include "node/migrate.h"
+#include "node/state.h"
+#include "node/waiting.h"
+
+/* Replies waiting for their record, per connection, before no more of its input is read (replication 5). */
+enum { GATED_MAX_BYTES = 1024 * 1024 };
+
+static void address_set(char *to, struct slice text)
+{
+    text = slice_head(text, SESSION_ADDRESS_BYTES - 1);
+    memcpy(to, text.p, text.n);
+    to[text.n] = '\0';
+}
+
+struct session *session_open(struct node *n, const struct node_event *ev)
+{
+    uint32_t conn = ev->opened.conn;
+    while (n->by_conn.n <= conn)
+        *vec_add(&n->by_conn) = NULL;
+    check(n->by_conn.at[conn] == NULL);
+    struct session *s = mem_zero(sizeof(*s));
+    s->conn = conn;
+    s->id = ++n->last_session_id;
+    s->protocol = 2;
+    s->fd = ev->opened.fd;
+    s->is_unix = ev->opened.is_unix;
+    s->is_loopback = ev->opened.is_loopback || ev->opened.is_unix;
+    s->created = s->active = n->now;
+    s->authenticated = n->options->requirepass[0] == '\0';
+    address_set(s->peer, ev->opened.peer);
+    address_set(s->local, ev->opened.local);
+    list_init(&s->watches);
+    list_init(&s->in_monitors);
+    list_push(&n->sessions, &s->in_all);
+    n->by_conn.at[conn] = s;
+    n->sessions_n++;
+    return s;
+}
+
+void session_close(struct node *n, struct session *s)
+{
+    multi_forget(n, s);
+    waiting_forget(s);
+    migrate_forget(n, s);
+    heap_remove(&n->held, &s->due);
+    list_drop(&s->in_monitors);
+    list_drop(&s->in_all);
+    if (n->stopping == s)
+        n->stopping = NULL;
+    n->by_conn.at[s->conn] = NULL;
+    n->sessions_n--;
+    chain_free(&s->out, &n->store.graves);
+    vec_free(&s->gates);
+    mem_free(s->name);
+    mem_free(s->lib_name);
+    mem_free(s->lib_ver);
+    mem_free(s);
+}
+
+struct session *session_by_id(const struct node *n, uint64_t id)
+{
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->id == id)
+            return s;
+    }
+    return NULL;
+}
+
+struct reply session_reply(struct session *s)
+{
+    return (struct reply){.out = &s->out, .protocol = s->protocol};
+}
+
+void session_produced(struct node *n, struct session *s)
+{
+    if (s->flush_noted)
+        return;
+    s->flush_noted = true;
+    *vec_add(&n->to_flush) = s->conn;
+}
+
+void session_hold(struct node *n, struct session *s, enum session_held why, struct mono until)
+{
+    check(s->held == HELD_NOT);
+    s->held = (uint8_t)why;
+    if (until.us != MONO_NEVER.us)
+        heap_add(&n->held, &s->due, until.us);
+}
+
+void session_let_go(struct node *n, struct session *s, struct node_out *out)
+{
+    s->held = HELD_NOT;
+    heap_remove(&n->held, &s->due);
+    *vec_add(&out->resume) = s->conn;
+}
+
+struct reply session_owed_reply(struct session *s, struct chain *silent)
+{
+    check(session_is_owed(s));
+    struct reply r = session_reply(s);
+    if (s->owed_silent)
+        r.out = silent;
+    return r;
+}
+
+void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out)
+{
+    if (!s->owed_silent)
+        s->fresh_replies++;
+    chain_free(silent, &n->store.graves);
+    session_produced(n, s);
+    session_let_go(n, s, out);
+}
+
+void session_close_after_reply(struct node *n, struct session *s)
+{
+    s->closing = true;
+    session_produced(n, s);
+}
+
+/* Everything written since the last turn waits for the newest record; what is stored opens. */
+static void gates_judge(struct node *n, struct session *s)
+{
+    struct lsn stored = journal_stored(&n->journal);
+    if (!lsn_reached(stored, n->gate_floor))
+        stored = n->gate_floor;
+    if (s->gates.n == 0 && lsn_reached(stored, n->journal.appended)) { /* nothing to wait for: no gate is made */
+        s->open_end = s->out.put;
+        s->fresh_replies = 0;
+        return;
+    }
+    uint64_t last = s->gates.n > 0 ? s->gates.at[s->gates.n - 1].end : s->open_end;
+    if (s->out.put > last) {
+        if (s->gates.n == 0 || s->gates.at[s->gates.n - 1].need.n != n->journal.appended.n)
+            *vec_add(&s->gates) = (struct gate){.need = n->journal.appended};
+        s->gates.at[s->gates.n - 1].end = s->out.put;
+        s->gates.at[s->gates.n - 1].replies += s->fresh_replies;
+    }
+    s->fresh_replies = 0;
+    size_t open = 0;
+    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need))
+        s->open_end = s->gates.at[open++].end;
+    s->gates.n -= open;
+    if (s->gates.n > 0)
+        memmove(s->gates.at, s->gates.at + open, s->gates.n * sizeof(s->gates.at[0]));
+    else
+        vec_free(&s->gates); /* an idle session holds no buffers */
+}
+
+static void session_judge(struct node *n, struct session *s, struct node_out *out)
+{
+    gates_judge(n, s);
+    size_t shut = (size_t)(s->out.put - s->open_end);
+    if (shut >= GATED_MAX_BYTES && s->held == HELD_NOT)
+        session_hold(n, s, HELD_OUTPUT, MONO_NEVER);
+    else if (shut < GATED_MAX_BYTES && s->held == HELD_OUTPUT)
+        session_let_go(n, s, out);
+    size_t upto = s->out.n - shut;
+    bool close = s->closing && shut == 0 && !session_is_owed(s); /* half-closed clients wait for it */
+    if (upto > 0 || close)
+        *vec_add(&out->flush) =
+            (struct node_flush){.conn = s->conn, .chain = &s->out, .upto = upto, .close = close};
+}
+
+void session_release(struct node *n, struct node_out *out)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n->gated.n; i++) {
+        struct session *s = session_at(n, n->gated.at[i]);
+        if (s == NULL || !s->gates_noted || s->flush_noted)
+            continue; /* gone, or its number has a new owner; flush_noted ones are judged below */
+        session_judge(n, s, out);
+        s->gates_noted = s->gates.n > 0;
+        if (s->gates_noted)
+            n->gated.at[kept++] = s->conn;
+    }
+    n->gated.n = kept;
+    for (size_t i = 0; i < n->to_flush.n; i++) {
+        struct session *s = session_at(n, n->to_flush.at[i]);
+        if (s == NULL || !s->flush_noted)
+            continue;
+        s->flush_noted = false;
+        session_judge(n, s, out);
+        s->gates_noted = s->gates.n > 0;
+        if (s->gates_noted)
+            *vec_add(&n->gated) = s->conn;
+    }
+    vec_clear(&n->to_flush);
+}
+
+/* Replies that wait for the disk will wait for ever, or too long: each is answered that its fate is
+ * not known (replication 9, 28). */
+static void gates_fail(struct node *n, struct session *s, const char *why)
+{
+    gates_judge(n, s);
+    if (s->gates.n == 0)
+        return;
+    uint32_t owed = 0;
+    for (size_t i = 0; i < s->gates.n; i++)
+        owed += s->gates.at[i].replies;
+    vec_free(&s->gates);
+    chain_cut(&s->out, s->out.n - (size_t)(s->out.put - s->open_end), &n->store.graves);
+    struct reply r = session_reply(s);
+    while (owed-- > 0)
+        reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s", why);
+    session_produced(n, s);
+}
+
+void session_fail_gates(struct node *n, const char *why)
+{
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
+        gates_fail(n, CONTAINER_OF(l, struct session, in_all), why);
+    n->gate_floor = n->journal.appended; /* what comes now waits for later records only */
+}
+
+/* ------------------------------------------------------------ kept requests */
+
+void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
+                       struct blob *const *blobs, uint32_t argc)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < argc; i++)
+        if (blobs == NULL || blobs[i] == NULL)
+            bytes += argv[i].n;
+    size_t head = argc * (sizeof(struct slice) + sizeof(struct blob *));
+    char *memory = mem_get(head + bytes);
+    *k = (struct kept_request){.spec = spec, .argv = (struct slice *)(void *)memory, .argc = argc,
+                               .blobs = (struct blob **)(void *)(memory + argc * sizeof(struct slice)),
+                               .bytes = head + bytes};
+    char *to = memory + head;
+    for (uint32_t i = 0; i < argc; i++) {
+        k->blobs[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i]) : NULL;
+        if (k->blobs[i] != NULL) {
+            k->argv[i] = blob_slice(k->blobs[i]);
+            k->bytes += blob_bytes(k->blobs[i]);
+            continue;
+        }
+        if (argv[i].n > 0)
+            memcpy(to, argv[i].p, argv[i].n);
+        k->argv[i] = slice_of(to, argv[i].n);
+        to += argv[i].n;
+    }
+}
+
+void kept_request_free(struct kept_request *k)
+{
+    for (uint32_t i = 0; i < k->argc; i++)
+        if (k->blobs[i] != NULL)
+            blob_drop(k->blobs[i], NULL);
+    mem_free(k->argv);
+    *k = (struct kept_request){0};
+}

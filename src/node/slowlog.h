@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The newest commands that took longer than slowlog-log-slower-than, cut to a bounded size. */
+#ifndef NODE_SLOWLOG_H
+#define NODE_SLOWLOG_H
+
+struct slowlog;
+
+struct slowlog *slowlog_new(void);
+void slowlog_free(struct slowlog *l);
+
+#endif

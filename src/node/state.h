@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The insides of a node, for the files of this room alone. */
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+#include "base/heap.h"
+#include "base/log.h"
+#include "cmd/exec.h"
+#include "node/node.h"
+#include "node/rewrite.h"
+#include "node/session.h"
+#include "persist/journal.h"
+#include "store/evict.h"
+
+enum { NODE_BATCH = 32 }; /* hot-path.md: 16 is nearly as good, 64 no better */
+
+/* Where a NODE handler stands: one command of one session. It writes exactly one reply, or holds
+ * the session (session_hold) and replies when it is let go. */
+struct call {
+    struct node *node;
+    struct session *session;
+    const struct spec *spec;
+    const struct slice *argv;
+    struct blob *const *blobs; /* NULL, or argc */
+    uint32_t argc;
+    struct reply *reply;
+    struct node_out *out;
+};
+typedef void node_handler(struct call *c);
+
+/* A command too short to time: it gets its share of the batch. */
+struct brief_run {
+    const struct spec *spec;
+    bool failed;
+};
+
+/* The start: what was read back so far. */
+struct load {
+    struct aof_reader reader;
+    struct aof_batch batch;
+    uint64_t bytes_done, bytes_total;
+};
+
+struct node {
+    struct options *options; /* borrowed of the shell, which loaded them */
+    struct log *log;
+    struct node_world *world;
+    struct node_identity identity;
+    struct store store;
+    struct store_ops store_ops;   /* the node is found from it by CONTAINER_OF */
+    struct journal journal;
+    struct rewrite rewrite;
+    bool writers_held; /* some wait until commit_holds no more */
+    struct cmd_config cmd_config; /* what the options say to handlers */
+    struct cmd_stats cmd_stats, replay_stats; /* of clients; of records applied */
+    struct rng rng;
+
+    struct mono now, started;
+    struct wall wall;
+    bool stepping; /* a step is never inside another */
+
+    /* sessions (session.c) */
+    VEC(struct session *) by_conn; /* NULL where there is none */
+    struct list sessions;          /* all, oldest first */
+    struct list monitors;
+    struct list waiting;           /* waiting.c */
+    struct list migrations;        /* migrate.c */
+    uint32_t last_link;
+    size_t sessions_n;
+    uint64_t last_session_id;
+    VEC(uint32_t) to_flush; /* connections whose output is not judged yet */
+    VEC(uint32_t) gated;    /* connections with shut gates, each once */
+    struct lsn gate_floor;  /* gates up to here were failed: nothing waits for them any more */
+    struct heap held;       /* sessions by when they are let go at the latest */
+    struct mono pause_until; /* CLIENT PAUSE; 0: none */
+    bool pause_writes_only;
+
+    /* records (commit.c); position and lsn are the journal's */
+    struct effects effects;   /* of what runs now */
+    bool in_exec;             /* effects are collected into one record */
+
+    /* the batch that runs (run.c) */
+    struct brief_run brief[NODE_BATCH];
+    size_t brief_n;
+    uint64_t alone_ns; /* of the commands that were timed alone */
+    bool time_all;     /* slowlog or latency limits so low that every command is timed */
+
+    struct stats *stats;       /* stats.c: counters, per command and in all */
+    struct watched *watched;   /* multi.c: who watches what */
+    struct slowlog *slowlog;   /* slowlog.c */
+    struct latency *latency;   /* latency.c: events over latency-monitor-threshold */
+    struct evict_pool evict;   /* store/evict */
+    size_t memory_limit;       /* maxmemory in bytes; 0: none */
+    size_t memory_beside;      /* used memory that is not the store's, sampled by the cron */
+    size_t memory_peak;
+    uint64_t evicted;
+    bool evicting;             /* over maxmemory: goes on between requests */
+    bool loading;
+    struct load *load;         /* while loading */
+    struct mono next_cron, expire_at;
+    enum journal_state disk_seen; /* as commit_look saw it last */
+    bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    struct session *stopping;  /* who asked for SHUTDOWN, or NULL */
+    bool stop_asked;
+};
+
+/* ---- session.c */
+struct session *session_open(struct node *n, const struct node_event *ev);
+void session_close(struct node *n, struct session *s); /* frees it */
+static inline struct session *session_at(const struct node *n, uint32_t conn) /* NULL: gone */
+{
+    return conn < n->by_conn.n ? n->by_conn.at[conn] : NULL;
+}
+struct session *session_by_id(const struct node *n, uint64_t id); /* NULL: none */
+/* Bytes were written into s->out: they are gated on the newest record and judged at RELEASE. */
+void session_produced(struct node *n, struct session *s);
+/* No further input is taken until session_let_go; until: MONO_NEVER or when session_due comes. */
+void session_hold(struct node *n, struct session *s, enum session_held why, struct mono until);
+void session_let_go(struct node *n, struct session *s, struct node_out *out);
+/* The reply of a command that held its session, and what follows it: the session goes on. silent, empty
+ * before, takes what nobody is to read. */
+struct reply session_owed_reply(struct session *s, struct chain *silent);
+void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out);
+void session_close_after_reply(struct node *n, struct session *s);
+void session_release(struct node *n, struct node_out *out); /* RELEASE: fills out->flush */
+void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every shut gate */
+struct reply session_reply(struct session *s); /* a writer into its output */
+/* A copy that outlives the event, and back. */
+void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
+                       struct blob *const *blobs, uint32_t argc);
+void kept_request_free(struct kept_request *k);
+
+/* argv[i] as a number, or text (NULL: Redis' default one) was answered. */
+bool call_i64_or_reply(struct call *c, uint32_t i, int64_t *v, const char *text);
+
+/* ---- run.c */
+/* One command of an EXEC runs, every check passed, with its own count and time. */
+void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
+                 struct blob *const *blobs, uint32_t argc, struct reply *r, struct node_out *out);
+void run_requests(struct node *n, struct node_request *at, size_t count, struct node_out *out);
+node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands.def */
+
+/* ---- commit.c */
+const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
+void commit_look(struct node *n); /* after the disk answered: did it get into trouble, or out of it? */
+void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
+bool commit_refused_or_reply(struct node *n, struct reply *r); /* MISCONF: writes are refused now */
+static inline bool commit_is_open(const struct node *n) /* false: it is to be asked whether they are refused */
+{
+    return n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve;
+}
+bool commit_holds(const struct node *n); /* too much waits for the disk, or is to be evicted: writers wait */
+void commit_let_go(struct node *n, struct node_out *out); /* writers that waited, once they need not */
+
+/* ---- load.c */
+void load_begin(struct node *n);
+void load_free(struct node *n);
+void load_file(struct node *n, const struct node_event *ev);
+void load_bytes(struct node *n, const struct node_event *ev, struct node_out *out);
+void load_end(struct node *n, struct node_out *out);
+void load_ready(struct node *n, const struct node_event *ev);
+
+/* ---- apply.c */
+void options_applied(struct node *n); /* options changed: what is derived from them follows */
+
+/* ---- due.c */
+void due_step(struct node *n, struct node_out *out);
+struct mono due_next(const struct node *n);
+/* The process ends once everything is stored; asked_by (may be NULL) is held until then. */
+void stop_begin(struct node *n, struct session *asked_by);
+bool stop_abort(struct node *n, struct node_out *out); /* SHUTDOWN ABORT; false: none under way */
+void stop_look(struct node *n, struct node_out *out);
+bool memory_short(struct node *n); /* over maxmemory, and the policy lets nothing go */
+bool memory_holds(const struct node *n); /* far over it while eviction goes on: writers wait */
+
+/* ---- multi.c */
+bool multi_queues(struct call *c); /* in MULTI and not one of those that run: queued, answered */
+void multi_refused(struct session *s); /* a command inside MULTI was refused: EXEC will abort */
+void multi_forget(struct node *n, struct session *s); /* MULTI and WATCH, as by DISCARD or a closed connection */
+void watch_touched(struct node *n, unsigned db, struct slice key);
+void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);
+
+/* ---- monitor.c */
+void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */
+
+/* ---- do_config.c */
+void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
+
+/* ---- stats.c */
+void stats_init(struct node *n);
+void stats_free(struct node *n);
+/* So many calls that took ns each, so many of which failed. */
+void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns, uint64_t failed);
+void stats_turn(struct node *n); /* a step with requests begins */
+void stats_rejected(struct node *n, const struct spec *spec);
+void stats_sample(struct node *n); /* ten times a second: instantaneous_*, memory_beside, memory_peak */
+void stats_error(struct node *n, const char *code); /* every error reply */
+
+/* ---- slowlog.c, latency.c */
+void slowlog_note(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc, uint64_t ns);
+void latency_note(struct node *n, const char *event, uint64_t ns);
+
+/* Every NODE handler of commands.def: void node_x(struct call *c). */
+#define CONTAINER
+#define DATA(f)
+#define NODE(f) void f(struct call *c);
+#define CMD(id, name, arity, handler, ...) handler
+#define SUB(container, id, name, sub, arity, handler, ...) handler
+#include "cmd/commands.def"
+#undef CONTAINER
+#undef DATA
+#undef NODE
+#undef CMD
+#undef SUB
+
+#endif

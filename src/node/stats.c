@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "node/stats.h"
+
+#include "node/call.h"
+#include "node/latency.h"
+#include "node/multi.h"
+#include "node/slowlog.h"
+
+void stats_init(struct node *n)
+{
+    n->stats = mem_zero(sizeof(*n->stats));
+    n->stats->sampled_us = n->now.us;
+    n->slowlog = slowlog_new();
+    n->latency = latency_new();
+    n->watched = watched_new();
+    struct node_memory m = {0};
+    n->world->memory(n->world, &m);
+    n->stats->startup = n->stats->allocated = m.allocated;
+    n->stats->rss = m.rss;
+}
+
+void stats_free(struct node *n)
+{
+    for (size_t i = 0; i < SPEC_N; i++)
+        mem_free(n->stats->commands[i].latency);
+    mem_free(n->stats);
+    slowlog_free(n->slowlog);
+    latency_free(n->latency);
+    watched_free(n->watched);
+}
+
+/* The hot path: three sums and one bucket. */
+void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns, uint64_t failed)
+{
+    struct command_stats *c = &n->stats->commands[spec->id];
+    n->stats->calls += calls;
+    c->calls += calls;
+    c->ns += calls * ns;
+    c->failed += failed;
+    if (!n->options->latency_tracking)
+        return;
+    if (__builtin_expect(c->latency == NULL, 0))
+        c->latency = mem_zero(sizeof(*c->latency));
+    histogram_add(c->latency, ns, calls);
+}
+
+void stats_turn(struct node *n)
+{
+    n->stats->turns++;
+}
+
+void stats_rejected(struct node *n, const struct spec *spec)
+{
+    n->stats->commands[spec->id].rejected++;
+}
+
+void stats_error(struct node *n, const char *code)
+{
+    struct stats *s = n->stats;
+    s->error_replies++;
+    for (size_t i = 0; i < s->errors_n; i++) {
+        if (strcmp(s->errors[i].code, code) == 0) {
+            s->errors[i].n++;
+            return;
+        }
+    }
+    if (s->errors_n == ERROR_KINDS_MAX) {
+        s->errors[ERROR_KINDS_MAX - 1].n++;
+        return;
+    }
+    struct error_stats *e = &s->errors[s->errors_n++];
+    size_t code_n = strlen(code);
+    if (code_n >= sizeof(e->code))
+        code_n = sizeof(e->code) - 1;
+    memcpy(e->code, code, code_n);
+    e->code[code_n] = '\0';
+    e->n = 1;
+}
+
+static void rate_add(struct rate *r, uint64_t count, int64_t us)
+{
+    uint64_t more = count > r->last ? count - r->last : 0; /* it was reset in between */
+    r->of[r->next] = us > 0 ? (double)more * 1e6 / (double)us : 0;
+    r->next = (r->next + 1) % RATE_SAMPLES;
+    r->last = count;
+}
+
+double rate_of(const struct rate *r)
+{
+    double sum = 0;
+    for (size_t i = 0; i < RATE_SAMPLES; i++)
+        sum += r->of[i];
+    return sum / RATE_SAMPLES;
+}
+
+/* Memory that is not the store's counts against maxmemory too: buffers, sessions, the allocator's
+ * waste. Where the allocator tells nothing, the store's count is all there is. */
+void stats_sample(struct node *n)
+{
+    struct stats *s = n->stats;
+    struct node_memory m = {0};
+    n->world->memory(n->world, &m);
+    size_t store = store_bytes(&n->store) + n->store.dying_bytes; /* what is dying asks nobody to make room */
+    n->memory_beside = m.allocated > store ? m.allocated - store : 0;
+    s->allocated = m.allocated > 0 ? m.allocated : store;
+    s->rss = m.rss;
+    if (s->allocated > n->memory_peak)
+        n->memory_peak = s->allocated;
+    int64_t us = n->now.us - s->sampled_us;
+    s->sampled_us = n->now.us;
+    rate_add(&s->ops, s->calls, us);
+    rate_add(&s->input, world_count(n, "total_net_input_bytes"), us);
+    rate_add(&s->output, world_count(n, "total_net_output_bytes"), us);
+}
+
+void stats_reset(struct node *n)
+{
+    struct stats *s = n->stats;
+    for (size_t i = 0; i < SPEC_N; i++) {
+        mem_free(s->commands[i].latency);
+        s->commands[i] = (struct command_stats){0};
+    }
+    s->errors_n = 0;
+    s->calls = s->error_replies = 0;
+    s->turns = 0;
+    s->ops = s->input = s->output = (struct rate){0};
+    s->connections_before = n->last_session_id;
+    s->input_before = s->input.last = world_count(n, "total_net_input_bytes");
+    s->output_before = s->output.last = world_count(n, "total_net_output_bytes");
+    s->rejected_before = world_count(n, "rejected_connections");
+    n->cmd_stats = (struct cmd_stats){0};
+    n->evicted = 0;
+    n->memory_peak = s->allocated;
+}

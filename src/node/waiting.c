@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Sessions that wait: for acknowledgements (WAIT, WAITAOF) or for the end of a pause.
+ *
+ * A session that waits is held: nothing further of it is taken, and its reply is written when what it
+ * waits for has come or its time is over. Both happen here. */
+#include "node/waiting.h"
+
+#include "base/check.h"
+#include "node/migrate.h"
+#include "node/state.h"
+
+struct waiting {
+    struct list in_waiting;
+    struct session *session;
+    bool aof;           /* WAITAOF: two numbers are answered */
+    int64_t local, others;
+    struct lsn need;
+};
+
+static bool local_synced(const struct node *n, struct lsn need)
+{
+    return n->journal.state != JOURNAL_OFF && lsn_reached(n->journal.synced, need);
+}
+
+/* Alone there is nobody else: no other node ever acknowledges. */
+static bool is_met(const struct node *n, bool aof, int64_t local, int64_t others, struct lsn need)
+{
+    return others <= 0 && (!aof || local <= 0 || local_synced(n, need));
+}
+
+static void reply_waited(struct node *n, struct reply *r, bool aof, struct lsn need)
+{
+    if (aof) {
+        reply_array(r, 2);
+        reply_i64(r, local_synced(n, need));
+    }
+    reply_i64(r, 0);
+}
+
+static struct mono after_ms(struct mono now, int64_t ms)
+{
+    return mono_after(now, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000);
+}
+
+static void waiting_begin(struct call *c, bool aof, int64_t local, int64_t others, int64_t timeout_ms)
+{
+    struct node *n = c->node;
+    struct session *s = c->session;
+    /* A command that may not block (inside EXEC) answers at once with what there is. */
+    if (is_met(n, aof, local, others, s->written) || n->in_exec) {
+        reply_waited(n, c->reply, aof, s->written);
+        return;
+    }
+    struct waiting *w = mem_get(sizeof(*w));
+    *w = (struct waiting){.session = s, .aof = aof, .local = local, .others = others, .need = s->written};
+    list_push(&n->waiting, &w->in_waiting);
+    s->waiting = w;
+    session_hold(n, s, HELD_WAIT, timeout_ms == 0 ? MONO_NEVER : after_ms(n->now, timeout_ms));
+    if (aof)
+        journal_sync_soon(&n->journal);
+}
+
+void waiting_forget(struct session *s)
+{
+    if (s->waiting == NULL)
+        return;
+    list_drop(&s->waiting->in_waiting);
+    mem_free(s->waiting);
+    s->waiting = NULL;
+}
+
+static void waiting_end(struct node *n, struct session *s, struct node_out *out)
+{
+    struct chain silent = {0};
+    struct reply r = session_owed_reply(s, &silent);
+    reply_waited(n, &r, s->waiting->aof, s->waiting->need);
+    waiting_forget(s);
+    session_owed_done(n, s, &silent, out);
+}
+
+void waiting_look(struct node *n, struct node_out *out)
+{
+    for (struct list *l = n->waiting.next, *next; l != &n->waiting; l = next) {
+        next = l->next;
+        struct waiting *w = CONTAINER_OF(l, struct waiting, in_waiting);
+        if (is_met(n, w->aof, w->local, w->others, w->need))
+            waiting_end(n, w->session, out);
+    }
+}
+
+bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out)
+{
+    if (s->held != HELD_WAIT)
+        return false;
+    if (!with_error) {
+        waiting_end(n, s, out);
+        return true;
+    }
+    struct chain silent = {0};
+    struct reply r = session_owed_reply(s, &silent);
+    reply_error(&r, SLICE("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+    waiting_forget(s);
+    session_owed_done(n, s, &silent, out);
+    return true;
+}
+
+/* Whoever's time is over: a WAIT answers with what it has, a MIGRATE that it failed; a pause lets go. */
+void waiting_due(struct node *n, struct node_out *out)
+{
+    struct heap_node *first;
+    while ((first = heap_first(&n->held)) != NULL && first->due <= n->now.us) {
+        struct session *s = CONTAINER_OF(first, struct session, due);
+        if (s->held == HELD_WAIT)
+            waiting_end(n, s, out);
+        else if (s->held == HELD_MIGRATE)
+            migrate_due(n, s, out);
+        else
+            session_let_go(n, s, out);
+    }
+}
+
+/* ----------------------------------------------------------------- commands */
+
+/* The timeout at argv[at], in milliseconds. */
+static bool timeout_or_reply(struct call *c, uint32_t at, int64_t *ms)
+{
+    if (!call_i64_or_reply(c, at, ms, "ERR timeout is not an integer or out of range"))
+        return false;
+    if (*ms >= 0)
+        return true;
+    reply_error(c->reply, SLICE("ERR timeout is negative"));
+    return false;
+}
+
+void node_wait(struct call *c)
+{
+    int64_t others, timeout_ms;
+    if (!call_i64_or_reply(c, 1, &others, NULL) || !timeout_or_reply(c, 2, &timeout_ms))
+        return;
+    waiting_begin(c, false, 0, others, timeout_ms);
+}
+
+void node_waitaof(struct call *c)
+{
+    int64_t local, others, timeout_ms;
+    if (!call_i64_or_reply(c, 1, &local, NULL))
+        return;
+    if (local < 0 || local > 1) {
+        reply_error(c->reply, SLICE("ERR value is out of range, value must between 0 and 1"));
+        return;
+    }
+    if (!call_i64_or_reply(c, 2, &others, NULL))
+        return;
+    if (others < 0) {
+        reply_error(c->reply, SLICE("ERR value is out of range, must be positive"));
+        return;
+    }
+    if (!timeout_or_reply(c, 3, &timeout_ms))
+        return;
+    if (local > 0 && c->node->journal.state == JOURNAL_OFF) {
+        reply_error(c->reply, SLICE("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        return;
+    }
+    waiting_begin(c, true, local, others, timeout_ms);
+}
+
+/* CLIENT PAUSE milliseconds [WRITE|ALL]: a pause under way is never shortened nor weakened. */
+void node_client_pause(struct call *c)
+{
+    struct node *n = c->node;
+    bool writes_only = c->argc == 4 && slice_is(c->argv[3], "write");
+    if (c->argc > 4 || (c->argc == 4 && !writes_only && !slice_is(c->argv[3], "all"))) {
+        reply_error(c->reply, SLICE("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+        return;
+    }
+    int64_t ms;
+    if (!timeout_or_reply(c, 2, &ms))
+        return;
+    bool under_way = n->pause_until.us != 0 && !mono_reached(n->now, n->pause_until);
+    struct mono until = after_ms(n->now, ms);
+    if (!under_way || until.us > n->pause_until.us)
+        n->pause_until = until;
+    n->pause_writes_only = writes_only && (!under_way || n->pause_writes_only);
+    reply_ok(c->reply);
+}
+
+void node_client_unpause(struct call *c)
+{
+    struct node *n = c->node;
+    n->pause_until = (struct mono){0};
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->held == HELD_PAUSE)
+            session_let_go(n, s, c->out);
+    }
+    reply_ok(c->reply);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Sessions that wait for acknowledgements, for time, or for the end of a pause. */
+#ifndef NODE_WAITING_H
+#define NODE_WAITING_H
+
+#include <stdbool.h>
+
+struct node;
+struct node_out;
+struct session;
+
+void waiting_look(struct node *n, struct node_out *out); /* after the disk got on: who has what it waits for? */
+void waiting_due(struct node *n, struct node_out *out);  /* whose time is over? */
+void waiting_forget(struct session *s);                  /* its connection is gone */
+/* CLIENT UNBLOCK: false if it does not wait. */
+bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "persist/journal.h"
+
+#include "base/check.h"
+#include "persist/record.h"
+
+enum { SYNC_EVERY_US = 1000 * 1000 };
+enum { FULL_RETRY_US = 1000 * 1000 };
+enum { GATHER_MAX_US = 1000 }; /* a commit waits no longer for company than this, or half a sync */
+enum { AT_ONCE_BYTES = 1024 * 1024 }; /* more is written by the log thread: the loop is not held up */
+
+void journal_init(struct journal *j, enum journal_policy policy, bool off, struct position newest, unsigned db)
+{
+    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .position = newest, .db = db};
+}
+
+void journal_free(struct journal *j)
+{
+    chain_free(&j->pending, NULL);
+    chain_free(&j->next, NULL);
+}
+
+static void file_set(struct journal_file *f, uint32_t handle, const char *name, uint64_t size)
+{
+    *f = (struct journal_file){.open = true, .handle = handle, .size = size, .durable = size, .whole = size};
+    size_t n = strlen(name);
+    check(n < sizeof(f->name));
+    memcpy(f->name, name, n + 1);
+}
+
+bool journal_may_start(const struct journal *j)
+{
+    return (j->state == JOURNAL_OFF || j->state == JOURNAL_OK) && !j->switching && !j->stopping && !j->old.open;
+}
+
+void journal_start(struct journal *j, uint32_t handle, const char *name, uint64_t size)
+{
+    check(journal_may_start(j));
+    if (j->state == JOURNAL_OK && j->file.open) {
+        file_set(&j->to, handle, name, size);
+        j->switching = true;
+        j->switch_lsn = j->appended;
+        j->db = 0;
+        return;
+    }
+    if (j->state == JOURNAL_OFF)
+        j->db = 0;
+    file_set(&j->file, handle, name, size);
+    j->state = JOURNAL_OK;
+    j->tell_durable = size > 0;
+}
+
+void journal_stop(struct journal *j)
+{
+    if (j->state == JOURNAL_OFF)
+        return;
+    j->stopping = true;
+    j->sync_wanted = true;
+}
+
+struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db)
+{
+    j->appended.n++;
+    j->position.seq++;
+    j->db = db;
+    if (j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED) {
+        chain_free(bytes, NULL);
+        if (j->state == JOURNAL_OFF)
+            j->written = j->synced = j->appended;
+        return j->appended;
+    }
+    record_put(j->switching ? &j->next : &j->pending, SLOT_ALONE, j->position, bytes);
+    return j->appended;
+}
+
+/* ------------------------------------------------------------- the disk */
+
+static uint64_t token_next(struct journal *j)
+{
+    return (uint64_t)ASKER_JOURNAL << 56 | ++j->tokens;
+}
+
+static struct disk_op *ask(struct journal *j, struct disk_ops *out, enum disk_op_type type, uint32_t handle)
+{
+    struct disk_op *op = vec_add(out);
+    *op = (struct disk_op){.type = type, .lane = LANE_LOG, .file = handle, .token = token_next(j)};
+    return op;
+}
+
+static void ask_write(struct journal *j, struct disk_ops *out)
+{
+    if (j->tell_durable && !j->is_broken_off) {
+        struct chain line = {0};
+        note_put_durable(&line, j->file.whole); /* J2 */
+        chain_append(&line, &j->pending);
+        j->pending = line;
+        j->tell_durable = false;
+    }
+    struct disk_op *op = ask(j, out, DISK_WRITE, j->file.handle);
+    op->at_once = j->policy != JOURNAL_ALWAYS && j->pending.n <= AT_ONCE_BYTES;
+    op->bytes = j->pending;
+    j->write_token = op->token;
+    j->writing = true;
+    j->writing_n = j->pending.n;
+    j->writing_lsn = j->switching ? j->switch_lsn : j->appended;
+    j->file.size += j->pending.n;
+    j->pending = (struct chain){0};
+}
+
+static void ask_sync(struct journal *j, struct mono now, struct disk_ops *out)
+{
+    struct journal_file *f = j->old.open ? &j->old : &j->file; /* J3 */
+    struct disk_op *op = ask(j, out, DISK_SYNC, f->handle);
+    j->sync_token = op->token;
+    j->syncing = true;
+    j->syncing_old = j->old.open;
+    j->sync_late = false;
+    j->syncing_size = f->size;
+    j->syncing_whole = j->is_broken_off && f == &j->file ? j->broken_at : f->size;
+    j->syncing_lsn = j->writing ? j->writing_lsn : j->written;
+    if (j->old.open && j->switch_lsn.n < j->syncing_lsn.n)
+        j->syncing_lsn = j->switch_lsn;
+    j->last_sync = now;
+}
+
+static bool is_unsynced(const struct journal *j)
+{
+    return j->file.open && (j->file.durable < j->file.size || j->old.open);
+}
+
+static bool sync_is_due(struct journal *j, struct mono now)
+{
+    if (!is_unsynced(j))
+        return false;
+    bool second_over = mono_reached(now, mono_after(j->last_sync, SYNC_EVERY_US));
+    if (j->syncing) {
+        if (j->policy == JOURNAL_EVERYSEC && second_over && !j->sync_late) {
+            j->sync_late = true;
+            j->delayed_syncs++;
+        }
+        return false;
+    }
+    if (j->old.open || j->sync_wanted || j->policy == JOURNAL_ALWAYS)
+        return true;
+    return j->policy == JOURNAL_EVERYSEC && second_over;
+}
+
+static void close_when_synced(struct journal *j, struct journal_file *f, struct disk_ops *out)
+{
+    if (f->open && f->durable == f->size && !j->syncing) {
+        ask(j, out, DISK_CLOSE, f->handle);
+        f->open = false;
+    }
+}
+
+/* Everything for the old file was handed over: from here on it is the new one's turn. */
+static void switch_files(struct journal *j)
+{
+    j->old = j->file;
+    j->file = j->to;
+    j->to.open = false;
+    j->pending = j->next;
+    j->next = (struct chain){0};
+    j->switching = false;
+    j->tell_durable = j->old.durable == j->old.size; /* #S 0: the files before this one are durable */
+    if (j->syncing)
+        j->syncing_old = true;
+}
+
+static void finish_stop(struct journal *j, struct disk_ops *out)
+{
+    if (j->writing || j->syncing || j->switching || j->old.open || !chain_empty(&j->pending) || is_unsynced(j))
+        return;
+    close_when_synced(j, &j->file, out);
+    j->state = JOURNAL_OFF;
+    j->stopping = false;
+    j->sync_wanted = false;
+    j->written = j->synced = j->appended;
+}
+
+/* Under `always` whoever was just answered is about to come back. Without a little patience two groups
+ * of clients would form, each waiting through the other's sync, and each sync would serve half of
+ * them: so the next commit begins when as many records are there as were answered and left over. */
+static bool is_gathering(const struct journal *j, struct mono now)
+{
+    return j->policy == JOURNAL_ALWAYS && !j->sync_wanted && !j->switching && !j->stopping &&
+           j->appended.n - j->written.n < j->gather_n && !mono_reached(now, j->gather_until);
+}
+
+static void gather(struct journal *j, uint64_t answered, struct mono now)
+{
+    int64_t patience = (now.us - j->last_sync.us) / 2;
+    j->gather_n = answered + (j->appended.n - j->written.n);
+    j->gather_until = mono_after(now, patience < GATHER_MAX_US ? patience : GATHER_MAX_US);
+}
+
+void journal_flush(struct journal *j, struct mono now, struct disk_ops *out)
+{
+    if (j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED || !j->file.open)
+        return;
+    close_when_synced(j, &j->old, out);
+    bool may_write = !j->writing && !(j->policy == JOURNAL_ALWAYS && (j->syncing || j->old.open));
+    if (j->state == JOURNAL_FULL && !mono_reached(now, j->retry))
+        may_write = false;
+    if (may_write && j->switching && chain_empty(&j->pending)) {
+        switch_files(j);
+        close_when_synced(j, &j->old, out);
+    }
+    if (may_write && !chain_empty(&j->pending) && !is_gathering(j, now))
+        ask_write(j, out);
+    if (sync_is_due(j, now))
+        ask_sync(j, now, out);
+    if (j->stopping)
+        finish_stop(j, out);
+}
+
+static void fail(struct journal *j, const struct disk_done *done, const char *doing)
+{
+    j->failed_errno = done->system_errno;
+    j->failed_doing = doing;
+}
+
+static void write_done(struct journal *j, struct disk_done *done, struct mono now)
+{
+    j->writing = false;
+    if (done->err == ERR_OK) {
+        check(done->written == j->writing_n);
+        j->written = j->writing_lsn;
+        j->is_broken_off = false;
+        if (j->state == JOURNAL_FULL)
+            j->state = JOURNAL_OK;
+        return;
+    }
+    fail(j, done, "write");
+    if (done->err != ERR_FULL) {
+        j->state = JOURNAL_FAILED; /* J4 */
+        chain_free(&done->rest, NULL);
+        return;
+    }
+    /* What reached the file stays: the rest goes on where it broke off. */
+    check(done->rest.n == j->writing_n - done->written);
+    j->file.size -= done->rest.n;
+    if (!j->is_broken_off && done->written > 0) {
+        j->is_broken_off = true;
+        j->broken_at = j->file.size - done->written;
+    }
+    if (j->syncing && !j->syncing_old && j->syncing_size > j->file.size) {
+        j->syncing_size = j->file.size; /* a SYNC asked for with this WRITE covers what it wrote */
+        j->syncing_whole = j->is_broken_off ? j->broken_at : j->file.size;
+        j->syncing_lsn = j->written;
+    }
+    chain_append(&done->rest, &j->pending);
+    j->pending = done->rest;
+    done->rest = (struct chain){0};
+    j->state = JOURNAL_FULL;
+    j->retry = mono_after(now, FULL_RETRY_US);
+}
+
+static void sync_done(struct journal *j, const struct disk_done *done, struct mono now)
+{
+    j->syncing = false;
+    if (done->err != ERR_OK) {
+        fail(j, done, "fsync");
+        j->state = JOURNAL_FAILED; /* J4 */
+        return;
+    }
+    struct journal_file *f = j->syncing_old ? &j->old : &j->file;
+    f->durable = j->syncing_size;
+    f->whole = j->syncing_whole;
+    gather(j, j->syncing_lsn.n - j->synced.n, now);
+    j->synced = j->syncing_lsn;
+    if (f->durable == f->size || !j->syncing_old)
+        j->tell_durable = true;
+    if (!is_unsynced(j))
+        j->sync_wanted = false;
+}
+
+void journal_done(struct journal *j, struct disk_done *done, struct mono now)
+{
+    if (j->state == JOURNAL_FAILED)
+        chain_free(&done->rest, NULL);
+    else if (j->writing && done->token == j->write_token)
+        write_done(j, done, now);
+    else if (j->syncing && done->token == j->sync_token)
+        sync_done(j, done, now);
+}
+
+struct mono journal_due(const struct journal *j)
+{
+    if (j->state == JOURNAL_FULL)
+        return j->retry;
+    if (j->state == JOURNAL_OK && j->policy == JOURNAL_ALWAYS && !j->writing && !j->syncing && !chain_empty(&j->pending))
+        return j->gather_until;
+    if (j->state != JOURNAL_OK || j->syncing || j->policy != JOURNAL_EVERYSEC || !is_unsynced(j))
+        return MONO_NEVER;
+    return mono_after(j->last_sync, SYNC_EVERY_US);
+}
+
+/* ------------------------------------------------------------- questions */
+
+void journal_set_policy(struct journal *j, enum journal_policy policy)
+{
+    j->policy = policy;
+}
+
+void journal_sync_soon(struct journal *j)
+{
+    if (j->state != JOURNAL_OFF)
+        j->sync_wanted = true;
+}
+
+struct lsn journal_stored(const struct journal *j)
+{
+    return j->policy == JOURNAL_ALWAYS ? j->synced : j->written;
+}
+
+bool journal_is_idle(const struct journal *j)
+{
+    if (j->state == JOURNAL_OFF)
+        return true;
+    return lsn_reached(j->written, j->appended) && !j->writing && !j->syncing &&
+           !(j->sync_wanted && is_unsynced(j));
+}
+
+bool journal_is_behind(const struct journal *j)
+{
+    return journal_bytes(j) > JOURNAL_BEHIND_BYTES;
+}
+
+size_t journal_bytes(const struct journal *j)
+{
+    return j->pending.n + j->next.n + (j->writing ? j->writing_n : 0);
+}
+
+void journal_check(const struct journal *j)
+{
+    check(j->written.n <= j->appended.n);
+    check(j->synced.n <= j->written.n);
+    check(!j->file.open || (j->file.whole <= j->file.durable && j->file.durable <= j->file.size)); /* J2 */
+    check(!j->old.open || j->old.durable <= j->old.size);
+    check(!j->switching || j->to.open);
+    check(j->switching || chain_empty(&j->next));
+    check(!(j->old.open && j->syncing && !j->syncing_old)); /* J3 */
+}

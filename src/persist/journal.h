@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The log's end: records that are appended but not yet stored, and what the disk is asked for.
+ *
+ *     append -> pending -> WRITE under way -> written -> synced
+ *
+ * One WRITE at a time, one SYNC at a time (J1). Under `no` and `everysec` a batch is written by the
+ * data thread at the end of its step; a SYNC goes to the log thread once a second. Under `always` the
+ * log thread writes and syncs, and the next batch is what gathered meanwhile: group commit.
+ *
+ * After each SYNC the next batch opens with a #S line that tells how far the file is durable (J2).
+ * A SYNC of a new increment is asked for only after the old one's succeeded: a #S in a later file says
+ * that the earlier ones are durable whole (J3). A failed SYNC, and a failed WRITE but for want of
+ * space, is final (J4): nothing is tried again over the same pages. */
+#ifndef PERSIST_JOURNAL_H
+#define PERSIST_JOURNAL_H
+
+#include "base/chain.h"
+#include "base/moment.h"
+#include "core/types.h"
+#include "persist/disk.h"
+
+enum journal_policy { JOURNAL_NO, JOURNAL_EVERYSEC, JOURNAL_ALWAYS }; /* appendfsync */
+
+enum journal_state {
+    JOURNAL_OFF,    /* appendonly no: nothing is written, every gate is open */
+    JOURNAL_OK,
+    JOURNAL_FULL,   /* no space: writers are refused, the rest is tried again every second */
+    JOURNAL_FAILED  /* final: what is not stored by now never will be */
+};
+
+enum { JOURNAL_BEHIND_BYTES = 64 * 1024 * 1024 }; /* more than this unwritten: writers wait */
+
+struct journal_file {
+    bool open;
+    uint32_t handle;
+    uint64_t size;    /* with the WRITE under way */
+    uint64_t durable; /* of which synced */
+    uint64_t whole;   /* of which whole records: what #S tells. The rest of one broken off by a full disk
+                         may yet be lost in a power cut, and its beginning is then no damage */
+    char name[DISK_NAME_BYTES];
+};
+
+struct journal {
+    enum journal_state state;
+    enum journal_policy policy;
+    struct position position; /* of the newest record */
+    unsigned db;              /* the database the log's end stands in: effects begin from it */
+
+    struct lsn appended, written, synced;
+    struct chain pending;   /* appended and not handed to the disk */
+    struct chain next;      /* while switching: what belongs to the next file */
+    bool switching;
+    bool stopping;          /* appendonly no: OFF once all is stored */
+    bool tell_durable;      /* the next batch opens with #S, */
+    bool is_broken_off;     /* but not the one that goes on within a record, after a full disk */
+
+    struct journal_file file; /* where records go; none at first: they wait */
+    struct journal_file to;   /* while switching: where they go next */
+    struct journal_file old;  /* after it, until it is synced and closed */
+    struct lsn switch_lsn;    /* the newest record of the old file, or of what goes there */
+
+    bool writing, syncing, syncing_old;
+    size_t writing_n;
+    struct lsn writing_lsn, syncing_lsn;
+    uint64_t syncing_size, syncing_whole;
+    uint64_t broken_at;       /* where the batch began that is broken off */
+    bool sync_wanted;         /* at once, whatever the policy */
+    bool sync_late;           /* the sync under way is counted in delayed_syncs */
+    struct mono last_sync, retry; /* last_sync: when it was asked for */
+    uint64_t gather_n;            /* under `always`: as many records make a commit at once ... */
+    struct mono gather_until;     /* ... and fewer do from then on */
+    uint64_t tokens, write_token, sync_token;
+
+    int failed_errno;         /* of the newest trouble */
+    const char *failed_doing; /* "write", "fsync" */
+    uint64_t delayed_syncs;   /* aof_delayed_fsync: a second was over and the last one still under way */
+};
+
+/* off: appendonly no. db: the one that the file ends in to which journal_start will append. */
+void journal_init(struct journal *j, enum journal_policy policy, bool off, struct position newest, unsigned db);
+void journal_free(struct journal *j);
+
+/* Records go to this file from now on. It is open, `size` bytes long and all of it synced. While
+ * another file is in use, what was appended so far still goes to that one, and what follows begins
+ * with db 0: an increment's first record names its database. */
+void journal_start(struct journal *j, uint32_t handle, const char *name, uint64_t size);
+bool journal_may_start(const struct journal *j); /* false: a switch is under way, or the disk is in trouble */
+void journal_stop(struct journal *j); /* appendonly no: what is appended is stored, then OFF; the file is closed */
+
+/* One record of these commands; bytes is emptied (as by record_put). db: the database they end in. */
+struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db);
+
+/* At the end of every step, and when journal_due has come. */
+void journal_flush(struct journal *j, struct mono now, struct disk_ops *out);
+void journal_done(struct journal *j, struct disk_done *done, struct mono now); /* of ASKER_JOURNAL */
+struct mono journal_due(const struct journal *j);
+
+void journal_set_policy(struct journal *j, enum journal_policy policy);
+void journal_sync_soon(struct journal *j); /* at the next flush, whatever the policy: SHUTDOWN, WAITAOF */
+
+/* Up to which record a gate is open: written, or synced under `always`. */
+struct lsn journal_stored(const struct journal *j);
+bool journal_is_idle(const struct journal *j); /* all that was appended is written, and synced if asked for */
+bool journal_is_behind(const struct journal *j);
+size_t journal_bytes(const struct journal *j); /* not yet written: aof_buffer_length */
+void journal_check(const struct journal *j);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Records and the other annotation lines of the log, there and back (docs/internals/aof.md).
+ *
+ *     #V <slot> <epoch> <seq> <len> <crc>\r\n   then len bytes: one command, or MULTI ... EXEC
+ *     #S <durable offset> <crc>\r\n             the file was durable up to there
+ *     #B <slot> <epoch> <seq> <crc>\r\n         a base: everything up to seq
+ *     #C <offset> <len> <crc>\r\n               in a base, at that offset: len bytes of commands
+ *     #E <offset> <crc>\r\n                     the end of a base, at that offset
+ *
+ * Numbers are decimal without leading zeros. crc is CRC-32C in 8 lowercase hex digits, over the line
+ * from its '#' up to and with the blank before the crc, then over the len bytes. The same bytes are
+ * the record in memory, on disk and on the wire. */
+#ifndef PERSIST_RECORD_H
+#define PERSIST_RECORD_H
+
+#include "base/chain.h"
+#include "base/err.h"
+#include "core/types.h"
+
+enum { NOTE_LINE_BYTES = 128 }; /* no line of ours is longer; Redis 7 skips up to 1023 */
+
+enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END };
+
+struct note {
+    enum note_type type;
+    uint32_t slot;        /* RECORD, BASE */
+    struct position at;   /* RECORD, BASE */
+    uint64_t offset;      /* DURABLE, CHUNK, END */
+    uint64_t len;         /* RECORD, CHUNK: the bytes that follow the line */
+    uint32_t line_n;      /* of the line, its end included */
+    uint32_t crc;         /* as written */
+    uint32_t crc_of_line; /* of the line's own part: the crc goes on over the len bytes */
+};
+
+/* The bytes of body behind *log as one record; body is empty afterwards, but may keep a chunk of
+ * memory for the next one (chain_free it in the end). */
+void record_put(struct chain *log, uint32_t slot, struct position at, struct chain *body);
+
+void note_put_durable(struct chain *to, uint64_t offset);
+void note_put_base(struct chain *to, uint32_t slot, struct position at);
+void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body); /* body as for record_put */
+void note_put_end(struct chain *to, uint64_t offset);
+
+/* Is this the beginning of one of our lines? Other lines that begin with '#' are comments. */
+bool note_is_ours(struct slice line);
+
+/* Reads a line, its end included, that note_is_ours. The crc of lines without len is checked here;
+ * of the others by note_holds. ERR_SYNTAX, ERR_CORRUPT. */
+enum err note_get(struct slice line, struct note *n) MUST_CHECK;
+bool note_holds(const struct note *n, struct slice body); /* body: the len bytes */
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Where clients come in, and who is turned away at once. */
+#define _GNU_SOURCE
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { ACCEPTS_PER_TURN = 128 }; /* the clients that are there are not to wait for a crowd */
+
+static const char denied[] =
+    "-DENIED Vong runs in protected mode: no password is set, so it serves clients of this machine only. "
+    "To serve others, choose one: 1) set a password with 'requirepass' (CONFIG SET requirepass <password> "
+    "from this machine, or in the configuration file); 2) switch the protection off with 'CONFIG SET "
+    "protected-mode no', if only trusted machines can reach this port; 3) start the server with "
+    "'--protected-mode no'.\r\n";
+static const char too_many[] = "-ERR max number of clients reached\r\n";
+
+static void turn_away(struct server *s, const struct guest *g, const char *text, size_t n)
+{
+    ssize_t ignored = write(g->fd, text, n); /* one try: the socket is new and empty */
+    (void)ignored;
+    close(g->fd);
+    s->counts.rejected++;
+}
+
+static void welcome(struct server *s, const struct guest *g)
+{
+    bool may_come = g->is_loopback || !s->options->protected_mode || s->options->requirepass[0] != '\0';
+    if ((int64_t)s->clients_n >= s->options->maxclients) {
+        turn_away(s, g, too_many, sizeof(too_many) - 1);
+        return;
+    }
+    if (!may_come) {
+        turn_away(s, g, denied, sizeof(denied) - 1);
+        return;
+    }
+    struct client *c = client_open(s, g->fd);
+    if (!g->is_unix)
+        conn_keepalive(&c->conn, (int)s->options->tcp_keepalive);
+    server_step(s, &(struct node_event){.type = NODE_OPENED,
+                                        .opened = {.conn = c->id, .peer = slice_str(g->peer),
+                                                   .local = slice_str(g->local), .is_unix = g->is_unix,
+                                                   .is_loopback = g->is_loopback, .fd = g->fd}});
+    client_want(s, c);
+}
+
+void doors_accept(struct server *s, struct door *d)
+{
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct guest g;
+        switch (door_accept(d, &g)) {
+        case DOOR_NOBODY: return;
+        case DOOR_GUEST: welcome(s, &g); break;
+        case DOOR_FAILED:
+            log_say(&s->log.log, LOG_LEVEL_WARNING, "Cannot accept a connection at %s: %s", d->name,
+                    strerror(errno));
+            doors_want(s, false); /* the next cron tries again: who waits is not lost */
+            return;
+        }
+    }
+}
+
+void doors_want(struct server *s, bool open)
+{
+    s->doors_shut = !open;
+    for (size_t i = 0; i < s->doors_n; i++)
+        watch_want(&s->loop, &s->doors[i].watch, open ? WATCH_READ : 0);
+}
+
+static bool open_addresses(struct server *s, char *why, size_t why_n)
+{
+    const struct options *o = s->options;
+    for (size_t i = 0; i < o->bind.n && s->doors_n < DOORS_MAX - 1; i++) {
+        const char *address = o->bind.at[i];
+        bool may_miss = address[0] == '-', absent;
+        struct door *d = &s->doors[s->doors_n];
+        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR, &absent,
+                          why, why_n) == ERR_OK)
+            s->doors_n++;
+        else if (!may_miss || !absent)
+            return false;
+    }
+    if (s->doors_n > 0)
+        return true;
+    snprintf(why, why_n, "port %d: none of the addresses of 'bind' is there", (int)o->port);
+    return false;
+}
+
+bool doors_open(struct server *s, char *why, size_t why_n)
+{
+    const struct options *o = s->options;
+    if (o->port != 0 && !open_addresses(s, why, why_n))
+        return false;
+    if (o->unixsocket[0] != '\0') {
+        if (door_open_unix(&s->doors[s->doors_n], o->unixsocket, (unsigned)o->unixsocketperm,
+                           (int)o->tcp_backlog, WATCHES_DOOR, why, why_n) != ERR_OK)
+            return false;
+        s->doors_n++;
+    }
+    return true;
+}
+
+void doors_close(struct server *s)
+{
+    for (size_t i = 0; i < s->doors_n; i++)
+        door_close(&s->doors[i], &s->loop);
+    s->doors_n = 0;
+}

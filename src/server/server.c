@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The turn, and what a step's out asks of the shell. */
+#define _GNU_SOURCE
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "io/clock.h"
+#include "io/file.h"
+#include "io/signals.h"
+
+enum { LINGER_TURNS = 64, LINGER_CLIENTS = 12 }; /* hot-path.md: fewer clients lose by waiting */
+enum { BEHIND_PAUSE_US = 200 };                  /* a lane is full: let its thread work */
+
+void server_look_at_clock(struct server *s)
+{
+    s->now = clock_mono();
+    s->wall = clock_wall();
+}
+
+/* -------------------------------------------------------------- birth and death */
+
+static void identify(struct server *s, struct node_identity *id)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char random[sizeof(id->run_id) - 1];
+    check(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random)); /* small ones never fall short */
+    check(getrandom(&id->seed, sizeof(id->seed), 0) == (ssize_t)sizeof(id->seed));
+    for (size_t i = 0; i < sizeof(random); i++)
+        id->run_id[i] = digits[random[i] & 15];
+    id->run_id[sizeof(random)] = '\0';
+    id->process_id = (int)getpid();
+    id->port = (int)s->options->port;
+}
+
+bool server_start(struct server *s, char *why, size_t why_n)
+{
+    snprintf(why, why_n, "cannot start the event loop or its threads");
+    if (loop_init(&s->loop) != ERR_OK)
+        return false;
+    signals_catch(&s->loop);
+    if (storage_start(&s->storage, &s->loop, &s->graves) != ERR_OK ||
+        reaper_start(&s->reaper, &s->loop) != ERR_OK)
+        return false;
+    clock_sharpen();
+    server_look_at_clock(s);
+    s->wake = s->cron = s->now;
+    s->arena = mem_get(READ_ARENA_BYTES);
+    struct node_identity id;
+    identify(s, &id);
+    world_init(&s->world);
+    s->node = node_new(&id, s->options, &s->log.log, &s->world, s->now, s->wall);
+    return true;
+}
+
+void server_free(struct server *s)
+{
+    doors_close(s);
+    for (size_t i = 0; i < s->clients.n; i++)
+        if (s->clients.at[i] != NULL)
+            client_die(s, s->clients.at[i]);
+    clients_bury(s);
+    storage_stop(&s->storage);
+    links_free(s);
+    node_free(s->node);
+    node_out_free(&s->out);
+    graves_free(&s->graves);
+    reaper_stop(&s->reaper);
+    request_arena_free(&s->slices);
+    mem_free(s->arena);
+    vec_free(&s->clients);
+    vec_free(&s->free_ids);
+    vec_free(&s->touched);
+    vec_free(&s->again);
+    vec_free(&s->dead);
+    vec_free(&s->done);
+    loop_free(&s->loop);
+}
+
+/* -------------------------------------------------------------------------- steps */
+
+/* CONFIG SET changed something that the shell does. */
+static void option_changed(struct server *s, uint16_t id)
+{
+    if (id == OPTION_loglevel)
+        s->log.log.level = s->options->loglevel;
+    if (id == OPTION_tcp_keepalive)
+        for (size_t i = 0; i < s->clients.n; i++)
+            if (s->clients.at[i] != NULL)
+                conn_keepalive(&s->clients.at[i]->conn, (int)s->options->tcp_keepalive);
+    if (id == OPTION_client_output_buffer_limit)
+        for (size_t i = 0; i < s->clients.n; i++)
+            if (s->clients.at[i] != NULL)
+                client_judge_output(s, s->clients.at[i]);
+}
+
+/* All but the flushes, which only a RELEASE has. */
+static void take_out(struct server *s)
+{
+    struct node_out *o = &s->out;
+    for (size_t i = 0; i < o->drop.n; i++) {
+        struct client *c = client_at(s, o->drop.at[i]);
+        if (c != NULL)
+            client_die(s, c);
+    }
+    for (size_t i = 0; i < o->resume.n; i++) {
+        struct client *c = client_at(s, o->resume.at[i]);
+        if (c == NULL)
+            continue;
+        c->held = false;
+        client_again(s, c);
+    }
+    for (size_t i = 0; i < o->disk.n; i++) {
+        struct disk_done done;
+        if (storage_perform(&s->storage, &o->disk.at[i], &done))
+            *vec_add(&s->done) = done;
+    }
+    links_take_out(s);
+    for (size_t i = 0; i < o->options.n; i++)
+        option_changed(s, o->options.at[i]);
+    if (o->rewrite_config)
+        s->rewrite_config = true;
+    if (o->purge_memory)
+        world_purge_memory();
+    s->wake = o->wake;
+    s->sleep_us += o->sleep_us;
+    if (o->stop) {
+        s->stop = true;
+        s->exit_code = o->exit_code;
+    }
+}
+
+static void step(struct server *s, struct node_event *ev)
+{
+    ev->now = s->now;
+    ev->wall = s->wall;
+    node_step(s->node, ev, &s->out);
+    if (ev->type == NODE_REQUESTS)
+        clients_batch_judged(s); /* who is held is known before who may go on */
+    take_out(s);
+}
+
+/* CONFIG REWRITE. The file is small, and whoever asks waits for it. */
+static void rewrite_config(struct server *s)
+{
+    struct node_event ev = {.type = NODE_REWRITTEN};
+    char *old = NULL;
+    size_t n = 0;
+    struct buf text;
+    buf_init(&text, SIZE_MAX / 2);
+    s->rewrite_config = false;
+    errno = 0;
+    enum err err = file_load(s->config_file, &old, &n);
+    if (err == ERR_OK || err == ERR_NOT_FOUND) { /* one that was deleted is written anew, as by Redis */
+        options_rewrite(s->options, slice_of(old, n), &text);
+        err = file_replace(s->config_file, buf_slice(&text));
+    }
+    ev.rewrite_failed = err == ERR_OK ? NULL : strerror(errno);
+    step(s, &ev);
+    mem_free(old);
+    buf_free(&text);
+}
+
+static void step_done(struct server *s)
+{
+    for (size_t i = 0; i < s->done.n; i++) {
+        struct node_event ev = {.type = NODE_DISK, .disk = s->done.at[i]};
+        step(s, &ev);
+    }
+    vec_clear(&s->done);
+    if (s->rewrite_config)
+        rewrite_config(s);
+}
+
+void server_step(struct server *s, struct node_event *ev)
+{
+    step(s, ev);
+    step_done(s);
+}
+
+/* ------------------------------------------------------------------------ a turn */
+
+static void release(struct server *s)
+{
+    struct node_event ev = {.type = NODE_RELEASE};
+    server_look_at_clock(s);
+    step(s, &ev);
+    for (size_t i = 0; i < s->out.flush.n; i++) {
+        struct node_flush *f = &s->out.flush.at[i];
+        struct client *c = client_at(s, f->conn);
+        if (c == NULL)
+            continue;
+        c->out = f->chain;
+        c->upto = f->upto;
+        c->closing = f->close;
+        client_write(s, c);
+    }
+    step_done(s);
+}
+
+static void take_signals(struct server *s)
+{
+    if (signals_reopen_asked())
+        logfile_reopen(&s->log);
+    if (s->stop_told || !signals_stop_asked())
+        return;
+    s->stop_told = true;
+    log_say(&s->log.log, LOG_LEVEL_NOTICE, "Asked to stop by a signal: finishing what was begun");
+    server_step(s, &(struct node_event){.type = NODE_STOP});
+}
+
+/* A little patience lets requests gather: fewer wake-ups for the same work. */
+static void linger(struct server *s)
+{
+    struct linger *l = &s->linger;
+    int64_t us = s->options->linger_usec;
+    if (++l->turns >= LINGER_TURNS) {
+        int64_t passed = s->now.us - l->since.us;
+        l->on = l->clients >= LINGER_CLIENTS && (int64_t)l->requests * us >= passed;
+        *l = (struct linger){.window = l->window + 1, .since = s->now, .on = l->on};
+    }
+    if (l->on && us > 0)
+        clock_sleep_us(us);
+}
+
+static struct mono next_wake(const struct server *s)
+{
+    if (s->again.n > 0 || s->dialing.n > 0 || s->stop || s->loading)
+        return s->now;
+    bool cron = s->clients_n > 0 || s->doors_shut;
+    return cron ? mono_earlier(s->wake, s->cron) : s->wake;
+}
+
+static void bury(struct server *s)
+{
+    clients_bury(s);
+    links_bury(s);
+    struct graves *of_node = node_graves(s->node);
+    reaper_bury(&s->reaper, of_node);
+    reaper_bury(&s->reaper, &s->graves);
+    reaper_collect(&s->reaper);
+}
+
+void server_turn(struct server *s)
+{
+    loop_wait(&s->loop, s->now, next_wake(s));
+    s->counts.turns++;
+    server_look_at_clock(s);
+    take_signals(s);
+    struct disk_done done;
+    while (storage_next_done(&s->storage, &done))
+        server_step(s, &(struct node_event){.type = NODE_DISK, .disk = done});
+    if (mono_reached(s->now, s->wake))
+        server_step(s, &(struct node_event){.type = NODE_DUE});
+    links_turn(s);
+    clients_turn(s);
+    clients_cron(s);
+    release(s);
+    bury(s);
+    if (s->sleep_us > 0)
+        clock_sleep_us(s->sleep_us);
+    s->sleep_us = 0;
+    if (storage_is_behind(&s->storage))
+        clock_sleep_us(BEHIND_PAUSE_US);
+    else if (!s->loading)
+        linger(s);
+}

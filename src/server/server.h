@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The shell of one node: turns the world into events and carries the outs away.
+ *
+ * A turn:
+ *     wait                   until a descriptor is ready, a lane has answered, or something is due
+ *     answers of the lanes   NODE_DISK
+ *     what is due            NODE_DUE
+ *     links                  NODE_DIALED; who is ready comes among the clients
+ *     clients                accept; read all that are ready, at most READ_MAX_BYTES each; parse; run
+ *                            in batches over all of them: NODE_REQUESTS
+ *     release                NODE_RELEASE with a fresh clock, then one writev per client
+ *     bury                   who was closed is freed; big memory goes to the reaper
+ *
+ * It decides nothing about data. Its own are the limits that protect it: how much one client may
+ * send, leave unread, or idle. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "conf/options.h"
+#include "io/conn.h"
+#include "io/listen.h"
+#include "io/logfile.h"
+#include "io/reaper.h"
+#include "node/node.h"
+#include "resp/request.h"
+#include "server/storage.h"
+
+enum { READ_MAX_BYTES = 64 * 1024 };       /* of one client and turn: the others get their share */
+enum { READ_BIG_MAX_BYTES = 1024 * 1024 }; /* the same, into a big bulk: nothing is executed for it */
+enum { READ_ARENA_BYTES = 1024 * 1024 };   /* of all clients in one wave; stays in the cache */
+enum { BATCH_MAX = 32 };                   /* hot-path.md: 16 is nearly as good, 64 no better */
+enum { DOORS_MAX = 17 };                   /* sixteen addresses, as Redis, and a unix socket */
+enum { CRON_US = 100 * 1000 };             /* how often idle and slow clients are looked at */
+
+enum watch_kind { WATCHES_DOOR = 1, WATCHES_CLIENT, WATCHES_LINK };
+
+/* Where a client's unread input lies. */
+enum input_place { INPUT_NONE, INPUT_ARENA, INPUT_OWN };
+
+struct client {
+    struct conn conn;
+    uint32_t id;   /* its number for the node, and its place in server->clients */
+    uint8_t place; /* enum input_place */
+    bool touched;  /* in this wave: pending requests may point into its input */
+    bool held;     /* the node takes none of its requests until it says resume */
+    bool paused;   /* its output is over the soft limit: nothing more is executed for it */
+    bool bad;      /* it sent what cannot be parsed: its input is over */
+    bool ended_told;
+    bool closing;  /* to be closed once `upto` is 0 */
+    bool dead;     /* to be freed at the end of the turn */
+    bool again;    /* in server->again */
+    uint32_t window; /* the newest linger window it was active in */
+    char *in;      /* unread input: in[in_at] to in[in_n] */
+    size_t in_at, in_n, in_cap;
+    struct request_parser parser;
+    struct request *kept; /* not taken, and its big values are no longer in the input */
+    struct chain *out;    /* the node's, once something was owed */
+    size_t upto;          /* so much of out may leave */
+    struct mono active;     /* the newest input, or output taken */
+    struct mono over_since; /* over the soft output limit; MONO_NEVER: not */
+    struct mono ended_at;
+};
+
+struct batch {
+    struct node_request at[BATCH_MAX];
+    struct request requests[BATCH_MAX];
+    struct batch_from {
+        struct client *client;
+        size_t start; /* where it began in the client's input */
+    } from[BATCH_MAX];
+    size_t n;
+};
+
+/* Is it worth waiting a little for more requests? */
+struct linger {
+    uint32_t window; /* number of the window under way; a window is 64 turns */
+    unsigned turns, clients, requests;
+    struct mono since;
+    bool on;
+};
+
+/* What INFO tells of the shell's work. */
+struct server_counts {
+    uint64_t rejected, turns, reads, writes, read_bytes, written_bytes;
+    uint64_t input_limit_closed, output_limit_closed;
+    uint64_t input_most; /* the longest unread input of a client, in the last seconds */
+};
+
+struct link; /* links.c */
+
+struct server {
+    struct options *options;
+    const char *config_file; /* absolute; "": none */
+    struct logfile log;
+    struct loop loop;
+    struct storage storage;
+    struct reaper reaper;
+    struct node *node;
+    struct node_world world;
+    struct node_out out;
+    struct mono now;
+    struct wall wall;
+    struct mono wake;  /* the node's */
+    struct mono cron;
+    int64_t sleep_us;  /* DEBUG SLEEP, at the end of the turn */
+    bool stop_told, stop;
+    bool rewrite_config; /* asked for by the newest step */
+    bool loading;      /* turns do not wait: they are taken between pieces of the log */
+    int exit_code;
+    struct graves graves;
+    VEC(struct disk_done) done; /* of operations done at once, for the node */
+
+    struct door doors[DOORS_MAX];
+    size_t doors_n;
+    bool doors_shut; /* no descriptor was left: tried again by the next cron */
+
+    VEC(struct client *) clients; /* by id; NULL: free */
+    VEC(uint32_t) free_ids;
+    size_t clients_n, cron_at;
+    struct server_counts counts;
+    VEC(struct client *) touched, again, dead;
+    VEC(struct link *) links;
+    VEC(uint32_t) dialing; /* links whose address is known, or is known not to be */
+    struct lane names;     /* looks names up; */
+    bool names_started;    /* there is none before the first name */
+    char *arena; /* READ_ARENA_BYTES */
+    size_t arena_at;
+    struct request_arena slices;
+    struct batch batch;
+    struct linger linger;
+};
+
+/* ---- server.c */
+bool server_start(struct server *s, char *why, size_t why_n); /* threads, the node; nothing is served yet */
+void server_free(struct server *s);
+void server_step(struct server *s, struct node_event *ev); /* and all that follows from its out */
+void server_turn(struct server *s);
+void server_look_at_clock(struct server *s);
+
+/* ---- doors.c */
+bool doors_open(struct server *s, char *why, size_t why_n);
+void doors_close(struct server *s);
+void doors_accept(struct server *s, struct door *d);
+void doors_want(struct server *s, bool open);
+
+/* ---- clients.c */
+struct client *client_open(struct server *s, int fd);
+struct client *client_at(const struct server *s, uint32_t id); /* NULL: gone or going */
+void client_die(struct server *s, struct client *c); /* closed and freed at the end of the turn */
+void client_again(struct server *s, struct client *c); /* its unread input is fed in the next wave */
+void clients_turn(struct server *s);        /* everything that became ready */
+void clients_batch_judged(struct server *s); /* after NODE_REQUESTS: what was not taken goes back */
+void clients_bury(struct server *s);
+
+/* ---- outputs.c */
+void client_write(struct server *s, struct client *c);
+void client_want(struct server *s, struct client *c); /* tells the loop what it waits for */
+void client_judge_output(struct server *s, struct client *c); /* client-output-buffer-limit */
+void clients_cron(struct server *s);
+
+/* ---- links.c */
+void links_take_out(struct server *s); /* what a step asks for */
+void links_turn(struct server *s);
+void link_ready(struct server *s, struct watch *w, uint8_t events);
+void links_bury(struct server *s);
+void links_free(struct server *s);
+
+/* ---- config_read.c */
+/* The file, those it includes, and then the arguments; false: text says where and what. */
+bool config_read(struct options *o, const char *file, char *const *args, size_t args_n,
+                 char *text, size_t text_n);
+
+/* ---- loading.c */
+bool server_load(struct server *s, char *why, size_t why_n); /* the log; false: refused, or stopped */
+
+/* ---- world.c */
+void world_init(struct node_world *w);
+void world_purge_memory(void); /* MEMORY PURGE */
+
+#endif

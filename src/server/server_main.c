@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vong-server [conf] [--directive value ...] */
+#define _GNU_SOURCE
+#include "config.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "io/notify.h"
+
+enum { OTHER_DESCRIPTORS = 128 }; /* doors, files of the log, the loop, the log file; with a margin */
+
+static const char usage[] =
+    "Usage: vong-server [file] [--directive value ...]\n"
+    "       vong-server --check-config [file] [--directive value ...]\n"
+    "       vong-server --help | --version\n"
+    "\n"
+    "A key-value store that speaks Redis' protocol. The file and the directives are those of\n"
+    "redis.conf; vong.conf(5) tells what each does here. Examples:\n"
+    "\n"
+    "  vong-server                                    with the defaults, in this directory\n"
+    "  vong-server /etc/vong/vong-server.conf --port 7777\n"
+    "  vong-server --dir /var/lib/vong --appendfsync always --maxmemory 2gb\n"
+    "\n"
+    "SIGTERM and SIGINT finish what was begun, sync the log and end; SIGHUP opens the log file again.\n";
+
+static int refuse(const char *what)
+{
+    fprintf(stderr, "vong-server: %s\n", what);
+    return 1;
+}
+
+static int refuse_errno(const char *what, const char *which)
+{
+    fprintf(stderr, "vong-server: %s %s: %s\n", what, which, strerror(errno));
+    return 1;
+}
+
+/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients lowered. */
+static void fit_descriptors(struct server *s)
+{
+    struct options *o = s->options;
+    struct rlimit limit;
+    rlim_t want = (rlim_t)o->maxclients + OTHER_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+        return;
+    struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Raised the limit of open files to %llu, for maxclients %lld",
+                (unsigned long long)want, (long long)o->maxclients);
+        return;
+    }
+    raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    rlim_t got = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? limit.rlim_max : limit.rlim_cur;
+    if (got >= want)
+        return;
+    o->maxclients = got > OTHER_DESCRIPTORS ? (int64_t)(got - OTHER_DESCRIPTORS) : 1;
+    log_say(&s->log.log, LOG_LEVEL_WARNING,
+            "Only %llu files may be open (ulimit -n): maxclients is now %lld", (unsigned long long)got,
+            (long long)o->maxclients);
+}
+
+/* Two servers appending to one log would destroy it. */
+static bool lock_directory(const struct options *o, char *why, size_t why_n)
+{
+    int fd; /* never closed: the lock lasts as long as the process */
+    if (!o->appendonly)
+        return true;
+    enum err err = file_lock("vong-server.lock", &fd);
+    if (err == ERR_LIMIT)
+        snprintf(why, why_n, "directory %s is in use by another vong-server (it holds %s/vong-server.lock)",
+                 o->dir, o->dir);
+    else if (err != ERR_OK)
+        snprintf(why, why_n, "directory %s is not writable: %s", o->dir, strerror(errno));
+    return err == ERR_OK;
+}
+
+static bool daemonize(void)
+{
+    pid_t child = fork();
+    if (child < 0)
+        return false;
+    if (child > 0)
+        _exit(0);
+    setsid();
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0)
+        return false;
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    if (null > STDERR_FILENO)
+        close(null);
+    return true;
+}
+
+static void write_pidfile(struct server *s)
+{
+    if (s->options->pidfile[0] == '\0')
+        return;
+    FILE *f = fopen(s->options->pidfile, "w");
+    if (f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0)
+        log_say(&s->log.log, LOG_LEVEL_WARNING, "Cannot write the pidfile %s: %s", s->options->pidfile,
+                strerror(errno));
+}
+
+static void tell_supervisor(struct server *s, const char *message)
+{
+    enum supervised who = s->options->supervised;
+    if (who == SUPERVISED_SYSTEMD || who == SUPERVISED_AUTO) {
+        if (notify_wanted() && !notify_systemd(message))
+            log_say(&s->log.log, LOG_LEVEL_WARNING, "systemd did not take the message %s", message);
+    } else if (who == SUPERVISED_UPSTART && strcmp(message, "READY=1") == 0) {
+        raise(SIGSTOP); /* upstart waits for it, and continues us */
+    }
+}
+
+static void tell_notes(struct server *s)
+{
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX / 2);
+    options_notes(s->options, &lines);
+    struct slice text = buf_slice(&lines);
+    while (text.n > 0) {
+        const char *end = memchr(text.p, '\n', text.n);
+        size_t n = end == NULL ? text.n : (size_t)(end - text.p);
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "%.*s", (int)n, text.p);
+        text = slice_from(text, n + 1);
+    }
+    buf_free(&lines);
+}
+
+/* Everything that can be refused with a line on the terminal, before going to the background. */
+static int prepare(struct server *s, char *why, size_t why_n)
+{
+    struct options *o = s->options;
+    if (chdir(o->dir) != 0)
+        return refuse_errno("cannot change to directory", o->dir);
+    if (logfile_open(&s->log, o->logfile, o->loglevel) != ERR_OK)
+        return refuse_errno("cannot open the log file", o->logfile);
+    if (!lock_directory(o, why, why_n))
+        return refuse(why);
+    fit_descriptors(s);
+    if (!doors_open(s, why, why_n))
+        return refuse(why);
+    if (o->daemonize && !daemonize())
+        return refuse_errno("cannot go to the", "background");
+    return 0;
+}
+
+/* A refusal after the terminal may be gone: it is told in the log as well. */
+static int refuse_late(struct server *s, const char *why)
+{
+    log_say(&s->log.log, LOG_LEVEL_WARNING, "%s", why);
+    if (s->log.path[0] != '\0' || s->options->daemonize)
+        return refuse(why);
+    return 1;
+}
+
+static int end(struct server *s, int code)
+{
+    if (s->options->pidfile[0] != '\0')
+        unlink(s->options->pidfile);
+    server_free(s);
+    logfile_close(&s->log);
+    return code;
+}
+
+static int serve(struct server *s)
+{
+    char why[1100];
+    int failed = prepare(s, why, sizeof(why));
+    if (failed != 0)
+        return failed;
+    log_say(&s->log.log, LOG_LEVEL_NOTICE, "Vong %s starting, pid %ld, port %lld, in %s", PACKAGE_VERSION,
+            (long)getpid(), (long long)s->options->port, s->options->dir);
+    tell_notes(s);
+    if (!server_start(s, why, sizeof(why)))
+        return refuse_late(s, why);
+    write_pidfile(s);
+    doors_want(s, true);
+    if (!server_load(s, why, sizeof(why)) && !s->stop)
+        return end(s, refuse_late(s, why));
+    if (!s->stop) {
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Ready to accept connections");
+        tell_supervisor(s, "READY=1");
+    }
+    while (!s->stop)
+        server_turn(s);
+    tell_supervisor(s, "STOPPING=1");
+    log_say(&s->log.log, LOG_LEVEL_NOTICE, s->exit_code == 0 ? "Everything is stored. Bye" : "Bye");
+    return end(s, s->exit_code);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct server server = {.options = &options, .config_file = ""};
+    char absolute[PATH_MAX];
+    int at = 1;
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)) {
+        printf("vong-server %s\n", PACKAGE_VERSION);
+        return 0;
+    }
+    bool only_check = argc > 1 && strcmp(argv[1], "--check-config") == 0;
+    at += only_check;
+    const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
+    if (file != NULL && realpath(file, absolute) != NULL)
+        server.config_file = absolute;
+    char why[LOG_LINE_BYTES];
+    options_init(&options);
+    int code = 0;
+    if (!config_read(&options, file, argv + at, (size_t)(argc - at), why, sizeof(why)))
+        code = refuse(why);
+    else if (only_check)
+        puts("The configuration is good.");
+    else
+        code = serve(&server);
+    options_free(&options);
+    return code;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The keyspace: databases, in each one table per slot (alone: one slot), keys and values.
+ *
+ *     store -> db[0..databases-1] -> keys: table of entries, dues: index of those with an expiry
+ *
+ * Everything that changes a key goes through here, because four things hang on each change: the
+ * forkless walk (who changes an entry the walk has not reached hands its old value out first), the
+ * expiry index, the count of bytes, and the watchers. A type does not know which key it has; a
+ * handler (cmd/) does not touch a table.
+ *
+ * Time comes in as an argument; an entry past its expiry is still found here: hiding or dropping
+ * it, with the DEL record that belongs to it, is cmd/exec's business (replication 8). */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/moment.h"
+#include "base/rng.h"
+#include "base/slice.h"
+#include "store/entry.h"
+#include "store/table.h"
+
+/* A key with its hash, so that nobody hashes twice. */
+struct key {
+    struct slice s;
+    uint64_t hash;
+};
+
+/* Who is told of what happens to keys. All borrowed for the call. */
+struct store_ops {
+    /* A key was changed, dropped or came into being. Called only while store->watched > 0. */
+    void (*touched)(struct store_ops *ops, unsigned db, struct slice key);
+    /* A database will be emptied (replaced_by is db then) or swapped: every key that is in it, or in
+     * what replaces it, is touched. Only while watched > 0. */
+    void (*touched_all)(struct store_ops *ops, unsigned db, unsigned replaced_by);
+    /* The walk hands out an entry as of its beginning. */
+    void (*walked)(struct store_ops *ops, unsigned db, const struct entry *e);
+};
+
+struct store_db {
+    struct table keys;
+    struct table dues;   /* the same entries, those that have an expiry; owns none */
+    size_t entry_bytes;  /* of these entries and their blobs */
+    double due_ms_sum;   /* of the expiries, for avg_ttl */
+    uint64_t due_cursor; /* where the active expiry goes on */
+};
+
+/* What the second pass over a batch found, kept for the third; a later key of the same place here
+ * takes it (64 places: every fourth hint of a batch of 32 was lost). */
+enum { STORE_HINTS = 512 };
+struct store_hint {
+    uint64_t hash;
+    struct table_hint at;
+    unsigned db;
+};
+
+struct store {
+    struct store_db *dbs;
+    unsigned dbs_n;
+    struct hash_key hash_key;
+    struct rng rng;
+    struct store_ops *ops;
+    struct graves graves; /* big memory to be freed elsewhere; the owner empties it each turn */
+    size_t entry_bytes;   /* of all entries and their blobs; store_bytes() adds the tables */
+    size_t dying_bytes;   /* of entries flushed and not yet freed; in no other count */
+    uint64_t changes;     /* counts every change of a key */
+    size_t watched;       /* how many watched keys there are; kept by the node */
+    uint32_t lru_clock;   /* the entries' 24-bit clock, seconds; store_clock() each turn */
+    uint16_t lfu_minutes; /* the same for LFU, minutes */
+    bool lfu;             /* maxmemory-policy is one of the LFU ones */
+    int lfu_log_factor, lfu_decay_minutes;
+    struct store_walk *walk;     /* the walk under way, or NULL; walker.h */
+    uint8_t generation;          /* of entries that the walk has, or that came after its beginning */
+    uint8_t generations_n;       /* so many generations up to this one may be found in entries */
+    struct store_dying *dying;   /* flushed databases, until they are freed; dying.h */
+    unsigned due_db;             /* where the active expiry goes on */
+    struct store_hint hints[STORE_HINTS];
+};
+
+void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops);
+void store_free(struct store *s);
+void store_clock(struct store *s, struct wall now); /* each turn: what accesses are dated with */
+
+static inline struct key key_of(const struct store *s, struct slice name)
+{
+    return (struct key){name, hash_keyed(&s->hash_key, name)};
+}
+
+/* ------------------------------------------------------------------ look */
+
+struct entry *store_find(struct store *s, unsigned db, const struct key *k); /* NULL: none; no access is noted */
+void store_used(struct store *s, struct entry *e); /* an access: LRU clock or LFU counter */
+
+/* Is its time over? In the very millisecond of its expiry an entry is still there, as in Redis. */
+static inline bool store_is_due(const struct entry *e, struct wall now)
+{
+    return now.ms > entry_expiry(e).ms;
+}
+
+size_t store_keys_n(const struct store *s, unsigned db);
+size_t store_dues_n(const struct store *s, unsigned db);
+size_t store_bytes(const struct store *s); /* entries, blobs, tables, directories; O(databases); without what is dying */
+
+/* The two passes over a batch before it runs (hot-path.md 1). */
+void store_prefetch_bucket(struct store *s, unsigned db, const struct key *k);
+void store_prefetch_entry(struct store *s, unsigned db, const struct key *k);
+
+/* ---------------------------------------------------------------- change
+ *
+ * The bytes of a key may lie in the store's own entry for store_drop only; those of a value may
+ * always. */
+
+/* Puts a string under k, whatever was there; until: WALL_NEVER or the expiry. ERR_NOMEM: nothing
+ * changed. */
+enum err store_put(struct store *s, unsigned db, const struct key *k, struct slice value,
+                   struct wall until) MUST_CHECK;
+/* The same with a blob, whose reference it takes on success. Small blobs are copied. */
+enum err store_put_blob(struct store *s, unsigned db, const struct key *k, struct blob *value,
+                        struct wall until) MUST_CHECK;
+/* An integer as the value of k, which is there; its expiry stays. */
+enum err store_put_number(struct store *s, unsigned db, const struct key *k, int64_t v) MUST_CHECK;
+bool store_drop(struct store *s, unsigned db, const struct key *k); /* false: was not there */
+/* k is there; WALL_NEVER takes the expiry away, which is never refused. ERR_NOMEM: nothing changed. */
+enum err store_set_expiry(struct store *s, unsigned db, const struct key *k,
+                          struct wall until) MUST_CHECK;
+
+/* The string at k made n bytes long (n > 0) in place for writing, k there or not; new bytes are
+ * zero, the expiry stays. The bytes may be written until the next call here. NULL: memory was
+ * refused, nothing changed. */
+char *store_edit(struct store *s, unsigned db, const struct key *k, size_t n);
+
+/* from's entry goes to another name or database with value and expiry; what was at the target is
+ * dropped. from must be there. ERR_NOMEM: nothing changed. */
+enum err store_move(struct store *s, unsigned db, const struct key *from, unsigned to_db,
+                    const struct key *to) MUST_CHECK;
+enum err store_copy(struct store *s, unsigned db, const struct key *from, unsigned to_db,
+                    const struct key *to) MUST_CHECK;
+
+void store_flush(struct store *s, unsigned db); /* O(1): tables go to be freed in steps, or to the walk */
+void store_swap(struct store *s, unsigned a, unsigned b);
+
+/* Work left over from flushes and cancelled walks: while there is some, the node calls store_idle
+ * each turn with so many entries as it has time for. */
+bool store_has_idle_work(const struct store *s);
+void store_idle(struct store *s, size_t budget);
+
+/* ------------------------------------------------------------------ many */
+
+/* Visits entries from a cursor in table order; the next cursor, 0: done. See table_scan's guarantee. */
+uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
+                    void (*visit)(void *who, struct entry *e), void *who);
+struct entry *store_random(struct store *s, unsigned db); /* NULL: empty */
+
+/* Every invariant (S1 to S3); reads everything. */
+void store_check(struct store *s);
+
+#endif

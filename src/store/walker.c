@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/walker.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { GENERATIONS = 4 }; /* what two bits can tell apart */
+enum { WALK_CHUNK = 32 }; /* entries between two looks at the budget */
+enum { WALK_AHEAD = 16 }; /* entries fetched into the cache before their turn */
+
+/* One database as of T. */
+struct walk_part {
+    unsigned db;        /* its number then */
+    struct table *keys; /* where its table is now; NULL: nothing is wanted of it any more */
+    bool *held;         /* of a flushed table: true until the walk is through it */
+};
+
+struct store_walk {
+    struct walk_part *parts;
+    struct walk_part **of; /* by a database's number now; NULL: flushed since T */
+    unsigned parts_n, at;  /* the parts before `at` are done */
+    uint64_t cursor;       /* in the part `at` */
+    bool mute;             /* cancelled: generations are set, nothing is handed out */
+    struct walk_progress progress;
+};
+
+enum err walk_begin(struct store *s)
+{
+    if (s->walk != NULL)
+        return ERR_LIMIT;
+    check(s->generations_n < GENERATIONS); /* S7 */
+    struct store_walk *w = mem_get(sizeof(*w));
+    *w = (struct store_walk){
+        .parts = mem_zero(s->dbs_n * sizeof(*w->parts)),
+        .of = mem_zero(s->dbs_n * sizeof(*w->of)),
+        .parts_n = s->dbs_n,
+    };
+    for (unsigned db = 0; db < s->dbs_n; db++) {
+        w->parts[db] = (struct walk_part){.db = db, .keys = &s->dbs[db].keys};
+        w->of[db] = &w->parts[db];
+        w->progress.total += table_n(&s->dbs[db].keys);
+    }
+    s->generation = (s->generation + 1u) & (GENERATIONS - 1u);
+    s->generations_n++;
+    s->walk = w;
+    return ERR_OK;
+}
+
+static void part_release(struct walk_part *part)
+{
+    if (part->held != NULL)
+        *part->held = false;
+    part->held = NULL;
+    part->keys = NULL;
+}
+
+void walk_free(struct store *s)
+{
+    struct store_walk *w = s->walk;
+    if (w == NULL)
+        return;
+    for (unsigned i = 0; i < w->parts_n; i++)
+        part_release(&w->parts[i]);
+    mem_free(w->parts);
+    mem_free(w->of);
+    mem_free(w);
+    s->walk = NULL;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/* Entries on their way from the table to ops->walked, so that the cache has them by then. */
+struct visit {
+    struct store *s;
+    unsigned db;
+    struct entry *ahead[WALK_AHEAD];
+    unsigned first, n;
+    size_t entries, bytes;
+};
+
+static size_t told_bytes(const struct entry *e)
+{
+    const struct blob *b = entry_blob(e);
+    return entry_key(e).n + (b != NULL ? b->n : e->value_n);
+}
+
+static void hand_out(struct store *s, unsigned db, struct entry *e)
+{
+    e->generation = s->generation & (GENERATIONS - 1u);
+    if (s->walk->mute)
+        return;
+    s->walk->progress.done++;
+    s->ops->walked(s->ops, db, e);
+}
+
+static void visit_oldest(struct visit *v)
+{
+    struct entry *e = v->ahead[v->first];
+    v->first = (v->first + 1) % WALK_AHEAD;
+    v->n--;
+    v->entries++; /* also where it was handed out before: the look at it cost the time */
+    if (e->generation == v->s->generation)
+        return;
+    v->bytes += told_bytes(e);
+    hand_out(v->s, v->db, e);
+}
+
+static void visit(void *who, struct entry *e)
+{
+    struct visit *v = who;
+    if (v->n == WALK_AHEAD)
+        visit_oldest(v);
+    __builtin_prefetch(e);
+    __builtin_prefetch((const char *)e + 64);
+    v->ahead[(v->first + v->n++) % WALK_AHEAD] = e;
+}
+
+bool walk_step(struct store *s, size_t entries, size_t bytes)
+{
+    struct store_walk *w = s->walk;
+    check(w != NULL);
+    struct visit v = {.s = s};
+    while (w->at < w->parts_n) {
+        struct walk_part *part = &w->parts[w->at];
+        if (v.entries >= entries || v.bytes >= bytes)
+            return false;
+        v.db = part->db;
+        w->cursor =
+            part->keys != NULL ? table_scan(part->keys, w->cursor, WALK_CHUNK, visit, &v) : 0;
+        while (v.n > 0)
+            visit_oldest(&v);
+        if (w->cursor == 0) {
+            part_release(part);
+            w->at++;
+        }
+    }
+    check(w->mute || w->progress.done == w->progress.total); /* S6 */
+    s->generations_n = 1;                                    /* S7 */
+    walk_free(s);
+    return true;
+}
+
+void walk_cancel(struct store *s)
+{
+    if (!walk_is_on(s))
+        return;
+    if (s->generations_n < GENERATIONS) {
+        walk_free(s);
+        return;
+    }
+    s->walk->mute = true;
+    for (unsigned i = 0; i < s->walk->parts_n; i++)
+        if (s->walk->parts[i].held != NULL)
+            part_release(&s->walk->parts[i]); /* these entries never come back */
+}
+
+bool walk_is_on(const struct store *s)
+{
+    return s->walk != NULL && !s->walk->mute;
+}
+
+bool walk_is_untidy(const struct store *s)
+{
+    return s->walk != NULL && s->walk->mute;
+}
+
+void walk_tidy(struct store *s, size_t budget)
+{
+    if (walk_is_untidy(s))
+        walk_step(s, budget, SIZE_MAX);
+}
+
+struct walk_progress walk_progress(const struct store *s)
+{
+    return walk_is_on(s) ? s->walk->progress : (struct walk_progress){0};
+}
+
+/* ---------------------------------------------------------------- changes */
+
+void walk_hand_out_now(struct store *s, unsigned db, struct entry *e)
+{
+    const struct walk_part *part = s->walk->of[db];
+    check(part != NULL); /* S6: what came after a flush has the store's generation */
+    hand_out(s, part->db, e);
+}
+
+void walk_swapped(struct store *s, unsigned a, unsigned b)
+{
+    struct store_walk *w = s->walk;
+    if (w == NULL)
+        return;
+    struct walk_part *part = w->of[a];
+    w->of[a] = w->of[b];
+    w->of[b] = part;
+    if (w->of[a] != NULL && w->of[a]->keys != NULL)
+        w->of[a]->keys = &s->dbs[a].keys;
+    if (w->of[b] != NULL && w->of[b]->keys != NULL)
+        w->of[b]->keys = &s->dbs[b].keys;
+}
+
+void walk_flushed(struct store *s, unsigned db, struct table *keys, bool *held)
+{
+    struct store_walk *w = s->walk;
+    if (w == NULL || w->of[db] == NULL)
+        return;
+    struct walk_part *part = w->of[db];
+    w->of[db] = NULL;
+    if (part->keys == NULL)
+        return;
+    if (w->mute) {
+        part_release(part);
+        return;
+    }
+    part->keys = keys;
+    part->held = held;
+    *held = true;
+}

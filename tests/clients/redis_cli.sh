@@ -1,0 +1,172 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# redis-cli and redis-benchmark, as operators use them. What is tested comes from the environment (README.md).
+set -u
+host=${VONG_HOST:-127.0.0.1} port=${VONG_PORT:-6379} mode=${VONG_MODE:-alone}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/vong-cli.XXXXXX") || exit 99
+trap 'rm -rf "$tmp"' EXIT
+out=$tmp/out
+n=0
+pipe_keys=${VONG_PIPE_KEYS:-1000000}
+
+cli() {
+    if [ "$mode" = cluster ]; then
+        timeout 60 redis-cli -c -h "$host" -p "$port" "$@"
+    else
+        timeout 60 redis-cli -h "$host" -p "$port" "$@"
+    fi
+}
+
+bench() { timeout 60 redis-benchmark -h "$host" -p "$port" "$@"; }
+
+# claim TITLE EXPRESSION: true when the expression is; what was said last is shown when it is not.
+claim() {
+    n=$((n + 1))
+    if eval "$2"; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        echo "# not so: $2"
+        tr '\r' '\n' <"$out" | tail -n 20 | cut -c 1-300 | sed 's/^/# /'
+    fi
+}
+
+# for_alone TITLE EXPRESSION: a claim about one server, skipped elsewhere.
+for_alone() {
+    if [ "$mode" = alone ]; then
+        claim "$@"
+    else
+        n=$((n + 1))
+        echo "ok $n - $1 # SKIP not in mode $mode: asked of one server"
+    fi
+}
+
+said() { grep -qE -- "$1" "$out"; }            # a line of what was said matches
+is() { [ "$(cat "$out")" = "$1" ]; }           # all that was said
+is_alone() { [ "$mode" = alone ]; }
+
+# ----------------------------------------------------------------------- one command
+
+claim "a command and its words on the command line" \
+    'cli set {cli}a "two words" >"$out" && is OK && cli get {cli}a >"$out" && is "two words"'
+claim "the shell's status and the text tell an error" \
+    '! cli -e incr {cli}a >"$out" 2>&1 && said "ERR value is not an integer or out of range"'
+claim "--no-raw shows types: strings quoted, nil, (integer)" \
+    'printf "get {cli}a\nget {cli}none\nstrlen {cli}a\n" | cli --no-raw >"$out" &&
+     said "^\"two words\"$" && said "^\(nil\)$" && said "^\(integer\) 9$"'
+claim "-3 speaks RESP3: HELLO and CONFIG GET are maps" \
+    'cli -3 --no-raw hello >"$out" && said "\"proto\" => \(integer\) 3" &&
+     { ! is_alone || { cli -3 --no-raw config get maxmemory-policy >"$out" &&
+       said "^1# \"maxmemory-policy\" => \"noeviction\"$"; }; }'
+claim "--csv and --json print replies for other programs" \
+    'cli --csv mget {cli}a {cli}none >"$out" && is "\"two words\",NULL" &&
+     cli -3 --json mget {cli}a {cli}none >"$out" && is "[\"two words\",null]"'
+claim "-x takes the last word from standard input, byte for byte" \
+    'head -c 100000 /dev/urandom >"$tmp/in" && cli -x set {cli}x <"$tmp/in" >"$out" && is OK &&
+     cli get {cli}x >"$tmp/back" && printf "\n" >>"$tmp/in" && cmp -s "$tmp/in" "$tmp/back"'
+claim "-r and -i repeat a command" \
+    'cli del {cli}r >"$out" && cli -r 5 -i 0.01 incr {cli}r >"$out" && is "$(seq 5)"'
+claim "MULTI, commands and EXEC from standard input" \
+    'printf "multi\nset {cli}m 1\nincr {cli}m\nexec\n" | cli >"$out" && [ "$(tail -n 1 "$out")" = 2 ]'
+for_alone "-n chooses a database, and databases are apart" \
+    'cli -n 7 set onlyhere 1 >"$out" && is OK && cli -n 0 exists onlyhere >"$out" && is 0 &&
+     cli -n 7 del onlyhere >"$out" && is 1'
+claim "--quoted-input sends bytes written as escapes" \
+    'cli --quoted-input set "\"{cli}q\\x00\\xff\"" "\"\\r\\n\"" >"$out" && is OK &&
+     cli --quoted-input strlen "\"{cli}q\\x00\\xff\"" >"$out" && is 2'
+if [ -n "${VONG_AUTH_URL:-}" ]; then
+    claim "-u takes user, password and database from a URL; a wrong password is told" \
+        'redis-cli --no-auth-warning -u "$VONG_AUTH_URL" client info >"$out" 2>&1 && said " db=2 " &&
+         redis-cli --no-auth-warning -u "$(echo "$VONG_AUTH_URL" | sed s/@/x@/)" ping >"$out" 2>&1;
+         said "AUTH failed: WRONGPASS" && said "NOAUTH Authentication required"'
+else
+    n=$((n + 1))
+    echo "ok $n - -u takes user, password and database from a URL # SKIP VONG_AUTH_URL is not set"
+fi
+
+# ---------------------------------------------------------------------- interactive
+
+on_terminal() { # seconds, redis-cli's words: output without colours, lines ended as everywhere
+    timeout "$1" script -qec "redis-cli -h $host -p $port $2" /dev/null 2>&1 |
+        sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" | tr '\r' '\n' >"$out"
+}
+interactive() { # a line typed on a terminal
+    printf '%s\nquit\n' "$1" | TERM=dumb on_terminal 20 ""
+}
+claim "on a terminal, help comes from COMMAND DOCS: summary, arguments, since, group" \
+    'interactive "help lcs" && said "summary: ." && said "LCS key1 key2 \[LEN\] \[IDX\] \[MINMATCHLEN " &&
+     said "since: 7.0.0" && said "group: string"'
+for_alone "help knows what only this server has" \
+    'interactive "help waitaof" && said "WAITAOF numlocal numreplicas timeout" && said "since: 7.2.0"'
+claim "on a terminal replies have types and times" \
+    'interactive "ping" && said "PONG"'
+
+# ----------------------------------------------------------------------- many keys
+
+claim "--pipe sends $pipe_keys keys and counts their replies" \
+    'awk -v n="$pipe_keys" "BEGIN { for (i = 0; i < n; i++)
+         printf \"*3\r\n\$3\r\nSET\r\n\$%d\r\nkey:%d\r\n\$%d\r\nvalue-%d\r\n\",
+             4 + length(i \"\"), i, 6 + length(i \"\"), i }" | cli --pipe >"$out" 2>&1 &&
+     said "^errors: 0, replies: $pipe_keys$" &&
+     cli get "key:$((pipe_keys - 1))" >"$out" && is "value-$((pipe_keys - 1))"'
+claim "--pipe tells errors and goes on; lines may be inline commands" \
+    'printf "SET {cli}p 1\r\nINCR {cli}p extra\r\nINCR {cli}p\r\n" | cli --pipe >"$out" 2>&1;
+     said "errors: 1, replies: 3" && said "wrong number of arguments" &&
+     cli get {cli}p >"$out" && is 2'
+for_alone "DBSIZE knows them, and --scan finds each once" \
+    'cli dbsize >"$out" && [ "$(cat "$out")" -ge "$pipe_keys" ] &&
+     cli --scan --pattern "key:*" >"$tmp/keys" &&
+     sort -u "$tmp/keys" | wc -l >"$out" && is "$pipe_keys"'
+for_alone "--bigkeys names the biggest string and the average" \
+    'head -c 70000 /dev/zero | cli -x set {cli}biggest >"$out" && cli --bigkeys >"$out" &&
+     said "Biggest string found .\"?\{cli\}(biggest|x)" && said "strings with [0-9]+ bytes .*avg size" &&
+     said "Sampled [0-9]+ keys in the keyspace"'
+for_alone "--memkeys names the key with most memory" \
+    'cli del key:0 >"$out" && cli --memkeys --memkeys-samples 0 >"$out" &&
+     said "Biggest string found .*has [0-9]+ bytes" && said "Sampled [0-9]+ keys in the keyspace"'
+for_alone "--hotkeys works under an LFU policy and says what to do under another" \
+    'cli --hotkeys >"$out" 2>&1; said "LFU maxmemory policy is not selected" &&
+     cli config set maxmemory-policy allkeys-lfu >"$out" && is OK && cli flushall >"$out" &&
+     cli -r 300 incr {cli}hot >"$out" && cli --hotkeys >"$out" 2>&1; said "hot key found with counter: [0-9]+.*keyname: \"?\{cli\}hot" &&
+     cli config set maxmemory-policy noeviction >"$out" && is OK'
+
+# ------------------------------------------------------------------------- watching
+
+for_alone "--stat shows keys, memory, clients and requests, line by line" \
+    'on_terminal 2 "--stat -i 0.3" </dev/null; said "^keys +mem +clients" &&
+     said "^[0-9]+ +[0-9.]+[KMG] +[0-9]+ +[0-9]+ +[0-9]+ \(\+[0-9]+\)"'
+claim "--latency measures PING" \
+    'cli --latency --raw -i 1 >"$out" 2>&1; said "^[0-9]+ [0-9]+ [0-9.]+ [0-9]+$"'
+for_alone "--latency-history goes on in windows" \
+    'on_terminal 3 "--latency-history -i 1" </dev/null;
+     said "min: [0-9]+, max: [0-9]+, avg: [0-9.]+ \([0-9]+ samples\) -- 1\.[0-9]+ seconds range"'
+for_alone "monitor shows what others send, the password never" \
+    '{ timeout 2 redis-cli -h "$host" -p "$port" monitor >"$out" 2>&1 & } && listener=$! &&
+     { for i in $(seq 100); do cli client list | grep -q cmd=monitor && break; sleep 0.02; done; } &&
+     cli set {cli}seen "a b" >/dev/null && { cli auth topsecret >/dev/null 2>&1; } && cli -n 2 get {cli}seen >/dev/null;
+     wait $listener; said "^OK$" && said "^[0-9]+\.[0-9]{6} \[0 127.0.0.1:[0-9]+\] \"set\" \"\{cli\}seen\" \"a b\"$" &&
+     said "\[2 127.0.0.1:[0-9]+\] \"get\"" && ! said topsecret'
+for_alone "--rdb and --replica are refused, with what there is instead" \
+    '! cli --rdb "$tmp/dump.rdb" >"$out" 2>&1 && said "SYNC is not supported.*BGSAVE" && [ ! -s "$tmp/dump.rdb" ] &&
+     ! cli --replica >"$out" 2>&1 && said "SYNC is not supported.*BGSAVE"'
+for_alone "--functions-rdb is refused as well" \
+    '! cli --functions-rdb "$tmp/dump.rdb" >"$out" 2>&1 && said "[Uu]nknown|ERR"'
+
+# ---------------------------------------------------------------------- redis-benchmark
+
+for_alone "redis-benchmark -t get,set,incr,mset,ping -P 16 -r 1000000 -q measures each" \
+    'bench -t get,set,incr,mset,ping -P 16 -r 1000000 -n 100000 -q >"$out" 2>&1 &&
+     for what in PING_INLINE PING_MBULK SET GET INCR "MSET \(10 keys\)"; do
+         tr "\r" "\n" <"$out" | grep -qE "^$what: [0-9]+[0-9.]* requests per second, p50=" || break
+         what=
+     done && [ -z "$what" ] && ! said "ERR|WARNING"'
+for_alone "redis-benchmark --csv writes a line for each test" \
+    'bench -t get,set,incr,mset,ping -n 2000 --csv >"$out" 2>/dev/null &&
+     said "^\"test\",\"rps\",\"avg_latency_ms\"" && [ "$(grep -cE "^\"[A-Z_]+( \(10 keys\))?\",\"[0-9.]+\"" "$out")" = 6 ]'
+for_alone "redis-benchmark with a command of one's own, -d 4096, -k 0 and 200 connections" \
+    'bench -n 2000 -c 200 -d 4096 -q setrange {cli}:__rand_int__ 10 __data__ >"$out" 2>&1 && said "requests per second" &&
+     bench -n 1000 -c 20 -k 0 -t set -q >"$out" 2>&1 && said "SET: [0-9.]+ requests per second"'
+for_alone "redis-benchmark --threads 2 and -3" \
+    'bench -n 20000 --threads 2 -3 -t set,get -q >"$out" 2>&1 && said "GET: [0-9]" && ! said "ERR|Could not"'
+echo "1..$n"

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* One node for unit tests: time is moved by hand, the disk answers when told to.
+ *
+ *     struct one o;  one_start(&o, "appendfsync always");
+ *     one_open(&o, 1);
+ *     one_send(&o, 1, "SET k v");           a step with one inline request
+ *     one_expect(&o, 1, "");                 what may leave by now: nothing
+ *     one_disk(&o);                          everything asked of the disk is done
+ *     one_expect(&o, 1, "+OK\r\n");
+ */
+#ifndef TESTS_LIB_ONE_NODE_H
+#define TESTS_LIB_ONE_NODE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/node.h"
+#include "node/state.h"
+#include "tests/lib/unit.h"
+
+enum { ONE_CONNS = 8 };
+
+struct one {
+    struct options options;
+    struct log log;
+    struct node_world world;
+    uint64_t watch_ns;
+    struct node *node;
+    struct node_out out;
+    struct mono now;
+    struct wall wall;
+    struct disk_ops asked;    /* not answered yet */
+    struct buf file;          /* what WRITEs brought */
+    struct buf got[ONE_CONNS]; /* what left so far */
+    bool closed[ONE_CONNS], resumed[ONE_CONNS];
+    enum err disk_err;        /* of the next answers */
+    struct buf sent;          /* to other servers */
+    struct node_dial dialed;  /* the newest */
+    char dialed_host[64];
+    uint32_t hung_up;         /* the newest link that was */
+};
+
+static uint64_t one_stopwatch(struct node_world *w)
+{
+    return CONTAINER_OF(w, struct one, world)->watch_ns += 1000;
+}
+
+static void one_memory(struct node_world *w, struct node_memory *to)
+{
+    (void)w;
+    *to = (struct node_memory){0};
+}
+
+static struct slice one_fact(struct node_world *w, const char *name, char *to, size_t to_n)
+{
+    (void)w;
+    (void)name;
+    (void)to;
+    (void)to_n;
+    return (struct slice){"", 0};
+}
+
+static void one_log(struct log *log, enum log_level level, struct slice text)
+{
+    (void)log;
+    (void)level;
+    (void)text;
+}
+
+static inline void one_links(struct one *o)
+{
+    if (o->out.dial.n > 0) {
+        o->dialed = o->out.dial.at[o->out.dial.n - 1];
+        assert_true(o->dialed.host.n < sizeof(o->dialed_host));
+        memcpy(o->dialed_host, o->dialed.host.p, o->dialed.host.n);
+        o->dialed_host[o->dialed.host.n] = '\0';
+    }
+    for (size_t i = 0; i < o->out.send.n; i++) {
+        struct chain *bytes = &o->out.send.at[i].bytes;
+        assert_int_equal(buf_room(&o->sent, bytes->n), ERR_OK);
+        o->sent.n += chain_copy(bytes, o->sent.p + o->sent.n, bytes->n);
+        chain_free(bytes, NULL);
+    }
+    if (o->out.hang_up.n > 0)
+        o->hung_up = o->out.hang_up.at[o->out.hang_up.n - 1];
+}
+
+static inline void one_step(struct one *o, struct node_event ev)
+{
+    ev.now = o->now;
+    ev.wall = o->wall;
+    node_step(o->node, &ev, &o->out);
+    for (size_t i = 0; i < o->out.disk.n; i++)
+        *vec_add(&o->asked) = o->out.disk.at[i];
+    vec_clear(&o->out.disk);
+    one_links(o);
+    for (size_t i = 0; i < o->out.resume.n; i++)
+        o->resumed[o->out.resume.at[i]] = true;
+    for (size_t i = 0; i < o->out.flush.n; i++) {
+        struct node_flush *f = &o->out.flush.at[i];
+        struct buf *to = &o->got[f->conn];
+        assert_int_equal(buf_room(to, f->upto), ERR_OK);
+        to->n += chain_copy(f->chain, to->p + to->n, f->upto);
+        chain_consume(f->chain, f->upto, node_graves(o->node));
+        if (f->close)
+            o->closed[f->conn] = true;
+    }
+    graves_free(node_graves(o->node));
+}
+
+/* Answers the oldest operation. */
+static inline void one_disk_next(struct one *o)
+{
+    assert_true(o->asked.n > 0);
+    struct disk_op op = o->asked.at[0];
+    o->asked.n--;
+    memmove(o->asked.at, o->asked.at + 1, o->asked.n * sizeof(op));
+    struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = o->disk_err}};
+    if (op.type == DISK_WRITE && o->disk_err == ERR_OK) {
+        assert_int_equal(buf_room(&o->file, op.bytes.n), ERR_OK);
+        o->file.n += chain_copy(&op.bytes, o->file.p + o->file.n, op.bytes.n);
+        ev.disk.written = op.bytes.n;
+        chain_free(&op.bytes, NULL);
+    } else {
+        ev.disk.rest = op.bytes;
+    }
+    mem_free(op.names);
+    one_step(o, ev);
+    one_step(o, (struct node_event){.type = NODE_RELEASE});
+}
+
+/* The turn ends, and everything asked of the disk is done. */
+static inline void one_disk(struct one *o)
+{
+    one_step(o, (struct node_event){.type = NODE_RELEASE});
+    while (o->asked.n > 0)
+        one_disk_next(o);
+}
+
+/* lines: of a configuration, separated by '\n'. */
+static inline void one_start(struct one *o, const char *lines)
+{
+    *o = (struct one){.now = {1000000}, .wall = {1700000000000}};
+    o->log = (struct log){.level = LOG_LEVEL_WARNING, .line = one_log};
+    o->world = (struct node_world){one_stopwatch, one_memory, one_fact};
+    buf_init(&o->file, SIZE_MAX / 2);
+    buf_init(&o->sent, SIZE_MAX / 2);
+    for (int i = 0; i < ONE_CONNS; i++)
+        buf_init(&o->got[i], SIZE_MAX / 2);
+    options_init(&o->options);
+    while (*lines != '\0') {
+        size_t n = strcspn(lines, "\n");
+        struct buf text;
+        buf_init(&text, 4096);
+        assert_int_equal(options_line(&o->options, slice_of(lines, n), &text), OPTIONS_LINE_TAKEN);
+        buf_free(&text);
+        lines += n + (lines[n] == '\n');
+    }
+    o->node = node_new(&(struct node_identity){.seed = 1}, &o->options, &o->log, &o->world, o->now, o->wall);
+    if (o->options.appendonly) {
+        one_step(o, (struct node_event){.type = NODE_LOAD_END});
+        assert_int_equal(o->out.loaded.verdict, AOF_WHOLE);
+        one_step(o, (struct node_event){.type = NODE_LOG_READY, .log_ready = {.handle = 2, .name = "log"}});
+    }
+}
+
+static inline void one_stop(struct one *o)
+{
+    one_disk(o);
+    node_free(o->node);
+    node_out_free(&o->out);
+    options_free(&o->options);
+    mem_free(o->asked.at);
+    buf_free(&o->file);
+    buf_free(&o->sent);
+    for (int i = 0; i < ONE_CONNS; i++)
+        buf_free(&o->got[i]);
+}
+
+static inline void one_open(struct one *o, uint32_t conn)
+{
+    one_step(o, (struct node_event){.type = NODE_OPENED,
+                                    .opened = {.conn = conn, .peer = SLICE("peer:1"), .local = SLICE("local:1")}});
+}
+
+/* Several inline requests, separated by '\n', in one batch; how many were taken. */
+static inline size_t one_send(struct one *o, uint32_t conn, const char *lines)
+{
+    struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
+    struct request_parser parser = {0};
+    struct request_arena arena = {0};
+    struct request requests[64];
+    struct node_request batch[64];
+    size_t n = 0, taken = 0;
+    char *text = malloc(strlen(lines) + 2);
+    struct slice in = slice_of(text, (size_t)(stpcpy(stpcpy(text, lines), "\n") - text));
+    while (in.n > 0) {
+        size_t used;
+        assert_int_equal(request_next(&parser, &limits, in, &arena, &requests[n], &used), REQUEST_WHOLE);
+        batch[n] = (struct node_request){.conn = conn, .req = &requests[n]};
+        n++;
+        in = slice_from(in, used);
+    }
+    one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {batch, n}});
+    for (size_t i = 0; i < n; i++) {
+        taken += batch[i].taken;
+        request_free(&requests[i]);
+    }
+    request_arena_free(&arena);
+    free(text);
+    return taken;
+}
+
+/* What left for this connection since the last time. */
+#define one_expect(o, conn, text)                                             \
+    do {                                                                      \
+        one_step(o, (struct node_event){.type = NODE_RELEASE});               \
+        assert_slice(buf_slice(&(o)->got[conn]), text);                       \
+        buf_clear(&(o)->got[conn]);                                           \
+    } while (0)
+
+static inline void one_later(struct one *o, int64_t ms)
+{
+    o->now.us += ms * 1000;
+    o->wall.ms += ms;
+    one_step(o, (struct node_event){.type = NODE_DUE});
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A disk that misbehaves on demand: loaded into a server with LD_PRELOAD.
+ *
+ * The file named by BAD_DISK holds rules, one a line, and is read at each call, so that a test
+ * turns trouble on and off while the server runs:
+ *
+ *     <call> <errno> <sleep ms> <part of the path>     errno 0: the call is only slow
+ *
+ * call: sync (fdatasync, fsync), write (write, writev), open, rename, unlink. A path's part "*" is
+ * any path with appendonlydir in it; nothing else is ever touched. A rule that fired is counted in
+ * the file <BAD_DISK>.fired by one byte. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Neither of the calls below may come back into this file: bare system calls. */
+static size_t read_rules(const char *name, char *to, size_t n)
+{
+    long fd = syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    long got = syscall(SYS_read, fd, to, n - 1);
+    syscall(SYS_close, fd);
+    return got < 0 ? 0 : (size_t)got;
+}
+
+static void count(const char *name)
+{
+    char fired[PATH_MAX];
+    snprintf(fired, sizeof(fired), "%s.fired", name);
+    long fd = syscall(SYS_openat, AT_FDCWD, fired, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+        syscall(SYS_write, fd, ".", 1);
+        syscall(SYS_close, fd);
+    }
+}
+
+static void pause_ms(int ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    while (nanosleep(&t, &t) != 0 && errno == EINTR)
+        ;
+}
+
+/* true: the call fails, with errno set. */
+static bool is_bad(const char *call, const char *path)
+{
+    const char *control = getenv("BAD_DISK");
+    char rules[4096];
+    if (control == NULL || strstr(path, "appendonlydir") == NULL)
+        return false;
+    rules[read_rules(control, rules, sizeof(rules))] = '\0';
+    char *rest = rules;
+    for (char *line; (line = strtok_r(rest, "\n", &rest)) != NULL;) {
+        char which[16], part[256];
+        int error, ms;
+        if (sscanf(line, "%15s %d %d %255s", which, &error, &ms, part) != 4 ||
+            strcmp(which, call) != 0 || (strcmp(part, "*") != 0 && strstr(path, part) == NULL))
+            continue;
+        count(control);
+        pause_ms(ms);
+        errno = error;
+        return error != 0;
+    }
+    return false;
+}
+
+static bool is_bad_fd(const char *call, int fd)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    if (n < 0)
+        return false;
+    path[n] = '\0';
+    return is_bad(call, path);
+}
+
+int fdatasync(int fd)
+{
+    return is_bad_fd("sync", fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    return is_bad_fd("sync", fd) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+    return is_bad_fd("write", fd) ? -1 : syscall(SYS_write, fd, p, n);
+}
+
+ssize_t writev(int fd, const struct iovec *v, int n)
+{
+    return is_bad_fd("write", fd) ? -1 : syscall(SYS_writev, fd, v, n);
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    return is_bad("open", path) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int rename(const char *from, const char *to)
+{
+    return is_bad("rename", to) ? -1 : (int)syscall(SYS_rename, from, to);
+}
+
+int unlink(const char *path)
+{
+    return is_bad("unlink", path) ? -1 : (int)syscall(SYS_unlink, path);
+}

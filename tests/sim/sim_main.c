@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vong-sim: seeds through the false world, or a scenario with its exact answer. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/num.h"
+#include "tests/sim/scenario.h"
+#include "tests/sim/sim.h"
+
+enum { OPS_LEAST = 1000, TROUBLES_LEAST = 3 };
+
+struct task {
+    uint64_t seed, seeds_n;
+    bool trace, until_wrong, twice;
+    enum sim_break broken;
+};
+
+struct totals {
+    uint64_t seeds, counted, wrong, ops, acked, crashes, lost, starts, audits, fired[TROUBLES];
+    int64_t us;
+};
+
+static void usage(FILE *to)
+{
+    fprintf(to, "Usage: vong-sim [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+                "       vong-sim SCENARIO.txt\n"
+                "Runs a node in a false world. --seeds: that many seeds from N on. --twice: each one two\n"
+                "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
+                "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
+    for (int b = 1; b < BREAKS; b++)
+        fprintf(to, "  %s\n", sim_break_name((enum sim_break)b));
+}
+
+static uint64_t fired_n(const struct sim *s)
+{
+    uint64_t n = 0;
+    for (int t = 0; t < TROUBLES; t++)
+        n += s->fired[t];
+    return n;
+}
+
+static void add(struct totals *t, const struct sim *s)
+{
+    t->seeds++;
+    t->counted += s->ops_n >= OPS_LEAST && fired_n(s) >= TROUBLES_LEAST && s->now.us >= 60 * 1000000;
+    t->wrong += s->wrong;
+    t->ops += s->ops_n;
+    t->acked += s->acked_n;
+    t->crashes += s->crashes_n;
+    t->lost += s->lost_n;
+    t->starts += s->starts_n;
+    t->audits += s->audits_n;
+    t->us += s->now.us;
+    for (int i = 0; i < TROUBLES; i++)
+        t->fired[i] += s->fired[i];
+}
+
+static uint64_t run_one(const struct task *task, uint64_t seed, struct totals *totals)
+{
+    struct sim *s = malloc(sizeof(*s));
+    sim_init(s, seed, task->broken);
+    s->trace_on = task->trace;
+    sim_run_seed(s);
+    if (s->wrong)
+        printf("# seed %llu: %s\n", (unsigned long long)seed, s->why);
+    uint64_t digest = s->digest;
+    add(totals, s);
+    sim_free(s);
+    free(s);
+    return digest;
+}
+
+static void say(const struct totals *t)
+{
+    printf("# %llu seeds, %llu of them count; %lld virtual seconds, %llu requests, %llu answered\n",
+           (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
+           (unsigned long long)t->ops, (unsigned long long)t->acked);
+    printf("# %llu crashes, %llu starts, %llu audits, %llu unpromised writes lost\n", (unsigned long long)t->crashes,
+           (unsigned long long)t->starts, (unsigned long long)t->audits, (unsigned long long)t->lost);
+    printf("# troubles:");
+    for (int i = 0; i < TROUBLES; i++)
+        printf("%s %s %llu", i > 0 ? "," : "", sim_trouble_name((enum sim_trouble)i),
+               (unsigned long long)t->fired[i]);
+    printf("\n");
+}
+
+static int run_seeds(const struct task *task)
+{
+    struct totals t = {0};
+    uint64_t unequal = 0;
+    for (uint64_t i = 0; i < task->seeds_n && !(task->until_wrong && t.wrong > 0); i++) {
+        uint64_t digest = run_one(task, task->seed + i, &t);
+        if (!task->twice)
+            continue;
+        struct totals again = {0};
+        if (run_one(task, task->seed + i, &again) != digest) {
+            printf("# seed %llu: two runs, two traces\n", (unsigned long long)(task->seed + i));
+            unequal++;
+        }
+    }
+    say(&t);
+    bool good = unequal == 0 && t.counted * 10 >= t.seeds * 9;
+    if (task->until_wrong) {
+        printf("# %s: noticed after %llu seeds\n", sim_break_name(task->broken), (unsigned long long)t.seeds);
+        return t.wrong > 0 ? 0 : 1;
+    }
+    good = good && t.wrong == 0;
+    return good ? 0 : 1;
+}
+
+static bool number(const char *text, uint64_t *v)
+{
+    return text != NULL && num_get_u64(slice_str(text), v);
+}
+
+int main(int argc, char **argv)
+{
+    struct task task = {.seed = 1, .seeds_n = 1};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was found is seen although a long run is cut short */
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
+        bool good = true;
+        if (strcmp(a, "--trace") == 0) {
+            task.trace = true;
+        } else if (strcmp(a, "--twice") == 0) {
+            task.twice = true;
+        } else if (strcmp(a, "--until-wrong") == 0) {
+            task.until_wrong = true;
+        } else if (strcmp(a, "--seed") == 0) {
+            good = number(next, &task.seed), i++;
+        } else if (strcmp(a, "--seeds") == 0) {
+            good = number(next, &task.seeds_n), i++;
+        } else if (strcmp(a, "--break") == 0) {
+            task.broken = next != NULL ? sim_break_of(next) : BREAKS, i++;
+            good = task.broken != BREAKS;
+        } else if (strcmp(a, "--help") == 0) {
+            usage(stdout);
+            return 0;
+        } else {
+            return a[0] != '-' && argc == 2 ? scenario_run(a) : (usage(stderr), 2);
+        }
+        if (!good) {
+            usage(stderr);
+            return 2;
+        }
+    }
+    return run_seeds(&task);
+}
