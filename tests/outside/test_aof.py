@@ -453,8 +453,8 @@ def test_auto_rewrite(server):
             pipe.set(f"k{i}", "x" * 100)
         pipe.execute()
     until(lambda: client.info("persistence")["aof_rewrites"] >= 1, 20)
-    wait_rewritten(client)
-    assert client.info("persistence")["aof_current_size"] < 500000
+    # The writes behind the first rewrite's walk can be most of them: then a second one follows.
+    until(lambda: client.info("persistence")["aof_current_size"] < 500000, 20)
 
 
 def test_appendonly_live(server):
