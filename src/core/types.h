@@ -6,8 +6,37 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/bounds.h"
+
+/* A storage node, for life: random, made with its data directory; printed as 40 hex digits. */
+struct node_id {
+    uint8_t b[20];
+};
+
+/* One appendonlydir: new when that was created, or lost more than a torn tail. A node with another
+ * data-id is another voter and another copy, though the same node (replication 18, 22). */
+struct data_id {
+    uint8_t b[16];
+};
+
+/* A start of a node is its `incarnation`, uint32_t: 1 at the first, one more before the first heartbeat
+ * of each (replication, "Words"); 0: none. */
+
+/* One cluster, given at its founding. Nodes of another cluster are refused. */
+struct cluster_id {
+    uint8_t b[20];
+};
+
+/* Where a node is reached. Texts end in NUL and hold no blank, comma, colon (but of an IPv6 address) or '@'. */
+enum { IP_BYTES = 46, HOSTNAME_BYTES = 254, ZONE_BYTES = 64 };
+struct endpoint {
+    char ip[IP_BYTES];             /* what peers dial and clients are told */
+    char hostname[HOSTNAME_BYTES]; /* cluster-announce-hostname; empty: none */
+    uint16_t port;                 /* for clients */
+    uint16_t cluster_port;         /* for nodes and proxies */
+};
 
 /* Where a node stands in a slot: the epoch and the sequence number of its last record. */
 struct position {
@@ -22,6 +51,16 @@ enum { SLOT_ALONE = 0, EPOCH_ALONE = 1 };
 struct lsn {
     uint64_t n;
 };
+
+static inline bool node_id_equal(const struct node_id *a, const struct node_id *b)
+{
+    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
+static inline bool data_id_equal(const struct data_id *a, const struct data_id *b)
+{
+    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
 
 static inline bool lsn_reached(struct lsn have, struct lsn want)
 {

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The cluster map: who is there, and who serves which slot, as agreed.
+ *
+ * A value. It is changed by committed entries of the controller's log and by nothing else (map_entry.h),
+ * so equal logs make equal maps on every node, bit for bit; it knows no time and nobody's health but
+ * what an entry said of it. The control plane of each node has one, and its data plane another, which is
+ * applied a moment later. Applied in order; `index` says how far.
+ *
+ * A node is spoken of by its place in `nodes`, which it keeps until it is removed; the hole is used again. */
+#ifndef CORE_MAP_MAP_H
+#define CORE_MAP_MAP_H
+
+#include "base/err.h"
+#include "base/vec.h"
+#include "core/types.h"
+
+enum { MAP_COPIES = 5 };             /* the greatest replication factor */
+enum { MAP_NOBODY = UINT16_MAX };    /* no place: the slot has no primary */
+enum { MAP_NODES = 1000 };           /* more than the gossip was tried with is refused at JOIN */
+
+enum map_health {
+    MAP_UP,
+    MAP_SUSPECT, /* the leader has not heard it: its lease runs out (replication 16) */
+    MAP_DOWN     /* its lease is over; its slots have no primary until an election (17, 19) */
+};
+
+struct map_node {
+    bool used;            /* false: a hole */
+    bool leaving;         /* CLUSTER FORGET: it is drained, then removed */
+    uint8_t health;       /* enum map_health */
+    struct node_id id;
+    struct data_id data;
+    uint32_t incarnation; /* the known one: of its JOIN or newest RESTART */
+    uint64_t health_index; /* the newest entry SUSPECT, DOWN, CLEAR or RESTART about it; 0: none */
+    uint64_t proposed_n;  /* the greatest n of its proposals in this incarnation (replication 12) */
+    struct endpoint at;
+    char zone[ZONE_BYTES]; /* empty: none given */
+    uint32_t weight;       /* its share of the ring; 0: an arbiter, which holds no data */
+};
+
+struct map_slot {
+    uint64_t ver;      /* index of the last entry that changed it */
+    uint64_t epoch;    /* of its present or last primary; 0: it never had one */
+    uint16_t primary;  /* or MAP_NOBODY: it is electing (replication 20) */
+    uint16_t last;     /* its last primary, where clients are told it was; MAP_NOBODY: none, or removed */
+    uint8_t replicas_n, isr_n, want_n;
+    uint16_t replicas[MAP_COPIES];         /* who holds or is to hold a copy, in order of preference */
+    uint16_t isr[MAP_COPIES];              /* who is in sync, the primary included, */
+    uint32_t isr_incarnation[MAP_COPIES];  /* each in the run in which it was; the primary's is its epoch's */
+    uint16_t want[MAP_COPIES];             /* what placement wishes; the first is to be primary */
+};
+
+struct map_settings {
+    uint32_t replication_factor;  /* RF */
+    uint32_t write_quorum;        /* W: MAP_W_ALL, MAP_W_MAJORITY, or a number */
+    uint32_t node_timeout_ms;     /* T */
+    uint32_t min_replicas;        /* min-replicas-to-write */
+    uint32_t voters;              /* cluster-voters: at most so many, 1, 3 or 5 */
+    uint32_t scatter_width;
+    bool rebalance_paused;
+};
+enum { MAP_W_ALL = 0, MAP_W_MAJORITY = UINT32_MAX };
+
+struct map {
+    struct cluster_id cluster;
+    uint64_t index;      /* of the newest entry applied; 0: there is no cluster yet */
+    uint64_t slots_ver;  /* the greatest ver of all slots: who keeps something derived compares it */
+    uint64_t nodes_ver;  /* the same for nodes */
+    struct map_settings settings;
+    VEC(struct map_node) nodes;
+    struct map_slot *slots; /* SLOTS of them; owned */
+};
+
+void map_init(struct map *m);
+void map_free(struct map *m);
+void map_copy(struct map *to, const struct map *from); /* to is initialised; its content is replaced */
+
+uint16_t map_find(const struct map *m, const struct node_id *id); /* its place; MAP_NOBODY: not there */
+size_t map_members_n(const struct map *m); /* without holes */
+
+/* The primary of a slot, in the run it was made primary in; false: it has none. */
+static inline bool map_is_primary(const struct map *m, unsigned slot, uint16_t node, uint32_t incarnation)
+{
+    const struct map_slot *s = &m->slots[slot];
+    return s->primary == node && s->isr_n > 0 && s->isr[0] == node && s->isr_incarnation[0] == incarnation;
+}
+
+/* Every invariant (P1 ...); returns, for tests and the simulator, what does not hold, or NULL. */
+const char *map_wrong(const struct map *m);
+
+#endif
