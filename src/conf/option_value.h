@@ -32,7 +32,7 @@ struct option_row {
     const char *note;             /* why it has no effect, or is refused */
     const struct option_choice *choices;
     int64_t least, most;
-    size_t offset;                /* of the field in struct options */
+    size_t offset, size;          /* of the field in struct options */
     enum option_type type;
     unsigned flags;
     enum option id;

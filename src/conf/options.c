@@ -96,7 +96,8 @@ const struct option_row option_rows[OPTION_N] = {
 #define OPT(kind, field, label, alt, bits, initial, min, max, reason, help)                     \
     {.name = label, .alias = alt, .default_text = initial, .note = reason,                      \
      .choices = CHOICES_##kind, .least = min, .most = max,                                      \
-     .offset = offsetof(struct options, field), .type = OPTION_TYPE_##kind, .flags = bits,      \
+     .offset = offsetof(struct options, field), .size = sizeof(((struct options *)0)->field),    \
+     .type = OPTION_TYPE_##kind, .flags = bits,      \
      .id = OPTION_##field},
 #define BARE(...)
 #include "conf/options.def"
@@ -315,7 +316,7 @@ static bool assign_parted(struct options *o, const struct option_row *row, struc
     return set;
 }
 
-static bool set_failed(struct slice name, const char *why, struct buf *error)
+bool options_set_failed(struct slice name, const char *why, struct buf *error)
 {
     buf_clear(error);
     option_say(error, SLICE("CONFIG SET failed (possibly related to argument '"));
@@ -347,65 +348,71 @@ static bool may_set_or_reply(const struct options *o, const struct option_pair *
             return false;
         }
         if (!may_change(o, row, is_local))
-            return set_failed(pairs[i].name, "can't set protected config", error);
+            return options_set_failed(pairs[i].name, "can't set protected config", error);
         if ((row->flags & OPTION_FIXED) != 0)
-            return set_failed(pairs[i].name, "can't set immutable config", error);
+            return options_set_failed(pairs[i].name, "can't set immutable config", error);
         if (seen[row->id])
-            return set_failed(pairs[i].name, "duplicate parameter", error);
+            return options_set_failed(pairs[i].name, "duplicate parameter", error);
         if (pairs[i].value.n > OPTIONS_VALUE_MAX)
-            return set_failed(pairs[i].name, "argument is too long", error);
+            return options_set_failed(pairs[i].name, "argument is too long", error);
         seen[row->id] = true;
     }
     return true;
 }
 
-/* Who borrowed a string of o goes on having it unless its value is another now. */
-static void keep_strings(struct options *o, struct options *trial, const bool changed[OPTION_N])
+bool options_try(const struct options *o, const struct option_pair *pairs, size_t n, bool is_local,
+                 struct option_trial *t, struct buf *error)
 {
-    for (size_t i = 0; i < OPTION_N; i++) {
-        if (option_rows[i].type != OPTION_TYPE_STR || changed[i])
-            continue;
-        char **old = field_of(o, &option_rows[i]), **new = field_of(trial, &option_rows[i]), *kept = *old;
-        *old = *new;
-        *new = kept;
-    }
-}
-
-bool options_set(struct options *o, const struct option_pair *pairs, size_t n, bool is_local,
-                 bool changed[OPTION_N], struct buf *error)
-{
-    memset(changed, 0, OPTION_N * sizeof(*changed));
+    memset(t, 0, sizeof(*t));
     buf_clear(error);
     if (!may_set_or_reply(o, pairs, n, is_local, error))
         return false;
-    struct options trial;
-    options_copy(&trial, o);
+    options_copy(&t->options, o);
     struct buf why;
     buf_init(&why, OPTIONS_TEXT_MAX);
     bool set = true;
     for (size_t i = 0; set && i < n; i++) {
         const struct option_row *row = row_find(pairs[i].name);
         set = option_takes_words(row)
-                  ? assign_parted(&trial, row, pairs[i].value, &why)
-                  : assign(&trial, row, &pairs[i].value, 1, false, &why);
+                  ? assign_parted(&t->options, row, pairs[i].value, &why)
+                  : assign(&t->options, row, &pairs[i].value, 1, false, &why);
         if (!set) {
             option_say(&why, slice_of("", 1)); /* its end */
-            set_failed(slice_str(row->name), why.p, error);
+            options_set_failed(slice_str(row->name), why.p, error);
+        } else {
+            t->changed[row->id] = !values_equal(row, o, &t->options);
         }
     }
     buf_free(&why);
-    if (!set) {
-        options_free(&trial);
-        return false;
+    if (!set)
+        options_trial_free(t);
+    return set;
+}
+
+static void field_swap(const struct option_row *row, char *a, char *b)
+{
+    for (size_t i = 0; i < row->size; i++) {
+        char kept = a[i];
+        a[i] = b[i];
+        b[i] = kept;
     }
-    for (size_t i = 0; i < n; i++) {
-        const struct option_row *row = row_find(pairs[i].name);
-        changed[row->id] = !values_equal(row, o, &trial);
+}
+
+/* What is replaced goes to t: both are freed as any options are. */
+void options_take(struct options *o, struct option_trial *t)
+{
+    for (size_t i = 0; i < OPTION_N; i++) {
+        const struct option_row *row = &option_rows[i];
+        o->given[i] = o->given[i] || t->options.given[i];
+        if (t->changed[i])
+            field_swap(row, field_of(o, row), field_of(&t->options, row));
     }
-    keep_strings(o, &trial, changed);
-    options_free(o);
-    *o = trial;
-    return true;
+}
+
+void options_trial_free(struct option_trial *t)
+{
+    options_free(&t->options);
+    memset(t, 0, sizeof(*t));
 }
 
 bool options_is_sensitive(struct slice name)

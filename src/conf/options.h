@@ -107,10 +107,21 @@ struct option_pair {
     struct slice name, value;
 };
 
-/* CONFIG SET: all of it, or false with the error reply's text (without "ERR ") and nothing changed.
- * changed[id] becomes true where the value is now another; the other strings of o stay where they are. */
-bool options_set(struct options *o, const struct option_pair *pairs, size_t n, bool is_local,
-                 bool changed[OPTION_N], struct buf *error) MUST_CHECK;
+/* What CONFIG SET would make of the options. */
+struct option_trial {
+    struct options options;
+    bool changed[OPTION_N]; /* the value is another */
+};
+
+/* All of the pairs on a copy of o, or false with the error reply's text (without "ERR ") and t empty. */
+bool options_try(const struct options *o, const struct option_pair *pairs, size_t n, bool is_local,
+                 struct option_trial *t, struct buf *error) MUST_CHECK;
+/* CONFIG SET: what t changed is now so in o; the other values and strings of o stay where they are. */
+void options_take(struct options *o, struct option_trial *t);
+void options_trial_free(struct option_trial *t);
+
+/* CONFIG SET's error for an option whose value was well formed and could not be followed. */
+bool options_set_failed(struct slice name, const char *why, struct buf *error); /* false */
 
 /* Whether a CONFIG SET of this name must not be shown in logs. */
 bool options_is_sensitive(struct slice name);

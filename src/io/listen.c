@@ -33,7 +33,7 @@ static void address_text(const struct sockaddr_storage *a, char *to, size_t n, b
 }
 
 static enum err open_at(struct door *d, const struct sockaddr *at, socklen_t at_n, int backlog,
-                        uint8_t kind)
+                        uint8_t kind, bool beside)
 {
     int fd = socket(at->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0)
@@ -43,6 +43,8 @@ static enum err open_at(struct door *d, const struct sockaddr *at, socklen_t at_
         ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
     if (at->sa_family != AF_UNIX)
         ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
+    if (beside)
+        ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
     if (!ok || bind(fd, at, at_n) != 0 || listen(fd, backlog) != 0) {
         int kept = errno;
         close(fd);
@@ -54,7 +56,7 @@ static enum err open_at(struct door *d, const struct sockaddr *at, socklen_t at_
     return ERR_OK;
 }
 
-enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind,
+enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind, bool beside,
                        bool *absent, char *why, size_t why_n)
 {
     bool any6 = strcmp(address, "::*") == 0, any4 = strcmp(address, "*") == 0;
@@ -72,7 +74,7 @@ enum err door_open_tcp(struct door *d, const char *address, int port, int backlo
     }
     enum err err = ERR_IO;
     for (const struct addrinfo *a = found; a != NULL && err != ERR_OK; a = a->ai_next)
-        err = open_at(d, a->ai_addr, a->ai_addrlen, backlog, kind);
+        err = open_at(d, a->ai_addr, a->ai_addrlen, backlog, kind, beside);
     if (err != ERR_OK) {
         *absent = errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT ||
                   errno == ENOPROTOOPT || errno == ESOCKTNOSUPPORT || errno == EPFNOSUPPORT;
@@ -80,6 +82,12 @@ enum err door_open_tcp(struct door *d, const char *address, int port, int backlo
     }
     freeaddrinfo(found);
     return err;
+}
+
+void door_let_beside(struct door *d, bool beside)
+{
+    int on = beside;
+    (void)setsockopt(watch_fd(&d->watch), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)); /* fails: bind does */
 }
 
 /* Is a living process behind this socket? Then its path is not ours to take. */
@@ -112,7 +120,7 @@ enum err door_open_unix(struct door *d, const char *path, unsigned perm, int bac
         }
         unlink(path); /* left by a process that is gone; bind tells if it could not be removed */
     }
-    if (open_at(d, (const void *)&at, sizeof(at), backlog, kind) != ERR_OK ||
+    if (open_at(d, (const void *)&at, sizeof(at), backlog, kind, false) != ERR_OK ||
         (perm != 0 && chmod(path, perm) != 0)) {
         snprintf(why, why_n, "%s: %s", path, strerror(errno));
         return ERR_IO;

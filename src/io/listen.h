@@ -21,9 +21,11 @@ struct guest {
 };
 
 /* "*", "::*" or an address. why: filled with one line when it fails; *absent: this machine has no
- * such address or family, which a bind with a '-' before it forgives. */
-enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind,
+ * such address or family, which a bind with a '-' before it forgives. beside: also where another door
+ * of this process is that was told door_let_beside; both are told again, false, once one of them goes. */
+enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind, bool beside,
                        bool *absent, char *why, size_t why_n) MUST_CHECK;
+void door_let_beside(struct door *d, bool beside);
 enum err door_open_unix(struct door *d, const char *path, unsigned perm, int backlog, uint8_t kind,
                         char *why, size_t why_n) MUST_CHECK;
 void door_close(struct door *d, struct loop *l);

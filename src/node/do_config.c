@@ -18,17 +18,58 @@ void node_config_get(struct call *c)
 }
 
 /* A password set in a running server is asked of those who come, not of those who are there. */
-static void set_applied(struct call *c, const bool *changed)
+static void take(struct node *n, struct option_trial *t, struct node_out *out)
 {
     bool any = false;
+    options_take(n->options, t);
     for (size_t id = 0; id < OPTION_N; id++) {
-        if (!changed[id])
+        if (!t->changed[id])
             continue;
         any = true;
-        *vec_add(&c->out->options) = (uint16_t)id;
+        *vec_add(&out->options) = (uint16_t)id;
     }
     if (any)
-        options_applied(c->node);
+        options_applied(n);
+}
+
+static void reply_refused(struct reply *r, const struct buf *why)
+{
+    struct slice text = slice_head(buf_slice(why), 900);
+    reply_errorf(r, "ERR %.*s", (int)text.n, text.p);
+}
+
+static struct slice door_option(const struct option_trial *t)
+{
+    return t->changed[OPTION_port] ? SLICE("port") : SLICE("bind");
+}
+
+/* Sockets are the shell's: it opens them, and this session waits for its word. */
+static bool listen_or_refuse(struct call *c, const struct option_trial *t, struct buf *error)
+{
+    struct node *n = c->node;
+    if (n->in_exec)
+        return options_set_failed(door_option(t), "new sockets are waited for: not inside a transaction", error);
+    if (n->wanted != NULL)
+        return options_set_failed(door_option(t), "another change of 'port' or 'bind' is under way", error);
+    n->wanted = mem_get(sizeof(*t));
+    *n->wanted = *t;
+    c->out->listen = &n->wanted->options;
+    session_hold(n, c->session, HELD_LISTEN, MONO_NEVER);
+    return true;
+}
+
+static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *error)
+{
+    if (t->changed[OPTION_port] || t->changed[OPTION_bind]) {
+        if (listen_or_refuse(c, t, error))
+            return true;
+        options_trial_free(t);
+        return false;
+    }
+    take(c->node, t, c->out);
+    options_trial_free(t);
+    reply_ok(c->reply);
+    return true;
 }
 
 void node_config_set(struct call *c)
@@ -41,18 +82,53 @@ void node_config_set(struct call *c)
     struct option_pair *pairs = mem_get(n * sizeof(*pairs));
     for (size_t i = 0; i < n; i++)
         pairs[i] = (struct option_pair){c->argv[2 + 2 * i], c->argv[3 + 2 * i]};
-    bool changed[OPTION_N] = {false};
+    struct option_trial trial;
     struct buf error;
     buf_init(&error, SIZE_MAX);
-    if (options_set(c->node->options, pairs, n, c->session->is_loopback, changed, &error)) {
-        set_applied(c, changed);
-        reply_ok(c->reply);
-    } else {
-        struct slice text = slice_head(buf_slice(&error), 900);
-        reply_errorf(c->reply, "ERR %.*s", (int)text.n, text.p);
-    }
+    if (!options_try(c->node->options, pairs, n, c->session->is_loopback, &trial, &error) ||
+        !set_or_refuse(c, &trial, &error))
+        reply_refused(c->reply, &error);
     buf_free(&error);
     mem_free(pairs);
+}
+
+/* The sessions that wait for the shell in this way: one after the other, NULL: no more. */
+static struct session *next_held(struct node *n, enum session_held why)
+{
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->held == why)
+            return s;
+    }
+    return NULL;
+}
+
+void config_listening(struct node *n, bool listens, struct node_out *out)
+{
+    struct option_trial *t = n->wanted;
+    struct session *s = next_held(n, HELD_LISTEN); /* NULL: it is gone; what it asked for is done */
+    struct chain silent = {0};
+    struct buf error;
+    buf_init(&error, SIZE_MAX);
+    n->wanted = NULL;
+    if (listens)
+        take(n, t, out);
+    else
+        options_set_failed(door_option(t),
+                       t->changed[OPTION_port] ? "Unable to listen on this port. Check server logs."
+                                               : "Failed to bind to specified addresses.",
+                       &error);
+    if (s != NULL) {
+        struct reply r = session_owed_reply(s, &silent);
+        if (listens)
+            reply_ok(&r);
+        else
+            reply_refused(&r, &error);
+        session_owed_done(n, s, &silent, out);
+    }
+    buf_free(&error);
+    options_trial_free(t);
+    mem_free(t);
 }
 
 void node_config_resetstat(struct call *c)
@@ -84,10 +160,8 @@ void node_config_rewrite(struct call *c)
 
 void config_rewritten(struct node *n, const char *failed, struct node_out *out)
 {
-    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
-        struct session *s = CONTAINER_OF(l, struct session, in_all);
-        if (s->held != HELD_CONFIG)
-            continue;
+    struct session *s;
+    while ((s = next_held(n, HELD_CONFIG)) != NULL) {
         struct chain silent = {0};
         struct reply r = session_owed_reply(s, &silent);
         if (failed == NULL)

@@ -93,7 +93,7 @@ static void put_server(struct buf *b, struct node *n)
     put_count(b, "process_id", (uint64_t)n->identity.process_id);
     put_fact(b, n, "process_supervised", "no");
     put_word(b, "run_id", n->identity.run_id);
-    put_count(b, "tcp_port", (uint64_t)n->identity.port);
+    put_count(b, "tcp_port", (uint64_t)n->options->port);
     put_count(b, "server_time_usec", (uint64_t)n->wall.ms * 1000);
     put_count(b, "uptime_in_seconds", (uint64_t)up);
     put_count(b, "uptime_in_days", (uint64_t)up / 86400);

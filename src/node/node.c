@@ -71,6 +71,9 @@ void node_free(struct node *n)
     rewrite_free(&n->rewrite);
     journal_free(&n->journal);
     chain_free(&n->effects.bytes, NULL);
+    if (n->wanted != NULL)
+        options_trial_free(n->wanted);
+    mem_free(n->wanted);
     store_free(&n->store);
     vec_free(&n->by_conn);
     vec_free(&n->to_flush);
@@ -97,6 +100,7 @@ static void out_clear(struct node_out *out)
     vec_clear(&out->hang_up);
     vec_clear(&out->options);
     out->rewrite_config = out->purge_memory = false;
+    out->listen = NULL;
     out->sleep_us = 0;
     out->stop = false;
 }
@@ -175,6 +179,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_LINK_BYTES: migrate_bytes(n, ev->link.link, ev->link.in, out); break;
     case NODE_LINK_CLOSED: migrate_closed(n, ev->link.link, out); break;
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
+    case NODE_LISTENING: config_listening(n, ev->listens, out); break;
     case NODE_STOP: stop_begin(n, NULL); break;
     case NODE_LOAD_FILE: load_file(n, ev); break;
     case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;

@@ -51,6 +51,7 @@ enum node_event_type {
     NODE_LINK_BYTES,  /* it brought some */
     NODE_LINK_CLOSED, /* it broke, or the other side ended it */
     NODE_REWRITTEN,  /* out.rewrite_config was done, or failed */
+    NODE_LISTENING,  /* out.listen was followed, or not */
     NODE_STOP,       /* SIGTERM, SIGINT */
     /* the start, with appendonly yes: each file of the log in order, its bytes, then the verdict */
     NODE_LOAD_FILE,
@@ -92,6 +93,7 @@ struct node_event {
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
         const char *rewrite_failed; /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
+        bool listens; /* NODE_LISTENING: the doors are as asked; else they are as before */
         struct disk_done disk;
         struct {
             const char *name;
@@ -149,6 +151,9 @@ struct node_out {
     struct mono wake;             /* NODE_DUE at this time at the latest */
     bool rewrite_config;          /* the shell reads its configuration file, options_rewrite()s it, writes it
                                      aside and renames it, then steps NODE_REWRITTEN */
+    const struct options *listen; /* not NULL: clients come in where its `port` and `bind` say, and nowhere
+                                     else; new doors open before old ones close. Then step NODE_LISTENING,
+                                     until which it stays */
     size_t load_used;             /* of NODE_LOAD_BYTES: drop so many; 0: come again with load_want or more */
     size_t load_want;
     struct node_loaded loaded;    /* of NODE_LOAD_END */
@@ -179,7 +184,7 @@ struct node_world {
 struct node_identity {
     char run_id[41];
     uint64_t seed; /* of every random choice */
-    int process_id, port;
+    int process_id;
 };
 
 struct node;

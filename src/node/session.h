@@ -25,6 +25,7 @@ enum session_held {
     HELD_MEMORY,  /* writers while the rewrite's buffer is full */
     HELD_MIGRATE, /* MIGRATE: until the other server has answered or its time is over */
     HELD_CONFIG,  /* CONFIG REWRITE: until the shell has written the file */
+    HELD_LISTEN,  /* CONFIG SET of port or bind: until the shell's doors are open */
     HELD_STOP     /* SHUTDOWN: until the process ends or it failed */
 };
 
@@ -103,7 +104,8 @@ struct session {
 /* Held by a command that answers when it is let go. */
 static inline bool session_is_owed(const struct session *s)
 {
-    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG || s->held == HELD_STOP;
+    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG ||
+           s->held == HELD_LISTEN || s->held == HELD_STOP;
 }
 
 #endif

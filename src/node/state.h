@@ -52,6 +52,7 @@ struct node {
     struct journal journal;
     struct rewrite rewrite;
     bool writers_held; /* some wait until commit_holds no more */
+    struct option_trial *wanted;  /* do_config.c: a CONFIG SET that waits for NODE_LISTENING */
     struct cmd_config cmd_config; /* what the options say to handlers */
     struct cmd_stats cmd_stats, replay_stats; /* of clients; of records applied */
     struct rng rng;
@@ -185,6 +186,7 @@ void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */
 
 /* ---- do_config.c */
+void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */
 void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
 
 /* ---- stats.c */

@@ -66,24 +66,35 @@ void doors_accept(struct server *s, struct door *d)
 void doors_want(struct server *s, bool open)
 {
     s->doors_shut = !open;
-    for (size_t i = 0; i < s->doors_n; i++)
-        watch_want(&s->loop, &s->doors[i].watch, open ? WATCH_READ : 0);
+    for (size_t i = 0; i < s->doors.n; i++)
+        watch_want(&s->loop, &s->doors.at[i]->watch, open ? WATCH_READ : 0);
 }
 
-static bool open_addresses(struct server *s, char *why, size_t why_n)
+static void close_all(struct server *s, struct doors *doors)
 {
-    const struct options *o = s->options;
-    for (size_t i = 0; i < o->bind.n && s->doors_n < DOORS_MAX - 1; i++) {
+    for (size_t i = 0; i < doors->n; i++) {
+        door_close(doors->at[i], &s->loop);
+        mem_free(doors->at[i]);
+    }
+    vec_free(doors);
+}
+
+static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why, size_t why_n)
+{
+    for (size_t i = 0; i < o->bind.n; i++) {
         const char *address = o->bind.at[i];
         bool may_miss = address[0] == '-', absent;
-        struct door *d = &s->doors[s->doors_n];
-        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR, &absent,
-                          why, why_n) == ERR_OK)
-            s->doors_n++;
-        else if (!may_miss || !absent)
+        struct door *d = mem_zero(sizeof(*d));
+        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR, beside,
+                          &absent, why, why_n) == ERR_OK) {
+            *vec_add(to) = d;
+            continue;
+        }
+        mem_free(d);
+        if (!may_miss || !absent)
             return false;
     }
-    if (s->doors_n > 0)
+    if (to->n > 0)
         return true;
     snprintf(why, why_n, "port %d: none of the addresses of 'bind' is there", (int)o->port);
     return false;
@@ -92,20 +103,51 @@ static bool open_addresses(struct server *s, char *why, size_t why_n)
 bool doors_open(struct server *s, char *why, size_t why_n)
 {
     const struct options *o = s->options;
-    if (o->port != 0 && !open_addresses(s, why, why_n))
+    if (o->port != 0 && !open_addresses(o, false, &s->doors, why, why_n))
         return false;
     if (o->unixsocket[0] != '\0') {
-        if (door_open_unix(&s->doors[s->doors_n], o->unixsocket, (unsigned)o->unixsocketperm,
-                           (int)o->tcp_backlog, WATCHES_DOOR, why, why_n) != ERR_OK)
+        struct door *d = mem_zero(sizeof(*d));
+        if (door_open_unix(d, o->unixsocket, (unsigned)o->unixsocketperm, (int)o->tcp_backlog, WATCHES_DOOR,
+                           why, why_n) != ERR_OK) {
+            mem_free(d);
             return false;
-        s->doors_n++;
+        }
+        *vec_add(&s->doors) = d;
     }
+    return true;
+}
+
+static void let_beside(const struct doors *doors, bool beside)
+{
+    for (size_t i = 0; i < doors->n; i++)
+        if (!doors->at[i]->is_unix)
+            door_let_beside(doors->at[i], beside);
+}
+
+/* Who knocked at a door before it closes is let in: by the limit of one turn, as ever. */
+bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n)
+{
+    struct doors old = {0}, new = {0};
+    let_beside(&s->doors, true);
+    bool opened = o->port == 0 || open_addresses(o, true, &new, why, why_n);
+    let_beside(&s->doors, false);
+    if (!opened) {
+        close_all(s, &new);
+        return false;
+    }
+    let_beside(&new, false);
+    for (size_t i = 0; i < s->doors.n; i++)
+        *(s->doors.at[i]->is_unix ? vec_add(&new) : vec_add(&old)) = s->doors.at[i];
+    for (size_t i = 0; i < old.n; i++)
+        doors_accept(s, old.at[i]);
+    vec_free(&s->doors);
+    s->doors = new;
+    close_all(s, &old);
+    doors_want(s, true);
     return true;
 }
 
 void doors_close(struct server *s)
 {
-    for (size_t i = 0; i < s->doors_n; i++)
-        door_close(&s->doors[i], &s->loop);
-    s->doors_n = 0;
+    close_all(s, &s->doors);
 }

@@ -25,7 +25,7 @@ void server_look_at_clock(struct server *s)
 
 /* -------------------------------------------------------------- birth and death */
 
-static void identify(struct server *s, struct node_identity *id)
+static void identify(struct node_identity *id)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char random[sizeof(id->run_id) - 1];
@@ -35,7 +35,6 @@ static void identify(struct server *s, struct node_identity *id)
         id->run_id[i] = digits[random[i] & 15];
     id->run_id[sizeof(random)] = '\0';
     id->process_id = (int)getpid();
-    id->port = (int)s->options->port;
 }
 
 bool server_start(struct server *s, char *why, size_t why_n)
@@ -52,7 +51,7 @@ bool server_start(struct server *s, char *why, size_t why_n)
     s->wake = s->cron = s->now;
     s->arena = mem_get(READ_ARENA_BYTES);
     struct node_identity id;
-    identify(s, &id);
+    identify(&id);
     world_init(&s->world);
     s->node = node_new(&id, s->options, &s->log.log, &s->world, s->now, s->wall);
     return true;
@@ -125,6 +124,8 @@ static void take_out(struct server *s)
         option_changed(s, o->options.at[i]);
     if (o->rewrite_config)
         s->rewrite_config = true;
+    if (o->listen != NULL)
+        s->listen = o->listen;
     if (o->purge_memory)
         world_purge_memory();
     s->wake = o->wake;
@@ -166,6 +167,21 @@ static void rewrite_config(struct server *s)
     buf_free(&text);
 }
 
+/* CONFIG SET of bind or port. */
+static void move_doors(struct server *s)
+{
+    char why[256];
+    struct node_event ev = {.type = NODE_LISTENING};
+    const struct options *to = s->listen;
+    s->listen = NULL;
+    ev.listens = doors_move(s, to, why, sizeof(why));
+    if (ev.listens)
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "listening at port %lld now", (long long)to->port);
+    else
+        log_say(&s->log.log, LOG_LEVEL_WARNING, "the doors stay as they are: %s", why);
+    step(s, &ev);
+}
+
 static void step_done(struct server *s)
 {
     for (size_t i = 0; i < s->done.n; i++) {
@@ -175,6 +191,8 @@ static void step_done(struct server *s)
     vec_clear(&s->done);
     if (s->rewrite_config)
         rewrite_config(s);
+    if (s->listen != NULL)
+        move_doors(s);
 }
 
 void server_step(struct server *s, struct node_event *ev)

@@ -30,7 +30,6 @@ enum { READ_MAX_BYTES = 64 * 1024 };       /* of one client and turn: the others
 enum { READ_BIG_MAX_BYTES = 1024 * 1024 }; /* the same, into a big bulk: nothing is executed for it */
 enum { READ_ARENA_BYTES = 1024 * 1024 };   /* of all clients in one wave; stays in the cache */
 enum { BATCH_MAX = 32 };                   /* hot-path.md: 16 is nearly as good, 64 no better */
-enum { DOORS_MAX = 17 };                   /* sixteen addresses, as Redis, and a unix socket */
 enum { CRON_US = 100 * 1000 };             /* how often idle and slow clients are looked at */
 
 enum watch_kind { WATCHES_DOOR = 1, WATCHES_CLIENT, WATCHES_LINK };
@@ -89,6 +88,11 @@ struct server_counts {
 
 struct link; /* links.c */
 
+struct doors {
+    struct door **at; /* owned; each stays where it is: the loop watches it */
+    size_t n, cap;
+};
+
 struct server {
     struct options *options;
     const char *config_file; /* absolute; "": none */
@@ -111,8 +115,8 @@ struct server {
     struct graves graves;
     VEC(struct disk_done) done; /* of operations done at once, for the node */
 
-    struct door doors[DOORS_MAX];
-    size_t doors_n;
+    struct doors doors;
+    const struct options *listen; /* the newest step wants doors as these say */
     bool doors_shut; /* no descriptor was left: tried again by the next cron */
 
     VEC(struct client *) clients; /* by id; NULL: free */
@@ -140,6 +144,7 @@ void server_look_at_clock(struct server *s);
 
 /* ---- doors.c */
 bool doors_open(struct server *s, char *why, size_t why_n);
+bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n); /* to o's bind and port */
 void doors_close(struct server *s);
 void doors_accept(struct server *s, struct door *d);
 void doors_want(struct server *s, bool open);

@@ -2,12 +2,13 @@
 """Connections and administration: HELLO, AUTH, CLIENT, CONFIG, SLOWLOG, LATENCY, MONITOR, MEMORY, DEBUG, SHUTDOWN and
 what is refused with an alternative."""
 
+import socket
 import time
 
 import pytest
 import redis
 
-from conftest import request, until
+from conftest import free_port, request, until
 
 
 def answers(w, *pairs):
@@ -214,6 +215,82 @@ def test_config_set_acts(running):
     assert isinstance(c.object("freq", "k"), int)
     c.config_set("appendfsync", "always")
     assert c.set("k", "w")
+
+
+def serves(host, port):
+    """Does a server answer there?"""
+    try:
+        with socket.create_connection((host, port), timeout=30) as s:
+            s.sendall(b"PING\r\n")
+            return s.recv(7) == b"+PONG\r\n"
+    except ConnectionRefusedError:
+        return False
+
+
+def is_free(host, port):
+    """Could another process listen there?"""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((host, port))
+            s.listen()
+            return True
+        except OSError:
+            return False
+
+
+def test_config_set_port(running, wire):
+    """CONFIG SET port moves the door, and who is inside stays"""
+    w, was, port = wire(running), running.port, free_port()
+    answers(w, (f"CONFIG SET port {port}", b"+OK\r\n"), ("PING", b"+PONG\r\n"))
+    assert serves("127.0.0.1", port) and not serves("127.0.0.1", was)
+    assert not is_free("127.0.0.1", port) and is_free("127.0.0.1", was)
+    running.port = port
+    c = running.client()
+    assert c.config_get("port") == {"port": str(port)} and c.info("server")["tcp_port"] == port
+    answers(w, ("CONFIG SET port 0", b"+OK\r\n"))
+    assert not serves("127.0.0.1", port)
+    answers(w, (f"CONFIG SET port {was}", b"+OK\r\n"))
+    assert serves("127.0.0.1", was)
+
+
+def test_config_set_bind(running, wire):
+    """CONFIG SET bind moves the doors of a port, also to addresses beside those that are there"""
+    w, port = wire(running), running.port
+    for bind, there, elsewhere in (("127.0.0.2", ["127.0.0.2"], ["127.0.0.1"]),
+                                   ("*", ["127.0.0.1", "127.0.0.2"], []),
+                                   ("127.0.0.1 -10.255.255.254", ["127.0.0.1"], ["127.0.0.2"]),
+                                   ("127.0.0.2 127.0.0.1", ["127.0.0.1", "127.0.0.2"], ["127.0.0.3"])):
+        answers(w, (["CONFIG", "SET", "bind", bind], b"+OK\r\n"), ("PING", b"+PONG\r\n"))
+        for host in there:
+            assert serves(host, port) and not is_free(host, port), (bind, host)
+        for host in elsewhere:
+            assert not serves(host, port), (bind, host)
+
+
+def test_config_set_port_taken(running, wire):
+    """a door that cannot be opened leaves every option and the old doors, with Redis' error"""
+    w, was = wire(running), running.port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answers(w,
+                (f"CONFIG SET timeout 17 port {port}",
+                 b"-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. "
+                 b"Check server logs.\r\n"),
+                ("CONFIG SET bind 10.255.255.254",
+                 b"-ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified "
+                 b"addresses.\r\n"),
+                ("CONFIG SET unixsocket /nowhere",
+                 b"-ERR CONFIG SET failed (possibly related to argument 'unixsocket') - can't set immutable config\r\n"),
+                ("MULTI", b"+OK\r\n"), ("CONFIG SET port 0", b"+QUEUED\r\n"),
+                ("EXEC", b"*1\r\n-ERR CONFIG SET failed (possibly related to argument 'port') - new sockets are "
+                         b"waited for: not inside a transaction\r\n"))
+    assert running.client().config_get("port", "timeout", "bind") == {"port": str(was), "timeout": "0",
+                                                                      "bind": "127.0.0.1"}
+    assert serves("127.0.0.1", was) and not is_free("127.0.0.1", was)
+    assert f"127.0.0.1:{port}: Address already in use" in running.log
 
 
 def test_config_rewrite(server):

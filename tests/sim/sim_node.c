@@ -467,7 +467,7 @@ static bool load(struct sim *s, struct startup *plan)
 
 static void node_birth(struct sim *s)
 {
-    struct node_identity id = {.seed = rng_next(&s->node_rng), .process_id = 1, .port = 6379};
+    struct node_identity id = {.seed = rng_next(&s->node_rng), .process_id = 1};
     memset(id.run_id, 'a', sizeof(id.run_id) - 1);
     options_init(&s->options);
     s->options.appendfsync = s->policy = s->start_policy;

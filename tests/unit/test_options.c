@@ -48,10 +48,21 @@ static void refuses(struct bench *b, const char *line, const char *why)
     assert_text(buf_slice(&b->text), why);
 }
 
+static bool set_all(struct bench *b, const struct option_pair *pairs, size_t n, bool is_local)
+{
+    struct option_trial trial;
+    if (!options_try(&b->o, pairs, n, is_local, &trial, &b->text))
+        return false;
+    options_take(&b->o, &trial);
+    memcpy(b->changed, trial.changed, sizeof(b->changed));
+    options_trial_free(&trial);
+    return true;
+}
+
 static bool set(struct bench *b, const char *name, const char *value)
 {
     struct option_pair pair = {slice_str(name), slice_str(value)};
-    return options_set(&b->o, &pair, 1, false, b->changed, &b->text);
+    return set_all(b, &pair, 1, false);
 }
 
 static void sets(struct bench *b, const char *name, const char *value)
@@ -186,11 +197,11 @@ static void lines_too_long_are_refused(void **state)
     assert_int_equal(options_line(&b->o, slice_of(line, OPTIONS_VALUE_MAX + 1), &b->text),
                      OPTIONS_LINE_BAD);
     struct option_pair pair = {SLICE("requirepass"), slice_of(line, OPTIONS_VALUE_MAX)};
-    assert_true(options_set(&b->o, &pair, 1, false, b->changed, &b->text));
+    assert_true(set_all(b, &pair, 1, false));
     pair.value.n++;
-    assert_false(options_set(&b->o, &pair, 1, false, b->changed, &b->text));
+    assert_false(set_all(b, &pair, 1, false));
     pair.name = slice_of(line, ROOM);
-    assert_false(options_set(&b->o, &pair, 1, false, b->changed, &b->text));
+    assert_false(set_all(b, &pair, 1, false));
     assert_true(b->text.n < 512);
     free(line);
 }
@@ -256,7 +267,7 @@ static void set_speaks_as_redis(void **state)
     takes(b, "enable-protected-configs local");
     set_fails(b, "dbfilename", "x.rdb", "can't set protected config");
     struct option_pair pair = {SLICE("dbfilename"), SLICE("x.rdb")};
-    assert_true(options_set(&b->o, &pair, 1, true, b->changed, &b->text));
+    assert_true(set_all(b, &pair, 1, true));
 }
 
 static void several_or_none(void **state)
@@ -265,7 +276,7 @@ static void several_or_none(void **state)
     struct option_pair pairs[] = {{SLICE("timeout"), SLICE("7")},
                                   {SLICE("requirepass"), SLICE("secret")},
                                   {SLICE("maxclients"), SLICE("0")}};
-    assert_false(options_set(&b->o, pairs, 3, false, b->changed, &b->text));
+    assert_false(set_all(b, pairs, 3, false));
     assert_text(buf_slice(&b->text), "CONFIG SET failed (possibly related to argument "
                                      "'maxclients') - argument must be between 1 and 4294967295 "
                                      "inclusive");
@@ -273,14 +284,14 @@ static void several_or_none(void **state)
     assert_string_equal(b->o.requirepass, "");
     pairs[2].value = SLICE("10000");
     const char *borrowed = b->o.appenddirname;
-    assert_true(options_set(&b->o, pairs, 3, false, b->changed, &b->text));
+    assert_true(set_all(b, pairs, 3, false));
     assert_true(b->changed[OPTION_timeout]);
     assert_true(b->changed[OPTION_requirepass]);
     assert_false(b->changed[OPTION_maxclients]); /* it was 10000 before */
     assert_int_equal(b->o.timeout, 7);
     assert_ptr_equal(b->o.appenddirname, borrowed); /* what did not change stays where it is */
     pairs[2].name = SLICE("TIMEOUT");
-    assert_false(options_set(&b->o, pairs, 3, false, b->changed, &b->text));
+    assert_false(set_all(b, pairs, 3, false));
     assert_text(buf_slice(&b->text), "CONFIG SET failed (possibly related to argument 'TIMEOUT') - "
                                      "duplicate parameter");
 }
@@ -329,7 +340,7 @@ static void what_get_shows_set_takes(void **state)
     for (size_t i = 0; i < got.list.n; i++) {
         struct option_got g = got.list.at[i];
         struct option_pair pair = {g.name, slice_of(got.text.p + g.at, g.n)};
-        if (options_set(&b->o, &pair, 1, true, b->changed, &b->text)) {
+        if (set_all(b, &pair, 1, true)) {
             set_n++;
             for (size_t k = 0; k < OPTION_N; k++)
                 assert_false(b->changed[k]);

@@ -187,6 +187,40 @@ static void config_rewrite_waits_for_the_shell(void **state)
     one_stop(&o);
 }
 
+static void new_doors_wait_for_the_shell(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start(&o, "appendonly no");
+    one_open(&o, 1);
+    one_open(&o, 2);
+    one_send(&o, 1, "CONFIG SET port 7001 timeout 5");
+    assert_int_equal(o.out.listen->port, 7001);
+    one_send(&o, 2, "CONFIG SET maxclients 77\nCONFIG SET bind 1.2.3.4");
+    one_expect(&o, 1, "");
+    one_expect(&o, 2,
+               "+OK\r\n-ERR CONFIG SET failed (possibly related to argument 'bind') - another change of 'port' or "
+               "'bind' is under way\r\n");
+    assert_int_equal(o.options.port, 6379);
+    one_step(&o, (struct node_event){.type = NODE_LISTENING, .listens = true});
+    assert_int_equal(o.out.options.n, 2);
+    assert_true(o.resumed[1]);
+    one_expect(&o, 1, "+OK\r\n");
+    assert_int_equal(o.options.port, 7001);
+    assert_int_equal(o.options.timeout, 5);
+    assert_int_equal(o.options.maxclients, 77); /* set meanwhile */
+    one_send(&o, 1, "CONFIG SET bind 1.2.3.4 timeout 9");
+    one_step(&o, (struct node_event){.type = NODE_LISTENING, .listens = false});
+    one_expect(&o, 1,
+               "-ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified "
+               "addresses.\r\n");
+    assert_int_equal(o.options.timeout, 5);
+    one_send(&o, 1, "CONFIG SET port 7001"); /* it is: nothing to wait for */
+    assert_null(o.out.listen);
+    one_expect(&o, 1, "+OK\r\n");
+    one_stop(&o);
+}
+
 UNIT_TESTS("watchers",
            TEST(monitors_see_what_ran, "MONITOR shows what ran, after it ran, without secrets"),
            TEST(the_slow_log_is_cut_and_bounded,
@@ -198,4 +232,5 @@ UNIT_TESTS("watchers",
                 "calls, failures, rejections and errors are counted apart"),
            TEST(a_batch_is_shared_by_its_brief_commands,
                 "the time of a batch is shared by its brief commands"),
+           TEST(new_doors_wait_for_the_shell, "CONFIG SET of port or bind is all of it once the doors are open, or none"),
            TEST(config_rewrite_waits_for_the_shell, "CONFIG REWRITE without a file is refused"))
