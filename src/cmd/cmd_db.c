@@ -241,14 +241,6 @@ void cmd_echo(struct cmd *c)
         reply_bulk(c->reply, c->argv[1]);
 }
 
-/* The clock of expiry, in the milliseconds it has. */
-void cmd_time(struct cmd *c)
-{
-    reply_array(c->reply, 2);
-    reply_bulk_i64(c->reply, c->now.ms / 1000);
-    reply_bulk_i64(c->reply, c->now.ms % 1000 * 1000);
-}
-
 /* LOLWUT [VERSION n ...]: a drawing by chance, and who drew it. */
 void cmd_lolwut(struct cmd *c)
 {

@@ -21,9 +21,10 @@ struct mono clock_mono(void)
     return (struct mono){(int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000};
 }
 
-struct wall clock_wall(void)
+struct wall clock_wall(unsigned *us)
 {
     struct timespec t = read_clock(CLOCK_REALTIME);
+    *us = (unsigned)(t.tv_nsec / 1000 % 1000);
     return (struct wall){(int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000};
 }
 

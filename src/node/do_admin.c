@@ -5,6 +5,13 @@
 #include "node/call.h"
 
 /* Alone, a node is a master without replicas; its offset is how many records it made. */
+void node_time(struct call *c)
+{
+    reply_array(c->reply, 2);
+    reply_bulk_i64(c->reply, c->node->wall.ms / 1000);
+    reply_bulk_i64(c->reply, node_second_us(c->node));
+}
+
 void node_role(struct call *c)
 {
     reply_array(c->reply, 3);

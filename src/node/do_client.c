@@ -67,18 +67,16 @@ static size_t put_flags(char *to, const struct session *s)
     return n;
 }
 
-static size_t parts_n(const struct chain *c)
+struct session_cost session_cost(const struct node *n, const struct session *s)
 {
-    size_t n = 0;
-    for (const struct chain_part *p = c->head; p != NULL; p = p->next)
-        n++;
-    return n;
-}
-
-size_t session_bytes(const struct session *s)
-{
-    return sizeof(*s) + chain_bytes(&s->out) + multi_bytes(s) +
-           s->gates.cap * sizeof(s->gates.at[0]);
+    struct session_cost c = {.multi = multi_bytes(s), .output = chain_bytes(&s->out)};
+    n->world->client(n->world, s->conn, &c.input);
+    for (const struct chain_part *p = s->out.head; p != NULL; p = p->next) {
+        c.chunks += p->alloc;
+        c.parts++;
+    }
+    c.all = c.input.shell + sizeof(*s) + c.output + c.multi + s->gates.cap * sizeof(s->gates.at[0]);
+    return c;
 }
 
 static const char *or_empty(const char *text)
@@ -86,7 +84,16 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-/* Sizes of input are the shell's and told as 0 here. */
+/* There is no buffer of replies beside the output (omem): rbs is its chunks, which are freed as they
+ * leave, rbp the most that waited at once lately. */
+static void put_memory(struct buf *b, const struct session *s, const struct session_cost *c)
+{
+    text_putf(b, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu", c->input.unread, c->input.unread_free,
+              c->input.args, c->multi);
+    text_putf(b, " rbs=%zu rbp=%zu obl=%zu oll=%zu omem=%zu tot-mem=%zu", c->chunks, c->input.owed_most,
+              s->out.n, c->parts, c->output, c->all);
+}
+
 static void put_line(struct buf *b, const struct node *n, const struct session *s)
 {
     char flags[16];
@@ -94,16 +101,13 @@ static void put_line(struct buf *b, const struct node *n, const struct session *
     long long age = (long long)((n->now.us - s->created.us) / 1000000);
     long long idle = (long long)((n->now.us - s->active.us) / 1000000);
     long long queued = s->in_multi ? (long long)s->multi->queue.n : -1;
-    size_t held = chain_bytes(&s->out);
+    struct session_cost cost = session_cost(n, s);
     text_putf(b, "id=%llu addr=%s laddr=%s fd=%d name=", (unsigned long long)s->id, s->peer,
               s->local, s->fd);
     text_put(b, slice_str(or_empty(s->name)));
     text_putf(b, " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=%lld", age, idle,
               flags, s->db, queued);
-    text_putf(b,
-              " qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=%zu omem=%zu "
-              "tot-mem=%zu",
-              multi_bytes(s), s->out.n, parts_n(&s->out), held, session_bytes(s));
+    put_memory(b, s, &cost);
     text_putf(b,
               " events=r%s cmd=%s user=default redir=-1 resp=%d lib-name=", s->out.n > 0 ? "w" : "",
               s->last != NULL ? s->last->name : "NULL", s->protocol);

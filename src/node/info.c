@@ -94,7 +94,7 @@ static void put_server(struct buf *b, struct node *n)
     put_fact(b, n, "process_supervised", "no");
     put_word(b, "run_id", n->identity.run_id);
     put_count(b, "tcp_port", (uint64_t)n->options->port);
-    put_count(b, "server_time_usec", (uint64_t)n->wall.ms * 1000);
+    put_count(b, "server_time_usec", (uint64_t)n->wall.ms * 1000 + n->wall_us);
     put_count(b, "uptime_in_seconds", (uint64_t)up);
     put_count(b, "uptime_in_days", (uint64_t)up / 86400);
     put_count(b, "hz", (uint64_t)n->options->hz);
@@ -138,7 +138,7 @@ struct memory_account memory_account(struct node *n)
     a.dataset = n->store.entry_bytes < a.used ? n->store.entry_bytes : a.used;
     a.overhead = a.used - a.dataset;
     for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
-        a.clients += session_bytes(CONTAINER_OF(l, struct session, in_all));
+        a.clients += session_cost(n, CONTAINER_OF(l, struct session, in_all)).all;
     a.log = journal_bytes(&n->journal);
     size_t net = a.used > a.startup ? a.used - a.startup : 1;
     a.dataset_percent = 100.0 * (double)a.dataset / (double)net;

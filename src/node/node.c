@@ -162,6 +162,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     n->stepping = true;
     n->now = ev->now;
     n->wall = ev->wall;
+    n->wall_us = ev->wall_us;
     n->effects.db = n->journal.db;
     store_clock(&n->store, n->wall);
     out_clear(out);

@@ -70,6 +70,7 @@ struct node_event {
     enum node_event_type type;
     struct mono now;
     struct wall wall;
+    unsigned wall_us; /* into wall.ms, 0 to 999: TIME, MONITOR and INFO show it */
     union {
         struct {
             uint32_t conn;
@@ -169,9 +170,17 @@ struct node_memory {
     size_t allocated, active, resident, metadata, retained; /* of the allocator; 0: not known */
     size_t rss;
 };
+struct node_client { /* in bytes */
+    size_t unread;     /* input that was not executed yet; */
+    size_t unread_free; /* room behind it, in a buffer of the client's own */
+    size_t args;       /* arguments received of a request that is not whole, or not taken yet */
+    size_t shell;      /* all memory of the shell for it, these included */
+    size_t owed_most;  /* the most output that waited at once, in the last second or two */
+};
 struct node_world {
     uint64_t (*stopwatch_ns)(struct node_world *w); /* never goes back */
     void (*memory)(struct node_world *w, struct node_memory *to);
+    void (*client)(struct node_world *w, uint32_t conn, struct node_client *to); /* for CLIENT LIST */
     /* INFO's lines that only the process knows: the named field into to, or nothing if it is not known.
      *   os gcc_version executable config_file multiplexing_api mem_allocator vong_version
      *   process_supervised total_system_memory used_cpu_{sys,user}{,_children,_main_thread}

@@ -59,6 +59,7 @@ struct node {
 
     struct mono now, started;
     struct wall wall;
+    unsigned wall_us; /* into wall.ms: for people */
     bool stepping; /* a step is never inside another */
 
     /* sessions (session.c) */
@@ -105,6 +106,11 @@ struct node {
     struct session *stopping;  /* who asked for SHUTDOWN, or NULL */
     bool stop_asked;
 };
+
+static inline int64_t node_second_us(const struct node *n) /* microseconds into the second */
+{
+    return n->wall.ms % 1000 * 1000 + n->wall_us;
+}
 
 /* ---- session.c */
 struct session *session_open(struct node *n, const struct node_event *ev);

@@ -52,6 +52,19 @@ void client_die(struct server *s, struct client *c)
     *vec_add(&s->dead) = c;
 }
 
+void client_tell(const struct server *s, uint32_t id, struct node_client *to)
+{
+    *to = (struct node_client){0};
+    const struct client *c = client_at(s, id);
+    if (c == NULL)
+        return;
+    to->unread = c->in_n - c->in_at;
+    to->unread_free = c->place == INPUT_OWN ? c->in_cap - to->unread : 0; /* the arena is nobody's own */
+    to->args = request_parser_bytes(&c->parser) + (c->kept != NULL ? c->kept->bytes : 0);
+    to->shell = sizeof(*c) + to->args + (c->place == INPUT_OWN ? c->in_cap : 0);
+    to->owed_most = c->owed_most;
+}
+
 static void input_free(struct client *c)
 {
     if (c->place == INPUT_OWN)

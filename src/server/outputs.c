@@ -18,6 +18,8 @@ void client_write(struct server *s, struct client *c)
 {
     if (c->dead)
         return;
+    if (c->out != NULL && c->out->n > c->owed_most)
+        c->owed_most = c->out->n;
     if (c->upto > 0 && !c->conn.refused) {
         size_t n = conn_write(&c->conn, c->out, c->upto, &s->graves);
         c->upto -= n;
@@ -85,6 +87,7 @@ void client_judge_output(struct server *s, struct client *c)
 
 static void cron(struct server *s, struct client *c)
 {
+    c->owed_most = c->out != NULL ? c->out->n : 0;
     if (c->paused)
         client_judge_output(s, c);
     int64_t idle_us = s->now.us - c->active.us;

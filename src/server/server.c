@@ -20,7 +20,7 @@ enum { BEHIND_PAUSE_US = 200 };                  /* a lane is full: let its thre
 void server_look_at_clock(struct server *s)
 {
     s->now = clock_mono();
-    s->wall = clock_wall();
+    s->wall = clock_wall(&s->wall_us);
 }
 
 /* -------------------------------------------------------------- birth and death */
@@ -140,6 +140,7 @@ static void step(struct server *s, struct node_event *ev)
 {
     ev->now = s->now;
     ev->wall = s->wall;
+    ev->wall_us = s->wall_us;
     node_step(s->node, ev, &s->out);
     if (ev->type == NODE_REQUESTS)
         clients_batch_judged(s); /* who is held is known before who may go on */

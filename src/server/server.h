@@ -56,6 +56,7 @@ struct client {
     struct request *kept; /* not taken, and its big values are no longer in the input */
     struct chain *out;    /* the node's, once something was owed */
     size_t upto;          /* so much of out may leave */
+    size_t owed_most;     /* the most that was in out, since the cron looked last */
     struct mono active;     /* the newest input, or output taken */
     struct mono over_since; /* over the soft output limit; MONO_NEVER: not */
     struct mono ended_at;
@@ -105,6 +106,7 @@ struct server {
     struct node_out out;
     struct mono now;
     struct wall wall;
+    unsigned wall_us; /* into wall.ms */
     struct mono wake;  /* the node's */
     struct mono cron;
     int64_t sleep_us;  /* DEBUG SLEEP, at the end of the turn */
@@ -153,6 +155,7 @@ void doors_want(struct server *s, bool open);
 struct client *client_open(struct server *s, int fd);
 struct client *client_at(const struct server *s, uint32_t id); /* NULL: gone or going */
 void client_die(struct server *s, struct client *c); /* closed and freed at the end of the turn */
+void client_tell(const struct server *s, uint32_t id, struct node_client *to); /* for CLIENT LIST */
 void client_again(struct server *s, struct client *c); /* its unread input is fed in the next wave */
 void clients_turn(struct server *s);        /* everything that became ready */
 void clients_batch_judged(struct server *s); /* after NODE_REQUESTS: what was not taken goes back */

@@ -76,6 +76,11 @@ static void memory(struct node_world *w, struct node_memory *to)
     to->rss = resident_pages() * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void client(struct node_world *w, uint32_t conn, struct node_client *to)
+{
+    client_tell(CONTAINER_OF(w, struct server, world), conn, to);
+}
+
 static uint64_t stopwatch_ns(struct node_world *w)
 {
     (void)w;
@@ -217,5 +222,5 @@ static struct slice fact(struct node_world *w, const char *name, char *to, size_
 
 void world_init(struct node_world *w)
 {
-    *w = (struct node_world){stopwatch_ns, memory, fact};
+    *w = (struct node_world){stopwatch_ns, memory, client, fact};
 }

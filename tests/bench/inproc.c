@@ -20,7 +20,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "node/node.h"
+#include "tests/lib/still_world.h"
 
 enum {
     BATCH = 32,
@@ -63,21 +63,6 @@ static uint64_t stopwatch_ns(struct node_world *w)
 {
     (void)w;
     return clock_ns(CLOCK_MONOTONIC);
-}
-
-static void memory(struct node_world *w, struct node_memory *to)
-{
-    (void)w;
-    *to = (struct node_memory){0};
-}
-
-static struct slice fact(struct node_world *w, const char *name, char *to, size_t to_n)
-{
-    (void)w;
-    (void)name;
-    (void)to;
-    (void)to_n;
-    return (struct slice){"", 0};
 }
 
 static void log_line(struct log *log, enum log_level level, struct slice text)
@@ -123,7 +108,7 @@ static void start(struct bench *b, bool with_log)
     b->now.us = 1000000;
     b->wall.ms = 1700000000000;
     b->log = (struct log){.level = LOG_LEVEL_WARNING, .line = log_line};
-    b->world = (struct node_world){stopwatch_ns, memory, fact};
+    b->world = still_world(stopwatch_ns);
     rng_seed(&b->rng, 1);
     b->node = node_new(&(struct node_identity){.seed = 1}, &b->options, &b->log, &b->world, b->now, b->wall);
     if (with_log) {

@@ -17,6 +17,7 @@
 
 #include "node/node.h"
 #include "node/state.h"
+#include "tests/lib/still_world.h"
 #include "tests/lib/unit.h"
 
 enum { ONE_CONNS = 8 };
@@ -44,21 +45,6 @@ struct one {
 static uint64_t one_stopwatch(struct node_world *w)
 {
     return CONTAINER_OF(w, struct one, world)->watch_ns += 1000;
-}
-
-static void one_memory(struct node_world *w, struct node_memory *to)
-{
-    (void)w;
-    *to = (struct node_memory){0};
-}
-
-static struct slice one_fact(struct node_world *w, const char *name, char *to, size_t to_n)
-{
-    (void)w;
-    (void)name;
-    (void)to;
-    (void)to_n;
-    return (struct slice){"", 0};
 }
 
 static void one_log(struct log *log, enum log_level level, struct slice text)
@@ -143,7 +129,7 @@ static inline void one_start(struct one *o, const char *lines)
 {
     *o = (struct one){.now = {1000000}, .wall = {1700000000000}};
     o->log = (struct log){.level = LOG_LEVEL_WARNING, .line = one_log};
-    o->world = (struct node_world){one_stopwatch, one_memory, one_fact};
+    o->world = still_world(one_stopwatch);
     buf_init(&o->file, SIZE_MAX / 2);
     buf_init(&o->sent, SIZE_MAX / 2);
     for (int i = 0; i < ONE_CONNS; i++)

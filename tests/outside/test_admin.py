@@ -100,6 +100,62 @@ def test_client_list(running):
     assert c.client_list(_type="normal") and not c.client_list(_type="replica")
 
 
+def test_client_list_memory(running, wire):
+    """CLIENT LIST tells what each client has sent and not had executed, and what is owed to it"""
+    c, w = running.client(), wire(running)
+    c.set("v", "x" * 100_000)
+    w.send(request("CLIENT", "ID"))
+    number = w.line()[1:].decode()
+
+    def line():
+        return {k: int(v) for k, v in c.client_list(client_id=[number])[0].items() if v.isdigit()}
+
+    idle = line()
+    assert not any(idle[k] for k in "qbuf qbuf-free argv-mem multi-mem rbs obl oll omem".split())
+    assert 0 < idle["tot-mem"] < 4096
+    w.send(b"*2\r\n$4\r\nECHO\r\n$1000\r\n" + b"e" * 300)
+    until(lambda: line()["qbuf"] == 14 + 7 + 300)
+    got = line()
+    assert got["tot-mem"] == idle["tot-mem"] + got["qbuf"] + got["qbuf-free"] + got["argv-mem"]
+    w.send(b"e" * 700 + b"\r\n")
+    w.expect(b"$1000\r\n" + b"e" * 1000 + b"\r\n")
+    until(lambda: line()["qbuf"] == 0)
+    w.send(b"*2\r\n$4\r\nECHO\r\n$200000\r\n" + b"e" * 100_000)
+    until(lambda: line()["argv-mem"] >= 100_000)
+    assert line()["tot-mem"] > 100_000
+    w.send(b"e" * 100_000 + b"\r\n")
+    w.read(9 + 200_000 + 2)
+    w.send(b"MULTI\r\nSET a " + b"b" * 5000 + b"\r\n")
+    w.expect(b"+OK\r\n+QUEUED\r\n")
+    got = line()
+    assert 5000 < got["multi-mem"] < 20_000 and got["tot-mem"] > idle["tot-mem"] + 5000
+    w.send(b"DISCARD\r\n" + b"GET v\r\n" * 300)  # more than the sockets hold, and less than the limit
+    until(lambda: line()["obl"] > 1_000_000)
+    got = line()
+    assert got["omem"] >= got["obl"] and got["rbs"] < got["omem"] and got["rbp"] >= 1_000_000 and got["oll"] > 10
+    assert got["tot-mem"] > got["omem"]
+    assert c.info("memory")["mem_clients_normal"] > got["obl"]
+    w.read(5 + 300 * (9 + 100_000 + 2))
+    until(lambda: line()["omem"] == 0 and line()["rbp"] == 0)
+
+
+def test_time(running):
+    """TIME and MONITOR show microseconds, which are not always those of whole milliseconds"""
+    c = running.client()
+    before = time.time_ns() // 1000
+    times = [s * 1_000_000 + us for s, us in (c.time() for _ in range(50))]
+    after = time.time_ns() // 1000
+    assert before <= times[0] and times[-1] <= after and times == sorted(times)
+    assert any(t % 1000 for t in times)
+    with c.monitor() as m:
+        seen = []
+        for _ in range(50):
+            c.ping()
+            seen.append(m.next_command()["time"])
+    assert any(round(t * 1e6) % 1000 for t in seen) and seen == sorted(seen)
+    assert any(c.info("server")["server_time_usec"] % 1000 for _ in range(50))
+
+
 def test_client_errors(running, wire):
     """CLIENT's errors are Redis'"""
     answers(wire(running),

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "tests/lib/still_world.h"
 
 enum { TROUBLE_US = 60 * 1000 * 1000, HEALING_US = 10 * 1000 * 1000, QUIET_US = 3 * 1000 * 1000 };
 enum { PROGRESS_US = 5 * 1000 * 1000 }; /* so long after trouble everybody must have been answered */
@@ -97,18 +98,6 @@ static uint64_t stopwatch(struct node_world *w)
     return CONTAINER_OF(w, struct sim, node_world)->stopwatch += 1000;
 }
 
-static void memory(struct node_world *w, struct node_memory *to)
-{
-    (void)w;
-    *to = (struct node_memory){0};
-}
-
-static struct slice fact(struct node_world *w, const char *name, char *to, size_t to_n)
-{
-    (void)w, (void)name, (void)to, (void)to_n;
-    return (struct slice){0};
-}
-
 void sim_init(struct sim *s, uint64_t seed, enum sim_break broken)
 {
     memset(s, 0, sizeof(*s));
@@ -120,7 +109,7 @@ void sim_init(struct sim *s, uint64_t seed, enum sim_break broken)
     rng_seed(&s->node_rng, rng_next(&s->rng));
     rng_seed(&s->load_rng, rng_next(&s->rng));
     rng_seed(&s->trouble_rng, rng_next(&s->rng));
-    s->node_world = (struct node_world){stopwatch, memory, fact};
+    s->node_world = still_world(stopwatch);
     s->log = (struct log){LOG_LEVEL_NOTICE, log_line};
     sim_disk_init(&s->disk, rng_next(&s->rng), &s->calendar);
     s->disk.broken = broken;
