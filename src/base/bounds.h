@@ -9,4 +9,17 @@
 enum { SLOTS = 16384 }; /* clients compute crc16 mod this: not ours to choose */
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slot_of() masks instead of dividing");
 
+/* The controller's Raft. */
+enum { RAFT_VOTERS_MAX = 7 };                      /* 5 (replication 18), and on the way from one five to another */
+enum { RAFT_ENTRY_BYTES = 1024 * 1024 };           /* one entry: a placement of all slots, run by run, fits */
+enum { RAFT_APPEND_BYTES = 256 * 1024 };           /* a message of several entries: a heartbeat is not held up long */
+enum { RAFT_FLIGHTS = 16 };                        /* messages to one follower not yet answered ... */
+enum { RAFT_FLIGHT_BYTES = 4 * 1024 * 1024 };      /* ... and their bytes: what a dead peer may hold in buffers */
+enum { RAFT_UNCOMMITTED_BYTES = 16 * 1024 * 1024 }; /* more makes proposals wait: the majority does not follow */
+enum { RAFT_APPLY_ENTRIES = 1024 };                /* applied in one step: heartbeats go between */
+enum { RAFT_KEEP_BYTES = 1024 * 1024 };            /* of log behind a snapshot: who is little behind needs no snapshot */
+enum { RAFT_CHUNK_BYTES = 64 * 1024 };             /* of a snapshot: a link is never held longer */
+enum { RAFT_SNAPSHOT_BYTES = 64 * 1024 * 1024 };   /* a map of the most nodes and all slots is a tenth of it */
+static_assert((int)RAFT_ENTRY_BYTES <= (int)RAFT_FLIGHT_BYTES, "the greatest entry can be sent");
+
 #endif
