@@ -22,4 +22,9 @@ enum { RAFT_CHUNK_BYTES = 64 * 1024 };             /* of a snapshot: a link is n
 enum { RAFT_SNAPSHOT_BYTES = 64 * 1024 * 1024 };   /* a map of the most nodes and all slots is a tenth of it */
 static_assert((int)RAFT_ENTRY_BYTES <= (int)RAFT_FLIGHT_BYTES, "the greatest entry can be sent");
 
+/* Between nodes. */
+enum { WIRE_FIELD_MAX_BYTES = 65 * 1024 * 1024 }; /* a record of the greatest max-record (64 MiB) with its line */
+enum { WIRE_FIELDS_MAX = 16 * 1024 };             /* of one frame: 256 KiB of slices, which is what it may cost */
+enum { WIRE_HELLO_FIELDS_MAX = 16 };              /* of one frame from somebody who has proved nothing, its name too */
+
 #endif

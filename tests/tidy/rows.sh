@@ -1,5 +1,6 @@
 #!/bin/sh
-# A command is a row of commands.def: documented in the manual page and tried from outside.
+# A command is a row of commands.def: documented in the manual page and tried from outside. A message between
+# nodes is a row of wire.def: documented in docs/internals/wire.md and read back by a unit test.
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tap.sh"
 root=${TIDY_ROOT:-${srcdir:-.}}
@@ -31,4 +32,20 @@ while read -r row; do
 done <"$tidy_tmp/rows" >"$wrong"
 [ -s "$tidy_tmp/rows" ] || echo "no rows" >"$wrong"
 claim "every command is tried from outside" "$wrong"
+
+# MSG(ID, "name", ...
+sed -n 's/^MSG(\([A-Z0-9_]*\), *"\([^"]*\)".*/\1 \2/p' src/wire/wire.def 2>/dev/null >"$tidy_tmp/messages"
+: >"$wrong"
+seen "$(wc -l <"$tidy_tmp/messages")" "$wrong"
+while read -r id name; do
+    grep -qF "\`$name" docs/internals/wire.md 2>/dev/null || echo "$name"
+done <"$tidy_tmp/messages" >>"$wrong"
+claim "every message between nodes is in docs/internals/wire.md" "$wrong"
+
+: >"$wrong"
+seen "$(wc -l <"$tidy_tmp/messages")" "$wrong"
+while read -r id name; do
+    grep -qw "WIRE_$id" tests/unit/*.c 2>/dev/null || echo "$name"
+done <"$tidy_tmp/messages" >>"$wrong"
+claim "every message between nodes is written and read in tests/unit" "$wrong"
 finish
