@@ -47,7 +47,9 @@ static void expire_some(struct node *n)
     n->expire_at = mono_after(n->now, CRON_US);
     if (n->expire_off || n->loading || commit_refuses(n) != NULL)
         return;
+    uint64_t began = latency_begin(n);
     struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
+    latency_end(n, LATENCY_EXPIRE_CYCLE, began);
     if (done.again_ms == 0)
         n->expire_at = mono_after(n->now, EXPIRE_AGAIN_US);
 }
@@ -67,7 +69,7 @@ static bool memory_is_over(const struct node *n, size_t slack)
 
 /* A piece of the way down to maxmemory; what is left over is done between requests. false: the
  * policy lets nothing more go. */
-static bool evict_some(struct node *n)
+static bool evict_keys(struct node *n)
 {
     n->evicting = false;
     for (int tries = 0; memory_is_over(n, 0); tries++) {
@@ -80,10 +82,20 @@ static bool evict_some(struct node *n)
                                      (unsigned)n->options->maxmemory_samples, &n->evict, &db);
         if (e == NULL)
             return false;
+        uint64_t began = latency_begin(n);
         drop_recorded(n, db, entry_key(e));
+        latency_end(n, LATENCY_EVICTION_DEL, began);
         n->evicted++;
     }
     return true;
+}
+
+static bool evict_some(struct node *n)
+{
+    uint64_t began = latency_begin(n);
+    bool more = evict_keys(n);
+    latency_end(n, LATENCY_EVICTION_CYCLE, began);
+    return more;
 }
 
 bool memory_short(struct node *n)

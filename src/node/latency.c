@@ -8,7 +8,15 @@
 #include "node/call.h"
 #include "node/stats.h"
 
-enum { SAMPLES = 160, EVENTS_MAX = 32 };
+enum { SAMPLES = 160 };
+
+static const struct {
+    const char *name, *advice;
+} events[] = {
+#define X(event, name, advice) [event] = {name, advice},
+    LATENCY_EVENTS(X)
+#undef X
+};
 
 struct sample {
     int64_t seconds;
@@ -16,15 +24,13 @@ struct sample {
 };
 
 struct series {
-    const char *event; /* static text */
     struct sample at[SAMPLES];
     size_t next;
     uint32_t worst_ms;
 };
 
 struct latency {
-    struct series *series[EVENTS_MAX]; /* NULL behind n; in the order they first came */
-    size_t n;
+    struct series *of[LATENCY_EVENT_N]; /* NULL: it never took so long */
 };
 
 struct latency *latency_new(void)
@@ -32,38 +38,34 @@ struct latency *latency_new(void)
     return mem_zero(sizeof(struct latency));
 }
 
-static void series_drop(struct latency *l, size_t i)
+static void series_drop(struct latency *l, size_t event)
 {
-    mem_free(l->series[i]);
-    l->series[i] = l->series[--l->n];
+    mem_free(l->of[event]);
+    l->of[event] = NULL;
 }
 
 void latency_free(struct latency *l)
 {
-    while (l->n > 0)
-        series_drop(l, 0);
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++)
+        series_drop(l, i);
     mem_free(l);
 }
 
-static struct series *series_of(struct latency *l, const char *event)
+static size_t series_n(const struct latency *l)
 {
-    for (size_t i = 0; i < l->n; i++)
-        if (strcmp(l->series[i]->event, event) == 0)
-            return l->series[i];
-    if (l->n == EVENTS_MAX)
-        return NULL;
-    struct series *s = mem_zero(sizeof(*s));
-    s->event = event;
-    l->series[l->n++] = s;
-    return s;
+    size_t n = 0;
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++)
+        n += l->of[i] != NULL;
+    return n;
 }
 
-static struct series *series_named(struct latency *l, struct slice name)
+/* LATENCY_EVENT_N: there is none of this name. */
+static size_t event_named(struct latency *l, struct slice name)
 {
-    for (size_t i = 0; i < l->n; i++)
-        if (slice_is(name, l->series[i]->event))
-            return l->series[i];
-    return NULL;
+    size_t i = 0;
+    while (i < LATENCY_EVENT_N && (l->of[i] == NULL || !slice_is(name, events[i].name)))
+        i++;
+    return i;
 }
 
 static struct sample *newest(struct series *s)
@@ -71,15 +73,27 @@ static struct sample *newest(struct series *s)
     return &s->at[(s->next + SAMPLES - 1) % SAMPLES];
 }
 
-void latency_note(struct node *n, const char *event, uint64_t ns)
+uint64_t latency_begin(struct node *n)
+{
+    return n->options->latency_monitor_threshold > 0 ? n->world->stopwatch_ns(n->world) : 0;
+}
+
+void latency_end(struct node *n, enum latency_event event, uint64_t began)
+{
+    if (began > 0)
+        latency_note(n, event, n->world->stopwatch_ns(n->world) - began);
+}
+
+void latency_note(struct node *n, enum latency_event event, uint64_t ns)
 {
     int64_t limit = n->options->latency_monitor_threshold;
     uint64_t ms = ns / 1000000;
     if (limit <= 0 || ms < (uint64_t)limit)
         return;
-    struct series *s = series_of(n->latency, event);
-    if (s == NULL)
-        return;
+    struct series **place = &n->latency->of[event];
+    if (*place == NULL)
+        *place = mem_zero(sizeof(**place));
+    struct series *s = *place;
     uint32_t v = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
     if (v > s->worst_ms)
         s->worst_ms = v;
@@ -112,11 +126,13 @@ static const struct sample *sample_at(const struct series *s, size_t n, size_t i
 void node_latency_latest(struct call *c)
 {
     struct latency *l = c->node->latency;
-    reply_array(c->reply, l->n);
-    for (size_t i = 0; i < l->n; i++) {
-        struct series *s = l->series[i];
+    reply_array(c->reply, series_n(l));
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++) {
+        struct series *s = l->of[i];
+        if (s == NULL)
+            continue;
         reply_array(c->reply, 4);
-        reply_bulk_str(c->reply, s->event);
+        reply_bulk_str(c->reply, events[i].name);
         reply_i64(c->reply, newest(s)->seconds);
         reply_i64(c->reply, newest(s)->ms);
         reply_i64(c->reply, s->worst_ms);
@@ -125,7 +141,9 @@ void node_latency_latest(struct call *c)
 
 void node_latency_history(struct call *c)
 {
-    struct series *s = series_named(c->node->latency, c->argv[2]);
+    struct latency *l = c->node->latency;
+    size_t event = event_named(l, c->argv[2]);
+    const struct series *s = event < LATENCY_EVENT_N ? l->of[event] : NULL;
     size_t n = s != NULL ? samples_n(s) : 0;
     reply_array(c->reply, n);
     for (size_t i = 0; i < n; i++) {
@@ -139,13 +157,13 @@ void node_latency_reset(struct call *c)
 {
     struct latency *l = c->node->latency;
     int64_t dropped = 0;
-    for (size_t i = l->n; i > 0; i--) {
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++) {
         bool named = c->argc == 2;
         for (uint32_t k = 2; k < c->argc; k++)
-            named = named || slice_is(c->argv[k], l->series[i - 1]->event);
-        if (!named)
+            named = named || slice_is(c->argv[k], events[i].name);
+        if (!named || l->of[i] == NULL)
             continue;
-        series_drop(l, i - 1);
+        series_drop(l, i);
         dropped++;
     }
     reply_i64(c->reply, dropped);
@@ -154,7 +172,7 @@ void node_latency_reset(struct call *c)
 enum { GRAPH_ROWS = 4, GRAPH_COLUMNS = 80 };
 
 /* Newest samples at the right, a column each, taller for longer; below each how long ago it was. */
-static void graph_put(struct buf *b, const struct series *s, int64_t now)
+static void graph_put(struct buf *b, const char *event, const struct series *s, int64_t now)
 {
     size_t n = samples_n(s);
     size_t shown = n < GRAPH_COLUMNS ? n : GRAPH_COLUMNS;
@@ -164,7 +182,7 @@ static void graph_put(struct buf *b, const struct series *s, int64_t now)
         low = ms < low ? ms : low;
         high = ms > high ? ms : high;
     }
-    text_putf(b, "%s - high %u ms, low %u ms (all time high %u ms)\n", s->event, high, low,
+    text_putf(b, "%s - high %u ms, low %u ms (all time high %u ms)\n", event, high, low,
               s->worst_ms);
     for (size_t i = 0; i < GRAPH_COLUMNS; i++)
         text_put(b, SLICE("-"));
@@ -196,15 +214,16 @@ static void graph_put(struct buf *b, const struct series *s, int64_t now)
 
 void node_latency_graph(struct call *c)
 {
-    struct series *s = series_named(c->node->latency, c->argv[2]);
-    if (s == NULL) {
+    struct latency *l = c->node->latency;
+    size_t event = event_named(l, c->argv[2]);
+    if (event == LATENCY_EVENT_N) {
         struct slice name = slice_head(c->argv[2], 256);
         reply_errorf(c->reply, "ERR No samples available for event '%.*s'", (int)name.n, name.p);
         return;
     }
     struct buf b;
     buf_init(&b, SIZE_MAX);
-    graph_put(&b, s, c->node->wall.ms / 1000);
+    graph_put(&b, events[event].name, l->of[event], c->node->wall.ms / 1000);
     reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);
 }
@@ -217,22 +236,17 @@ void node_latency_doctor(struct call *c)
     if (c->node->options->latency_monitor_threshold <= 0)
         text_put(&b, SLICE("Nothing is measured: set latency-monitor-threshold to the milliseconds "
                            "that matter to you.\n"));
-    else if (l->n == 0)
+    else if (series_n(l) == 0)
         text_put(&b, SLICE("Nothing took longer than latency-monitor-threshold so far.\n"));
-    for (size_t i = 0; i < l->n; i++) {
-        const struct series *s = l->series[i];
-        size_t n = samples_n(s);
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++) {
+        const struct series *s = l->of[i];
+        size_t n = s != NULL ? samples_n(s) : 0;
         uint64_t sum = 0;
         for (size_t k = 0; k < n; k++)
             sum += sample_at(s, n, k)->ms;
-        text_putf(&b, "%s: %zu spikes, %llu ms on average, %u ms at worst.\n", s->event, n,
-                  (unsigned long long)(sum / n), s->worst_ms);
-        if (strstr(s->event, "command") != NULL)
-            text_put(&b, SLICE("    SLOWLOG GET names the commands; split big ones, or run them "
-                               "elsewhere.\n"));
-        else
-            text_put(&b, SLICE("    The disk is slow to write or sync: look at its load, and at "
-                               "appendfsync.\n"));
+        if (n > 0)
+            text_putf(&b, "%s: %zu spikes, %llu ms on average, %u ms at worst.\n    %s\n", events[i].name, n,
+                      (unsigned long long)(sum / n), s->worst_ms, events[i].advice);
     }
     reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);

@@ -137,11 +137,25 @@ static void closed(struct node *n, struct session *s, struct node_out *out)
     session_close(n, s);
 }
 
+/* What clients may have waited for. A sync that covers the write was asked for behind it. */
+static void journal_timed(struct node *n, const struct disk_done *done)
+{
+    const struct journal *j = &n->journal;
+    if (j->writing && done->token == j->write_token) {
+        latency_note(n, LATENCY_AOF_WRITE, done->ns);
+        bool pending = j->syncing && !lsn_reached(j->syncing_lsn, j->writing_lsn);
+        latency_note(n, pending ? LATENCY_AOF_WRITE_PENDING_FSYNC : LATENCY_AOF_WRITE_ALONE, done->ns);
+    } else if (j->syncing && done->token == j->sync_token && j->policy == JOURNAL_ALWAYS) {
+        latency_note(n, LATENCY_AOF_FSYNC_ALWAYS, done->ns);
+    }
+}
+
 static void disk_done(struct node *n, const struct disk_done *ev, struct node_out *out)
 {
     struct disk_done done = *ev;
     switch (disk_asker(done.token)) {
     case ASKER_JOURNAL:
+        journal_timed(n, &done);
         journal_done(&n->journal, &done, n->now);
         commit_look(n);
         waiting_look(n, out);

@@ -193,7 +193,7 @@ static void run_counted(struct node *n, struct session *s, const struct spec *sp
     stats_calls(n, spec, 1, ns, failed);
     if (!(spec->flags & CMD_SKIP_SLOWLOG))
         slowlog_note(n, s, argv, argc, ns);
-    latency_note(n, spec->flags & CMD_FAST ? "fast-command" : "command", ns);
+    latency_note(n, spec->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
 }
 
 void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,

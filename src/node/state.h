@@ -7,6 +7,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "cmd/exec.h"
+#include "node/latency.h"
 #include "node/node.h"
 #include "node/rewrite.h"
 #include "node/session.h"
@@ -205,9 +206,8 @@ void stats_rejected(struct node *n, const struct spec *spec);
 void stats_sample(struct node *n); /* ten times a second: instantaneous_*, memory_beside, memory_peak */
 void stats_error(struct node *n, const char *code); /* every error reply */
 
-/* ---- slowlog.c, latency.c */
+/* ---- slowlog.c */
 void slowlog_note(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc, uint64_t ns);
-void latency_note(struct node *n, const char *event, uint64_t ns);
 
 /* Every NODE handler of commands.def: void node_x(struct call *c). */
 #define CONTAINER

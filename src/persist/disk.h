@@ -57,6 +57,7 @@ struct disk_done {
     uint64_t token;
     enum err err;    /* ERR_OK, ERR_FULL, ERR_IO */
     int system_errno; /* for the log line */
+    uint64_t ns;      /* how long it took */
     uint64_t written; /* bytes of a WRITE that reached the file, also when it failed */
     struct chain rest; /* of a failed WRITE: the bytes that did not; the asker takes them */
 };

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "io/clock.h"
 #include "io/file.h"
 
 struct storage_job {
@@ -52,8 +53,10 @@ static enum err run(struct storage *s, struct disk_op *op, struct disk_done *don
 static void perform(struct storage *s, struct disk_op *op, struct disk_done *done)
 {
     *done = (struct disk_done){.lane = op->lane, .token = op->token};
+    uint64_t began = clock_stopwatch_ns();
     done->err = run(s, op, done);
     done->system_errno = done->err == ERR_OK ? 0 : errno;
+    done->ns = clock_stopwatch_ns() - began;
 }
 
 /* On the data thread: what the operation held is given back. */

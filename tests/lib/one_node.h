@@ -26,7 +26,8 @@ struct one {
     struct options options;
     struct log log;
     struct node_world world;
-    uint64_t watch_ns;
+    uint64_t watch_ns, watch_step_ns; /* the stopwatch, and how much each look at it adds */
+    uint64_t disk_ns;                 /* of the next answers */
     struct node *node;
     struct node_out out;
     struct mono now;
@@ -44,7 +45,8 @@ struct one {
 
 static uint64_t one_stopwatch(struct node_world *w)
 {
-    return CONTAINER_OF(w, struct one, world)->watch_ns += 1000;
+    struct one *o = CONTAINER_OF(w, struct one, world);
+    return o->watch_ns += o->watch_step_ns;
 }
 
 static void one_log(struct log *log, enum log_level level, struct slice text)
@@ -102,7 +104,8 @@ static inline void one_disk_next(struct one *o)
     struct disk_op op = o->asked.at[0];
     o->asked.n--;
     memmove(o->asked.at, o->asked.at + 1, o->asked.n * sizeof(op));
-    struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = o->disk_err}};
+    struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = o->disk_err,
+                                                        .ns = o->disk_ns}};
     if (op.type == DISK_WRITE && o->disk_err == ERR_OK) {
         assert_int_equal(buf_room(&o->file, op.bytes.n), ERR_OK);
         o->file.n += chain_copy(&op.bytes, o->file.p + o->file.n, op.bytes.n);
@@ -127,7 +130,7 @@ static inline void one_disk(struct one *o)
 /* lines: of a configuration, separated by '\n'. */
 static inline void one_start(struct one *o, const char *lines)
 {
-    *o = (struct one){.now = {1000000}, .wall = {1700000000000}};
+    *o = (struct one){.now = {1000000}, .wall = {1700000000000}, .watch_step_ns = 1000};
     o->log = (struct log){.level = LOG_LEVEL_WARNING, .line = one_log};
     o->world = still_world(one_stopwatch);
     buf_init(&o->file, SIZE_MAX / 2);

@@ -307,6 +307,23 @@ def test_failure_under_always(bad_disk, wire, call):
     assert server.start().client().get("kept") == "value"
 
 
+def test_latency_of_a_slow_disk(bad_disk):
+    """LATENCY tells that a sync and a write took long"""
+    server = bad_disk.start("--appendfsync", "always", "--latency-monitor-threshold", "50")
+    c = server.client()
+    bad_disk.say("sync", 0, ms=100)
+    c.set("k", "v")
+    latest = {event: worst for event, _, _, worst in c.execute_command("LATENCY", "LATEST")}
+    assert latest["aof-fsync-always"] >= 100
+    bad_disk.say("write", 0, ms=100)
+    c.config_set("appendfsync", "everysec")
+    c.set("k", "w")
+    latest = {event: worst for event, _, _, worst in c.execute_command("LATENCY", "LATEST")}
+    assert latest["aof-write"] >= 100
+    assert "aof-fsync-always: " in str(c.execute_command("LATENCY", "DOCTOR"))
+
+
+
 @pytest.mark.parametrize("how", ["signal", "command", "nosave"])
 def test_stop_after_failure(bad_disk, how):
     """after a failure SIGTERM and SHUTDOWN end with exit code 1, and the log says why"""

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
 #include "node/stats.h"
+#include <stdio.h>
+
 #include "tests/lib/one_node.h"
 
 static const char *got(struct one *o, uint32_t conn)
@@ -89,18 +91,18 @@ static void latency_keeps_the_worst_of_a_second(void **state)
     struct one o;
     one_start(&o, "appendonly no");
     one_open(&o, 1);
-    latency_note(o.node, "command", 500000000);
+    latency_note(o.node, LATENCY_COMMAND, 500000000);
     one_send(&o, 1, "LATENCY LATEST");
     one_expect(&o, 1, "*0\r\n"); /* not asked for */
     one_send(&o, 1, "CONFIG SET latency-monitor-threshold 10");
     one_expect(&o, 1, "+OK\r\n");
-    latency_note(o.node, "command", 9999999);
-    latency_note(o.node, "command", 10000000);
-    latency_note(o.node, "command", 30000000);
-    latency_note(o.node, "command", 20000000);
+    latency_note(o.node, LATENCY_COMMAND, 9999999);
+    latency_note(o.node, LATENCY_COMMAND, 10000000);
+    latency_note(o.node, LATENCY_COMMAND, 30000000);
+    latency_note(o.node, LATENCY_COMMAND, 20000000);
     one_later(&o, 1000);
-    latency_note(o.node, "command", 15000000);
-    latency_note(o.node, "fast-command", 11000000);
+    latency_note(o.node, LATENCY_COMMAND, 15000000);
+    latency_note(o.node, LATENCY_FAST_COMMAND, 11000000);
     one_send(&o, 1, "LATENCY HISTORY command");
     one_expect(&o, 1, "*2\r\n*2\r\n:1700000000\r\n:30\r\n*2\r\n:1700000001\r\n:15\r\n");
     one_send(&o, 1, "LATENCY LATEST");
@@ -122,13 +124,67 @@ static void latency_rings_forget_the_oldest(void **state)
     one_start(&o, "appendonly no\nlatency-monitor-threshold 1");
     one_open(&o, 1);
     for (int i = 0; i < 161; i++) {
-        latency_note(o.node, "command", 2000000);
+        latency_note(o.node, LATENCY_COMMAND, 2000000);
         one_later(&o, 1000);
     }
     one_send(&o, 1, "LATENCY HISTORY command");
     const char *text = got(&o, 1);
     has(text, "*160\r\n*2\r\n:1700000001\r\n");
     assert_null(strstr(text, ":1700000000\r\n"));
+    one_stop(&o);
+}
+
+/* The samples of all events, one line each, forgotten afterwards. */
+static void latest(struct one *o, const char *text)
+{
+    one_send(o, 1, "LATENCY LATEST\nLATENCY RESET");
+    one_disk(o);
+    const char *p = got(o, 1);
+    for (char *end; *text != '\0'; text = end + (*end == ' ')) {
+        char name[64];
+        end = strchrnul(text, ' ');
+        snprintf(name, sizeof(name), "\r\n%.*s\r\n:", (int)(end - text), text);
+        p = strstr(p, name);
+        if (p == NULL)
+            fail_msg("no %.*s", (int)(end - text), text);
+    }
+}
+
+static void latency_tells_what_held_the_clients_up(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start(&o, "latency-monitor-threshold 50\nappendfsync always");
+    one_open(&o, 1);
+    o.disk_ns = 60000000;
+    one_send(&o, 1, "SET k v");
+    one_disk(&o);
+    latest(&o, "aof-write aof-write-alone aof-fsync-always");
+    one_send(&o, 1, "CONFIG SET appendfsync everysec");
+    one_later(&o, 2000);
+    one_send(&o, 1, "SET k w");
+    assert_int_equal(o.asked.n, 2); /* a write, then a sync that takes its time */
+    one_disk_next(&o);
+    one_send(&o, 1, "SET k x");
+    struct disk_op sync = o.asked.at[0]; /* which is answered last */
+    o.asked.at[0] = o.asked.at[1];
+    o.asked.at[1] = sync;
+    one_disk_next(&o);
+    one_disk_next(&o);
+    latest(&o, "aof-write aof-write-alone aof-write-pending-fsync");
+    one_send(&o, 1, "SET d v PX 10");
+    o.disk_ns = 0;
+    one_disk(&o);
+    o.watch_step_ns = 70000000;
+    one_later(&o, 1000);
+    latest(&o, "expire-cycle");
+    o.watch_step_ns = 1000;
+    one_send(&o, 1, "CONFIG SET maxmemory-policy allkeys-lru");
+    o.watch_step_ns = 70000000;
+    one_send(&o, 1, "CONFIG SET maxmemory 1");
+    o.watch_step_ns = 1000;
+    got(&o, 1);
+    latest(&o, "eviction-cycle eviction-del");
     one_stop(&o);
 }
 
@@ -228,6 +284,8 @@ UNIT_TESTS("watchers",
            TEST(latency_keeps_the_worst_of_a_second,
                 "LATENCY keeps the worst of each second over the threshold"),
            TEST(latency_rings_forget_the_oldest, "LATENCY keeps 160 samples of an event"),
+           TEST(latency_tells_what_held_the_clients_up,
+                "LATENCY tells of writes and syncs of the log, expiry and eviction"),
            TEST(commands_are_counted_by_what_became_of_them,
                 "calls, failures, rejections and errors are counted apart"),
            TEST(a_batch_is_shared_by_its_brief_commands,
