@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Who this node is: cluster-config-file, a small text in `dir`.
+ *
+ *     # Who this node of a Vong cluster is. Kept by the server: do not edit, and never copy it.
+ *     cluster <40 hex, or ->
+ *     node <40 hex>
+ *     data <32 hex>
+ *     incarnation <n>
+ *     peer <ip> <cluster port>      any number: where members were reached last
+ *     crc <8 hex>
+ *
+ * crc is CRC-32C over the bytes before its line. It is replaced whole: written aside, synced, renamed,
+ * its directory synced. A node without one was never started. */
+#ifndef PERSIST_IDENTITY_H
+#define PERSIST_IDENTITY_H
+
+#include "base/chain.h"
+#include "base/vec.h"
+#include "core/types.h"
+#include "persist/steps.h"
+
+enum { IDENTITY_PEERS = 64 };              /* enough to find one that lives */
+enum { IDENTITY_BYTES = 16 * 1024 };       /* more is no file of ours */
+
+struct identity_peer {
+    char ip[IP_BYTES];
+    uint16_t cluster_port;
+};
+
+struct identity {
+    bool is_known;   /* false: never started */
+    bool in_cluster;
+    struct cluster_id cluster; /* if so */
+    struct node_id node;
+    struct data_id data;
+    uint32_t incarnation; /* of the newest start */
+    VEC(struct identity_peer) peers;
+};
+
+void identity_put(struct chain *to, const struct identity *i);
+/* ERR_SYNTAX, ERR_CORRUPT; i: zeroed. */
+enum err identity_get(struct identity *i, struct slice file) MUST_CHECK;
+void identity_free(struct identity *i);
+
+/* The file `name` becomes i. handle: of the file aside, `name`.tmp. */
+void identity_store(struct steps *s, uint32_t handle, const char *name, const struct identity *i);
+
+#endif
