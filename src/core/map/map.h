@@ -18,6 +18,7 @@
 enum { MAP_COPIES = 5 };             /* the greatest replication factor */
 enum { MAP_NOBODY = UINT16_MAX };    /* no place: the slot has no primary */
 enum { MAP_NODES = 1000 };           /* more than the gossip was tried with is refused at JOIN */
+enum { MAP_WEIGHT = 1000 };          /* the greatest weight: a share of 1/16384 stays a slot or so */
 
 enum map_health {
     MAP_UP,
@@ -31,7 +32,8 @@ struct map_node {
     uint8_t health;       /* enum map_health */
     struct node_id id;
     struct data_id data;
-    uint32_t incarnation; /* the known one: of its JOIN or newest RESTART */
+    uint32_t incarnation; /* the known one: of its JOIN or newest RESTART, */
+    uint64_t run_index;   /* which had this index: who computed before it knew another run, or another node */
     uint64_t health_index; /* the newest entry SUSPECT, DOWN, CLEAR or RESTART about it; 0: none */
     uint64_t proposed_n;  /* the greatest n of its proposals in this incarnation (replication 12) */
     struct endpoint at;
@@ -40,33 +42,35 @@ struct map_node {
 };
 
 struct map_slot {
-    uint64_t ver;      /* index of the last entry that changed it */
-    uint64_t epoch;    /* of its present or last primary; 0: it never had one */
+    uint64_t ver;      /* index of the last entry that changed it, but for `want` */
+    uint64_t epoch;    /* of its present or last primary; 0: there is no cluster */
     uint16_t primary;  /* or MAP_NOBODY: it is electing (replication 20) */
-    uint16_t last;     /* its last primary, where clients are told it was; MAP_NOBODY: none, or removed */
     uint8_t replicas_n, isr_n, want_n;
     uint16_t replicas[MAP_COPIES];         /* who holds or is to hold a copy, in order of preference */
-    uint16_t isr[MAP_COPIES];              /* who is in sync, the primary included, */
+    uint16_t isr[MAP_COPIES];              /* who is in sync; first the primary, or while there is none the last one, */
     uint32_t isr_incarnation[MAP_COPIES];  /* each in the run in which it was; the primary's is its epoch's */
     uint16_t want[MAP_COPIES];             /* what placement wishes; the first is to be primary */
 };
 
+/* Their names, ranges and defaults: map_setting.h. */
 struct map_settings {
     uint32_t replication_factor;  /* RF */
     uint32_t write_quorum;        /* W: MAP_W_ALL, MAP_W_MAJORITY, or a number */
     uint32_t node_timeout_ms;     /* T */
     uint32_t min_replicas;        /* min-replicas-to-write */
     uint32_t voters;              /* cluster-voters: at most so many, 1, 3 or 5 */
-    uint32_t scatter_width;
-    bool rebalance_paused;
+    uint32_t scatter_width;       /* with how many others a node shares slots, where the cluster is large */
+    uint32_t rebalance_paused;    /* 1: placement's wishes wait */
 };
 enum { MAP_W_ALL = 0, MAP_W_MAJORITY = UINT32_MAX };
 
 struct map {
     struct cluster_id cluster;
     uint64_t index;      /* of the newest entry applied; 0: there is no cluster yet */
-    uint64_t slots_ver;  /* the greatest ver of all slots: who keeps something derived compares it */
-    uint64_t nodes_ver;  /* the same for nodes */
+    uint64_t slots_ver;  /* of the newest that changed a slot: who keeps something derived compares it */
+    uint64_t nodes_ver;  /* the same for nodes, but for proposed_n */
+    uint64_t want_ver;   /* the newest PLACE: wishes are one computation, and stale or fresh as one */
+    uint64_t given_up_n; /* slots begun anew without their data, ever (replication 22) */
     struct map_settings settings;
     VEC(struct map_node) nodes;
     struct map_slot *slots; /* SLOTS of them; owned */
@@ -79,14 +83,20 @@ void map_copy(struct map *to, const struct map *from); /* to is initialised; its
 uint16_t map_find(const struct map *m, const struct node_id *id); /* its place; MAP_NOBODY: not there */
 size_t map_members_n(const struct map *m); /* without holes */
 
-/* The primary of a slot, in the run it was made primary in; false: it has none. */
+/* The primary of a slot, in the run it was made primary in. */
 static inline bool map_is_primary(const struct map *m, unsigned slot, uint16_t node, uint32_t incarnation)
 {
     const struct map_slot *s = &m->slots[slot];
     return s->primary == node && s->isr_n > 0 && s->isr[0] == node && s->isr_incarnation[0] == incarnation;
 }
 
-/* Every invariant (P1 ...); returns, for tests and the simulator, what does not hold, or NULL. */
+/* The primary, or while there is none the last one, where clients are told the slot was. */
+static inline uint16_t map_last(const struct map_slot *s)
+{
+    return s->isr_n > 0 ? s->isr[0] : MAP_NOBODY;
+}
+
+/* Every invariant (P3, P6 ...); returns, for tests and the simulator, what does not hold, or NULL. */
 const char *map_wrong(const struct map *m);
 
 #endif

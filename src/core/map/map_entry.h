@@ -4,7 +4,9 @@
  *
  * An entry is proposed by whoever may (the leader, or a slot's primary), passed to the leader, appended,
  * and takes effect where and when it is applied; there it is judged against the map as it is then, and
- * may be void, whole or for some slots (replication 13). Its bytes: wire/wire_map.c. */
+ * may be void, whole or for some slots (replication 13). `base` is the index the proposer's map had: a
+ * node that joined or restarted, and a slot that changed, after it are not what the proposer judged.
+ * Its bytes: wire/wire_map.c. */
 #ifndef CORE_MAP_MAP_ENTRY_H
 #define CORE_MAP_MAP_ENTRY_H
 
@@ -12,17 +14,18 @@
 #include "core/map/map.h"
 
 enum map_entry_type {
-    MAP_FOUND = 1, /* the first one: cluster, settings, and the node that has every slot */
+    MAP_FOUND = 1, /* the first one: cluster, settings, and the node that has every slot, at epoch 1 */
     MAP_JOIN,      /* a node, from now on a member; void if its id is known or the map is full */
     MAP_ANNOUNCE,  /* new addresses, zone or weight of a member, in its known incarnation */
     MAP_SUSPECTED, /* replication 16 */
-    MAP_DOWNED,    /* 17, 19: unconditional; its slots have no primary from here on */
-    MAP_CLEARED,   /* 17 */
-    MAP_RESTARTED, /* 19: void unless the incarnation is greater than the known one */
-    MAP_LEAVE,     /* CLUSTER FORGET: from now on it is drained */
-    MAP_REMOVE,    /* it holds no copy: it is gone. A removed id is never taken back: it joins anew */
-    MAP_SET,       /* a setting; void if out of its range */
-    MAP_PLACE,     /* what placement wishes, for the slots that change */
+    MAP_DOWNED,    /* 17, 19: its slots have no primary from here on. Void unless X is SUSPECT, since base
+                      or before: after a CLEAR its lease may run again */
+    MAP_CLEARED,   /* 17: eligible again, and no more */
+    MAP_RESTARTED, /* 19: void unless the incarnation is greater than the known one; counts as CLEARED */
+    MAP_LEAVE,     /* CLUSTER FORGET: from now on it is drained; void for the last that can hold data */
+    MAP_REMOVE,    /* it left and nothing names it any more: it is gone. A removed id may only join anew */
+    MAP_SET,       /* a setting; void if unknown or out of its range (map_setting.h) */
+    MAP_PLACE,     /* what placement wishes, for the slots that change; void if there is a newer wish */
     MAP_ELECT,     /* 21, 22: new primaries for slots without one */
     MAP_HANDOVER,  /* 26: the primary gives slots to another */
     MAP_TYPES
@@ -46,7 +49,7 @@ struct map_run {
 
 struct map_entry {
     enum map_entry_type type;
-    uint64_t base;        /* the map index it was computed from: of entries about slots (13) */
+    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER (13) */
     struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER */
     uint32_t incarnation; /* of `about`, as the proposer knew it; DOWNED: the one that is over */
     union {
@@ -63,11 +66,16 @@ struct map_entry {
         struct {
             const struct map_run *run; /* borrowed: PLACE, and ELECT: the winner and the new isr */
             size_t run_n;
+            bool give_up; /* ELECT, by an operator's word: whatever copies there were are given up, and the
+                             slot begins anew at the nodes named, holding what the first of them holds,
+                             which may be nothing (22) */
         } runs;
         struct {
             uint64_t n;            /* rising with each proposal of this incarnation (12) */
             struct node_id to;
             uint32_t to_incarnation;
+            bool empty; /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and
+                           the slot begins anew there. It runs nothing on them until the fate is known */
             struct bits slots;
         } handover;
     };
@@ -76,15 +84,15 @@ struct map_entry {
 /* What applying one did, for those who follow the map. */
 struct map_applied {
     bool is_void;          /* it changed nothing but the index, and perhaps a proposer's n */
-    const char *why_void;  /* static text */
+    const char *why_void;  /* static text; NULL: not void. Of a slot, where some changed and some did not: NULL */
     bool nodes, slots, settings; /* which part changed */
 };
 
 /* Entries are applied in order: index > m->index. Never fails; a void entry counts. */
+struct map_applied map_apply(struct map *m, uint64_t index, const struct map_entry *e);
+
 /* A copy with what it points to, on the heap; and its end. */
 struct map_entry *map_entry_copy(const struct map_entry *e);
 void map_entry_free(struct map_entry *e);
-
-struct map_applied map_apply(struct map *m, uint64_t index, const struct map_entry *e);
 
 #endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The value itself: its beginning, its end, a copy, and whether it is whole. What changes it is in
+ * map_entry.c. */
+#include "core/map/map.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "core/map/map_setting.h"
+
+void map_init(struct map *m)
+{
+    *m = (struct map){0};
+    map_settings_preset(&m->settings);
+    m->slots = mem_zero(SLOTS * sizeof(*m->slots));
+    for (unsigned i = 0; i < SLOTS; i++)
+        m->slots[i].primary = MAP_NOBODY;
+}
+
+void map_free(struct map *m)
+{
+    vec_free(&m->nodes);
+    mem_free(m->slots);
+    m->slots = NULL;
+}
+
+void map_copy(struct map *to, const struct map *from)
+{
+    if (to == from)
+        return;
+    struct map_slot *slots = to->slots;
+    vec_free(&to->nodes);
+    *to = *from;
+    to->slots = slots;
+    memcpy(slots, from->slots, SLOTS * sizeof(*slots));
+    to->nodes.at = NULL;
+    to->nodes.n = to->nodes.cap = 0;
+    for (size_t i = 0; i < from->nodes.n; i++)
+        *vec_add(&to->nodes) = from->nodes.at[i];
+}
+
+uint16_t map_find(const struct map *m, const struct node_id *id)
+{
+    for (size_t i = 0; i < m->nodes.n; i++)
+        if (m->nodes.at[i].used && node_id_equal(&m->nodes.at[i].id, id))
+            return (uint16_t)i;
+    return MAP_NOBODY;
+}
+
+size_t map_members_n(const struct map *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->nodes.n; i++)
+        n += m->nodes.at[i].used;
+    return n;
+}
+
+static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == node)
+            return true;
+    return false;
+}
+
+/* Members, each once. */
+static bool list_whole(const struct map *m, const uint16_t *list, unsigned n)
+{
+    if (n > MAP_COPIES)
+        return false;
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] >= m->nodes.n || !m->nodes.at[list[i]].used || list_has(list, i, list[i]))
+            return false;
+    return true;
+}
+
+static const char *node_wrong(const struct map *m, size_t place)
+{
+    const struct map_node *n = &m->nodes.at[place];
+    if (!n->used)
+        return NULL;
+    if (map_find(m, &n->id) != place)
+        return "a node is in two places";
+    if (n->health > MAP_DOWN || n->incarnation == 0 || n->weight > MAP_WEIGHT)
+        return "a node's health, incarnation or weight is none";
+    if (n->run_index > n->health_index && n->health_index != 0)
+        return "something was said of a run that had not begun (P9)";
+    if (n->run_index == 0 || n->run_index > m->nodes_ver || n->health_index > m->nodes_ver)
+        return "nodes_ver is behind a node";
+    return NULL;
+}
+
+static const char *primary_wrong(const struct map *m, const struct map_slot *s)
+{
+    if (s->primary == MAP_NOBODY)
+        return NULL;
+    if (s->isr[0] != s->primary)
+        return "the primary is not the first of its isr (P3)";
+    const struct map_node *n = &m->nodes.at[s->primary];
+    if (n->health == MAP_DOWN)
+        return "a slot's primary is DOWN (P6)";
+    if (n->incarnation != s->isr_incarnation[0])
+        return "a slot's primary is of another incarnation (P6)";
+    return NULL;
+}
+
+static const char *slot_wrong(const struct map *m, const struct map_slot *s)
+{
+    if (s->epoch == 0 || s->isr_n == 0 || s->want_n == 0)
+        return "a slot has no epoch, no isr or no wish (P7)";
+    if (s->ver == 0 || s->ver > m->slots_ver)
+        return "slots_ver is behind a slot";
+    if (!list_whole(m, s->replicas, s->replicas_n) || !list_whole(m, s->isr, s->isr_n) ||
+        !list_whole(m, s->want, s->want_n))
+        return "a slot names a node twice, or one that is no member (P7)";
+    for (unsigned i = 0; i < s->isr_n; i++) {
+        if (!list_has(s->replicas, s->replicas_n, s->isr[i]))
+            return "the isr is no subset of the replicas (P3)";
+        if (s->isr_incarnation[i] == 0 || s->isr_incarnation[i] > m->nodes.at[s->isr[i]].incarnation)
+            return "the isr knows a run that has not begun (P9)";
+    }
+    return primary_wrong(m, s);
+}
+
+const char *map_wrong(const struct map *m)
+{
+    if (m->slots_ver > m->index || m->nodes_ver > m->index || m->want_ver > m->slots_ver)
+        return "a part of the map is ahead of its index";
+    if (m->nodes.n > MAP_NODES)
+        return "too many nodes";
+    if (map_settings_unfit(&m->settings) != NULL)
+        return "a setting is out of its range (P8)";
+    if (m->nodes.n == 0)
+        return m->slots_ver == 0 ? NULL : "slots without nodes";
+    const char *wrong = NULL;
+    for (size_t i = 0; i < m->nodes.n && wrong == NULL; i++)
+        wrong = node_wrong(m, i);
+    for (unsigned i = 0; i < SLOTS && wrong == NULL; i++)
+        wrong = slot_wrong(m, &m->slots[i]);
+    return wrong;
+}

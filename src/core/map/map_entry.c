@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* One function per type of entry. Each says why the entry is void, or changes the map and returns NULL;
+ * nothing is changed before the last reason to refuse, but what a void entry leaves behind as well (a
+ * proposer's n). Where an entry is about many slots, each is judged alone: the reason of the last slot
+ * that was refused counts if none was changed. */
+#include "core/map/map_entry.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "core/map/map_setting.h"
+
+static const char nobody_of_this_id[] = "no member has this id";
+static const char other_run[] = "the node is known in another incarnation";
+
+/* -- Nodes -------------------------------------------------------------------------------------- */
+
+static struct map_node *node_at(const struct map *m, uint16_t place)
+{
+    return place < m->nodes.n && m->nodes.at[place].used ? &m->nodes.at[place] : NULL;
+}
+
+static struct map_node *node_of(const struct map *m, const struct node_id *id)
+{
+    uint16_t place = map_find(m, id);
+    return place != MAP_NOBODY ? &m->nodes.at[place] : NULL;
+}
+
+static uint16_t place_of(const struct map *m, const struct map_node *n)
+{
+    return (uint16_t)(n - m->nodes.at);
+}
+
+static bool text_ends(const char *text, size_t bytes)
+{
+    return memchr(text, '\0', bytes) != NULL;
+}
+
+static const char *member_refused(const struct map_member *who)
+{
+    if (who->incarnation == 0)
+        return "a member's incarnation is 1 or more";
+    if (who->weight > MAP_WEIGHT)
+        return "a member's weight is too great";
+    if (!text_ends(who->at.ip, IP_BYTES) || !text_ends(who->at.hostname, HOSTNAME_BYTES) ||
+        !text_ends(who->zone, ZONE_BYTES))
+        return "a member's address or zone has no end";
+    return NULL;
+}
+
+/* What a node says of itself. Texts are copied to their ends: equal entries make equal maps (P1). */
+static void node_takes(struct map_node *n, const struct map_member *who)
+{
+    n->id = who->id;
+    n->data = who->data;
+    n->incarnation = who->incarnation;
+    n->weight = who->weight;
+    n->at = (struct endpoint){.port = who->at.port, .cluster_port = who->at.cluster_port};
+    memcpy(n->at.ip, who->at.ip, strlen(who->at.ip));
+    memcpy(n->at.hostname, who->at.hostname, strlen(who->at.hostname));
+    memset(n->zone, 0, ZONE_BYTES);
+    memcpy(n->zone, who->zone, strlen(who->zone));
+}
+
+static bool node_says(const struct map_node *n, const struct map_member *who)
+{
+    return n->weight == who->weight && n->at.port == who->at.port &&
+           n->at.cluster_port == who->at.cluster_port && strcmp(n->at.ip, who->at.ip) == 0 &&
+           strcmp(n->at.hostname, who->at.hostname) == 0 && strcmp(n->zone, who->zone) == 0;
+}
+
+static void node_add(struct map *m, uint64_t index, const struct map_member *who)
+{
+    size_t i = 0;
+    while (i < m->nodes.n && m->nodes.at[i].used)
+        i++;
+    struct map_node *n = i < m->nodes.n ? &m->nodes.at[i] : vec_add(&m->nodes);
+    memset(n, 0, sizeof(*n));
+    node_takes(n, who);
+    n->used = true;
+    n->run_index = index;
+}
+
+static void node_health(struct map_node *n, uint64_t index, enum map_health health)
+{
+    n->health = (uint8_t)health;
+    n->health_index = index;
+}
+
+/* Its slots are electing from here on, and stay so until an ELECT (19). The epoch stays: it was had. */
+static bool node_loses_slots(struct map *m, uint64_t index, uint16_t place)
+{
+    bool any = false;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct map_slot *s = &m->slots[i];
+        if (s->primary != place)
+            continue;
+        s->primary = MAP_NOBODY;
+        s->ver = index;
+        any = true;
+    }
+    return any;
+}
+
+static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == node)
+            return true;
+    return false;
+}
+
+/* -- Entries about nodes and settings ----------------------------------------------------------- */
+
+static void slot_alone(struct map_slot *s, uint16_t place, uint32_t incarnation)
+{
+    s->primary = s->replicas[0] = s->isr[0] = place;
+    s->isr_incarnation[0] = incarnation;
+    s->replicas_n = s->isr_n = 1;
+}
+
+static const char *apply_found(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    if (m->nodes.n > 0)
+        return "there is a cluster already";
+    const char *refused = member_refused(&e->found.first);
+    if (refused != NULL)
+        return refused;
+    if (e->found.first.weight == 0)
+        return "the first node must be able to hold data";
+    if (map_settings_unfit(&e->found.settings) != NULL)
+        return "a setting is out of its range";
+    m->cluster = e->found.cluster;
+    m->settings = e->found.settings;
+    node_add(m, index, &e->found.first);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct map_slot *s = &m->slots[i];
+        *s = (struct map_slot){.ver = index, .epoch = 1, .want_n = 1};
+        slot_alone(s, 0, e->found.first.incarnation);
+    }
+    m->want_ver = index;
+    return NULL;
+}
+
+static const char *apply_join(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    if (m->nodes.n == 0)
+        return "there is no cluster to join";
+    const char *refused = member_refused(&e->member);
+    if (refused != NULL)
+        return refused;
+    if (node_of(m, &e->member.id) != NULL)
+        return "a member has this id";
+    if (map_members_n(m) >= MAP_NODES)
+        return "the cluster has as many nodes as it may";
+    node_add(m, index, &e->member);
+    return NULL;
+}
+
+static const char *apply_announce(struct map *m, const struct map_entry *e)
+{
+    const char *refused = member_refused(&e->member);
+    if (refused != NULL)
+        return refused;
+    struct map_node *n = node_of(m, &e->member.id);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (n->incarnation != e->member.incarnation)
+        return other_run;
+    if (!data_id_equal(&n->data, &e->member.data))
+        return "a node has another data-id only after a restart";
+    if (node_says(n, &e->member))
+        return "nothing in it is new";
+    node_takes(n, &e->member);
+    return NULL;
+}
+
+static const char *apply_suspected(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    struct map_node *n = node_of(m, &e->about);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (n->incarnation != e->incarnation)
+        return other_run;
+    if (n->health != MAP_UP)
+        return "the node is SUSPECT or DOWN already";
+    node_health(n, index, MAP_SUSPECT);
+    return NULL;
+}
+
+/* The wait of rule 17 was for one SUSPECT; after a later CLEAR the lease may run again. */
+static const char *apply_downed(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+{
+    struct map_node *n = node_of(m, &e->about);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (n->incarnation != e->incarnation)
+        return other_run;
+    if (n->health != MAP_SUSPECT || n->health_index > e->base)
+        return "the node is not SUSPECT since then";
+    node_health(n, index, MAP_DOWN);
+    done->slots = node_loses_slots(m, index, place_of(m, n));
+    return NULL;
+}
+
+static const char *apply_cleared(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    struct map_node *n = node_of(m, &e->about);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (n->incarnation != e->incarnation)
+        return other_run;
+    if (n->health == MAP_UP)
+        return "the node is neither SUSPECT nor DOWN";
+    node_health(n, index, MAP_UP);
+    return NULL;
+}
+
+static const char *apply_restarted(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+{
+    const char *refused = member_refused(&e->member);
+    if (refused != NULL)
+        return refused;
+    struct map_node *n = node_of(m, &e->member.id);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (e->member.incarnation <= n->incarnation)
+        return "the incarnation is not greater than the known one";
+    node_takes(n, &e->member);
+    node_health(n, index, MAP_UP);
+    n->run_index = index;
+    n->proposed_n = 0;
+    done->slots = node_loses_slots(m, index, place_of(m, n));
+    return NULL;
+}
+
+static const char *apply_leave(struct map *m, const struct map_entry *e)
+{
+    struct map_node *leaver = node_of(m, &e->about);
+    if (leaver == NULL)
+        return nobody_of_this_id;
+    if (leaver->leaving)
+        return "the node is leaving already";
+    bool others = false;
+    for (size_t i = 0; i < m->nodes.n; i++) {
+        const struct map_node *n = &m->nodes.at[i];
+        others = others || (n->used && n != leaver && !n->leaving && n->weight > 0);
+    }
+    if (!others && leaver->weight > 0)
+        return "no other node could hold its data";
+    leaver->leaving = true;
+    return NULL;
+}
+
+static const char *apply_remove(struct map *m, const struct map_entry *e)
+{
+    struct map_node *n = node_of(m, &e->about);
+    if (n == NULL)
+        return nobody_of_this_id;
+    if (!n->leaving)
+        return "the node is not leaving";
+    uint16_t place = place_of(m, n);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        const struct map_slot *s = &m->slots[i]; /* the isr, with the primary, is among the replicas (P3) */
+        if (list_has(s->replicas, s->replicas_n, place))
+            return "the node has copies of slots";
+        if (list_has(s->want, s->want_n, place))
+            return "the node is wished to have copies of slots";
+    }
+    memset(n, 0, sizeof(*n));
+    return NULL;
+}
+
+static const char *apply_set(struct map *m, const struct map_entry *e)
+{
+    if (m->nodes.n == 0)
+        return "there is no cluster";
+    if (!text_ends(e->set.name, sizeof(e->set.name)))
+        return "the setting's name has no end";
+    const struct map_setting *row = map_setting_find(slice_str(e->set.name));
+    if (row == NULL)
+        return "there is no such setting";
+    if (!map_setting_fits(row, e->set.value))
+        return "the value is out of the setting's range";
+    if (map_setting_value(&m->settings, row) == (uint32_t)e->set.value)
+        return "the setting has this value already";
+    *map_setting_at(&m->settings, row) = (uint32_t)e->set.value;
+    return NULL;
+}
+
+/* -- Entries about slots ------------------------------------------------------------------------ */
+
+static const char *run_refused(const struct map *m, const struct map_run *run, uint64_t base)
+{
+    if (run->from > run->to || run->to >= SLOTS || run->n == 0 || run->n > MAP_COPIES)
+        return "a run of slots is none";
+    for (unsigned i = 0; i < run->n; i++) {
+        const struct map_node *n = node_at(m, run->node[i]);
+        if (n == NULL)
+            return "a run names a place that is empty";
+        if (n->run_index > base)
+            return "a run names a node that joined or restarted since";
+        if (list_has(run->node, i, run->node[i]))
+            return "a run names a node twice";
+    }
+    return NULL;
+}
+
+static const char *apply_place(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    if (m->want_ver > e->base)
+        return "there is a newer wish"; /* and this one was computed from an older */
+    const char *why = "nothing in it is new";
+    bool any = false;
+    for (size_t i = 0; i < e->runs.run_n; i++) {
+        const struct map_run *run = &e->runs.run[i];
+        const char *refused = run_refused(m, run, e->base);
+        if (refused != NULL) {
+            why = refused;
+            continue;
+        }
+        for (unsigned slot = run->from; slot <= run->to; slot++) {
+            memset(m->slots[slot].want, 0, sizeof(m->slots[slot].want));
+            memcpy(m->slots[slot].want, run->node, run->n * sizeof(run->node[0]));
+            m->slots[slot].want_n = run->n;
+        }
+        any = true;
+    }
+    if (any)
+        m->want_ver = index;
+    return any ? NULL : why;
+}
+
+/* Rule 13: nobody SUSPECT or DOWN is added, and the new primary is live. */
+static const char *elect_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
+{
+    if (m->nodes.at[run->node[0]].health != MAP_UP)
+        return "the new primary is SUSPECT or DOWN";
+    for (unsigned i = 1; i < run->n; i++)
+        if (m->nodes.at[run->node[i]].health != MAP_UP && !list_has(s->isr, s->isr_n, run->node[i]))
+            return "a node that is SUSPECT or DOWN would be added";
+    return NULL;
+}
+
+/* A living copy is never given up for a node that has none (22). */
+static const char *give_up_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
+{
+    if (list_has(s->replicas, s->replicas_n, run->node[0]))
+        return NULL;
+    for (unsigned i = 0; i < s->replicas_n; i++)
+        if (m->nodes.at[s->replicas[i]].health == MAP_UP)
+            return "a living node has a copy that would be given up";
+    return NULL;
+}
+
+static const char *slot_elect(struct map *m, struct map_slot *s, const struct map_run *run, const struct map_entry *e)
+{
+    if (s->primary != MAP_NOBODY)
+        return "the slot has a primary";
+    if (s->ver > e->base)
+        return "the slot has changed since";
+    const char *refused = elect_refused(m, s, run);
+    if (refused == NULL && e->runs.give_up)
+        refused = give_up_refused(m, s, run);
+    if (refused != NULL)
+        return refused;
+    for (unsigned i = 0; i < run->n && !e->runs.give_up; i++)
+        if (!list_has(s->replicas, s->replicas_n, run->node[i]))
+            return "a node without a copy is elected only by giving up";
+    s->primary = run->node[0];
+    s->isr_n = run->n;
+    memset(s->isr, 0, sizeof(s->isr));
+    memset(s->isr_incarnation, 0, sizeof(s->isr_incarnation));
+    for (unsigned i = 0; i < run->n; i++) {
+        s->isr[i] = run->node[i];
+        s->isr_incarnation[i] = m->nodes.at[run->node[i]].incarnation;
+    }
+    if (e->runs.give_up) {
+        memcpy(s->replicas, s->isr, sizeof(s->replicas));
+        s->replicas_n = s->isr_n;
+        m->given_up_n++;
+    }
+    return NULL;
+}
+
+static void slot_changed(struct map_slot *s, uint64_t index)
+{
+    s->epoch++; /* P2: one primary, one epoch */
+    s->ver = index;
+}
+
+static const char *apply_elect(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    const char *why = "it names no slot";
+    bool any = false;
+    for (size_t i = 0; i < e->runs.run_n; i++) {
+        const struct map_run *run = &e->runs.run[i];
+        const char *refused = run_refused(m, run, e->base);
+        for (unsigned slot = run->from; refused == NULL && slot <= run->to; slot++) {
+            const char *slot_refused = slot_elect(m, &m->slots[slot], run, e);
+            if (slot_refused != NULL) {
+                why = slot_refused;
+                continue;
+            }
+            slot_changed(&m->slots[slot], index);
+            any = true;
+        }
+        if (refused != NULL)
+            why = refused;
+    }
+    return any ? NULL : why;
+}
+
+/* The successor to the front; the others keep their order behind it. */
+static void isr_lead(struct map_slot *s, unsigned at)
+{
+    uint16_t node = s->isr[at];
+    uint32_t incarnation = s->isr_incarnation[at];
+    memmove(s->isr + 1, s->isr, at * sizeof(s->isr[0]));
+    memmove(s->isr_incarnation + 1, s->isr_incarnation, at * sizeof(s->isr_incarnation[0]));
+    s->isr[0] = node;
+    s->isr_incarnation[0] = incarnation;
+    s->primary = node;
+}
+
+static const char *slot_handover(struct map_slot *s, uint16_t from, uint16_t to, const struct map_entry *e)
+{
+    if (s->primary != from)
+        return "the proposer is not the slot's primary";
+    if (s->ver > e->base)
+        return "the slot has changed since";
+    for (unsigned i = 1; i < s->isr_n; i++)
+        if (s->isr[i] == to && s->isr_incarnation[i] == e->handover.to_incarnation) {
+            isr_lead(s, i);
+            return NULL;
+        }
+    if (!e->handover.empty)
+        return "the successor is not in sync";
+    memset(s->replicas, 0, sizeof(s->replicas));
+    memset(s->isr, 0, sizeof(s->isr));
+    memset(s->isr_incarnation, 0, sizeof(s->isr_incarnation));
+    slot_alone(s, to, e->handover.to_incarnation);
+    return NULL;
+}
+
+/* Who proposes and who is named; and the count, which a void one leaves behind as well (12). */
+static const char *handover_refused(struct map *m, const struct map_entry *e)
+{
+    struct map_node *from = node_of(m, &e->about);
+    if (from == NULL)
+        return nobody_of_this_id;
+    if (from->incarnation != e->incarnation)
+        return other_run;
+    if (e->handover.n <= from->proposed_n)
+        return "the proposer has made a newer proposal";
+    from->proposed_n = e->handover.n;
+    if (from->health != MAP_UP)
+        return "the proposer is SUSPECT or DOWN";
+    const struct map_node *to = node_of(m, &e->handover.to);
+    if (to == NULL)
+        return "no member has the successor's id";
+    if (to == from)
+        return "the successor is the proposer";
+    if (to->incarnation != e->handover.to_incarnation)
+        return "the successor is known in another incarnation";
+    if (to->health != MAP_UP)
+        return "the successor is SUSPECT or DOWN";
+    return NULL;
+}
+
+static const char *apply_handover(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    const char *why = handover_refused(m, e);
+    if (why != NULL)
+        return why;
+    uint16_t from = map_find(m, &e->about), to = map_find(m, &e->handover.to);
+    bool any = false;
+    why = "it names no slot";
+    for (unsigned i = bits_next(&e->handover.slots, 0); i < SLOTS; i = bits_next(&e->handover.slots, i + 1)) {
+        const char *refused = slot_handover(&m->slots[i], from, to, e);
+        if (refused != NULL) {
+            why = refused;
+            continue;
+        }
+        slot_changed(&m->slots[i], index);
+        any = true;
+    }
+    return any ? NULL : why;
+}
+
+/* -- All of them -------------------------------------------------------------------------------- */
+
+static const char *apply_one(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+{
+    switch (e->type) {
+    case MAP_FOUND:
+        done->nodes = done->slots = done->settings = true;
+        return apply_found(m, index, e);
+    case MAP_JOIN:
+        done->nodes = true;
+        return apply_join(m, index, e);
+    case MAP_ANNOUNCE:
+        done->nodes = true;
+        return apply_announce(m, e);
+    case MAP_SUSPECTED:
+        done->nodes = true;
+        return apply_suspected(m, index, e);
+    case MAP_DOWNED:
+        done->nodes = true;
+        return apply_downed(m, index, e, done);
+    case MAP_CLEARED:
+        done->nodes = true;
+        return apply_cleared(m, index, e);
+    case MAP_RESTARTED:
+        done->nodes = true;
+        return apply_restarted(m, index, e, done);
+    case MAP_LEAVE:
+        done->nodes = true;
+        return apply_leave(m, e);
+    case MAP_REMOVE:
+        done->nodes = true;
+        return apply_remove(m, e);
+    case MAP_SET:
+        done->settings = true;
+        return apply_set(m, e);
+    case MAP_PLACE:
+        done->slots = true;
+        return apply_place(m, index, e);
+    case MAP_ELECT:
+        done->slots = true;
+        return apply_elect(m, index, e);
+    case MAP_HANDOVER:
+        done->slots = true;
+        return apply_handover(m, index, e);
+    case MAP_TYPES:
+        break;
+    }
+    return "there is no such entry";
+}
+
+struct map_applied map_apply(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    check(index > m->index); /* in order, each once */
+    struct map_applied done = {0};
+    const char *why = apply_one(m, index, e, &done);
+    m->index = index;
+    if (why != NULL)
+        return (struct map_applied){.is_void = true, .why_void = why};
+    if (done.nodes)
+        m->nodes_ver = index;
+    if (done.slots)
+        m->slots_ver = index;
+    return done;
+}
+
+static bool entry_has_runs(const struct map_entry *e)
+{
+    return e->type == MAP_PLACE || e->type == MAP_ELECT;
+}
+
+struct map_entry *map_entry_copy(const struct map_entry *e)
+{
+    struct map_entry *copy = mem_get(sizeof(*copy));
+    *copy = *e;
+    if (entry_has_runs(e) && e->runs.run_n > 0) {
+        struct map_run *run = mem_get(e->runs.run_n * sizeof(*run));
+        memcpy(run, e->runs.run, e->runs.run_n * sizeof(*run));
+        copy->runs.run = run;
+    }
+    return copy;
+}
+
+void map_entry_free(struct map_entry *e)
+{
+    if (e == NULL)
+        return;
+    if (entry_has_runs(e) && e->runs.run_n > 0)
+        mem_free((void *)e->runs.run);
+    mem_free(e);
+}

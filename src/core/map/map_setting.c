@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "core/map/map_setting.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct map_settings, field)
+
+/* While a slot has its primary only, one copy is all a cluster may ask for: more would be a promise
+ * that is not kept. */
+enum { COPIES_KEPT = 1 };
+
+const struct map_setting map_setting_rows[MAP_SETTINGS] = {
+    /*  name                      least  most               also            preset odd */
+    {"replication-factor",        1,     COPIES_KEPT,       0,              1,     false, AT(replication_factor)},
+    {"write-quorum",              0,     COPIES_KEPT,       MAP_W_MAJORITY, 0,     false, AT(write_quorum)},
+    {"cluster-node-timeout",      100,   600000,            0,              1000,  false, AT(node_timeout_ms)},
+    {"min-replicas-to-write",     0,     COPIES_KEPT - 1,   0,              0,     false, AT(min_replicas)},
+    {"cluster-voters",            1,     5,                 0,              5,     true,  AT(voters)},
+    {"scatter-width",             2,     MAP_NODES,         0,              8,     false, AT(scatter_width)},
+    {"rebalance-paused",          0,     1,                 0,              0,     false, AT(rebalance_paused)},
+};
+
+void map_settings_preset(struct map_settings *s)
+{
+    for (size_t i = 0; i < MAP_SETTINGS; i++)
+        *map_setting_at(s, &map_setting_rows[i]) = map_setting_rows[i].preset;
+}
+
+const struct map_setting *map_setting_find(struct slice name)
+{
+    for (size_t i = 0; i < MAP_SETTINGS; i++)
+        if (slice_is(name, map_setting_rows[i].name))
+            return &map_setting_rows[i];
+    return NULL;
+}
+
+bool map_setting_fits(const struct map_setting *row, int64_t value)
+{
+    if (row->also > row->most && value == row->also)
+        return true;
+    return value >= row->least && value <= row->most && !(row->odd && value % 2 == 0);
+}
+
+const struct map_setting *map_settings_unfit(const struct map_settings *s)
+{
+    for (size_t i = 0; i < MAP_SETTINGS; i++)
+        if (!map_setting_fits(&map_setting_rows[i], map_setting_value(s, &map_setting_rows[i])))
+            return &map_setting_rows[i];
+    return NULL;
+}
