@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "persist/identity.h"
+#include "persist/node_file.h"
 
 #include "base/hash.h"
 #include "base/num.h"
@@ -104,7 +104,7 @@ static void lines_that_are_not_ours_are_refused(void **state)
         assert_int_equal(read_lines(wrong[i]), ERR_SYNTAX);
 }
 
-UNIT_TESTS("identity",
+UNIT_TESTS("node_file",
            TEST(it_comes_back_as_it_went, "who a node is comes back as it went"),
            TEST(each_flipped_byte_and_each_cut_is_noticed, "each flipped byte and each cut of the file is noticed"),
            TEST(lines_that_are_not_ours_are_refused, "lines that are not ours, or missing, are refused"))

@@ -12,8 +12,8 @@
  *
  * crc is CRC-32C over the bytes before its line. It is replaced whole: written aside, synced, renamed,
  * its directory synced. A node without one was never started. */
-#ifndef PERSIST_IDENTITY_H
-#define PERSIST_IDENTITY_H
+#ifndef PERSIST_NODE_FILE_H
+#define PERSIST_NODE_FILE_H
 
 #include "base/chain.h"
 #include "base/vec.h"

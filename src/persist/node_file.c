@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "persist/identity.h"
+#include "persist/node_file.h"
 
 #include <stdio.h>
 
