@@ -51,5 +51,6 @@ only 'ev\.h' 'io/' "libev is included by io/ alone"
 only '(sys|netinet|arpa|unistd\.h|fcntl\.h|time\.h|pthread\.h|signal\.h|poll\.h|errno\.h)' \
     '(io|server|proxy)/|base/err\.c:[0-9]*:#include <unistd\.h>' \
     "headers of the system are included by io/, server/ and proxy/ alone, and for base/err's last words"
+only 'openssl/' '(io|server|proxy)/|wire/proof\.c' "OpenSSL is included by the shell and wire/proof alone"
 only 'jemalloc/' '(server|proxy)/|base/mem\.c' "jemalloc is named by the programs and base/mem alone"
 finish

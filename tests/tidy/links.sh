@@ -30,6 +30,7 @@ for room in $rooms; do
     case $room in
     resp | node) outside=${HIREDIS_LIBS--lhiredis} ;; # node: it reads replies with resp/reply
     io) outside="${EV_LIBS--lev} -lpthread" ;;
+    wire) outside=${CRYPTO_LIBS--lcrypto} ;;
     *) outside= ;;
     esac
     (cd "$build" && ${CC:-cc} ${VONG_CFLAGS} "$tidy_tmp/main.c" -o "$tidy_tmp/linked" \

@@ -2,6 +2,7 @@
 #include <ev.h>
 #include <hiredis/read.h>
 #include <jemalloc/jemalloc.h>
+#include <openssl/hmac.h>
 #include <time.h>
 
 #include "store/store.h"
