@@ -21,8 +21,8 @@ void commit_effects(struct node *n)
 const char *commit_refuses(const struct node *n)
 {
     switch (n->journal.state) {
-    case JOURNAL_FULL: return "No space left on device";
-    case JOURNAL_FAILED: return "Input/output error";
+    case JOURNAL_FULL:
+    case JOURNAL_FAILED: return strerror(n->journal.failed_errno);
     case JOURNAL_OFF:
     case JOURNAL_OK: return NULL;
     }
@@ -47,14 +47,14 @@ void commit_look(struct node *n)
     n->disk_seen = now;
 }
 
-bool commit_refused_or_reply(struct node *n, struct reply *r)
+bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r)
 {
     const char *why = commit_refuses(n);
     if (why == NULL && n->journal.state != JOURNAL_OFF && n->rewrite.space < (uint64_t)n->options->disk_reserve)
         why = "less space is left on the device than disk-reserve";
     if (why == NULL)
         return false;
-    reply_errorf(r, "MISCONF Errors writing to the AOF file: %s", why);
+    reply_errorf(r, "%sMISCONF Errors writing to the AOF file: %s", before, why);
     return true;
 }
 

@@ -237,9 +237,11 @@ void multi_forget(struct node *n, struct session *s)
     unwatch(n, s);
 }
 
-void multi_refused(struct session *s)
+void multi_refused(struct node *n, struct session *s, const struct spec *spec)
 {
-    if (s->in_multi)
+    if (spec != NULL && spec->id == SPEC_EXEC)
+        multi_forget(n, s);
+    else if (s->in_multi)
         s->multi->failed = true;
 }
 
@@ -329,23 +331,17 @@ void node_unwatch(struct call *c)
     reply_ok(c->reply);
 }
 
+#define EXECABORT_OF "EXECABORT Transaction discarded because of: "
+
 /* What would be refused of the queue alone is refused of the whole. */
 static bool refused_or_reply(struct call *c, uint32_t flags)
 {
     struct node *n = c->node;
-    const char *why = (flags & CMD_WRITE) != 0 ? commit_refuses(n) : NULL;
     if ((flags & CMD_DENYOOM) != 0 && memory_short(n)) {
-        reply_error(c->reply, SLICE("EXECABORT Transaction discarded because of: "
-                                    "OOM command not allowed when used memory > 'maxmemory'."));
+        reply_error(c->reply, SLICE(EXECABORT_OF "OOM command not allowed when used memory > 'maxmemory'."));
         return true;
     }
-    if (why == NULL)
-        return false;
-    reply_errorf(
-        c->reply,
-        "EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF file: %s",
-        why);
-    return true;
+    return (flags & CMD_WRITE) != 0 && commit_refused_or_reply(n, EXECABORT_OF, c->reply);
 }
 
 static bool aborted_or_reply(struct call *c)

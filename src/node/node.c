@@ -75,6 +75,7 @@ void node_free(struct node *n)
         options_trial_free(n->wanted);
     mem_free(n->wanted);
     store_free(&n->store);
+    evict_pool_free(&n->evict);
     vec_free(&n->by_conn);
     vec_free(&n->to_flush);
     vec_free(&n->gated);
@@ -121,13 +122,12 @@ static void bad_input(struct node *n, uint32_t conn, const char *text)
 {
     struct session *s = session_at(n, conn);
     if (session_is_owed(s)) { /* N1: nothing goes before the reply of what it waits for */
-        session_close_after_reply(n, s);
+        s->closing = true;
+        s->bad_input = mem_get(strlen(text) + 1);
+        memcpy(s->bad_input, text, strlen(text) + 1);
         return;
     }
-    struct reply r = session_reply(s);
-    reply_errorf(&r, "ERR %s", text);
-    s->fresh_replies++;
-    stats_error(n, r.error_code);
+    session_reply_bad_input(n, s, text);
     session_close_after_reply(n, s);
 }
 

@@ -98,7 +98,8 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
                               const struct request *q, struct reply *r)
 {
     if (!spec_arity_fits(spec, q->argc) || (spec->handler == SPEC_CONTAINER && q->argc < 2)) {
-        reply_errorf(r, "ERR wrong number of arguments for '%s' command", spec->name);
+        reply_errorf(r, "%s wrong number of arguments for '%s' command",
+                     spec->id == SPEC_EXEC ? "EXECABORT Transaction discarded because of:" : "ERR", spec->name);
         return false;
     }
     if (!s->authenticated && !(spec->flags & CMD_NO_AUTH)) {
@@ -113,7 +114,7 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
         reply_error(r, SLICE("OOM command not allowed when used memory > 'maxmemory'."));
         return false;
     }
-    if ((spec->flags & CMD_WRITE) && commit_refused_or_reply(n, r))
+    if ((spec->flags & CMD_WRITE) && commit_refused_or_reply(n, "", r))
         return false;
     if (n->loading && !(spec->flags & CMD_LOADING)) {
         reply_error(r, SLICE("LOADING Redis is loading the dataset in memory"));
@@ -293,7 +294,7 @@ static bool run_request(struct node *n, struct session *s, struct request *q, co
         stats_rejected(n, p->spec);
     }
     stats_error(n, r.error_code);
-    multi_refused(s);
+    multi_refused(n, s, p->spec);
 out:
     if (silent) {
         if (s->reply_mode == REPLY_SKIP)

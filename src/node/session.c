@@ -67,6 +67,7 @@ void session_close(struct node *n, struct session *s)
     chain_free(&s->out, &n->store.graves);
     vec_free(&s->gates);
     mem_free(s->name);
+    mem_free(s->bad_input);
     mem_free(s->lib_name);
     mem_free(s->lib_ver);
     mem_free(s);
@@ -119,11 +120,21 @@ struct reply session_owed_reply(struct session *s, struct chain *silent)
     return r;
 }
 
+void session_reply_bad_input(struct node *n, struct session *s, const char *text)
+{
+    struct reply r = session_reply(s);
+    reply_errorf(&r, "ERR %s", text);
+    s->fresh_replies++;
+    stats_error(n, r.error_code);
+}
+
 void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out)
 {
     if (!s->owed_silent)
         s->fresh_replies++;
     chain_free(silent, &n->store.graves);
+    if (s->bad_input != NULL)
+        session_reply_bad_input(n, s, s->bad_input);
     session_produced(n, s);
     session_let_go(n, s, out);
 }

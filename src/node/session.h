@@ -98,6 +98,7 @@ struct session {
     struct list in_all;        /* node->sessions_all, oldest first */
     struct lsn written;        /* the newest record it made: WAIT, WAITAOF */
     char *name, *lib_name, *lib_ver; /* owned; NULL: none */
+    char *bad_input;           /* owned: the protocol error behind what it waits for; NULL: none */
     char peer[SESSION_ADDRESS_BYTES], local[SESSION_ADDRESS_BYTES];
 };
 

@@ -130,6 +130,7 @@ void session_let_go(struct node *n, struct session *s, struct node_out *out);
  * before, takes what nobody is to read. */
 struct reply session_owed_reply(struct session *s, struct chain *silent);
 void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out);
+void session_reply_bad_input(struct node *n, struct session *s, const char *text); /* a protocol error */
 void session_close_after_reply(struct node *n, struct session *s);
 void session_release(struct node *n, struct node_out *out); /* RELEASE: fills out->flush */
 void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every shut gate */
@@ -153,7 +154,8 @@ node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
 void commit_look(struct node *n); /* after the disk answered: did it get into trouble, or out of it? */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
-bool commit_refused_or_reply(struct node *n, struct reply *r); /* MISCONF: writes are refused now */
+/* MISCONF, behind `before`: writes are refused now. */
+bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r);
 static inline bool commit_is_open(const struct node *n) /* false: it is to be asked whether they are refused */
 {
     return n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve;
@@ -184,7 +186,8 @@ bool memory_holds(const struct node *n); /* far over it while eviction goes on: 
 
 /* ---- multi.c */
 bool multi_queues(struct call *c); /* in MULTI and not one of those that run: queued, answered */
-void multi_refused(struct session *s); /* a command inside MULTI was refused: EXEC will abort */
+/* A command was refused (NULL: there is none such): inside MULTI, EXEC will abort; EXEC itself ends it. */
+void multi_refused(struct node *n, struct session *s, const struct spec *spec);
 void multi_forget(struct node *n, struct session *s); /* MULTI and WATCH, as by DISCARD or a closed connection */
 void watch_touched(struct node *n, unsigned db, struct slice key);
 void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);

@@ -12,6 +12,7 @@
 #ifndef TESTS_LIB_ONE_NODE_H
 #define TESTS_LIB_ONE_NODE_H
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,8 @@ struct one {
     struct buf file;          /* what WRITEs brought */
     struct buf got[ONE_CONNS]; /* what left so far */
     bool closed[ONE_CONNS], resumed[ONE_CONNS];
-    enum err disk_err;        /* of the next answers */
+    enum err disk_err;        /* of the next answers, */
+    int disk_errno;           /* and its errno; 0: EIO */
     struct buf sent;          /* to other servers */
     struct node_dial dialed;  /* the newest */
     char dialed_host[64];
@@ -106,6 +108,8 @@ static inline void one_disk_next(struct one *o)
     memmove(o->asked.at, o->asked.at + 1, o->asked.n * sizeof(op));
     struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = o->disk_err,
                                                         .ns = o->disk_ns}};
+    if (o->disk_err != ERR_OK)
+        ev.disk.system_errno = o->disk_errno != 0 ? o->disk_errno : EIO;
     if (op.type == DISK_WRITE && o->disk_err == ERR_OK) {
         assert_int_equal(buf_room(&o->file, op.bytes.n), ERR_OK);
         o->file.n += chain_copy(&op.bytes, o->file.p + o->file.n, op.bytes.n);

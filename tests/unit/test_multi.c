@@ -197,6 +197,38 @@ static void a_full_memory_refuses_the_whole(void **state)
                                {0, NULL, NULL}});
 }
 
+static void an_exec_that_is_refused_ends_the_transaction(void **state)
+{
+    (void)state;
+    play_alone("appendonly no",
+               (struct said[]){{1, "WATCH k\nMULTI\nSET k v\nEXEC now",
+                                "+OK\r\n+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: wrong "
+                                "number of arguments for 'exec' command\r\n"},
+                               {1, "EXEC", "-ERR EXEC without MULTI\r\n"},
+                               {1, "EXEC now",
+                                "-EXECABORT Transaction discarded because of: wrong number of arguments "
+                                "for 'exec' command\r\n"},
+                               {1, "GET k", "$-1\r\n"},
+                               {0, NULL, NULL}});
+}
+
+/* What was queued while there was room is refused as a whole where there is none any more. */
+static void a_full_disk_refuses_the_whole(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start(&o, "disk-reserve 1mb");
+    one_open(&o, 1);
+    play(&o, (struct said[]){{1, "MULTI\nSET k v", "+OK\r\n+QUEUED\r\n"}, {0, NULL, NULL}});
+    o.node->rewrite.space = 1000;
+    play(&o, (struct said[]){{1, "EXEC",
+                              "-EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF "
+                              "file: less space is left on the device than disk-reserve\r\n"},
+                             {1, "MULTI\nGET k\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n"},
+                             {0, NULL, NULL}});
+    one_stop(&o);
+}
+
 UNIT_TESTS(
     "multi", TEST(what_touches_a_watched_key, "what changes a watched key makes EXEC answer nil"),
     TEST(what_does_not_touch_it, "reads, other keys and other databases do not"),
@@ -208,5 +240,7 @@ UNIT_TESTS(
     TEST(words_of_transactions, "MULTI, EXEC, DISCARD, WATCH, UNWATCH and RESET in every order"),
     TEST(what_a_closed_connection_watched_is_forgotten,
          "a closed connection's watches and queue are forgotten"),
+    TEST(an_exec_that_is_refused_ends_the_transaction, "an EXEC that is refused itself ends the transaction"),
+    TEST(a_full_disk_refuses_the_whole, "a disk that got full refuses the transaction as a whole"),
     TEST(a_full_memory_refuses_the_whole,
          "a queue with one command that needs memory is refused whole"))

@@ -190,7 +190,7 @@ static void garbage_behind_a_wait_goes_not_before_it(void **state)
     one_step(&o, (struct node_event){.type = NODE_BAD_INPUT, .bad = {1, "Protocol error: garbage"}});
     one_expect(&o, 1, "");
     one_later(&o, 50);
-    one_expect(&o, 1, ":0\r\n");
+    one_expect(&o, 1, ":0\r\n-ERR Protocol error: garbage\r\n");
     assert_true(o.closed[1]);
     one_stop(&o);
 }
@@ -276,7 +276,7 @@ static void eviction_goes_on_between_requests(void **state)
     (void)state;
     struct one o;
     char line[200];
-    one_start(&o, "appendonly no\nmaxmemory-policy allkeys-random");
+    one_start(&o, "appendonly no\nmaxmemory-policy allkeys-lru");
     one_open(&o, 1);
     one_open(&o, 2);
     for (int i = 0; i < 1000; i++) {
@@ -336,6 +336,23 @@ static void what_expires_after_a_failure_stops_no_reads(void **state)
     one_expect(&o, 1, "$-1\r\n$1\r\nw\r\n");
     one_send(&o, 2, "GET l");
     one_expect(&o, 2, "$1\r\nw\r\n");
+    one_stop(&o);
+}
+
+static void the_errno_is_told(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start(&o, "appendfsync always");
+    one_open(&o, 1);
+    one_send(&o, 1, "SET k v");
+    o.disk_err = ERR_IO;
+    o.disk_errno = EROFS;
+    one_disk(&o);
+    one_expect(&o, 1, "-UNCERTAIN the write may or may not have been kept: Read-only file system\r\n");
+    one_send(&o, 1, "SET k v\nMULTI\nGET k\nEXEC");
+    one_expect(&o, 1, "-MISCONF Errors writing to the AOF file: Read-only file system\r\n"
+                      "+OK\r\n+QUEUED\r\n*1\r\n$1\r\nv\r\n");
     one_stop(&o);
 }
 
@@ -420,6 +437,7 @@ static void a_wait_may_be_longer_than_time(void **state)
 
 UNIT_TESTS("node",
            TEST(what_expires_after_a_failure_stops_no_reads, "what expires after the disk failed stops no reads"),
+           TEST(the_errno_is_told, "what the disk failed with is what writers are told"),
            TEST(a_refused_writer_evicts_nothing, "a writer who is refused for the disk evicts nothing"),
            TEST(an_aborted_shutdown_is_owed_one_reply, "an aborted SHUTDOWN is owed one reply when the disk fails"),
            TEST(a_late_reply_is_silent_too, "CLIENT REPLY OFF and SKIP hold for what is answered late"),
@@ -434,7 +452,7 @@ UNIT_TESTS("node",
            TEST(a_failed_sync_answers_uncertain, "after a failed sync: UNCERTAIN, then MISCONF, and reads go on"),
            TEST(a_pause_holds_and_lets_go, "a pause takes no writes and lets go on time (N5)"),
            TEST(wait_answers_when_its_time_is_over, "WAIT answers when its time is over"),
-           TEST(garbage_behind_a_wait_goes_not_before_it, "garbage behind a WAIT is not answered before it (N1)"),
+           TEST(garbage_behind_a_wait_goes_not_before_it, "garbage behind a WAIT is answered, and not before it (N1)"),
            TEST(waitaof_asks_for_a_sync_and_waits_for_it, "WAITAOF asks for a sync and waits for it"),
            TEST(reply_modes_say_nothing_when_asked, "CLIENT REPLY OFF and SKIP say nothing"),
            TEST(what_is_due_goes_with_its_record, "what is due goes, with its DEL in the log (replication 8)"),
