@@ -128,11 +128,14 @@ void cmd_scan(struct cmd *c)
     names_reply(&names);
 }
 
-/* Those that are due are dropped on the way, so it ends. */
+/* Those that are due are dropped on the way, so it ends; while they are kept, one of them may be all
+ * there is, and is told as by Redis. */
 void cmd_randomkey(struct cmd *c)
 {
+    enum { TRIES = 100 };
     struct entry *e;
-    while ((e = store_random(c->store, c->db)) != NULL && is_due(c, e))
+    for (int kept = 0; (e = store_random(c->store, c->db)) != NULL && is_due(c, e) && kept < TRIES;
+         kept += c->config->keeps_due)
         drop_due_entry(c, e);
     if (e == NULL)
         reply_null(c->reply);

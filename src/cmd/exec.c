@@ -37,6 +37,8 @@ bool is_due(const struct cmd *c, const struct entry *e)
 
 void drop_due(struct cmd *c, unsigned db, const struct key *k)
 {
+    if (c->config->keeps_due)
+        return;
     effect_del(c->effects, db, k->s);
     if (!c->effects->off)
         c->effects->expired++;

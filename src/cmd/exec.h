@@ -19,6 +19,7 @@ struct cmd_config {
     int64_t string_max_bytes; /* proto-max-bulk-len */
     int lfu_log_factor, lfu_decay_minutes;
     bool lfu; /* maxmemory-policy: OBJECT FREQ and IDLETIME depend on it */
+    bool keeps_due; /* CLIENT PAUSE: what is due is not found, and dropped only after it */
 };
 
 struct cmd_stats {
@@ -61,7 +62,7 @@ struct entry *look_read(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_write(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_quiet(struct cmd *c, unsigned db, const struct key *k);
 
-/* Past its expiry, and not on replay; such a key is dropped with its DEL. */
+/* Past its expiry, and not on replay; such a key is dropped with its DEL, if not during a pause. */
 bool is_due(const struct cmd *c, const struct entry *e);
 void drop_due(struct cmd *c, unsigned db, const struct key *k); /* k may be the entry's own */
 

@@ -28,6 +28,6 @@ void options_applied(struct node *n)
     n->time_all = o->slowlog_log_slower_than >= 0 && o->slowlog_log_slower_than < TIME_ALL_BELOW_US;
     journal_set_policy(&n->journal, journal_policy_of(o->appendfsync));
     bool is_on = n->rewrite.wants_on || (n->journal.state != JOURNAL_OFF && !n->journal.stopping);
-    if (o->appendonly != is_on)
+    if (o->appendonly != is_on && !n->loading) /* else once what is there has been read */
         rewrite_turn(&n->rewrite, o->appendonly, n->now);
 }

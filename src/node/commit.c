@@ -39,9 +39,10 @@ void commit_look(struct node *n)
         log_say(n->log, LOG_LEVEL_WARNING, "%s of %s failed: %s (errno %d); writes are refused, reads go on%s",
                 n->journal.failed_doing, n->journal.file.name, why, n->journal.failed_errno,
                 now == JOURNAL_FULL ? "; tried again every second: make room on the disk"
-                                    : "; nothing is tried again over the same pages: restart the server once the disk is mended");
+                                    : "; nothing is tried again over the same pages: once the disk is mended, CONFIG SET appendonly no "
+                                      "and then yes, or restart the server");
         session_fail_gates(n, why);
-    } else if (n->disk_seen == JOURNAL_FULL) {
+    } else if (n->disk_seen == JOURNAL_FULL && now == JOURNAL_OK) {
         log_say(n->log, LOG_LEVEL_NOTICE, "the disk has room again: writes are accepted");
     }
     n->disk_seen = now;

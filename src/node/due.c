@@ -45,7 +45,7 @@ static void expire_some(struct node *n)
     if (!mono_reached(n->now, n->expire_at))
         return;
     n->expire_at = mono_after(n->now, CRON_US);
-    if (n->expire_off || n->loading || commit_refuses(n) != NULL)
+    if (n->expire_off || n->loading || pause_is_on(n) || commit_refuses(n) != NULL)
         return;
     uint64_t began = latency_begin(n);
     struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
@@ -100,8 +100,8 @@ static bool evict_some(struct node *n)
 
 bool memory_short(struct node *n)
 {
-    if (commit_refuses(n) != NULL)
-        return false; /* the writer is refused for that: nothing needs to go for it */
+    if (pause_is_on(n) || commit_refuses(n) != NULL)
+        return false; /* the writer waits, or is refused for that: nothing needs to go for it */
     return memory_is_over(n, 0) && !evict_some(n);
 }
 
@@ -112,8 +112,8 @@ bool memory_holds(const struct node *n)
 
 static void evict_on(struct node *n)
 {
-    if (commit_refuses(n) != NULL)
-        n->evicting = false; /* the next writer is refused for its own reason */
+    if (pause_is_on(n) || commit_refuses(n) != NULL)
+        n->evicting = false; /* the next writer goes on with it, or is refused for its own reason */
     if (n->evicting)
         (void)evict_some(n); /* what cannot be evicted is told to the next writer */
 }

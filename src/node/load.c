@@ -73,4 +73,5 @@ void load_ready(struct node *n, const struct node_event *ev)
     journal_start(&n->journal, ev->log_ready.handle, ev->log_ready.name, ev->log_ready.size);
     load_free(n);
     n->loading = false;
+    options_applied(n); /* appendonly may have been switched off meanwhile */
 }

@@ -199,7 +199,7 @@ static void watch(struct call *c, const struct key *key)
     struct session *s = c->session;
     const struct entry *e = store_find(&n->store, s->db, key);
     bool expired = watched_is_due(n, e);
-    if (expired &&
+    if (expired && !pause_is_on(n) &&
         commit_refuses(n) == NULL) { /* dropped now, so that its end touches nobody later */
         n->cmd_stats.expired++;
         effect_del(&n->effects, s->db, key->s);

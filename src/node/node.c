@@ -178,6 +178,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     n->wall = ev->wall;
     n->wall_us = ev->wall_us;
     n->effects.db = n->journal.db;
+    n->cmd_config.keeps_due = pause_is_on(n);
     store_clock(&n->store, n->wall);
     out_clear(out);
     switch (ev->type) {
@@ -205,6 +206,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     /* Under `always` the batches of a turn make one commit: the turn's release begins it. */
     if (ev->type != NODE_REQUESTS || n->journal.policy != JOURNAL_ALWAYS)
         journal_flush(&n->journal, n->now, &out->disk);
+    commit_look(n);
     commit_let_go(n, out);
     stop_look(n, out);
     out->wake = due_next(n);

@@ -88,11 +88,9 @@ static void begin(struct rewrite *rw, enum rewrite_kind kind, struct mono now)
 /* One whose handle is free: after some failures it would be the turn of a file in use again. */
 static uint64_t increment_next(struct rewrite *rw)
 {
-    const struct journal *j = rw->journal;
-    uint32_t handle;
     do
-        handle = increment_handle(++rw->increment_seq);
-    while (handle == j->file.handle || handle == j->to.handle || handle == j->old.handle);
+        rw->increment_seq++;
+    while (journal_has_handle(rw->journal, increment_handle(rw->increment_seq)));
     return rw->increment_seq;
 }
 
@@ -352,8 +350,7 @@ static void ask_space(struct rewrite *rw, struct mono now)
 /* What is switched on waits for the end of what was switched off. */
 static bool is_wanted(const struct rewrite *rw)
 {
-    bool ends = rw->journal->stopping && rw->journal->state != JOURNAL_FAILED;
-    return (rw->wants_log && !ends) || (rw->wants_on && rw->journal->state == JOURNAL_OFF);
+    return (rw->wants_log && !rw->journal->stopping) || (rw->wants_on && rw->journal->state == JOURNAL_OFF);
 }
 
 static void begin_what_waits(struct rewrite *rw, struct mono now)

@@ -131,7 +131,7 @@ static bool may_write(const struct session *s, const struct spec *spec)
 
 static bool is_paused(const struct node *n, const struct session *s, const struct spec *spec)
 {
-    if (n->pause_until.us == 0 || mono_reached(n->now, n->pause_until))
+    if (!pause_is_on(n))
         return false;
     if (spec->id == SPEC_CLIENT_UNPAUSE || spec->id == SPEC_CLIENT_PAUSE)
         return false;

@@ -143,6 +143,12 @@ void kept_request_free(struct kept_request *k);
 /* argv[i] as a number, or text (NULL: Redis' default one) was answered. */
 bool call_i64_or_reply(struct call *c, uint32_t i, int64_t *v, const char *text);
 
+/* ---- waiting.c */
+static inline bool pause_is_on(const struct node *n) /* then nothing expires and nothing is evicted, either */
+{
+    return n->pause_until.us != 0 && !mono_reached(n->now, n->pause_until);
+}
+
 /* ---- run.c */
 /* One command of an EXEC runs, every check passed, with its own count and time. */
 void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
@@ -152,7 +158,7 @@ node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands
 
 /* ---- commit.c */
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
-void commit_look(struct node *n); /* after the disk answered: did it get into trouble, or out of it? */
+void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
 /* MISCONF, behind `before`: writes are refused now. */
 bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r);

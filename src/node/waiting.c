@@ -177,11 +177,12 @@ void node_client_pause(struct call *c)
     int64_t ms;
     if (!timeout_or_reply(c, 2, &ms))
         return;
-    bool under_way = n->pause_until.us != 0 && !mono_reached(n->now, n->pause_until);
+    bool under_way = pause_is_on(n);
     struct mono until = after_ms(n->now, ms);
     if (!under_way || until.us > n->pause_until.us)
         n->pause_until = until;
     n->pause_writes_only = writes_only && (!under_way || n->pause_writes_only);
+    n->cmd_config.keeps_due = pause_is_on(n);
     reply_ok(c->reply);
 }
 
@@ -189,6 +190,7 @@ void node_client_unpause(struct call *c)
 {
     struct node *n = c->node;
     n->pause_until = (struct mono){0};
+    n->cmd_config.keeps_due = false;
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
         if (s->held == HELD_PAUSE)

@@ -75,16 +75,28 @@ struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db)
 
 /* ------------------------------------------------------------- the disk */
 
-static uint64_t token_next(struct journal *j)
+enum { TOKEN_HANDLE_BIT = 48 }; /* a token tells its handle, too */
+
+static uint64_t token_next(struct journal *j, uint32_t handle)
 {
-    return (uint64_t)ASKER_JOURNAL << 56 | ++j->tokens;
+    return (uint64_t)ASKER_JOURNAL << 56 | (uint64_t)handle << TOKEN_HANDLE_BIT | ++j->tokens;
 }
 
 static struct disk_op *ask(struct journal *j, struct disk_ops *out, enum disk_op_type type, uint32_t handle)
 {
     struct disk_op *op = vec_add(out);
-    *op = (struct disk_op){.type = type, .lane = LANE_LOG, .file = handle, .token = token_next(j)};
+    check(handle < 64);
+    *op = (struct disk_op){.type = type, .lane = LANE_LOG, .file = handle, .token = token_next(j, handle)};
     return op;
+}
+
+static void ask_close(struct journal *j, struct journal_file *f, struct disk_ops *out)
+{
+    if (!f->open)
+        return;
+    ask(j, out, DISK_CLOSE, f->handle);
+    j->closing |= (uint64_t)1 << f->handle;
+    f->open = false;
 }
 
 static void ask_write(struct journal *j, struct disk_ops *out)
@@ -147,10 +159,8 @@ static bool sync_is_due(struct journal *j, struct mono now)
 
 static void close_when_synced(struct journal *j, struct journal_file *f, struct disk_ops *out)
 {
-    if (f->open && f->durable == f->size && !j->syncing) {
-        ask(j, out, DISK_CLOSE, f->handle);
-        f->open = false;
-    }
+    if (f->durable == f->size && !j->syncing)
+        ask_close(j, f, out);
 }
 
 /* Everything for the old file was handed over: from here on it is the new one's turn. */
@@ -167,15 +177,32 @@ static void switch_files(struct journal *j)
         j->syncing_old = true;
 }
 
+static void off(struct journal *j)
+{
+    j->state = JOURNAL_OFF;
+    j->stopping = j->sync_wanted = j->switching = j->is_broken_off = j->tell_durable = false;
+    j->written = j->synced = j->appended;
+}
+
 static void finish_stop(struct journal *j, struct disk_ops *out)
 {
     if (j->writing || j->syncing || j->switching || j->old.open || !chain_empty(&j->pending) || is_unsynced(j))
         return;
     close_when_synced(j, &j->file, out);
-    j->state = JOURNAL_OFF;
-    j->stopping = false;
-    j->sync_wanted = false;
-    j->written = j->synced = j->appended;
+    off(j);
+}
+
+/* Switched off while the disk is in trouble: what it did not take is dropped, as everybody was told. */
+static void give_up(struct journal *j, struct disk_ops *out)
+{
+    if (j->writing || j->syncing)
+        return;
+    chain_free(&j->pending, NULL);
+    chain_free(&j->next, NULL);
+    ask_close(j, &j->old, out);
+    ask_close(j, &j->file, out);
+    ask_close(j, &j->to, out);
+    off(j);
 }
 
 /* Under `always` whoever was just answered is about to come back. Without a little patience two groups
@@ -196,6 +223,10 @@ static void gather(struct journal *j, uint64_t answered, struct mono now)
 
 void journal_flush(struct journal *j, struct mono now, struct disk_ops *out)
 {
+    if (j->stopping && (j->state == JOURNAL_FAILED || j->state == JOURNAL_FULL)) {
+        give_up(j, out);
+        return;
+    }
     if (j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED || !j->file.open)
         return;
     close_when_synced(j, &j->old, out);
@@ -277,12 +308,19 @@ static void sync_done(struct journal *j, const struct disk_done *done, struct mo
 
 void journal_done(struct journal *j, struct disk_done *done, struct mono now)
 {
-    if (j->state == JOURNAL_FAILED)
+    bool is_write = j->writing && done->token == j->write_token;
+    bool is_sync = j->syncing && done->token == j->sync_token;
+    if (!is_write && !is_sync) {
+        j->closing &= ~((uint64_t)1 << (done->token >> TOKEN_HANDLE_BIT & 63));
+    } else if (j->state == JOURNAL_FAILED) {
         chain_free(&done->rest, NULL);
-    else if (j->writing && done->token == j->write_token)
+        j->writing = j->writing && !is_write;
+        j->syncing = j->syncing && !is_sync;
+    } else if (is_write) {
         write_done(j, done, now);
-    else if (j->syncing && done->token == j->sync_token)
+    } else {
         sync_done(j, done, now);
+    }
 }
 
 struct mono journal_due(const struct journal *j)
@@ -307,6 +345,12 @@ void journal_sync_soon(struct journal *j)
 {
     if (j->state != JOURNAL_OFF)
         j->sync_wanted = true;
+}
+
+bool journal_has_handle(const struct journal *j, uint32_t handle)
+{
+    return (j->file.open && handle == j->file.handle) || (j->to.open && handle == j->to.handle) ||
+           (j->old.open && handle == j->old.handle) || (j->closing >> handle & 1) != 0;
 }
 
 struct lsn journal_stored(const struct journal *j)

@@ -26,7 +26,7 @@ enum journal_state {
     JOURNAL_OFF,    /* appendonly no: nothing is written, every gate is open */
     JOURNAL_OK,
     JOURNAL_FULL,   /* no space: writers are refused, the rest is tried again every second */
-    JOURNAL_FAILED  /* final: what is not stored by now never will be */
+    JOURNAL_FAILED  /* final until it is stopped: what is not stored by now never will be */
 };
 
 enum { JOURNAL_BEHIND_BYTES = 64 * 1024 * 1024 }; /* more than this unwritten: writers wait */
@@ -60,6 +60,8 @@ struct journal {
     struct journal_file old;  /* after it, until it is synced and closed */
     struct lsn switch_lsn;    /* the newest record of the old file, or of what goes there */
 
+    uint64_t closing;         /* handles whose CLOSE is under way, a bit for each */
+
     bool writing, syncing, syncing_old;
     size_t writing_n;
     struct lsn writing_lsn, syncing_lsn;
@@ -86,7 +88,9 @@ void journal_free(struct journal *j);
  * with db 0: an increment's first record names its database. */
 void journal_start(struct journal *j, uint32_t handle, const char *name, uint64_t size);
 bool journal_may_start(const struct journal *j); /* false: a switch is under way, or the disk is in trouble */
-void journal_stop(struct journal *j); /* appendonly no: what is appended is stored, then OFF; the file is closed */
+/* appendonly no: what is appended is stored, then OFF, and the file is closed. In trouble with the disk,
+ * what is not stored is dropped. */
+void journal_stop(struct journal *j);
 
 /* One record of these commands; bytes is emptied (as by record_put). db: the database they end in. */
 struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db);
@@ -103,6 +107,7 @@ void journal_sync_soon(struct journal *j); /* at the next flush, whatever the po
 struct lsn journal_stored(const struct journal *j);
 bool journal_is_idle(const struct journal *j); /* all that was appended is written, and synced if asked for */
 bool journal_is_behind(const struct journal *j);
+bool journal_has_handle(const struct journal *j, uint32_t handle); /* in use, or its CLOSE is under way */
 size_t journal_bytes(const struct journal *j); /* not yet written: aof_buffer_length */
 void journal_check(const struct journal *j);
 

@@ -131,8 +131,16 @@ static inline void one_disk(struct one *o)
         one_disk_next(o);
 }
 
+/* The log was read and held nothing. */
+static inline void one_loaded(struct one *o)
+{
+    one_step(o, (struct node_event){.type = NODE_LOAD_END});
+    assert_int_equal(o->out.loaded.verdict, AOF_WHOLE);
+    one_step(o, (struct node_event){.type = NODE_LOG_READY, .log_ready = {.handle = 2, .name = "log"}});
+}
+
 /* lines: of a configuration, separated by '\n'. */
-static inline void one_start(struct one *o, const char *lines)
+static inline void one_start_loading(struct one *o, const char *lines)
 {
     *o = (struct one){.now = {1000000}, .wall = {1700000000000}, .watch_step_ns = 1000};
     o->log = (struct log){.level = LOG_LEVEL_WARNING, .line = one_log};
@@ -151,11 +159,13 @@ static inline void one_start(struct one *o, const char *lines)
         lines += n + (lines[n] == '\n');
     }
     o->node = node_new(&(struct node_identity){.seed = 1}, &o->options, &o->log, &o->world, o->now, o->wall);
-    if (o->options.appendonly) {
-        one_step(o, (struct node_event){.type = NODE_LOAD_END});
-        assert_int_equal(o->out.loaded.verdict, AOF_WHOLE);
-        one_step(o, (struct node_event){.type = NODE_LOG_READY, .log_ready = {.handle = 2, .name = "log"}});
-    }
+}
+
+static inline void one_start(struct one *o, const char *lines)
+{
+    one_start_loading(o, lines);
+    if (o->options.appendonly)
+        one_loaded(o);
 }
 
 static inline void one_stop(struct one *o)

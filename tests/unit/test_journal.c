@@ -319,6 +319,43 @@ static void appendonly_no_opens_every_gate(void **state)
     world_free(&w);
 }
 
+/* Whatever the trouble: a write or a sync that failed, or a full disk. */
+static void switched_off_in_trouble_it_is_off(void **state)
+{
+    (void)state;
+    for (size_t trouble = 0; trouble <= 2; trouble++) {
+        struct world w;
+        world_init(&w, JOURNAL_ALWAYS);
+        world_open_file(&w, HANDLE, "incr");
+        if (trouble == 0)
+            w.disk.space = 3;
+        w.disk.fail_at = trouble;
+        append(&w, "a");
+        flush(&w);
+        journal_stop(&w.j);
+        flush(&w);
+        assert_int_not_equal(w.j.state, JOURNAL_OFF); /* its operations are under way */
+        work(&w, 9);
+        flush(&w);
+        assert_int_equal(w.j.state, JOURNAL_OFF);
+        assert_false(w.j.stopping);
+        assert_int_equal(journal_stored(&w.j).n, 1);
+        assert_int_equal(journal_bytes(&w.j), 0);
+        work(&w, 9);
+        assert_false(journal_has_handle(&w.j, HANDLE));
+        assert_int_equal(w.disk.handles[HANDLE], 0);
+        w.disk.space = SIZE_MAX;
+        world_open_file(&w, HANDLE_2, "next"); /* and on again */
+        append(&w, "b");
+        flush(&w);
+        work(&w, 9);
+        assert_int_equal(w.j.state, JOURNAL_OK);
+        assert_int_equal(journal_stored(&w.j).n, 2);
+        assert_non_null(strstr(fd_bytes(&w.disk, "next").p, "b"));
+        world_free(&w);
+    }
+}
+
 static void a_stop_syncs_whatever_the_policy(void **state)
 {
     (void)state;
@@ -346,4 +383,5 @@ UNIT_TESTS("journal",
            TEST(records_before_the_switch_go_to_the_old_file, "at a switch the old file gets what came before, and is synced first (J3)"),
            TEST(records_wait_for_the_first_file, "records made before the first file is open wait for it"),
            TEST(appendonly_no_opens_every_gate, "appendonly no stores what there is, then opens every gate"),
+           TEST(switched_off_in_trouble_it_is_off, "switched off in trouble with the disk it is off, and may begin anew"),
            TEST(a_stop_syncs_whatever_the_policy, "a stop syncs whatever the policy"))

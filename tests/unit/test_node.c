@@ -356,6 +356,72 @@ static void the_errno_is_told(void **state)
     one_stop(&o);
 }
 
+static void switched_off_and_on_a_failed_log_begins_anew(void **state)
+{
+    (void)state;
+    struct one o;
+    start_failed(&o, "SET l w");
+    one_send(&o, 1, "CONFIG SET appendonly no\nSET k v");
+    one_expect(&o, 1, "+OK\r\n-MISCONF Errors writing to the AOF file: Input/output error\r\n");
+    o.disk_err = ERR_OK;
+    one_send(&o, 1, "SET k v\nGET other");
+    one_expect(&o, 1, "+OK\r\n$1\r\nv\r\n");
+    one_disk(&o);
+    /* the handle and the name as a rewrite would start it: test_rewrite has how it comes to that */
+    o.options.appendonly = true;
+    journal_start(&o.node->journal, 3, "log2", 0);
+    one_send(&o, 1, "SET k w");
+    one_disk(&o);
+    one_expect(&o, 1, "+OK\r\n");
+    o.disk_err = ERR_IO; /* and fails anew: it is noticed */
+    one_send(&o, 1, "SET k x");
+    one_disk(&o);
+    one_expect(&o, 1, "-UNCERTAIN the write may or may not have been kept: Input/output error\r\n");
+    one_stop(&o);
+}
+
+static void switched_off_while_loading_it_is_off(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start_loading(&o, "");
+    one_open(&o, 1);
+    one_send(&o, 1, "CONFIG SET appendonly no\nSET k v");
+    one_expect(&o, 1, "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n");
+    one_loaded(&o);
+    one_disk(&o);
+    assert_int_equal(o.node->journal.state, JOURNAL_OFF);
+    one_send(&o, 1, "SET k v");
+    one_expect(&o, 1, "+OK\r\n");
+    assert_int_equal(o.asked.n, 0);
+    one_stop(&o);
+}
+
+static void a_pause_stops_expiry_and_eviction(void **state)
+{
+    (void)state;
+    struct one o;
+    one_start(&o, "appendonly no\nmaxmemory-policy allkeys-lru");
+    one_open(&o, 1);
+    one_open(&o, 2);
+    one_send(&o, 1, "MSET l w m w\nSET k v PX 50\nCLIENT PAUSE 1000 WRITE\nCONFIG SET maxmemory 1");
+    one_expect(&o, 1, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+    for (int i = 0; i < 8; i++)
+        one_later(&o, 100);
+    /* what is due is hidden, and there nonetheless */
+    one_send(&o, 1, "GET k\nEXISTS k\nTYPE k\nKEYS k\nWATCH k\nUNWATCH\nRANDOMKEY\nDBSIZE");
+    one_step(&o, (struct node_event){.type = NODE_RELEASE});
+    static const char begins[] = "$-1\r\n:0\r\n+none\r\n*0\r\n+OK\r\n+OK\r\n$1\r\n";
+    assert_memory_equal(o.got[1].p, begins, sizeof(begins) - 1);
+    assert_memory_equal(o.got[1].p + o.got[1].n - 4, ":3\r\n", 4);
+    buf_clear(&o.got[1]);
+    assert_int_equal(o.node->evicted, 0);
+    assert_int_equal(o.node->cmd_stats.expired, 0);
+    one_send(&o, 1, "CONFIG SET maxmemory 0\nCLIENT UNPAUSE\nGET k\nDBSIZE");
+    one_expect(&o, 1, "+OK\r\n+OK\r\n$-1\r\n:2\r\n");
+    one_stop(&o);
+}
+
 static void a_refused_writer_evicts_nothing(void **state)
 {
     (void)state;
@@ -437,6 +503,9 @@ static void a_wait_may_be_longer_than_time(void **state)
 
 UNIT_TESTS("node",
            TEST(what_expires_after_a_failure_stops_no_reads, "what expires after the disk failed stops no reads"),
+           TEST(switched_off_and_on_a_failed_log_begins_anew, "switched off and on, a failed log begins anew"),
+           TEST(switched_off_while_loading_it_is_off, "switched off while it is loaded, the log is off"),
+           TEST(a_pause_stops_expiry_and_eviction, "a pause stops expiry and eviction, too"),
            TEST(the_errno_is_told, "what the disk failed with is what writers are told"),
            TEST(a_refused_writer_evicts_nothing, "a writer who is refused for the disk evicts nothing"),
            TEST(an_aborted_shutdown_is_owed_one_reply, "an aborted SHUTDOWN is owed one reply when the disk fails"),

@@ -415,6 +415,35 @@ static void off_and_on_again_it_is_on(void **state)
     }
 }
 
+/* The log thread has not closed a file yet, and the turn of its handle comes. */
+static void a_handle_is_not_reused_before_its_close(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3, true);
+    write_one(&w);
+    settle(&w);
+    rewrite_turn(&w.rw, false, w.now);
+    while (w.j.state != JOURNAL_OFF) {
+        step_end(&w);
+        if (w.j.state != JOURNAL_OFF)
+            lane_work(&w, LANE_LOG);
+    }
+    assert_int_equal(w.lanes[LANE_LOG].n, 1);
+    assert_int_equal(w.lanes[LANE_LOG].at[0].type, DISK_CLOSE);
+    w.rw.increment_seq += HANDLES - HANDLE_INCREMENTS - 1; /* so many rewrites failed */
+    rewrite_turn(&w.rw, true, w.now);
+    for (int i = 0; i < 9; i++) {
+        w.now.us += 1000 * MS;
+        step_end(&w);
+        lane_work(&w, LANE_BACK); /* the disk checks it */
+    }
+    settle(&w);
+    assert_int_equal(w.j.state, JOURNAL_OK);
+    restart_and_judge(&w, w.records);
+    world_free(&w);
+}
+
 static void failures_take_no_file_from_the_log(void **state)
 {
     (void)state;
@@ -539,6 +568,7 @@ UNIT_TESTS("rewrite",
            TEST(switched_on_the_log_begins_with_a_rewrite, "switched on, the log begins with a rewrite, tried until it succeeds"),
            TEST(switched_off_a_rewrite_is_given_up, "switched off, a rewrite is given up at any point"),
            TEST(off_and_on_again_it_is_on, "off and on again at any point of its beginning, the log is on"),
+           TEST(a_handle_is_not_reused_before_its_close, "a handle is not used again before its CLOSE is done"),
            TEST(failures_take_no_file_from_the_log, "a rewrite that fails again and again takes no file from the log"),
            TEST(a_backup_is_a_log_of_its_own, "a backup is a log of its own, as of its beginning"),
            TEST(the_walk_waits_for_the_disk, "the walk waits for a slow disk, and beyond a bound writers do"),
