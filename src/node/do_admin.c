@@ -98,17 +98,7 @@ void node_replicaof(struct call *c)
     call_refused(c, no_replication);
 }
 
-void node_sync(struct call *c)
-{
-    call_refused(c, no_replication);
-}
-
-void node_psync(struct call *c)
-{
-    call_refused(c, no_replication);
-}
-
-void node_replconf(struct call *c)
+void node_no_replication(struct call *c) /* SYNC, PSYNC, REPLCONF */
 {
     call_refused(c, no_replication);
 }
@@ -128,22 +118,10 @@ void node_module_list(struct call *c)
     reply_array(c->reply, 0);
 }
 
-static const char no_modules[] = "there are no modules; what one would do belongs into a client, a "
-                                 "proxy, or a command of the server itself";
-
-void node_module_load(struct call *c)
+void node_no_modules(struct call *c) /* MODULE LOAD, LOADEX, UNLOAD */
 {
-    call_refused(c, no_modules);
-}
-
-void node_module_loadex(struct call *c)
-{
-    call_refused(c, no_modules);
-}
-
-void node_module_unload(struct call *c)
-{
-    call_refused(c, no_modules);
+    call_refused(c, "there are no modules; what one would do belongs into a client, a proxy, or a command of "
+                    "the server itself");
 }
 
 void node_module_help(struct call *c)

@@ -16,10 +16,11 @@ static void reply_measure(struct reply *r, const char *name, double v)
     reply_double(r, v);
 }
 
-static void reply_difference(struct reply *r, const char *name, size_t a, size_t b)
+static void reply_gap(struct reply *r, const char *ratio, const char *bytes, struct memory_gap g)
 {
-    reply_bulk_str(r, name);
-    reply_i64(r, (int64_t)a - (int64_t)b);
+    reply_measure(r, ratio, g.ratio);
+    reply_bulk_str(r, bytes);
+    reply_i64(r, g.bytes);
 }
 
 /* Of each database with keys: what its two tables take. */
@@ -46,11 +47,6 @@ static size_t databases_n(const struct store *s)
     for (unsigned db = 0; db < s->dbs_n; db++)
         n += store_keys_n(s, db) > 0;
     return n;
-}
-
-static double ratio(size_t a, size_t b)
-{
-    return b > 0 ? (double)a / (double)b : 0;
 }
 
 void node_memory_stats(struct call *c)
@@ -80,14 +76,10 @@ void node_memory_stats(struct call *c)
     reply_named(r, "allocator.allocated", a.allocated);
     reply_named(r, "allocator.active", a.active);
     reply_named(r, "allocator.resident", a.resident);
-    reply_measure(r, "allocator-fragmentation.ratio", ratio(a.active, a.allocated));
-    reply_difference(r, "allocator-fragmentation.bytes", a.active, a.allocated);
-    reply_measure(r, "allocator-rss.ratio", ratio(a.resident, a.active));
-    reply_difference(r, "allocator-rss.bytes", a.resident, a.active);
-    reply_measure(r, "rss-overhead.ratio", ratio(a.rss, a.resident));
-    reply_difference(r, "rss-overhead.bytes", a.rss, a.resident);
-    reply_measure(r, "fragmentation", a.fragmentation);
-    reply_difference(r, "fragmentation.bytes", a.rss, a.used);
+    reply_gap(r, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes", a.allocator_fragmentation);
+    reply_gap(r, "allocator-rss.ratio", "allocator-rss.bytes", a.allocator_rss);
+    reply_gap(r, "rss-overhead.ratio", "rss-overhead.bytes", a.rss_overhead);
+    reply_gap(r, "fragmentation", "fragmentation.bytes", a.fragmentation);
 }
 
 enum { SMALL_BYTES = 5 * 1024 * 1024 }; /* below this, ratios say nothing */
@@ -103,7 +95,7 @@ static void doctor_put(struct buf *b, const struct memory_account *a)
         text_put(b, SLICE("The peak was more than 1.5 times what is used now: the difference is "
                           "free for new data, "
                           "but may stay with the process. MEMORY PURGE gives back what it can.\n"));
-    if (a->fragmentation > 1.4)
+    if (a->fragmentation.ratio > 1.4)
         text_put(b, SLICE("The process holds more than 1.4 times what it asked for: memory is "
                           "fragmented, or was "
                           "freed and not given back. MEMORY PURGE, or a restart, helps.\n"));

@@ -124,6 +124,11 @@ static void put_clients(struct buf *b, struct node *n)
     put_count(b, "total_watched_keys", watched_n(n->watched));
 }
 
+static struct memory_gap gap(size_t a, size_t b)
+{
+    return (struct memory_gap){b > 0 ? (double)a / (double)b : 0, (int64_t)a - (int64_t)b};
+}
+
 struct memory_account memory_account(struct node *n)
 {
     struct node_memory m = {0};
@@ -145,26 +150,16 @@ struct memory_account memory_account(struct node *n)
     if (a.dataset_percent > 100)
         a.dataset_percent = 100;
     a.peak_percent = a.peak > 0 ? 100.0 * (double)a.used / (double)a.peak : 0;
-    a.fragmentation = a.used > 0 ? (double)a.rss / (double)a.used : 0;
+    a.allocator_fragmentation = gap(a.active, a.allocated);
+    a.allocator_rss = gap(a.resident, a.active);
+    a.rss_overhead = gap(a.rss, a.resident);
+    a.fragmentation = gap(a.rss, a.used);
     return a;
 }
 
-static double ratio(size_t a, size_t b)
+static void put_gap(struct buf *b, const char *name, struct memory_gap g)
 {
-    return b > 0 ? (double)a / (double)b : 0;
-}
-
-static void put_allocator(struct buf *b, const struct memory_account *a)
-{
-    long long rss = (long long)a->rss, used = (long long)a->used, resident = (long long)a->resident;
-    text_putf(b, "allocator_frag_ratio:%.2f\r\nallocator_frag_bytes:%lld\r\n",
-              ratio(a->active, a->allocated), (long long)a->active - (long long)a->allocated);
-    text_putf(b, "allocator_rss_ratio:%.2f\r\nallocator_rss_bytes:%lld\r\n",
-              ratio(a->resident, a->active), resident - (long long)a->active);
-    text_putf(b, "rss_overhead_ratio:%.2f\r\nrss_overhead_bytes:%lld\r\n",
-              ratio(a->rss, a->resident), rss - resident);
-    text_putf(b, "mem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%lld\r\n",
-              a->fragmentation, rss - used);
+    text_putf(b, "%s_ratio:%.2f\r\n%s_bytes:%lld\r\n", name, g.ratio, name, (long long)g.bytes);
 }
 
 static void put_policy(struct buf *b, const struct node *n)
@@ -201,7 +196,10 @@ static void put_memory(struct buf *b, struct node *n)
     put_bytes(b, "used_memory_scripts", 0);
     put_bytes(b, "maxmemory", (uint64_t)n->options->maxmemory);
     put_policy(b, n);
-    put_allocator(b, &a);
+    put_gap(b, "allocator_frag", a.allocator_fragmentation);
+    put_gap(b, "allocator_rss", a.allocator_rss);
+    put_gap(b, "rss_overhead", a.rss_overhead);
+    put_gap(b, "mem_fragmentation", a.fragmentation);
     PUT_ZEROS(b, "mem_not_counted_for_evict", "mem_replication_backlog",
               "mem_total_replication_buffers", "mem_clients_slaves");
     put_count(b, "mem_clients_normal", a.clients);

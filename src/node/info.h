@@ -9,16 +9,24 @@
 
 struct node;
 
+/* How far a is above b, of which it is a part. */
+struct memory_gap {
+    double ratio; /* 0: not known */
+    int64_t bytes;
+};
+
 /* Memory now, of the process and by purpose. */
 struct memory_account {
-    size_t used, peak, rss,
-        startup; /* as the allocator tells; used is the store's alone if it does not */
+    size_t used, peak, rss, startup; /* as the allocator tells; used is the store's alone if it does not */
     size_t allocated, active, resident;
     size_t dataset;                  /* entries and their values */
     size_t overhead;                 /* used for all that is no data */
     size_t clients, log; /* sessions with their output; records on their way to the disk */
     double dataset_percent, peak_percent;
-    double fragmentation;            /* rss / used */
+    struct memory_gap allocator_fragmentation; /* active over allocated */
+    struct memory_gap allocator_rss;           /* resident over active */
+    struct memory_gap rss_overhead;            /* rss over resident */
+    struct memory_gap fragmentation;           /* rss over used */
 };
 struct memory_account memory_account(struct node *n);
 

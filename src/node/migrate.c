@@ -44,7 +44,7 @@ struct migration {
     unsigned db;
     uint32_t link;
     enum migrate_phase phase;
-    bool copy, replace, silent; /* silent: CLIENT REPLY said so */
+    bool copy, replace;
     uint32_t user, password;    /* places in argv; 0: none */
     uint32_t next, end;         /* keys not looked at yet, in argv */
     uint32_t greetings;         /* replies still to come before the first key */
@@ -156,7 +156,7 @@ void node_migrate(struct call *c)
     struct session *s = c->session;
     struct migration *m = mem_zero(sizeof(*m));
     *m = (struct migration){.session = s, .db = s->db, .link = ++n->last_link, .copy = o.copy,
-                            .replace = o.replace, .silent = c->reply->out != &s->out, .user = o.user,
+                            .replace = o.replace, .user = o.user,
                             .password = o.password, .next = o.first, .end = o.end, .reader = reader,
                             .timeout_us = o.timeout_ms < INT64_MAX / 1000 ? o.timeout_ms * 1000 : INT64_MAX};
     kept_request_copy(&m->request, c->spec, c->argv, c->blobs, c->argc);
@@ -198,19 +198,17 @@ void migrate_abandon(struct session *s, struct node_out *out)
 static void migrate_end(struct node *n, struct migration *m, const char *text, struct node_out *out)
 {
     struct session *s = m->session;
-    struct reply r = session_reply(s);
-    bool silent = m->silent;
+    struct chain silent = {0};
+    struct reply r = session_owed_reply(s, &silent);
     migrate_abandon(s, out);
     migrate_forget(n, s);
-    if (!silent && text[0] == '+') {
+    if (text[0] == '+') {
         reply_simple(&r, slice_str(text + 1));
-    } else if (!silent) {
+    } else {
         reply_error(&r, slice_str(text));
         stats_error(n, r.error_code);
     }
-    s->fresh_replies += !silent;
-    session_produced(n, s);
-    session_let_go(n, s, out);
+    session_owed_done(n, s, &silent, out);
 }
 
 static void end_well(struct node *n, struct migration *m, struct node_out *out)

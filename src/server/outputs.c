@@ -20,6 +20,8 @@ void client_write(struct server *s, struct client *c)
         return;
     if (c->out != NULL && c->out->n > c->owed_most)
         c->owed_most = c->out->n;
+    if (c->owed_most > s->counts.output_most)
+        s->counts.output_most = c->owed_most;
     if (c->upto > 0 && !c->conn.refused) {
         size_t n = conn_write(&c->conn, c->out, c->upto, &s->graves);
         c->upto -= n;
@@ -108,6 +110,7 @@ void clients_cron(struct server *s)
     if (s->doors_shut)
         doors_want(s, true);
     s->counts.input_most -= s->counts.input_most / 16; /* forgotten within seconds */
+    s->counts.output_most -= s->counts.output_most / 16;
     size_t n = s->clients.n / 10 + 1;
     for (size_t i = 0; i < n && s->clients.n > 0; i++) {
         s->cron_at = s->cron_at + 1 < s->clients.n ? s->cron_at + 1 : 0;

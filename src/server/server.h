@@ -84,7 +84,7 @@ struct linger {
 struct server_counts {
     uint64_t rejected, turns, reads, writes, read_bytes, written_bytes;
     uint64_t input_limit_closed, output_limit_closed;
-    uint64_t input_most; /* the longest unread input of a client, in the last seconds */
+    uint64_t input_most, output_most; /* the longest unread input and output of a client, in the last seconds */
 };
 
 struct link; /* links.c */

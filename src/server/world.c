@@ -192,6 +192,7 @@ static const struct {
     {"total_writes_processed", offsetof(struct server_counts, writes)},
     {"eventloop_cycles", offsetof(struct server_counts, turns)},
     {"client_recent_max_input_buffer", offsetof(struct server_counts, input_most)},
+    {"client_recent_max_output_buffer", offsetof(struct server_counts, output_most)},
     {"client_query_buffer_limit_disconnections", offsetof(struct server_counts, input_limit_closed)},
     {"client_output_buffer_limit_disconnections", offsetof(struct server_counts, output_limit_closed)},
 };

@@ -43,7 +43,7 @@ def until(condition, seconds=20, what="it did not happen in time"):
 class Server:
     """One vong-server process; start() again after stop() or kill() finds the same directory."""
 
-    def __init__(self, directory, program=VONG):
+    def __init__(self, directory, program):
         self.dir = pathlib.Path(directory)
         self.program = program
         self.port = free_port()
@@ -139,10 +139,10 @@ def make_server(tmpdir_short):
     """A maker of servers, each in a directory of its own; all are ended after the test."""
     made = []
 
-    def make(directory=None):
+    def make(directory=None, program=VONG):
         path = pathlib.Path(directory or tmpdir_short / f"s{len(made)}")
         path.mkdir(exist_ok=True)
-        made.append(Server(path))
+        made.append(Server(path, program))
         return made[-1]
 
     yield make
@@ -163,6 +163,17 @@ def server(make_server):
 def running(server):
     """A server with the defaults, which serves."""
     return server.start()
+
+
+@pytest.fixture
+def stock(make_server):
+    """stock(arguments, directory=None) -> a redis-server that serves and by itself saves nothing."""
+    def make(*args, directory=None):
+        if shutil.which("redis-server") is None:
+            pytest.fail("no redis-server: deps/install --tests installs it")
+        return make_server(directory, "redis-server").start("--save", "", *args)
+
+    return make
 
 
 class Wire:

@@ -135,6 +135,7 @@ def test_client_list_memory(running, wire):
     assert got["omem"] >= got["obl"] and got["rbs"] < got["omem"] and got["rbp"] >= 1_000_000 and got["oll"] > 10
     assert got["tot-mem"] > got["omem"]
     assert c.info("memory")["mem_clients_normal"] > got["obl"]
+    assert c.info("clients")["client_recent_max_output_buffer"] >= 1_000_000
     w.read(5 + 300 * (9 + 100_000 + 2))
     until(lambda: line()["omem"] == 0 and line()["rbp"] == 0)
 

@@ -2,7 +2,6 @@
 """The log, as real processes write, lose, mend and exchange it."""
 
 import os
-import pathlib
 import random
 import re
 import resource
@@ -13,7 +12,7 @@ import threading
 import pytest
 import redis
 
-from conftest import BUILD, Server, free_port, until
+from conftest import BUILD, until
 
 CHECK = os.environ.get("VONG_CHECK_AOF", str(BUILD / "vong-check-aof"))
 POLICIES = ["no", "everysec", "always"]
@@ -75,49 +74,10 @@ def wait_rewritten(client):
     assert client.info("persistence")["aof_last_bgrewrite_status"] == "ok"
 
 
-class Stock:
-    """A redis-server over a directory."""
-
-    def __init__(self, directory, *args):
-        self.dir = pathlib.Path(directory)
-        self.dir.mkdir(exist_ok=True)
-        self.port = free_port()
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", "",
-             "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--logfile", str(self.dir / "redis.log"), *args],
-            stdin=subprocess.DEVNULL)
-        self.client = redis.Redis(port=self.port, decode_responses=True, single_connection_client=False)
-        until(self.serves, 30, "redis-server does not serve")
-        self.client = redis.Redis(port=self.port, decode_responses=True, single_connection_client=True)
-
-    def serves(self):
-        assert self.process.poll() is None, (self.dir / "redis.log").read_text()
-        try:
-            return self.client.ping()
-        except redis.ConnectionError:
-            return False
-        except redis.BusyLoadingError:
-            return False
-
-    def end(self):
-        self.client.close()
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@pytest.fixture
-def stock():
-    """stock(directory, ...) -> a redis-server, ended after the test."""
-    made = []
-
-    def make(directory, *args):
-        made.append(Stock(directory, *args))
-        return made[-1]
-
-    yield make
-    for s in made:
-        if s.process.poll() is None:
-            s.end()
+def with_log(stock, directory, *args):
+    """A redis-server with a log in our form, and a client of it."""
+    server = stock("--appendonly", "yes", "--aof-use-rdb-preamble", "no", *args, directory=directory)
+    return server, only(server.client())
 
 
 # ------------------------------------------------------------------- kill and start
@@ -194,12 +154,12 @@ def test_stock_redis_loads_ours(server, stock):
     before = content(client)
     client.close()
     assert server.stop() == 0
-    theirs = stock(server.dir)
-    assert content(theirs.client) == before
-    fill(theirs.client, 30)
-    theirs.client.set("from:redis", "1")
-    between = content(theirs.client)
-    theirs.end()
+    theirs, client = with_log(stock, server.dir)
+    assert content(client) == before
+    fill(client, 30)
+    client.set("from:redis", "1")
+    between = content(client)
+    assert theirs.stop() == 0
     assert check(log_dir(server))[0] == 0
     server.restart()
     client = only(server.client())
@@ -210,13 +170,13 @@ def test_stock_redis_loads_ours(server, stock):
     server.restart()
     assert server.client().get("from:vong") == "2"
     assert server.stop() == 0
-    again = stock(server.dir)
-    assert again.client.get("from:vong") == "2"
-    assert again.client.get("from:redis") == "1"
-    again.client.bgrewriteaof()
-    wait_rewritten(again.client)
-    after = content(again.client)
-    again.end()
+    again, client = with_log(stock, server.dir)
+    assert client.get("from:vong") == "2"
+    assert client.get("from:redis") == "1"
+    client.bgrewriteaof()
+    wait_rewritten(client)
+    after = content(client)
+    assert again.stop() == 0
     server.restart()
     client = only(server.client())
     assert content(client) == after
@@ -226,13 +186,13 @@ def test_stock_redis_loads_ours(server, stock):
 def test_a_log_of_redis(server, stock):
     """a log of redis-server 7 with base and increments loads here, and can be rewritten"""
     server.dir.mkdir(exist_ok=True)
-    theirs = stock(server.dir, "--aof-timestamp-enabled", "yes")
-    fill(theirs.client)
-    theirs.client.bgrewriteaof()
-    wait_rewritten(theirs.client)
-    fill(theirs.client, 60)
-    before = content(theirs.client)
-    theirs.end()
+    theirs, client = with_log(stock, server.dir, "--aof-timestamp-enabled", "yes")
+    fill(client)
+    client.bgrewriteaof()
+    wait_rewritten(client)
+    fill(client, 60)
+    before = content(client)
+    assert theirs.stop() == 0
     server.start()
     client = only(server.client())
     assert content(client) == before
@@ -248,11 +208,11 @@ def test_a_log_of_redis(server, stock):
 
 def test_preamble(server, stock):
     """a base with an RDB preamble is refused with the remedy"""
-    theirs = stock(server.dir, "--aof-use-rdb-preamble", "yes")
-    theirs.client.set("a", "b")
-    theirs.client.bgrewriteaof()
-    wait_rewritten(theirs.client)
-    theirs.end()
+    theirs, client = with_log(stock, server.dir, "--aof-use-rdb-preamble", "yes")
+    client.set("a", "b")
+    client.bgrewriteaof()
+    wait_rewritten(client)
+    assert theirs.stop() == 0
     server.launch()
     assert server.process.wait(30) == 1
     assert "aof-use-rdb-preamble no" in server.log and "BGREWRITEAOF" in server.log
@@ -502,8 +462,8 @@ def test_backup(server, make_server, stock):
     client = only(ours.client())
     assert content(client) == before
     client.close()
-    theirs = stock(server.dir, "--appenddirname", copy.name)
-    assert content(theirs.client) == before
+    theirs, client = with_log(stock, server.dir, "--appenddirname", copy.name)
+    assert content(client) == before
 
 
 def test_backup_nowhere(running):

@@ -140,7 +140,7 @@ def test_lru_keeps_what_is_used(server):
     kept, cold = c.exists(*hot), c.exists(*[f"cold{i}" for i in range(500)])
     print(f"{kept} of 500 used keys and {cold} of 500 unused ones are left")
     assert kept > 450
-    assert cold < 100
+    assert cold < 250  # a few to 200; by chance alone 350 or so
 
 
 def test_volatile_ttl_drops_the_nearest(server):

@@ -2,10 +2,8 @@
 """MIGRATE: between vong-servers and stock Redis, with whatever can go wrong on the way."""
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 
@@ -14,49 +12,16 @@ import redis
 
 from conftest import free_port, request, until
 
-REDIS = shutil.which("redis-server")
 BIG = os.urandom(1 << 20) * 20
 
 
-class Stock:
-    """A stock redis-server, which keeps nothing on disk."""
-
-    def __init__(self, directory, *args):
-        self.port = free_port()
-        self.process = subprocess.Popen([REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                                         "--dir", str(directory), *args],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        until(self.serves, what="redis-server does not serve")
-
-    def serves(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
-                s.sendall(b"PING\r\n")
-                return s.recv(10)[:1] in (b"+", b"-")
-        except OSError:
-            return False
-
-    def client(self, **kw):
-        return redis.Redis(**{"port": self.port, "socket_timeout": 60, "decode_responses": True, **kw})
-
-
 @pytest.fixture
-def start(make_server, tmpdir_short):
+def start(make_server, stock):
     """start("vong" or "redis", arguments) -> a server that serves"""
-    stock = []
-
     def make(kind, *args):
-        if kind == "vong":
-            return make_server().start(*args)
-        if REDIS is None:
-            pytest.fail("no redis-server to send keys to: deps/install --tests installs it")
-        stock.append(Stock(tmpdir_short, *args))
-        return stock[-1]
+        return make_server().start(*args) if kind == "vong" else stock(*args)
 
-    yield make
-    for s in stock:
-        s.process.kill()
-        s.process.wait(60)
+    return make
 
 
 def migrate(client, port, key, *more, db=0, timeout=5000, host="127.0.0.1"):

@@ -30,6 +30,12 @@ static void world_init(struct world *w, enum journal_policy policy)
     journal_init(&w->j, policy, false, (struct position){1, 0}, 0);
 }
 
+static void world_start(struct world *w, enum journal_policy policy)
+{
+    world_init(w, policy);
+    world_open_file(w, HANDLE, "incr");
+}
+
 static void world_free(struct world *w)
 {
     for (size_t i = 0; i < w->queue.n; i++)
@@ -87,8 +93,7 @@ static void under_no_and_everysec_a_gate_opens_after_the_write(void **state)
     (void)state;
     for (int policy = JOURNAL_NO; policy <= JOURNAL_EVERYSEC; policy++) {
         struct world w;
-        world_init(&w, (enum journal_policy)policy);
-        world_open_file(&w, HANDLE, "incr");
+        world_start(&w, (enum journal_policy)policy);
         append(&w, "a");
         assert_int_equal(journal_stored(&w.j).n, 0);
         flush(&w);
@@ -102,8 +107,7 @@ static void everysec_syncs_once_a_second_and_tells_it(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, JOURNAL_EVERYSEC);
-    world_open_file(&w, HANDLE, "incr");
+    world_start(&w, JOURNAL_EVERYSEC);
     append(&w, "a");
     flush(&w);
     work(&w, 9);
@@ -136,8 +140,7 @@ static void always_is_a_group_commit(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, JOURNAL_ALWAYS);
-    world_open_file(&w, HANDLE, "incr");
+    world_start(&w, JOURNAL_ALWAYS);
     append(&w, "a");
     flush(&w);
     append(&w, "b");
@@ -161,8 +164,7 @@ static void a_change_of_policy_keeps_the_order(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, JOURNAL_ALWAYS);
-    world_open_file(&w, HANDLE, "incr");
+    world_start(&w, JOURNAL_ALWAYS);
     append(&w, "a");
     flush(&w);
     journal_set_policy(&w.j, JOURNAL_NO);
@@ -226,8 +228,7 @@ static void a_failed_write_or_sync_is_final(void **state)
     (void)state;
     for (size_t which = 1; which <= 2; which++) {
         struct world w;
-        world_init(&w, JOURNAL_ALWAYS);
-        world_open_file(&w, HANDLE, "incr");
+        world_start(&w, JOURNAL_ALWAYS);
         w.disk.fail_at = which;
         append(&w, "a");
         flush(&w);
@@ -298,8 +299,7 @@ static void appendonly_no_opens_every_gate(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, JOURNAL_ALWAYS);
-    world_open_file(&w, HANDLE, "incr");
+    world_start(&w, JOURNAL_ALWAYS);
     append(&w, "a");
     flush(&w);
     journal_stop(&w.j);
@@ -360,8 +360,7 @@ static void a_stop_syncs_whatever_the_policy(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, JOURNAL_NO);
-    world_open_file(&w, HANDLE, "incr");
+    world_start(&w, JOURNAL_NO);
     append(&w, "a");
     journal_sync_soon(&w.j);
     assert_false(journal_is_idle(&w.j));
