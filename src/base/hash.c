@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/hash.h"
 
+#include "base/bounds.h"
 #include "base/check.h"
 
 static inline uint64_t rotl(uint64_t x, int k)
@@ -78,6 +79,18 @@ uint16_t crc16(struct slice s)
         crc = (uint16_t)(crc << 4) ^ nibble[crc >> 12 ^ (byte & 15)];
     }
     return crc;
+}
+
+unsigned slot_of(struct slice key)
+{
+    const char *open = key.n > 0 ? memchr(key.p, '{', key.n) : NULL;
+    if (open != NULL) {
+        struct slice rest = slice_from(key, (size_t)(open - key.p) + 1);
+        const char *close = rest.n > 0 ? memchr(rest.p, '}', rest.n) : NULL;
+        if (close != NULL && close != rest.p)
+            key = slice_head(rest, (size_t)(close - rest.p));
+    }
+    return crc16(key) & (SLOTS - 1);
 }
 
 #define STEP_R(x, poly) ((x) >> 1 ^ (((x)&1) ? (poly) : 0))

@@ -21,6 +21,10 @@ struct hash_key {
 uint64_t hash_keyed(const struct hash_key *key, struct slice s);
 uint16_t crc16(struct slice s);
 
+/* Where a key lives: the CRC16 of its tag, or of all of it without one. A tag is what stands
+ * between the first '{' and the first '}' behind it, if that is not empty. */
+unsigned slot_of(struct slice key);
+
 /* crc32c of the bytes so far and s; begin with 0. */
 uint32_t crc32c(uint32_t crc, struct slice s);
 

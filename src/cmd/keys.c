@@ -196,15 +196,3 @@ size_t keys_n(const struct keys *keys)
         n += (keys->ranges[i].last - keys->ranges[i].first) / keys->ranges[i].step + 1;
     return n;
 }
-
-unsigned slot_of(struct slice key)
-{
-    const char *open = key.n > 0 ? memchr(key.p, '{', key.n) : NULL;
-    if (open != NULL) {
-        struct slice rest = slice_from(key, (size_t)(open - key.p) + 1);
-        const char *close = rest.n > 0 ? memchr(rest.p, '}', rest.n) : NULL;
-        if (close != NULL && close != rest.p)
-            key = slice_head(rest, (size_t)(close - rest.p));
-    }
-    return crc16(key) & (SLOTS - 1);
-}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Which arguments of a request are keys, and the slot of a key.
+/* Which arguments of a request are keys.
  *
  * The keys of any command are a few ranges of its arguments. Nothing else may look for keys. */
 #ifndef CMD_KEYS_H
@@ -31,9 +31,5 @@ struct key_at {
 };
 bool keys_next(const struct keys *keys, struct key_at *key);
 size_t keys_n(const struct keys *keys);
-
-/* Where a key lives: the CRC16 of its tag, or of all of it without one. A tag is what stands
- * between the first '{' and the first '}' behind it, if that is not empty. */
-unsigned slot_of(struct slice key);
 
 #endif

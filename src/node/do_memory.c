@@ -34,8 +34,8 @@ static size_t reply_databases(struct reply *r, const struct store *s)
             continue;
         reply_bulkf(r, "db.%u", db);
         reply_map(r, 3);
-        reply_named(r, "overhead.hashtable.main", table_bytes(&s->dbs[db].keys));
-        reply_named(r, "overhead.hashtable.expires", table_bytes(&s->dbs[db].dues));
+        reply_named(r, "overhead.hashtable.main", store_keys_bytes(s, db));
+        reply_named(r, "overhead.hashtable.expires", store_dues_bytes(s, db));
         reply_named(r, "overhead.hashtable.slot-to-keys", 0);
     }
     return keys;

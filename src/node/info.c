@@ -403,7 +403,7 @@ static void put_keyspace(struct buf *b, struct node *n)
         if (keys == 0)
             continue;
         double left =
-            dues > 0 ? n->store.dbs[db].due_ms_sum / (double)dues - (double)n->wall.ms : 0;
+            dues > 0 ? store_due_ms_sum(&n->store, db) / (double)dues - (double)n->wall.ms : 0;
         text_putf(b, "db%u:keys=%zu,expires=%zu,avg_ttl=%.0f\r\n", db, keys, dues,
                   left > 0 ? left : 0.0);
     }

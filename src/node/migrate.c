@@ -488,3 +488,14 @@ void migrate_touched_all(struct node *n, unsigned db, unsigned replaced_by)
             m->under_way[(m->first + i) % UNDER_WAY_MAX].changed = true;
     }
 }
+
+void migrate_touched_slot(struct node *n, unsigned slot)
+{
+    for (struct list *l = n->migrations.next; l != &n->migrations; l = l->next) {
+        struct migration *m = CONTAINER_OF(l, struct migration, in_node);
+        for (uint32_t i = 0; i < m->under_way_n; i++) {
+            struct moving *k = &m->under_way[(m->first + i) % UNDER_WAY_MAX];
+            k->changed |= slot_of(m->request.argv[k->arg]) == slot;
+        }
+    }
+}

@@ -20,5 +20,6 @@ void migrate_forget(struct node *n, struct session *s); /* frees what it holds *
 /* The store tells of changes: what is on its way and not acknowledged is not what is here. */
 void migrate_touched(struct node *n, unsigned db, struct slice key);
 void migrate_touched_all(struct node *n, unsigned db, unsigned replaced_by);
+void migrate_touched_slot(struct node *n, unsigned slot);
 
 #endif

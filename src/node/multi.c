@@ -21,7 +21,7 @@ struct watched_key {
     struct watched_key *next; /* in its bucket */
     struct list watches;
     uint64_t hash;
-    unsigned db;
+    unsigned db, slot;
     size_t n;
     char name[];
 };
@@ -84,7 +84,7 @@ static struct watched_key *watched_add(struct node *n, unsigned db, const struct
     if (*at != NULL)
         return *at;
     struct watched_key *made = mem_get(sizeof(*made) + k->s.n);
-    *made = (struct watched_key){.hash = k->hash, .db = db, .n = k->s.n};
+    *made = (struct watched_key){.hash = k->hash, .db = db, .slot = k->slot, .n = k->s.n};
     if (k->s.n > 0)
         memcpy(made->name, k->s.p, k->s.n);
     list_init(&made->watches);
@@ -96,7 +96,7 @@ static struct watched_key *watched_add(struct node *n, unsigned db, const struct
 
 static struct key key_of_watched(const struct watched_key *k)
 {
-    return (struct key){slice_of(k->name, k->n), k->hash};
+    return (struct key){.s = slice_of(k->name, k->n), .hash = k->hash, .slot = k->slot};
 }
 
 static void watched_drop(struct node *n, struct watched_key *k)
@@ -172,6 +172,20 @@ void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by)
             }
             touched(n, k);
             k = w->buckets[i]; /* other keys of the bucket may be gone, too */
+        }
+    }
+}
+
+void watch_touched_slot(struct node *n, unsigned slot)
+{
+    struct watched *w = n->watched;
+    for (size_t i = 0; i < w->cap; i++) {
+        for (struct watched_key *k = w->buckets[i]; k != NULL;) {
+            struct key key = key_of_watched(k);
+            bool is_there = k->slot == slot && store_find(&n->store, k->db, &key) != NULL;
+            if (is_there)
+                touched(n, k);
+            k = is_there ? w->buckets[i] : k->next; /* other keys of the bucket may be gone, too */
         }
     }
 }

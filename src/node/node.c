@@ -27,6 +27,12 @@ static void store_touched_all(struct store_ops *ops, unsigned db, unsigned repla
     migrate_touched_all(node_of(ops), db, replaced_by);
 }
 
+static void store_touched_slot(struct store_ops *ops, unsigned slot)
+{
+    watch_touched_slot(node_of(ops), slot);
+    migrate_touched_slot(node_of(ops), slot);
+}
+
 static void store_walked(struct store_ops *ops, unsigned db, const struct entry *e)
 {
     rewrite_walked(&node_of(ops)->rewrite, db, e);
@@ -46,7 +52,7 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     n->wall = wall;
     n->next_cron = now;
     n->store_ops = (struct store_ops){.touched = store_touched, .touched_all = store_touched_all,
-                                       .walked = store_walked};
+                                      .touched_slot = store_touched_slot, .walked = store_walked};
     rng_seed(&n->rng, id->seed);
     list_init(&n->sessions);
     list_init(&n->monitors);

@@ -197,6 +197,7 @@ void multi_refused(struct node *n, struct session *s, const struct spec *spec);
 void multi_forget(struct node *n, struct session *s); /* MULTI and WATCH, as by DISCARD or a closed connection */
 void watch_touched(struct node *n, unsigned db, struct slice key);
 void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);
+void watch_touched_slot(struct node *n, unsigned slot);
 
 /* ---- monitor.c */
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */

@@ -4,21 +4,30 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-struct store_dying *dying_add(struct store *s, struct store_db *db)
+struct store_dying *dying_add(struct store *s, struct store_slot *slot)
 {
     struct store_dying *d = mem_get(sizeof(*d));
-    *d = (struct store_dying){.next = s->dying, .keys = db->keys, .dues = db->dues};
-    s->dying = d;
-    s->dying_bytes += db->entry_bytes;
+    *d = (struct store_dying){.keys = slot->keys, .dues = slot->dues};
+    list_push(&s->dying, &d->in);
+    s->dying_bytes += slot->entry_bytes;
     return d;
+}
+
+void dying_hold(struct store *s, struct store_dying *d)
+{
+    list_drop(&d->in);
+    list_push(&s->dying_held, &d->in);
+}
+
+void dying_release(struct store *s, struct store_dying *d)
+{
+    list_drop(&d->in);
+    list_push(&s->dying, &d->in);
 }
 
 bool dying_is_due(const struct store *s)
 {
-    for (const struct store_dying *d = s->dying; d != NULL; d = d->next)
-        if (!d->held)
-            return true;
-    return false;
+    return !list_empty(&s->dying);
 }
 
 enum { DYING_AHEAD = 16 }; /* entries fetched into the cache before their turn */
@@ -63,18 +72,14 @@ static bool table_dies(struct store *s, struct table *t, uint64_t *cursor, size_
 
 void dying_step(struct store *s, size_t budget)
 {
-    for (struct store_dying **at = &s->dying; *at != NULL && budget > 0;) {
-        struct store_dying *d = *at;
-        if (d->held) {
-            at = &d->next;
-            continue;
-        }
+    while (!list_empty(&s->dying) && budget > 0) {
+        struct store_dying *d = CONTAINER_OF(s->dying.next, struct store_dying, in);
         if (!d->dues_done) {
             d->dues_done = table_dies(s, &d->dues, &d->cursor, &budget, NULL);
             continue;
         }
         if (table_dies(s, &d->keys, &d->cursor, &budget, drop)) {
-            *at = d->next;
+            list_drop(&d->in);
             mem_free(d);
         }
     }
@@ -82,9 +87,7 @@ void dying_step(struct store *s, size_t budget)
 
 void dying_free(struct store *s)
 {
-    for (struct store_dying *d = s->dying; d != NULL; d = d->next)
-        d->held = false;
-    while (s->dying != NULL)
-        dying_step(s, SIZE_MAX);
+    check(list_empty(&s->dying_held)); /* the walk is over */
+    dying_step(s, SIZE_MAX);
     check(s->dying_bytes == 0); /* S3 */
 }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "store/slots.h"
 
 enum { LFU_MAX = 255 };
 enum { KEPT_KEY_BYTES = 1024 }; /* a longer candidate's memory is not kept for the next one */
@@ -110,11 +111,11 @@ static bool candidate_set_key(struct evict_candidate *c, struct slice key)
     return true;
 }
 
-static void pool_add(struct evict_pool *pool, uint64_t score, unsigned db, uint64_t hash,
+static void pool_add(struct evict_pool *pool, uint64_t score, unsigned at, uint64_t hash,
                      struct slice key)
 {
     for (unsigned i = 0; i < pool->n; i++)
-        if (pool->at[i].hash == hash && pool->at[i].db == db) {
+        if (pool->at[i].hash == hash && pool->at[i].at == at) {
             pool_remove(pool, i); /* seen before; its score may have changed */
             break;
         }
@@ -128,7 +129,7 @@ static void pool_add(struct evict_pool *pool, uint64_t score, unsigned db, uint6
         return; /* memory is short for so long a key: then another one is picked */
     struct evict_candidate c = pool->at[last];
     c.score = score;
-    c.db = db;
+    c.at = at;
     c.hash = hash;
     memmove(&pool->at[to + 1], &pool->at[to], (last - to) * sizeof(c));
     pool->at[to] = c;
@@ -143,9 +144,9 @@ static bool is_volatile(enum evict_policy policy)
            policy == EVICT_VOLATILE_RANDOM || policy == EVICT_VOLATILE_TTL;
 }
 
-static const struct table *table_for(const struct store *s, enum evict_policy policy, unsigned db)
+static enum slots_index index_for(enum evict_policy policy)
 {
-    return is_volatile(policy) ? &s->dbs[db].dues : &s->dbs[db].keys;
+    return is_volatile(policy) ? SLOTS_DUES : SLOTS_KEYS;
 }
 
 static uint64_t score_of(const struct store *s, enum evict_policy policy, const struct entry *e)
@@ -157,17 +158,21 @@ static uint64_t score_of(const struct store *s, enum evict_policy policy, const 
     return evict_idle_seconds(s, e);
 }
 
+/* Of a slotted store each sample is of a slot by chance: keys of one tag are often of one age. */
 static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, unsigned samples)
 {
-    const struct table *t = table_for(s, pool->policy, db);
-    if (table_n(t) == 0)
+    enum slots_index index = index_for(pool->policy);
+    unsigned most = s->is_slotted ? 1 : EVICT_SAMPLES_MAX;
+    if (slots_sum(s, db, index) == 0)
         return;
     while (samples > 0) {
         struct entry *seen[EVICT_SAMPLES_MAX];
-        unsigned want = samples < EVICT_SAMPLES_MAX ? samples : EVICT_SAMPLES_MAX;
+        unsigned want = samples < most ? samples : most;
+        unsigned at = slots_pick(s, db, index);
+        const struct table *t = slots_table(s, at, index);
         size_t n = table_sample(t, &s->rng, seen, want);
         for (size_t i = 0; i < n; i++)
-            pool_add(pool, score_of(s, pool->policy, seen[i]), db, table_hash(t, entry_key(seen[i])),
+            pool_add(pool, score_of(s, pool->policy, seen[i]), at, table_hash(t, entry_key(seen[i])),
                      entry_key(seen[i]));
         samples -= want;
     }
@@ -178,9 +183,9 @@ static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, u
 {
     while (pool->n > 0) {
         const struct evict_candidate *c = &pool->at[0];
-        const struct place *p = table_find(table_for(s, pool->policy, c->db), c->hash,
+        const struct place *p = table_find(slots_table(s, c->at, index_for(pool->policy)), c->hash,
                                            slice_of(c->key, c->key_n));
-        *db = c->db;
+        *db = slots_db(s, c->at);
         pool_remove(pool, 0);
         if (p != NULL)
             return place_entry(p);
@@ -192,9 +197,9 @@ static struct entry *pick_random(struct store *s, struct evict_pool *pool, unsig
 {
     for (unsigned i = 0; i < s->dbs_n; i++) {
         *db = pool->next_db++ % s->dbs_n;
-        struct entry *e = table_random(table_for(s, pool->policy, *db), &s->rng);
-        if (e != NULL)
-            return e;
+        enum slots_index index = index_for(pool->policy);
+        if (slots_sum(s, *db, index) > 0)
+            return table_random(slots_table(s, slots_pick(s, *db, index), index), &s->rng);
     }
     return NULL;
 }

@@ -35,7 +35,7 @@ enum evict_policy {
 struct evict_candidate {
     uint64_t score; /* greater: rather this one */
     uint64_t hash;
-    unsigned db;
+    unsigned at; /* the place of its table */
     char *key; /* owned */
     size_t key_n, key_cap;
 };

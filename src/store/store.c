@@ -1,37 +1,57 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/store.h"
 
+#include "base/bounds.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "store/dying.h"
 #include "store/evict.h"
+#include "store/slots.h"
 #include "store/walker.h"
 
-static void db_init(struct store *s, struct store_db *d)
+static void slot_init(struct store *s, struct store_slot *d)
 {
-    *d = (struct store_db){0};
+    *d = (struct store_slot){0};
     table_init(&d->keys, &s->hash_key);
     table_init(&d->dues, &s->hash_key);
 }
 
-void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops)
+static void init(struct store *s, unsigned slots_n, uint64_t seed, struct store_ops *ops)
 {
-    *s = (struct store){.dbs_n = dbs_n, .ops = ops, .generations_n = 1};
+    *s = (struct store){.slots_n = slots_n, .ops = ops, .generations_n = 1};
+    list_init(&s->dying);
+    list_init(&s->dying_held);
     rng_seed(&s->rng, seed);
     s->hash_key = (struct hash_key){rng_next(&s->rng), rng_next(&s->rng)};
-    s->dbs = mem_get(dbs_n * sizeof(*s->dbs));
-    for (unsigned db = 0; db < dbs_n; db++)
-        db_init(s, &s->dbs[db]);
+    s->slots = mem_get(slots_n * sizeof(*s->slots));
+    s->groups = slots_groups_new(slots_n);
+    for (unsigned at = 0; at < slots_n; at++)
+        slot_init(s, &s->slots[at]);
+}
+
+void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops)
+{
+    init(s, dbs_n, seed, ops);
+    s->dbs_n = dbs_n;
+}
+
+void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops)
+{
+    init(s, SLOTS, seed, ops);
+    s->dbs_n = 1;
+    s->is_slotted = true;
 }
 
 void store_free(struct store *s)
 {
     walk_free(s);
-    for (unsigned db = 0; db < s->dbs_n; db++)
-        dying_add(s, &s->dbs[db]);
+    for (unsigned at = 0; at < s->slots_n; at++)
+        if (table_n(&s->slots[at].keys) > 0)
+            dying_add(s, &s->slots[at]);
     dying_free(s);
     graves_free(&s->graves);
-    mem_free(s->dbs);
+    mem_free(s->slots);
+    mem_free(s->groups);
     *s = (struct store){0};
 }
 
@@ -43,11 +63,16 @@ void store_clock(struct store *s, struct wall now)
 
 /* ------------------------------------------------------------------ look */
 
+static inline struct store_slot *slot_at(const struct store *s, unsigned db, const struct key *k)
+{
+    return &s->slots[db + k->slot];
+}
+
 static struct place *place_of(const struct store *s, unsigned db, const struct key *k)
 {
-    const struct table *t = &s->dbs[db].keys;
+    const struct table *t = &slot_at(s, db, k)->keys;
     const struct store_hint *h = &s->hints[k->hash % STORE_HINTS];
-    if (h->hash == k->hash && h->db == db)
+    if (h->hash == k->hash && h->table == db + k->slot)
         return table_find_hinted(t, k->hash, k->s, h->at);
     return table_find(t, k->hash, k->s);
 }
@@ -65,37 +90,57 @@ void store_used(struct store *s, struct entry *e)
 
 size_t store_keys_n(const struct store *s, unsigned db)
 {
-    return table_n(&s->dbs[db].keys);
+    return slots_sum(s, db, SLOTS_KEYS);
 }
 
 size_t store_dues_n(const struct store *s, unsigned db)
 {
-    return table_n(&s->dbs[db].dues);
+    return slots_sum(s, db, SLOTS_DUES);
 }
 
-size_t store_bytes(const struct store *s)
+double store_due_ms_sum(const struct store *s, unsigned db)
 {
-    size_t sum = s->entry_bytes;
-    for (unsigned db = 0; db < s->dbs_n; db++)
-        sum += table_bytes(&s->dbs[db].keys) + table_bytes(&s->dbs[db].dues);
+    struct slots_range r = slots_of_db(s, db);
+    double sum = 0;
+    for (unsigned at = r.first; (at = slots_next(s, r, at, SLOTS_DUES)) < r.first + r.n; at++)
+        sum += s->slots[at].due_ms_sum;
     return sum;
+}
+
+static size_t db_bytes(const struct store *s, unsigned db, enum slots_index index)
+{
+    struct slots_range r = slots_of_db(s, db);
+    size_t sum = 0;
+    for (unsigned at = r.first; (at = slots_next(s, r, at, index)) < r.first + r.n; at++)
+        sum += table_bytes(slots_table(s, at, index));
+    return sum;
+}
+
+size_t store_keys_bytes(const struct store *s, unsigned db)
+{
+    return db_bytes(s, db, SLOTS_KEYS);
+}
+
+size_t store_dues_bytes(const struct store *s, unsigned db)
+{
+    return db_bytes(s, db, SLOTS_DUES);
 }
 
 void store_prefetch_bucket(struct store *s, unsigned db, const struct key *k)
 {
-    table_prefetch_bucket(&s->dbs[db].keys, k->hash);
+    table_prefetch_bucket(&slot_at(s, db, k)->keys, k->hash);
 }
 
 void store_prefetch_entry(struct store *s, unsigned db, const struct key *k)
 {
     s->hints[k->hash % STORE_HINTS] = (struct store_hint){
         .hash = k->hash,
-        .at = table_prefetch_entry(&s->dbs[db].keys, k->hash),
-        .db = db,
+        .at = table_prefetch_entry(&slot_at(s, db, k)->keys, k->hash),
+        .table = db + k->slot,
     };
 }
 
-/* A hint tells a table's version, not which table it was. */
+/* A hint tells a table's version and place, not which table it was. */
 static void forget_hints(struct store *s)
 {
     memset(s->hints, 0, sizeof(s->hints));
@@ -103,7 +148,12 @@ static void forget_hints(struct store *s)
 
 /* ---------------------------------------------------------------- change */
 
-static void bytes_changed(struct store *s, struct store_db *d, size_t before, size_t after)
+static inline struct store_group *group_of(const struct store *s, const struct store_slot *d)
+{
+    return &s->groups[(size_t)(d - s->slots) / SLOTS_GROUP];
+}
+
+static void bytes_changed(struct store *s, struct store_slot *d, size_t before, size_t after)
 {
     s->entry_bytes += after - before;
     d->entry_bytes += after - before;
@@ -117,15 +167,26 @@ static void touched(struct store *s, unsigned db, struct slice key)
 }
 
 /* The sum is of doubles, and differences leave rests behind: it begins anew where it can. */
-static void due_sum(struct store_db *d, struct wall until, double sign)
+static void due_sum(struct store_slot *d, struct wall until, double sign)
 {
     d->due_ms_sum = table_n(&d->dues) > 0 ? d->due_ms_sum + sign * (double)until.ms : 0;
 }
 
-static void due_add(struct store_db *d, uint64_t hash, struct entry *e)
+static void due_add(struct store *s, struct store_slot *d, uint64_t hash, struct entry *e)
 {
+    s->table_bytes -= table_bytes(&d->dues);
     table_insert(&d->dues, hash, e);
+    s->table_bytes += table_bytes(&d->dues);
+    group_of(s, d)->dues++;
     due_sum(d, entry_expiry(e), 1);
+}
+
+static void due_remove_at(struct store *s, struct store_slot *d, uint64_t hash, struct place *p)
+{
+    s->table_bytes -= table_bytes(&d->dues);
+    table_remove_at(&d->dues, hash, p);
+    s->table_bytes += table_bytes(&d->dues);
+    group_of(s, d)->dues--;
 }
 
 /* An entry on its way to another value or expiry, perhaps another address: what must be known from
@@ -140,10 +201,10 @@ static struct change change_begin(struct store *s, unsigned db, const struct key
                                   struct place *p)
 {
     struct entry *e = place_entry(p);
-    walk_hand_out(s, db, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e); /* S6 */
     struct change c = {.place = p, .bytes = entry_bytes(e), .until = entry_expiry(e)};
     if (!wall_is_never(c.until)) {
-        c.due = table_find(&s->dbs[db].dues, k->hash, k->s);
+        c.due = table_find(&slot_at(s, db, k)->dues, k->hash, k->s);
         check(c.due != NULL); /* S2 */
     }
     return c;
@@ -152,7 +213,7 @@ static struct change change_begin(struct store *s, unsigned db, const struct key
 static void change_end(struct store *s, unsigned db, const struct key *k, const struct change *c,
                        struct entry *e)
 {
-    struct store_db *d = &s->dbs[db];
+    struct store_slot *d = slot_at(s, db, k);
     struct wall until = entry_expiry(e);
     if (e != place_entry(c->place) || e->storage == ENTRY_BLOB) {
         place_set(c->place, e);
@@ -161,12 +222,12 @@ static void change_end(struct store *s, unsigned db, const struct key *k, const 
     if (c->due != NULL) {
         place_set(c->due, e);
         if (wall_is_never(until))
-            table_remove_at(&d->dues, k->hash, c->due);
+            due_remove_at(s, d, k->hash, c->due);
         due_sum(d, c->until, -1);
         if (!wall_is_never(until))
             due_sum(d, until, 1);
     } else if (!wall_is_never(until)) {
-        due_add(d, k->hash, e);
+        due_add(s, d, k->hash, e);
     }
     touched(s, db, k->s);
 }
@@ -174,28 +235,35 @@ static void change_end(struct store *s, unsigned db, const struct key *k, const 
 /* Into the tables and counts; its key is not there. */
 static void link_entry(struct store *s, unsigned db, const struct key *k, struct entry *e)
 {
-    struct store_db *d = &s->dbs[db];
+    struct store_slot *d = slot_at(s, db, k);
     e->generation = s->generation & 3u; /* S6: the walk under way shall not have it */
+    s->table_bytes -= table_bytes(&d->keys);
     table_insert(&d->keys, k->hash, e);
+    s->table_bytes += table_bytes(&d->keys);
+    group_of(s, d)->keys++;
     bytes_changed(s, d, 0, entry_bytes(e));
     if (!wall_is_never(entry_expiry(e)))
-        due_add(d, k->hash, e);
+        due_add(s, d, k->hash, e);
     touched(s, db, entry_key(e));
 }
 
 /* Out of the tables and counts; the entry is the caller's. */
-static struct entry *unlink_entry(struct store *s, unsigned db, uint64_t hash, struct place *p)
+static struct entry *unlink_entry(struct store *s, unsigned db, const struct key *k, struct place *p)
 {
-    struct store_db *d = &s->dbs[db];
+    struct store_slot *d = slot_at(s, db, k);
     struct entry *e = place_entry(p);
     struct wall until = entry_expiry(e);
-    walk_hand_out(s, db, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e); /* S6 */
     touched(s, db, entry_key(e));
-    table_remove_at(&d->keys, hash, p);
+    s->table_bytes -= table_bytes(&d->keys);
+    table_remove_at(&d->keys, k->hash, p);
+    s->table_bytes += table_bytes(&d->keys);
+    group_of(s, d)->keys--;
     bytes_changed(s, d, entry_bytes(e), 0);
     if (!wall_is_never(until)) {
-        struct entry *due = table_remove(&d->dues, hash, entry_key(e));
-        check(due == e); /* S2 */
+        struct place *due = table_find(&d->dues, k->hash, entry_key(e));
+        check(due != NULL && place_entry(due) == e); /* S2 */
+        due_remove_at(s, d, k->hash, due);
         due_sum(d, until, -1);
     }
     return e;
@@ -224,7 +292,7 @@ enum err store_put(struct store *s, unsigned db, const struct key *k, struct sli
     if (p == NULL)
         return put_new(s, db, k, entry_new_string(k->s, value, until));
     struct entry *e = place_entry(p);
-    walk_hand_out(s, db, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e); /* S6 */
     if (entry_put_same(e, value, until)) {
         put_over(s, e);
         touched(s, db, k->s);
@@ -273,7 +341,7 @@ bool store_drop(struct store *s, unsigned db, const struct key *k)
     struct place *p = place_of(s, db, k);
     if (p == NULL)
         return false;
-    entry_free(unlink_entry(s, db, k->hash, p), &s->graves);
+    entry_free(unlink_entry(s, db, k, p), &s->graves);
     return true;
 }
 
@@ -327,7 +395,7 @@ enum err store_move(struct store *s, unsigned db, const struct key *from, unsign
     struct entry *made = NULL;
     if (renamed && (made = entry_copy(place_entry(p), to->s)) == NULL)
         return ERR_NOMEM;
-    struct entry *e = unlink_entry(s, db, from->hash, p);
+    struct entry *e = unlink_entry(s, db, from, p);
     store_drop(s, to_db, to);
     if (renamed)
         entry_free(e, &s->graves);
@@ -349,32 +417,46 @@ enum err store_copy(struct store *s, unsigned db, const struct key *from, unsign
     return ERR_OK;
 }
 
-void store_flush(struct store *s, unsigned db)
+/* Whoever is to be told was. */
+static void slot_flush(struct store *s, unsigned at)
 {
-    struct store_db *d = &s->dbs[db];
-    if (table_n(&d->keys) == 0)
-        return;
-    if (s->watched > 0)
-        s->ops->touched_all(s->ops, db, db);
+    struct store_slot *d = &s->slots[at];
+    struct store_group *g = group_of(s, d);
+    g->keys -= table_n(&d->keys);
+    g->dues -= table_n(&d->dues);
     s->changes += table_n(&d->keys);
     s->entry_bytes -= d->entry_bytes;
-    struct store_dying *dying = dying_add(s, d);
-    walk_flushed(s, db, &dying->keys, &dying->held);
-    db_init(s, d);
+    s->table_bytes -= table_bytes(&d->keys) + table_bytes(&d->dues);
+    walk_flushed(s, at, dying_add(s, d));
+    slot_init(s, d);
+}
+
+void store_flush(struct store *s, unsigned db)
+{
+    struct slots_range r = slots_of_db(s, db);
+    if (s->watched > 0 && store_keys_n(s, db) > 0)
+        s->ops->touched_all(s->ops, db, db);
+    for (unsigned at = r.first; (at = slots_next(s, r, at, SLOTS_KEYS)) < r.first + r.n; at++)
+        slot_flush(s, at);
     forget_hints(s);
 }
 
 void store_swap(struct store *s, unsigned a, unsigned b)
 {
+    check(!s->is_slotted);
     if (a == b)
         return;
     if (s->watched > 0) {
         s->ops->touched_all(s->ops, a, b);
         s->ops->touched_all(s->ops, b, a);
     }
-    struct store_db was = s->dbs[a];
-    s->dbs[a] = s->dbs[b];
-    s->dbs[b] = was;
+    group_of(s, &s->slots[a])->keys += table_n(&s->slots[b].keys) - table_n(&s->slots[a].keys);
+    group_of(s, &s->slots[a])->dues += table_n(&s->slots[b].dues) - table_n(&s->slots[a].dues);
+    group_of(s, &s->slots[b])->keys += table_n(&s->slots[a].keys) - table_n(&s->slots[b].keys);
+    group_of(s, &s->slots[b])->dues += table_n(&s->slots[a].dues) - table_n(&s->slots[b].dues);
+    struct store_slot was = s->slots[a];
+    s->slots[a] = s->slots[b];
+    s->slots[b] = was;
     s->changes++;
     walk_swapped(s, a, b);
     forget_hints(s);
@@ -393,21 +475,83 @@ void store_idle(struct store *s, size_t budget)
 
 /* ------------------------------------------------------------------ many */
 
+struct counting {
+    void (*visit)(void *who, struct entry *e);
+    void *who;
+    size_t n;
+};
+
+static void count_visit(void *who, struct entry *e)
+{
+    struct counting *c = who;
+    c->n++;
+    c->visit(c->who, e);
+}
+
+static uint64_t cursor_of(uint64_t slot, uint64_t in_table)
+{
+    return slot << CURSOR_BITS | in_table;
+}
+
+/* What stays in its slot from the first call to the last is there when the cursor comes to the slot, and
+ * within it table_scan's guarantee holds (T6). */
 uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
                     void (*visit)(void *who, struct entry *e), void *who)
 {
-    return table_scan(&s->dbs[db].keys, cursor, want, visit, who);
+    struct slots_range r = slots_of_db(s, db);
+    struct counting c = {visit, who, 0};
+    uint64_t slot = cursor >> CURSOR_BITS, in_table = cursor & (cursor_of(1, 0) - 1);
+    if (!s->is_slotted)
+        return table_scan(&s->slots[db].keys, cursor, want, visit, who);
+    while (slot < r.n && c.n < want) {
+        in_table = table_scan(&s->slots[slot].keys, in_table, want - c.n, count_visit, &c);
+        if (in_table != 0)
+            return cursor_of(slot, in_table);
+        slot = slots_next(s, r, (unsigned)slot + 1, SLOTS_KEYS);
+    }
+    return slot < r.n ? cursor_of(slot, 0) : 0;
 }
 
 struct entry *store_random(struct store *s, unsigned db)
 {
-    return table_random(&s->dbs[db].keys, &s->rng);
+    if (store_keys_n(s, db) == 0)
+        return NULL;
+    return table_random(&s->slots[slots_pick(s, db, SLOTS_KEYS)].keys, &s->rng);
+}
+
+/* -------------------------------------------------------------- one slot */
+
+size_t store_slot_keys_n(const struct store *s, unsigned slot)
+{
+    return table_n(&s->slots[slot].keys);
+}
+
+uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
+                         void (*visit)(void *who, struct entry *e), void *who)
+{
+    return table_scan(&s->slots[slot].keys, cursor, want, visit, who);
+}
+
+unsigned store_slot_next(const struct store *s, unsigned slot)
+{
+    return slots_next(s, slots_of_db(s, 0), slot, SLOTS_KEYS);
+}
+
+void store_slot_flush(struct store *s, unsigned slot)
+{
+    check(s->is_slotted);
+    if (table_n(&s->slots[slot].keys) == 0)
+        return;
+    if (s->watched > 0)
+        s->ops->touched_slot(s->ops, slot);
+    slot_flush(s, slot);
+    forget_hints(s);
 }
 
 /* ------------------------------------------------------------ invariants */
 
 struct audit {
-    const struct store_db *d;
+    const struct store_slot *d;
     size_t bytes, dues_n;
 };
 
@@ -423,18 +567,33 @@ static void audit_entry(void *who, struct entry *e)
     a->dues_n += has_expiry;
 }
 
+/* The counts of one slot's tables, added to sums. */
+static void slot_check(const struct store_slot *d, struct store_group *group, size_t *bytes, size_t *tables)
+{
+    table_check(&d->keys); /* S1 */
+    table_check(&d->dues);
+    struct audit a = {.d = d};
+    table_scan(&d->keys, 0, SIZE_MAX, audit_entry, &a);
+    check(a.dues_n == table_n(&d->dues)); /* S2 */
+    check(a.bytes == d->entry_bytes);     /* S3 */
+    group->keys += table_n(&d->keys);
+    group->dues += table_n(&d->dues);
+    *bytes += a.bytes;
+    *tables += table_bytes(&d->keys) + table_bytes(&d->dues);
+}
+
 void store_check(struct store *s)
 {
-    size_t bytes = 0;
-    for (unsigned db = 0; db < s->dbs_n; db++) {
-        const struct store_db *d = &s->dbs[db];
-        table_check(&d->keys); /* S1 */
-        table_check(&d->dues);
-        struct audit a = {.d = d};
-        table_scan(&d->keys, 0, SIZE_MAX, audit_entry, &a);
-        check(a.dues_n == table_n(&d->dues));  /* S2 */
-        check(a.bytes == d->entry_bytes);      /* S3 */
-        bytes += a.bytes;
+    size_t bytes = 0, tables = 0;
+    struct store_group group = {0};
+    for (unsigned at = 0; at < s->slots_n; at++) {
+        slot_check(&s->slots[at], &group, &bytes, &tables);
+        if ((at + 1) % SLOTS_GROUP != 0 && at + 1 < s->slots_n)
+            continue;
+        check(group.keys == s->groups[at / SLOTS_GROUP].keys); /* S8 */
+        check(group.dues == s->groups[at / SLOTS_GROUP].dues); /* S8 */
+        group = (struct store_group){0};
     }
-    check(bytes == s->entry_bytes); /* S3 */
+    check(bytes == s->entry_bytes);  /* S3 */
+    check(tables == s->table_bytes); /* S3 */
 }

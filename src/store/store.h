@@ -2,7 +2,10 @@
 
 /* The keyspace: databases, in each one table per slot (alone: one slot), keys and values.
  *
- *     store -> db[0..databases-1] -> keys: table of entries, dues: index of those with an expiry
+ *     alone          db 0, 1, ... databases-1  -> one slot each  -> keys: table of entries,
+ *     in a cluster   db 0                      -> 16384 slots    -> dues: index of those with an expiry
+ *
+ * One array holds them all: a key's tables are slots[db + key.slot], where one of the two is 0.
  *
  * Everything that changes a key goes through here, because four things hang on each change: the
  * forkless walk (who changes an entry the walk has not reached hands its old value out first), the
@@ -20,16 +23,18 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/moment.h"
 #include "base/rng.h"
 #include "base/slice.h"
 #include "store/entry.h"
 #include "store/table.h"
 
-/* A key with its hash, so that nobody hashes twice. */
+/* A key with its hash and slot, so that nobody computes them twice. */
 struct key {
     struct slice s;
     uint64_t hash;
+    unsigned slot; /* 0 unless the store is slotted */
 };
 
 /* Who is told of what happens to keys. All borrowed for the call. */
@@ -39,11 +44,13 @@ struct store_ops {
     /* A database will be emptied (replaced_by is db then) or swapped: every key that is in it, or in
      * what replaces it, is touched. Only while watched > 0. */
     void (*touched_all)(struct store_ops *ops, unsigned db, unsigned replaced_by);
+    /* Every key of this slot of db 0 will be gone. Only while watched > 0. */
+    void (*touched_slot)(struct store_ops *ops, unsigned slot);
     /* The walk hands out an entry as of its beginning. */
     void (*walked)(struct store_ops *ops, unsigned db, const struct entry *e);
 };
 
-struct store_db {
+struct store_slot {
     struct table keys;
     struct table dues;   /* the same entries, those that have an expiry; owns none */
     size_t entry_bytes;  /* of these entries and their blobs */
@@ -57,17 +64,22 @@ enum { STORE_HINTS = 512 };
 struct store_hint {
     uint64_t hash;
     struct table_hint at;
-    unsigned db;
+    unsigned table; /* in slots */
 };
 
+struct store_group; /* slots.h */
+
 struct store {
-    struct store_db *dbs;
-    unsigned dbs_n;
+    struct store_slot *slots;
+    struct store_group *groups; /* counts over them */
+    unsigned slots_n, dbs_n;    /* as many as databases; slotted: SLOTS and 1 */
+    bool is_slotted;            /* a slot of its own for each key's slot_of */
     struct hash_key hash_key;
     struct rng rng;
     struct store_ops *ops;
     struct graves graves; /* big memory to be freed elsewhere; the owner empties it each turn */
-    size_t entry_bytes;   /* of all entries and their blobs; store_bytes() adds the tables */
+    size_t entry_bytes;   /* of all entries and their blobs */
+    size_t table_bytes;   /* of all tables */
     size_t dying_bytes;   /* of entries flushed and not yet freed; in no other count */
     uint64_t changes;     /* counts every change of a key */
     size_t watched;       /* how many watched keys there are; kept by the node */
@@ -78,18 +90,22 @@ struct store {
     struct store_walk *walk;     /* the walk under way, or NULL; walker.h */
     uint8_t generation;          /* of entries that the walk has, or that came after its beginning */
     uint8_t generations_n;       /* so many generations up to this one may be found in entries */
-    struct store_dying *dying;   /* flushed databases, until they are freed; dying.h */
-    unsigned due_db;             /* where the active expiry goes on */
+    struct list dying, dying_held; /* flushed tables, until they are freed; dying.h */
+    unsigned due_db, due_slot;   /* where the active expiry goes on */
     struct store_hint hints[STORE_HINTS];
 };
 
+/* Alone: databases of one slot each. Slotted: one database of SLOTS. The store is not moved afterwards. */
 void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops);
+void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops);
 void store_free(struct store *s);
 void store_clock(struct store *s, struct wall now); /* each turn: what accesses are dated with */
 
 static inline struct key key_of(const struct store *s, struct slice name)
 {
-    return (struct key){name, hash_keyed(&s->hash_key, name)};
+    return (struct key){.s = name,
+                        .hash = hash_keyed(&s->hash_key, name),
+                        .slot = s->is_slotted ? slot_of(name) : 0};
 }
 
 /* ------------------------------------------------------------------ look */
@@ -105,7 +121,13 @@ static inline bool store_is_due(const struct entry *e, struct wall now)
 
 size_t store_keys_n(const struct store *s, unsigned db);
 size_t store_dues_n(const struct store *s, unsigned db);
-size_t store_bytes(const struct store *s); /* entries, blobs, tables, directories; O(databases); without what is dying */
+double store_due_ms_sum(const struct store *s, unsigned db); /* of all expiries */
+static inline size_t store_bytes(const struct store *s) /* entries, blobs, tables; without what is dying */
+{
+    return s->entry_bytes + s->table_bytes;
+}
+size_t store_keys_bytes(const struct store *s, unsigned db); /* of a database's tables of keys; O(slots) */
+size_t store_dues_bytes(const struct store *s, unsigned db); /* of its indices of expiries */
 
 /* The two passes over a batch before it runs (hot-path.md 1). */
 void store_prefetch_bucket(struct store *s, unsigned db, const struct key *k);
@@ -142,8 +164,8 @@ enum err store_move(struct store *s, unsigned db, const struct key *from, unsign
 enum err store_copy(struct store *s, unsigned db, const struct key *from, unsigned to_db,
                     const struct key *to) MUST_CHECK;
 
-void store_flush(struct store *s, unsigned db); /* O(1): tables go to be freed in steps, or to the walk */
-void store_swap(struct store *s, unsigned a, unsigned b);
+void store_flush(struct store *s, unsigned db); /* O(slots): tables go to be freed in steps, or to the walk */
+void store_swap(struct store *s, unsigned a, unsigned b); /* not slotted */
 
 /* Work left over from flushes and cancelled walks: while there is some, the node calls store_idle
  * each turn with so many entries as it has time for. */
@@ -152,10 +174,21 @@ void store_idle(struct store *s, size_t budget);
 
 /* ------------------------------------------------------------------ many */
 
-/* Visits entries from a cursor in table order; the next cursor, 0: done. See table_scan's guarantee. */
+/* Visits entries from a cursor in table order, slot by slot; the next cursor, 0: done. See table_scan's
+ * guarantee: a cursor is a slot, 14 bits, and the cursor in its table, 48. */
 uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
                     void (*visit)(void *who, struct entry *e), void *who);
 struct entry *store_random(struct store *s, unsigned db); /* NULL: empty */
+
+/* -------------------------------------------------------------- one slot
+ *
+ * Of a slotted store. */
+
+size_t store_slot_keys_n(const struct store *s, unsigned slot);
+uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
+                         void (*visit)(void *who, struct entry *e), void *who);
+unsigned store_slot_next(const struct store *s, unsigned slot); /* the first from here on with keys; SLOTS: none */
+void store_slot_flush(struct store *s, unsigned slot); /* O(1) */
 
 /* Every invariant (S1 to S3); reads everything. */
 void store_check(struct store *s);

@@ -3,21 +3,23 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "store/dying.h"
+#include "store/slots.h"
 
 enum { GENERATIONS = 4 }; /* what two bits can tell apart */
 enum { WALK_CHUNK = 32 }; /* entries between two looks at the budget */
 enum { WALK_AHEAD = 16 }; /* entries fetched into the cache before their turn */
 
-/* One database as of T. */
+/* One table as of T, which held something. */
 struct walk_part {
-    unsigned db;        /* its number then */
-    struct table *keys; /* where its table is now; NULL: nothing is wanted of it any more */
-    bool *held;         /* of a flushed table: true until the walk is through it */
+    unsigned db;              /* the number of its database then */
+    struct table *keys;       /* where it is now; NULL: nothing is wanted of it any more */
+    struct store_dying *held; /* of a flushed table: until the walk is through it */
 };
 
 struct store_walk {
     struct walk_part *parts;
-    struct walk_part **of; /* by a database's number now; NULL: flushed since T */
+    struct walk_part **of; /* by its place in s->slots now; NULL: empty at T, or flushed since */
     unsigned parts_n, at;  /* the parts before `at` are done */
     uint64_t cursor;       /* in the part `at` */
     bool mute;             /* cancelled: generations are set, nothing is handed out */
@@ -31,14 +33,14 @@ enum err walk_begin(struct store *s)
     check(s->generations_n < GENERATIONS); /* S7 */
     struct store_walk *w = mem_get(sizeof(*w));
     *w = (struct store_walk){
-        .parts = mem_zero(s->dbs_n * sizeof(*w->parts)),
-        .of = mem_zero(s->dbs_n * sizeof(*w->of)),
-        .parts_n = s->dbs_n,
+        .parts = mem_get(s->slots_n * sizeof(*w->parts)),
+        .of = mem_zero(s->slots_n * sizeof(*w->of)),
     };
-    for (unsigned db = 0; db < s->dbs_n; db++) {
-        w->parts[db] = (struct walk_part){.db = db, .keys = &s->dbs[db].keys};
-        w->of[db] = &w->parts[db];
-        w->progress.total += table_n(&s->dbs[db].keys);
+    struct slots_range all = {0, s->slots_n};
+    for (unsigned at = 0; (at = slots_next(s, all, at, SLOTS_KEYS)) < s->slots_n; at++) {
+        w->of[at] = &w->parts[w->parts_n];
+        w->parts[w->parts_n++] = (struct walk_part){.db = slots_db(s, at), .keys = &s->slots[at].keys};
+        w->progress.total += table_n(&s->slots[at].keys);
     }
     s->generation = (s->generation + 1u) & (GENERATIONS - 1u);
     s->generations_n++;
@@ -46,10 +48,10 @@ enum err walk_begin(struct store *s)
     return ERR_OK;
 }
 
-static void part_release(struct walk_part *part)
+static void part_release(struct store *s, struct walk_part *part)
 {
     if (part->held != NULL)
-        *part->held = false;
+        dying_release(s, part->held);
     part->held = NULL;
     part->keys = NULL;
 }
@@ -60,7 +62,7 @@ void walk_free(struct store *s)
     if (w == NULL)
         return;
     for (unsigned i = 0; i < w->parts_n; i++)
-        part_release(&w->parts[i]);
+        part_release(s, &w->parts[i]);
     mem_free(w->parts);
     mem_free(w->of);
     mem_free(w);
@@ -130,7 +132,7 @@ bool walk_step(struct store *s, size_t entries, size_t bytes)
         while (v.n > 0)
             visit_oldest(&v);
         if (w->cursor == 0) {
-            part_release(part);
+            part_release(s, part);
             w->at++;
         }
     }
@@ -151,7 +153,7 @@ void walk_cancel(struct store *s)
     s->walk->mute = true;
     for (unsigned i = 0; i < s->walk->parts_n; i++)
         if (s->walk->parts[i].held != NULL)
-            part_release(&s->walk->parts[i]); /* these entries never come back */
+            part_release(s, &s->walk->parts[i]); /* these entries never come back */
 }
 
 bool walk_is_on(const struct store *s)
@@ -177,10 +179,10 @@ struct walk_progress walk_progress(const struct store *s)
 
 /* ---------------------------------------------------------------- changes */
 
-void walk_hand_out_now(struct store *s, unsigned db, struct entry *e)
+void walk_hand_out_now(struct store *s, unsigned at, struct entry *e)
 {
-    const struct walk_part *part = s->walk->of[db];
-    check(part != NULL); /* S6: what came after a flush has the store's generation */
+    const struct walk_part *part = s->walk->of[at];
+    check(part != NULL); /* S6: what came into an empty table has the store's generation */
     hand_out(s, part->db, e);
 }
 
@@ -193,25 +195,25 @@ void walk_swapped(struct store *s, unsigned a, unsigned b)
     w->of[a] = w->of[b];
     w->of[b] = part;
     if (w->of[a] != NULL && w->of[a]->keys != NULL)
-        w->of[a]->keys = &s->dbs[a].keys;
+        w->of[a]->keys = &s->slots[a].keys;
     if (w->of[b] != NULL && w->of[b]->keys != NULL)
-        w->of[b]->keys = &s->dbs[b].keys;
+        w->of[b]->keys = &s->slots[b].keys;
 }
 
-void walk_flushed(struct store *s, unsigned db, struct table *keys, bool *held)
+void walk_flushed(struct store *s, unsigned at, struct store_dying *d)
 {
     struct store_walk *w = s->walk;
-    if (w == NULL || w->of[db] == NULL)
+    if (w == NULL || w->of[at] == NULL)
         return;
-    struct walk_part *part = w->of[db];
-    w->of[db] = NULL;
+    struct walk_part *part = w->of[at];
+    w->of[at] = NULL;
     if (part->keys == NULL)
         return;
     if (w->mute) {
-        part_release(part);
+        part_release(s, part);
         return;
     }
-    part->keys = keys;
-    part->held = held;
-    *held = true;
+    part->keys = &d->keys;
+    part->held = d;
+    dying_hold(s, d);
 }

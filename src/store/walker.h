@@ -35,19 +35,20 @@ struct walk_progress walk_progress(const struct store *s); /* zeros without a wa
 
 /* ------------------------------------------------- for the store's own */
 
-void walk_hand_out_now(struct store *s, unsigned db, struct entry *e);
+void walk_hand_out_now(struct store *s, unsigned at, struct entry *e);
 
-/* Before an entry is changed or leaves its table. */
-static inline void walk_hand_out(struct store *s, unsigned db, struct entry *e)
+/* Before an entry is changed or leaves the table at this place of s->slots. */
+static inline void walk_hand_out(struct store *s, unsigned at, struct entry *e)
 {
     if (s->walk != NULL && e->generation != s->generation)
-        walk_hand_out_now(s, db, e);
+        walk_hand_out_now(s, at, e);
 }
 
 void walk_swapped(struct store *s, unsigned a, unsigned b); /* after the swap */
 
-/* db was emptied, what it held is in `keys` now. The walk sets *held while it needs it. */
-void walk_flushed(struct store *s, unsigned db, struct table *keys, bool *held);
+struct store_dying;
+/* The tables there were emptied, what they held is in d now. The walk holds it while it needs it. */
+void walk_flushed(struct store *s, unsigned at, struct store_dying *d);
 void walk_tidy(struct store *s, size_t budget); /* goes on with a cancelled walk, if there is one */
 bool walk_is_untidy(const struct store *s);
 void walk_free(struct store *s);

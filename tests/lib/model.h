@@ -234,12 +234,22 @@ static void model_do_copy(struct model_turn *t)
 
 static void model_do_flush(struct model_turn *t)
 {
-    store_flush(t->s, t->db);
-    model_clear(t->m, t->db);
+    char name[MODEL_KEY_BYTES];
+    if (!t->s->is_slotted || rng_below(t->rng, 8) == 0) {
+        store_flush(t->s, t->db);
+        model_clear(t->m, t->db);
+        return;
+    }
+    store_slot_flush(t->s, t->key.slot);
+    for (unsigned i = 0; i < t->m->keys_n; i++)
+        if (key_of(t->s, model_key_name(i, name)).slot == t->key.slot)
+            model_set(&t->m->at[0][i], NULL, WALL_NEVER);
 }
 
 static void model_do_swap(struct model_turn *t)
 {
+    if (t->s->is_slotted)
+        return;
     store_swap(t->s, t->db, t->to_db);
     struct model_key *was = t->m->at[t->db];
     t->m->at[t->db] = t->m->at[t->to_db];
@@ -255,8 +265,8 @@ static void model_change(struct model *m, struct store *s, struct rng *rng, unsi
     if (rng_below(rng, 4) == 0)
         to_i = i; /* MOVE */
     struct model_turn t = {.m = m, .s = s, .rng = rng};
-    t.db = (unsigned)rng_below(rng, MODEL_DBS);
-    t.to_db = (unsigned)rng_below(rng, MODEL_DBS);
+    t.db = (unsigned)rng_below(rng, s->dbs_n);
+    t.to_db = (unsigned)rng_below(rng, s->dbs_n);
     t.key = key_of(s, model_key_name(i, name));
     t.to = key_of(s, model_key_name(to_i, to_name));
     t.at = &m->at[t.db][i];
@@ -281,7 +291,7 @@ static void model_change(struct model *m, struct store *s, struct rng *rng, unsi
 static inline void model_assert_equal(const struct model *m, struct store *s)
 {
     char name[MODEL_KEY_BYTES], scratch[NUM_I64_CHARS];
-    for (unsigned db = 0; db < MODEL_DBS; db++) {
+    for (unsigned db = 0; db < s->dbs_n; db++) {
         size_t n = 0, dues_n = 0;
         for (unsigned i = 0; i < m->keys_n; i++) {
             struct key k = key_of(s, model_key_name(i, name));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/bounds.h"
+#include "base/hash.h"
 #include "cmd/keys.h"
 #include "cmd/spec_args.h"
 #include "tests/lib/unit.h"

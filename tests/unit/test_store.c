@@ -66,7 +66,7 @@ static void note_walked(struct store_ops *ops, unsigned db, const struct entry *
 
 static struct told told_new(void)
 {
-    return (struct told){.ops = {note_touched, note_touched_all, note_walked}};
+    return (struct told){.ops = {.touched = note_touched, .touched_all = note_touched_all, .walked = note_walked}};
 }
 
 static struct key key(struct store *s, const char *name)
@@ -97,16 +97,20 @@ static void assert_value(struct store *s, unsigned db, const char *name, const c
 
 /* ------------------------------------------------------------------ tests */
 
+/* Three sizes alone, then slotted. */
 static void random_changes_agree_with_a_naive_keyspace(void **state)
 {
     (void)state;
-    static const unsigned sizes[] = {20, 300, 6000};
-    for (unsigned i = 0; i < 3; i++) {
+    static const unsigned sizes[] = {20, 300, 6000, 20, 300, 6000};
+    for (unsigned i = 0; i < 6; i++) {
         struct rng rng;
         rng_seed(&rng, 7 + i);
         struct told told = told_new();
         struct store s;
-        store_init(&s, MODEL_DBS, 11 + i, &told.ops);
+        if (i < 3)
+            store_init(&s, MODEL_DBS, 11 + i, &told.ops);
+        else
+            store_init_slotted(&s, 11 + i, &told.ops);
         struct model m = model_new(sizes[i]);
         for (unsigned turn = 0; turn < 40; turn++) {
             for (unsigned n = 0; n < 40 + sizes[i]; n++)
@@ -321,7 +325,7 @@ static void a_flush_is_seen_at_once_and_freed_in_steps(void **state)
         assert_int_equal(store_put(&s, 1, &k, SLICE("value"), (struct wall){1000}), ERR_OK);
     }
     put(&s, 0, "stays", "1", 0);
-    size_t of_db_0 = s.dbs[0].entry_bytes, all = s.entry_bytes;
+    size_t of_db_0 = s.slots[0].entry_bytes, all = s.entry_bytes;
     assert_false(store_has_idle_work(&s));
     store_flush(&s, 1);
     assert_int_equal(store_keys_n(&s, 1), 0);
@@ -352,14 +356,14 @@ static void average_expiry_is_kept(void **state)
     store_init(&s, 1, 1, NULL);
     put(&s, 0, "a", "1", 1000);
     put(&s, 0, "b", "1", 3000);
-    assert_true(s.dbs[0].due_ms_sum == 4000);
+    assert_true(s.slots[0].due_ms_sum == 4000);
     put(&s, 0, "a", "1", 2000);
-    assert_true(s.dbs[0].due_ms_sum == 5000);
+    assert_true(s.slots[0].due_ms_sum == 5000);
     put(&s, 0, "a", "1", 0);
-    assert_true(s.dbs[0].due_ms_sum == 3000);
+    assert_true(s.slots[0].due_ms_sum == 3000);
     struct key b = key(&s, "b");
     assert_true(store_drop(&s, 0, &b));
-    assert_true(s.dbs[0].due_ms_sum == 0);
+    assert_true(s.slots[0].due_ms_sum == 0);
     store_free(&s);
 }
 

@@ -49,6 +49,13 @@ static void rig_init(struct rig *rig, unsigned keys_n, uint64_t seed)
     store_init(&rig->s, MODEL_DBS, seed, &rig->r.ops);
 }
 
+static void rig_init_slotted(struct rig *rig, unsigned keys_n, uint64_t seed)
+{
+    *rig = (struct rig){.r.ops.walked = receive, .m = model_new(keys_n)};
+    rng_seed(&rig->rng, seed);
+    store_init_slotted(&rig->s, seed, &rig->r.ops);
+}
+
 static void rig_free(struct rig *rig)
 {
     store_free(&rig->s);
@@ -98,6 +105,23 @@ static void small_keyspaces_are_walked_as_of_then(void **state)
             if (round % 10 == 0)
                 model_assert_equal(&rig.m, &rig.s);
         }
+        store_check(&rig.s);
+        rig_free(&rig);
+    }
+}
+
+static void slots_are_walked_as_of_then(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 8; seed++) {
+        struct rig rig;
+        rig_init_slotted(&rig, seed < 8 ? 10 + 40 * seed : 30000, seed);
+        for (unsigned round = 0; round < 30; round++) {
+            unsigned drops = round % 20 < 10 ? 2 : 9;
+            rig_change(&rig, (unsigned)rng_below(&rig.rng, seed < 8 ? 60 : 9000), drops);
+            rig_walk(&rig, 40, seed < 8 ? 60 : 2000, drops);
+        }
+        model_assert_equal(&rig.m, &rig.s);
         store_check(&rig.s);
         rig_free(&rig);
     }
@@ -304,6 +328,7 @@ static void a_swapped_and_renamed_key_goes_out_as_it_was(void **state)
 UNIT_TESTS("walker",
            TEST(small_keyspaces_are_walked_as_of_then,
                 "3,000 walks among random changes hand out each entry of T once, as it was (S6)"),
+           TEST(slots_are_walked_as_of_then, "so do walks over the slots of a cluster's node (S6)"),
            TEST(keyspaces_that_split_and_merge_are_walked_as_of_then,
                 "so do walks over tables that split and merge meanwhile (S6)"),
            TEST(cancelled_walks_leave_nothing_behind,
