@@ -13,7 +13,7 @@ static unsigned long walk(const struct raft_progress *p, int depth)
         return 1;
     unsigned long seen = 0;
     for (size_t n = 1; n <= 2; n++) {
-        if (!raft_progress_may_send(p) || p->next + n > LAST + 1)
+        if (p->state != RAFT_PROGRESS_REPLICATE || !raft_progress_may_send(p) || p->next + n > LAST + 1)
             continue;
         struct raft_progress q = *p;
         raft_progress_sent(&q, n, 10 * n);
@@ -39,7 +39,7 @@ static unsigned long walk(const struct raft_progress *p, int depth)
         }
     struct raft_progress q = *p;
     raft_progress_snapshot(&q, p->match + 1);
-    assert_false(raft_progress_may_send(&q));
+    assert_true(raft_progress_may_send(&q));
     return seen + walk(&q, depth - 1);
 }
 
@@ -56,11 +56,31 @@ static void a_probe_is_one_message(void **state)
     (void)state;
     struct raft_progress p;
     raft_progress_init(&p, 5, (struct mono){0});
-    raft_progress_sent(&p, 3, 30);
+    assert_true(raft_progress_refused(&p, 4, 2));
+    assert_true(raft_progress_may_send(&p));
+    p.waiting = true;
     assert_false(raft_progress_may_send(&p));
-    assert_int_equal(p.next, 5);
-    assert_true(raft_progress_accepted(&p, 4));
+    assert_true(raft_progress_accepted(&p, 2));
     assert_int_equal(p.state, RAFT_PROGRESS_REPLICATE);
+    assert_int_equal(p.next, 3);
+}
+
+static void a_chunk_is_sent_again_only_after_a_while(void **state)
+{
+    (void)state;
+    struct raft_progress p;
+    raft_progress_init(&p, 5, (struct mono){0});
+    raft_progress_snapshot(&p, 100);
+    p.waiting = true;
+    p.chunk_sent = (struct mono){1000};
+    raft_progress_wants(&p, 0, (struct mono){1099}, 100);
+    assert_true(p.waiting); /* it may still be on its way */
+    raft_progress_wants(&p, 0, (struct mono){1100}, 100);
+    assert_false(p.waiting);
+    p.waiting = true;
+    raft_progress_wants(&p, 4096, (struct mono){1001}, 100);
+    assert_int_equal(p.snapshot_offset, 4096);
+    assert_false(p.waiting);
 }
 
 static void the_window_bounds_messages_and_bytes(void **state)
@@ -68,7 +88,6 @@ static void the_window_bounds_messages_and_bytes(void **state)
     (void)state;
     struct raft_progress p;
     raft_progress_init(&p, 1, (struct mono){0});
-    (void)raft_progress_accepted(&p, 0);
     for (unsigned i = 0; i < RAFT_FLIGHTS; i++) {
         assert_true(raft_progress_may_send(&p));
         raft_progress_sent(&p, 2, 100);
@@ -96,7 +115,7 @@ static void an_old_refusal_changes_nothing(void **state)
     assert_int_equal(p.flights_n, 1);
     assert_true(raft_progress_refused(&p, 9, 9));
     assert_int_equal(p.next, 9);
-    assert_false(raft_progress_refused(&p, 7, 2));
+    assert_false(raft_progress_refused(&p, 7, 2)); /* and once is enough */
 }
 
 static void a_snapshot_ends_when_it_is_installed(void **state)
@@ -115,6 +134,7 @@ static void a_snapshot_ends_when_it_is_installed(void **state)
 UNIT_TESTS("raft_progress",
            TEST(no_order_of_answers_breaks_it, "no order of sends and answers breaks match < next or lowers match"),
            TEST(a_probe_is_one_message, "a probe is one message until it is answered"),
+           TEST(a_chunk_is_sent_again_only_after_a_while, "a chunk under way is sent again only after a while"),
            TEST(the_window_bounds_messages_and_bytes, "what is in flight is bounded in messages and bytes"),
            TEST(an_old_refusal_changes_nothing, "an old refusal changes nothing"),
            TEST(a_snapshot_ends_when_it_is_installed, "a snapshot is over when it is on the follower's disk"))

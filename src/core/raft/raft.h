@@ -206,6 +206,8 @@ struct raft_kept { /* a snapshot and its bytes */
     uint32_t crc;
 };
 
+enum raft_ballot { RAFT_VOTE_OPEN, RAFT_VOTE_YES, RAFT_VOTE_NO };
+
 struct raft_asked { /* a store under way */
     uint64_t token, last;
 };
@@ -226,28 +228,32 @@ struct raft {
     int64_t timeout_us; /* T */
     struct rng rng;
     bool inside;
-    struct mono heard;         /* from the leader */
-    struct mono election_due;
-    VEC(struct raft_member) members;  /* leader */
+    struct mono heard;            /* the leader, last */
+    struct mono election_from, election_due;
+    VEC(struct raft_member) members; /* leader */
     VEC(struct raft_peer) learners;
-    enum { RAFT_VOTE_OPEN, RAFT_VOTE_YES, RAFT_VOTE_NO } votes[RAFT_VOTERS_MAX]; /* candidates: as voters.at */
-    bool transfer_wish;        /* candidate: TIMEOUT_NOW made us */
-    uint64_t noop;             /* leader: its first entry */
-    struct mono beat_due;
-    struct raft_peer successor;
-    struct mono transfer_due;  /* leader: given up then; MONO_NEVER: no transfer */
-    uint64_t verified;         /* follower: equal to the leader's log up to here, in this term */
-    bool answer_due;           /* follower: an APPEND is to be answered ... */
-    uint64_t answered;         /* ... and this much was told */
-    struct raft_kept incoming; /* a snapshot in chunks */
-    bool installing;           /* it is whole and being stored under install_token */
-    uint64_t install_token;
-    uint64_t taken_token;      /* an own snapshot is being stored: the log is cut when it is; 0: none */
-    uint64_t tokens, stored_token, state_token; /* state_token: of the newest term and vote */
-    uint64_t asked_last;       /* entries up to here were asked to be stored */
-    VEC(struct raft_asked) asked;
+    enum raft_ballot votes[RAFT_VOTERS_MAX]; /* candidates: as voters.at */
+    bool transfer_wish;           /* candidate: TIMEOUT_NOW made us */
+    uint64_t noop;                /* leader: its first entry */
+    size_t uncommitted_bytes;     /* leader */
+    struct mono beat_due;         /* leader */
+    struct raft_peer successor;   /* leader: nobody: no transfer; ... */
+    struct mono transfer_due;     /* ... given up then */
+    bool is_transfer_said;
+    uint64_t verified;            /* not leader: equal to the leader's log up to here */
+    bool answer_due;              /* an APPEND is to be answered, once the term is on disk */
+    uint64_t answered;            /* what was told last */
+    struct raft_kept incoming;    /* a snapshot in chunks, ... */
+    uint64_t incoming_size;       /* ... whole when so big */
+    size_t kept_bytes;            /* of the entries up to the snapshot's */
+    uint64_t taken_token;         /* an own snapshot is being stored; the log is cut when it is; 0: none */
+    uint64_t tokens, stored_token;
+    uint64_t state_token;         /* of the newest term and vote; above stored_token: not on disk yet */
     bool state_changed;
-    VEC(struct raft_msg) box;  /* to be sent once the term is on disk */
+    uint64_t asked_last;          /* entries up to here were asked to be stored */
+    VEC(struct raft_asked) asked;
+    VEC(struct raft_msg) box;     /* messages that wait for the term to be on disk, or are out */
+    size_t box_out;
     struct raft_out out;
 };
 
@@ -289,7 +295,10 @@ static inline bool raft_leads(const struct raft *r)
  * heard. False: not known. match may be NULL. */
 bool raft_contact(const struct raft *r, const struct raft_peer *p, struct mono *heard, uint64_t *match);
 
-/* Bytes of log that a snapshot of now would make superfluous. */
-size_t raft_log_waste(const struct raft *r);
+/* Bytes of log behind the newest snapshot: how worth while another one is. */
+static inline size_t raft_log_waste(const struct raft *r)
+{
+    return r->log.bytes - r->kept_bytes;
+}
 
 #endif

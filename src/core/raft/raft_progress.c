@@ -14,23 +14,19 @@ static void become(struct raft_progress *p, enum raft_progress_state state)
 
 void raft_progress_init(struct raft_progress *p, uint64_t next, struct mono heard)
 {
-    *p = (struct raft_progress){.state = RAFT_PROGRESS_PROBE, .next = next, .heard = heard};
+    *p = (struct raft_progress){.state = RAFT_PROGRESS_REPLICATE, .next = next, .heard = heard};
 }
 
 bool raft_progress_may_send(const struct raft_progress *p)
 {
     if (p->state == RAFT_PROGRESS_REPLICATE)
         return p->flights_n < RAFT_FLIGHTS && p->flight_bytes < RAFT_FLIGHT_BYTES;
-    return p->state == RAFT_PROGRESS_PROBE && !p->waiting;
+    return !p->waiting;
 }
 
 void raft_progress_sent(struct raft_progress *p, size_t n, size_t bytes)
 {
-    check(raft_progress_may_send(p));
-    if (p->state == RAFT_PROGRESS_PROBE) {
-        p->waiting = true; /* next stays: what is behind it may have to be sent again */
-        return;
-    }
+    check(p->state == RAFT_PROGRESS_REPLICATE && raft_progress_may_send(p) && n > 0);
     p->next += n;
     p->flights[(p->flight + p->flights_n++) % RAFT_FLIGHTS] = (struct raft_flight){p->next - 1, bytes};
     p->flight_bytes += bytes;
@@ -75,6 +71,14 @@ void raft_progress_snapshot(struct raft_progress *p, uint64_t index)
 {
     become(p, RAFT_PROGRESS_SNAPSHOT);
     p->snapshot_index = index;
+}
+
+void raft_progress_wants(struct raft_progress *p, uint64_t offset, struct mono now, int64_t patience_us)
+{
+    if (offset <= p->snapshot_offset && !mono_reached(now, mono_after(p->chunk_sent, patience_us)))
+        return; /* said before the chunk under way came */
+    p->snapshot_offset = offset;
+    p->waiting = false;
 }
 
 void raft_progress_check(const struct raft_progress *p)
