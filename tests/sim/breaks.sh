@@ -3,11 +3,11 @@
 here=$(cd "$(dirname "$0")" && pwd)
 sim=${top_builddir:-.}/vong-sim
 n=0
-echo "1..$(($(grep -c '^[a-z]' "$here/breaks") + 1))"
+echo "1..$(($(grep -c '^[a-z]' "$here/breaks.list") + 1))"
 "$sim" --help | sed -n 's/^  \([a-z-]*\)$/\1/p' | sort >"breaks-$$.tmp"
 trap 'rm -f "breaks-$$.tmp"' EXIT
-said=$(grep '^[a-z]' "$here/breaks" | cut -d' ' -f1 | sort | diff - "breaks-$$.tmp") && good=ok || good="not ok"
-echo "$good 1 - tests/sim/breaks has a line for each way to break a promise"
+said=$(grep '^[a-z]' "$here/breaks.list" | cut -d' ' -f1 | sort | diff - "breaks-$$.tmp") && good=ok || good="not ok"
+echo "$good 1 - tests/sim/breaks.list has a line for each way to break a promise"
 [ -z "$said" ] || echo "$said" | sed 's/^/# /'
 n=1
 while read -r rule seeds what; do
@@ -19,4 +19,4 @@ while read -r rule seeds what; do
         echo "not ok $n - it is noticed when $what"
     fi
     echo "$said" | cut -c1-300 | sed 's/^[^#]/# &/'
-done <"$here/breaks"
+done <"$here/breaks.list"

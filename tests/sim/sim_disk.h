@@ -22,7 +22,7 @@
 
 enum { SIM_HANDLES = 64 };
 
-/* What the false world does wrong on purpose: one of them at a time must be noticed (tests/sim/breaks). */
+/* What the false world does wrong on purpose: one of them at a time must be noticed (tests/sim/breaks.list). */
 enum sim_break {
     BREAK_NONE,
     BREAK_SYNC_LIES,        /* a SYNC of the log is answered and not done */
