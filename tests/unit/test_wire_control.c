@@ -95,7 +95,13 @@ static void proposals_come_back(void **state)
 static void the_log_comes_back(void **state)
 {
     (void)state;
-    struct sent s = {0}, t = {0};
+    struct sent f = {0}, s = {0}, t = {0};
+    struct wire_fetch fetch;
+    put_fetch(&f.bytes, &(struct wire_fetch){.from = 5});
+    assert_int_equal(get_fetch(arrive(&f, WIRE_DIALS, WIRE_FETCH), &fetch), ERR_OK);
+    assert_int_equal(fetch.from, 5);
+    sent_free(&f);
+
     struct wire_entries was = {.first = 5, .n = FETCH_ENTRIES}, is;
     for (size_t i = 0; i < FETCH_ENTRIES; i++)
         was.at[i] = (struct wire_entry){(uint8_t)(1 + i % 3), slice_of("abcdef", i % 7)};
