@@ -135,7 +135,9 @@ enum err file_rename(const char *from, const char *to)
 
 enum err file_unlink(const char *name)
 {
-    return unlink(name) == 0 || errno == ENOENT ? ERR_OK : ERR_IO;
+    if (unlink(name) == 0 || errno == ENOENT || (errno == EISDIR && rmdir(name) == 0))
+        return ERR_OK;
+    return ERR_IO;
 }
 
 static enum err sync_and_close(int fd, enum err so_far)

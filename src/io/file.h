@@ -21,7 +21,7 @@ enum err file_write(int fd, const struct chain *bytes, uint64_t *written) MUST_C
 enum err file_sync(int fd) MUST_CHECK;
 enum err file_close(int fd) MUST_CHECK;
 enum err file_rename(const char *from, const char *to) MUST_CHECK;
-enum err file_unlink(const char *name) MUST_CHECK; /* one that is not there is no failure */
+enum err file_unlink(const char *name) MUST_CHECK; /* or an empty directory; one that is not there is no failure */
 enum err file_truncate(const char *name, uint64_t size) MUST_CHECK; /* and synced */
 enum err file_sync_dir_of(const char *name) MUST_CHECK; /* the directory that name stands in */
 

@@ -4,6 +4,7 @@
 #include "node/call.h"
 #include "node/info.h"
 #include "node/save.h"
+#include "node/state.h"
 
 void node_save(struct call *c)
 {
@@ -33,11 +34,38 @@ void node_bgsave(struct call *c)
         reply_simple(c->reply, SLICE("Background saving started"));
 }
 
-/* BACKUP dir: the path of what is being written; INFO tells when it is whole. */
+/* BACKUP dir: the path of what is being written, once its first file is there; INFO tells when it is
+ * whole. Inside a transaction nothing is waited for. */
 void node_backup(struct call *c)
 {
-    if (backup_or_reply(c, c->argv[1]))
-        reply_bulk_str(c->reply, c->node->rewrite.backup_dir);
+    struct node *n = c->node;
+    if (!backup_or_reply(c, c->argv[1]))
+        return;
+    if (n->in_exec) {
+        reply_bulk_str(c->reply, n->rewrite.backup_dir);
+        return;
+    }
+    n->backing_up = c->session;
+    session_hold(n, c->session, HELD_BACKUP, MONO_NEVER);
+}
+
+void backup_look(struct node *n, struct node_out *out)
+{
+    const char *refused;
+    struct session *s = n->backing_up;
+    if (s == NULL)
+        return;
+    bool opened = rewrite_backup_opened(&n->rewrite, &refused);
+    if (!opened && refused == NULL)
+        return;
+    n->backing_up = NULL;
+    struct chain silent = {0};
+    struct reply r = session_owed_reply(s, &silent);
+    if (opened)
+        reply_bulk_str(&r, n->rewrite.backup_dir);
+    else
+        reply_errorf(&r, "ERR no backup can be made in %s: %s", n->rewrite.backup_dir, refused);
+    session_owed_done(n, s, &silent, out);
 }
 
 void node_bgrewriteaof(struct call *c)

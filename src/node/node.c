@@ -166,7 +166,10 @@ static void disk_done(struct node *n, const struct disk_done *ev, struct node_ou
         commit_look(n);
         waiting_look(n, out);
         break;
-    case ASKER_STEPS: rewrite_done(&n->rewrite, &done); break;
+    case ASKER_STEPS:
+        rewrite_done(&n->rewrite, &done);
+        backup_look(n, out);
+        break;
     }
 }
 

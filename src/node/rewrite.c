@@ -63,6 +63,12 @@ bool rewrite_is_on(const struct rewrite *rw, enum rewrite_kind kind)
     return rw->phase != REWRITE_NONE && rw->kind == kind;
 }
 
+bool rewrite_backup_opened(const struct rewrite *rw, const char **refused)
+{
+    *refused = rw->steps.failed != NULL ? strerror(rw->steps.system_errno) : NULL;
+    return *refused == NULL && (rw->steps.open >> HANDLE_BASE & 1) != 0;
+}
+
 size_t rewrite_bytes(const struct rewrite *rw)
 {
     return rw->entries.bytes.n + rw->pieces.n + (rw->phase == REWRITE_WALK ? steps_bytes(&rw->steps) : 0);
@@ -173,25 +179,37 @@ static void tell_failure(const struct rewrite *rw)
                 rw->cancelled ? "switched off" : "lost to an earlier failure");
 }
 
+/* Nothing of it is of use, whatever its manifest says by now. */
+static void backup_remove(struct rewrite *rw)
+{
+    char path[DISK_NAME_BYTES];
+    manifest_unlink_steps(&rw->backup, &rw->steps);
+    log_base_path(path, &rw->backup, 1);
+    step_unlink(&rw->steps, path);
+    step_unlink(&rw->steps, rw->backup_dir);
+}
+
 /* The old log stays valid; what was made is deleted where nothing on disk can name it. */
 static void fail(struct rewrite *rw)
 {
     struct steps *s = &rw->steps;
     char path[DISK_NAME_BYTES];
-    log_base_path(path, rw->kind == REWRITE_LOG ? &rw->names : &rw->backup, rw->kind == REWRITE_LOG ? rw->base_seq : 1);
+    log_base_path(path, &rw->names, rw->base_seq);
     bool base_broke = s->failed != NULL && strcmp(s->failed_name, path) == 0; /* so no manifest came to name it */
     tell_failure(rw);
     steps_forgive(s);
     if ((s->open >> HANDLE_BASE & 1) != 0)
         step_close(s, HANDLE_BASE);
-    if (rw->phase == REWRITE_WALK || (rw->phase == REWRITE_END && base_broke)) {
-        walk_cancel(rw->store);
+    walk_cancel(rw->store);
+    if (rw->kind == REWRITE_BACKUP) {
+        backup_remove(rw);
+    } else if (rw->phase == REWRITE_WALK || (rw->phase == REWRITE_END && base_broke)) {
         step_unlink(s, path);
     } else if (rw->phase == REWRITE_OPEN || rw->phase == REWRITE_AT_T) {
         if ((s->open >> increment_handle(rw->increment_seq) & 1) != 0)
             step_close(s, increment_handle(rw->increment_seq));
         abandon_name(rw, rw->increment_seq, "incr"); /* the manifest may name it: it stays for now */
-    } else if (rw->phase == REWRITE_END && rw->kind == REWRITE_LOG) {
+    } else if (rw->phase == REWRITE_END) {
         abandon_name(rw, rw->base_seq, "base");
     }
     if (rw->turning_on && rw->journal->state != JOURNAL_OFF)

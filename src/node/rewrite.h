@@ -88,6 +88,8 @@ void rewrite_walked(struct rewrite *rw, unsigned db, const struct entry *e); /* 
 struct mono rewrite_due(const struct rewrite *rw, struct mono now);
 
 bool rewrite_is_on(const struct rewrite *rw, enum rewrite_kind kind);
+/* Of the backup under way: is its first file there? Else *refused says why it cannot be, or NULL: not yet. */
+bool rewrite_backup_opened(const struct rewrite *rw, const char **refused);
 bool rewrite_is_full(const struct rewrite *rw); /* writers wait */
 uint64_t rewrite_log_bytes(const struct rewrite *rw); /* aof_current_size */
 size_t rewrite_bytes(const struct rewrite *rw); /* memory held for the base */

@@ -62,6 +62,8 @@ void session_close(struct node *n, struct session *s)
     list_drop(&s->in_all);
     if (n->stopping == s)
         n->stopping = NULL;
+    if (n->backing_up == s)
+        n->backing_up = NULL;
     n->by_conn.at[s->conn] = NULL;
     n->sessions_n--;
     chain_free(&s->out, &n->store.graves);

@@ -26,6 +26,7 @@ enum session_held {
     HELD_MIGRATE, /* MIGRATE: until the other server has answered or its time is over */
     HELD_CONFIG,  /* CONFIG REWRITE: until the shell has written the file */
     HELD_LISTEN,  /* CONFIG SET of port or bind: until the shell's doors are open */
+    HELD_BACKUP,  /* BACKUP: until its first file is there */
     HELD_STOP     /* SHUTDOWN: until the process ends or it failed */
 };
 
@@ -105,7 +106,7 @@ struct session {
 /* Held by a command that answers when it is let go. */
 static inline bool session_is_owed(const struct session *s)
 {
-    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG ||
+    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG || s->held == HELD_BACKUP ||
            s->held == HELD_LISTEN || s->held == HELD_STOP;
 }
 

@@ -105,6 +105,7 @@ struct node {
     enum journal_state disk_seen; /* as commit_look saw it last */
     bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct session *stopping;  /* who asked for SHUTDOWN, or NULL */
+    struct session *backing_up; /* who asked for the backup that is not begun on disk yet, or NULL */
     bool stop_asked;
 };
 
@@ -201,6 +202,9 @@ void watch_touched_slot(struct node *n, unsigned slot);
 
 /* ---- monitor.c */
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */
+
+/* ---- do_save.c */
+void backup_look(struct node *n, struct node_out *out); /* after the disk answered: BACKUP may be, too */
 
 /* ---- do_config.c */
 void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */

@@ -102,7 +102,7 @@ void stats_sample(struct node *n)
     n->world->memory(n->world, &m);
     size_t store = store_bytes(&n->store) + n->store.dying_bytes; /* what is dying asks nobody to make room */
     n->memory_beside = m.allocated > store ? m.allocated - store : 0;
-    s->allocated = m.allocated > 0 ? m.allocated : store;
+    s->allocated = m.allocated > store ? m.allocated : store;
     s->rss = m.rss;
     if (s->allocated > n->memory_peak)
         n->memory_peak = s->allocated;

@@ -30,7 +30,7 @@ enum disk_op_type {
     DISK_CLOSE,
     DISK_RENAME,   /* name -> to, replacing */
     DISK_SYNC_DIR, /* the directory of name */
-    DISK_UNLINK,   /* that there is no such file is no error */
+    DISK_UNLINK,   /* a file or an empty directory; that there is no such is no error */
     DISK_TRUNCATE, /* name to `size` bytes, synced */
     DISK_SPACE     /* how many bytes are free for us where `name` is: in done.written */
 };

@@ -300,3 +300,12 @@ void manifest_steps(const struct manifest *m, const struct log_names *names, str
     step_rename(s, temp, path);
     step_sync_dir(s, path);
 }
+
+void manifest_unlink_steps(const struct log_names *names, struct steps *s)
+{
+    char path[DISK_NAME_BYTES];
+    log_manifest_path(path, names);
+    step_unlink(s, path);
+    manifest_path(path, names, "temp-");
+    step_unlink(s, path);
+}

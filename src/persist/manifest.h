@@ -61,5 +61,6 @@ bool log_is_our_name(const struct log_names *names, struct slice file); /* a bas
 /* The steps that put this manifest in the place of the one on disk: aside, synced, renamed, the
  * directory synced. file: a handle for the time being. */
 void manifest_steps(const struct manifest *m, const struct log_names *names, struct steps *s, uint32_t file);
+void manifest_unlink_steps(const struct log_names *names, struct steps *s); /* it, and what was written aside */
 
 #endif

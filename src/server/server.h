@@ -103,6 +103,8 @@ struct server {
     struct reaper reaper;
     struct node *node;
     struct node_world world;
+    struct node_memory memory; /* as the C library told last; zeros with jemalloc, which is asked each time */
+    struct mono ask_memory;    /* not before */
     struct node_out out;
     struct mono now;
     struct wall wall;

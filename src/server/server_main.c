@@ -201,6 +201,24 @@ static int serve(struct server *s)
     return end(s, s->exit_code);
 }
 
+/* --check-config may stand wherever a directive may; as a directive's value it is one. */
+static bool take_check_config(char **argv, int *argc)
+{
+    bool found = false, has_value = true; /* has_value: as options_args has it */
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (has_value && strcmp(argv[i], "--check-config") == 0) {
+            found = true;
+            continue;
+        }
+        bool is_name = has_value && strncmp(argv[i], "--", 2) == 0;
+        has_value = !is_name || strchr(argv[i], ' ') != NULL || strcasecmp(argv[i], "--save") == 0;
+        argv[kept++] = argv[i];
+    }
+    argv[*argc = kept] = NULL;
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -215,8 +233,7 @@ int main(int argc, char **argv)
         printf("vong-server %s\n", PACKAGE_VERSION);
         return 0;
     }
-    bool only_check = argc > 1 && strcmp(argv[1], "--check-config") == 0;
-    at += only_check;
+    bool only_check = take_check_config(argv, &argc);
     const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
     if (file != NULL && realpath(file, absolute) != NULL)
         server.config_file = absolute;

@@ -6,6 +6,9 @@
 #include "server/server.h"
 
 #include <fcntl.h>
+#ifdef HAVE_MALLINFO2
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -22,8 +25,9 @@ static size_t allocator_says(const char *name)
     return mallctl(name, &value, &n, NULL, 0) == 0 ? value : 0;
 }
 
-static void allocator(struct node_memory *to)
+static void allocator(struct server *s, struct node_memory *to)
 {
+    (void)s;
     uint64_t epoch = 1;
     size_t n = sizeof(epoch);
     (void)mallctl("epoch", &epoch, &n, &epoch, n); /* fails: the numbers are a little older */
@@ -43,9 +47,22 @@ void world_purge_memory(void)
 
 static const char allocator_name[] = "jemalloc-" JEMALLOC_VERSION;
 #else
-static void allocator(struct node_memory *to)
+enum { ALLOCATOR_SHARE = 100 }; /* of the time, at the most one part in so many goes into asking it */
+
+/* The C library looks through all it has free, which can take long: then it is seldom asked. */
+static void allocator(struct server *s, struct node_memory *to)
 {
-    (void)to; /* it does not tell */
+#ifdef HAVE_MALLINFO2
+    struct mono before = clock_mono();
+    if (mono_reached(before, s->ask_memory)) {
+        struct mallinfo2 m = mallinfo2();
+        struct mono after = clock_mono();
+        s->memory = (struct node_memory){.allocated = m.uordblks + m.hblkhd, .active = m.arena + m.hblkhd,
+                                         .resident = m.arena + m.hblkhd};
+        s->ask_memory = mono_after(after, (after.us - before.us) * ALLOCATOR_SHARE);
+    }
+#endif
+    *to = s->memory;
 }
 
 void world_purge_memory(void) {} /* it gives back by itself */
@@ -70,9 +87,8 @@ static size_t resident_pages(void)
 
 static void memory(struct node_world *w, struct node_memory *to)
 {
-    (void)w;
     *to = (struct node_memory){0};
-    allocator(to);
+    allocator(CONTAINER_OF(w, struct server, world), to);
     to->rss = resident_pages() * (size_t)sysconf(_SC_PAGESIZE);
 }
 

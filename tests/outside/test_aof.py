@@ -469,7 +469,9 @@ def test_backup(server, make_server, stock):
 def test_backup_nowhere(running):
     """a backup that cannot be made is told with the file and the system's reason"""
     client = only(running.client())
-    where = client.execute_command("BACKUP", "/nonexistent")
+    with pytest.raises(redis.ResponseError) as refused:
+        client.execute_command("BACKUP", "/nonexistent")
+    where = re.fullmatch(r"no backup can be made in (/nonexistent/backup-\d+): No such file or directory", str(refused.value))[1]
     until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
     told = f"The backup failed: open of {where}/appendonly.aof.1.base.aof: No such file or directory (errno 2)"
     until(lambda: told in running.log)

@@ -307,6 +307,55 @@ def test_failure_under_always(bad_disk, wire, call):
     assert server.start().client().get("kept") == "value"
 
 
+@pytest.mark.parametrize("call", ["rename", "sync", "write"])
+def test_failed_backup(bad_disk, call):
+    """a backup that fails, at whichever step, leaves nothing behind; the next one is whole"""
+    server = bad_disk.start()
+    c = server.client()
+    c.mset({f"k{i}": "x" * 100 for i in range(1000)})
+    bad_disk.say(call, EIO, part="backup-")
+    c.execute_command("BACKUP", str(server.dir))
+    until(lambda: c.info("persistence")["rdb_last_bgsave_status"] == "err")
+    until(lambda: not list(server.dir.glob("backup-*")))
+    bad_disk.heal()
+    where = c.execute_command("BACKUP", str(server.dir))
+    until(lambda: c.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    assert c.info("persistence")["rdb_last_bgsave_status"] == "ok"
+    assert sorted(os.listdir(where)) == ["appendonly.aof.1.base.aof", "appendonly.aof.manifest"]
+
+
+def test_backup_of_a_directory_not_ours(bad_disk):
+    """BACKUP answers why its first file cannot be made"""
+    server = bad_disk.start()
+    c = server.client()
+    bad_disk.say("open", EACCES, part="backup-")
+    with pytest.raises(redis.ResponseError, match="no backup can be made in .*/backup-[0-9]*: Permission denied"):
+        c.execute_command("BACKUP", str(server.dir))
+    until(lambda: not list(server.dir.glob("backup-*")))
+    assert c.ping()
+
+
+@pytest.mark.parametrize("policy", ["everysec", "always"])
+def test_off_and_on_after_a_failure(bad_disk, policy):
+    """once the disk is mended, appendonly no and then yes begins a new log, which is whole"""
+    server = bad_disk.start("--appendfsync", policy)
+    c = server.client()
+    c.set("kept", "value")
+    bad_disk.say("sync", EIO)
+    until(lambda: lost(c))
+    bad_disk.heal()
+    c.config_set("appendonly", "no")
+    until(lambda: not lost(c))
+    c.set("unlogged", "1")
+    c.config_set("appendonly", "yes")
+    until(lambda: c.info("persistence")["aof_rewrite_scheduled"] == 0)
+    until(lambda: c.info("persistence")["aof_rewrite_in_progress"] == 0)
+    assert c.info("persistence")["aof_last_bgrewrite_status"] == "ok"
+    c.set("later", "2")
+    server.kill()
+    assert server.start().client().mget("kept", "unlogged", "later") == ["value", "1", "2"]
+
+
 def test_latency_of_a_slow_disk(bad_disk):
     """LATENCY tells that a sync and a write took long"""
     server = bad_disk.start("--appendfsync", "always", "--latency-monitor-threshold", "50")

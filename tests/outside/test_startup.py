@@ -51,6 +51,17 @@ def test_check_config_good(tmp_path):
     assert os.listdir(tmp_path) == ["c"]
 
 
+def test_check_config_anywhere(tmp_path):
+    """--check-config may stand behind the file and between directives, and as a value is a value"""
+    (tmp_path / "c").write_text("maxmemory 10mb\n")
+    for args in ([tmp_path / "c", "--check-config"], [tmp_path / "c", "--port", "1", "--check-config"],
+                 ["--save", "--check-config", "--port", "1"], ["--port", "1", "--check-config", "--save", ""]):
+        r = run(*args, cwd=tmp_path)
+        assert (r.returncode, r.stdout) == (0, "The configuration is good.\n"), args
+    refused(run(tmp_path / "c", "--port", "x", "--check-config"), "port")
+    refused(run("--check-config", "--port", "--check-config"), "port")
+
+
 def test_check_config_bad(tmp_path):
     """--check-config names file and line of a bad one"""
     (tmp_path / "c").write_text("port 1\n\nmaxmemory many\n")

@@ -498,6 +498,33 @@ static void a_backup_is_a_log_of_its_own(void **state)
     world_free(&w);
 }
 
+static void a_backup_that_fails_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    size_t failed = 0;
+    for (size_t fail_at = 1; fail_at < 20; fail_at++) {
+        struct world w;
+        world_init(&w, fail_at, true);
+        journal_set_policy(&w.j, JOURNAL_NO);
+        for (size_t i = 0; i < 300; i++)
+            write_one(&w);
+        settle(&w);
+        w.rw.next_space = MONO_NEVER; /* the failing step is the backup's */
+        w.disk.fail_at = fail_at;
+        assert_null(rewrite_backup(&w.rw, SLICE("/backups"), w.now, (struct wall){1234}));
+        settle(&w);
+        w.disk.fail_at = 0;
+        size_t left = 0;
+        for (size_t i = 0; i < w.disk.names.n; i++)
+            left += strstr(w.disk.names.at[i].name, "backup-") != NULL;
+        failed += !w.rw.past[REWRITE_BACKUP].ok;
+        assert_int_equal(left, w.rw.past[REWRITE_BACKUP].ok ? 2 : 0);
+        restart_and_judge(&w, w.records);
+        world_free(&w);
+    }
+    assert_true(failed > 8 && failed < 19);
+}
+
 static void the_walk_waits_for_the_disk(void **state)
 {
     (void)state;
@@ -571,5 +598,6 @@ UNIT_TESTS("rewrite",
            TEST(a_handle_is_not_reused_before_its_close, "a handle is not used again before its CLOSE is done"),
            TEST(failures_take_no_file_from_the_log, "a rewrite that fails again and again takes no file from the log"),
            TEST(a_backup_is_a_log_of_its_own, "a backup is a log of its own, as of its beginning"),
+           TEST(a_backup_that_fails_leaves_nothing_behind, "a backup that fails at any step leaves nothing behind"),
            TEST(the_walk_waits_for_the_disk, "the walk waits for a slow disk, and beyond a bound writers do"),
            TEST(it_begins_by_itself_when_the_log_has_grown, "it begins by itself when the log has grown by the percentage, not before"))
