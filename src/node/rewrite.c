@@ -126,7 +126,7 @@ const char *rewrite_log(struct rewrite *rw, struct mono now)
     if (rewrite_is_on(rw, REWRITE_LOG))
         return "ERR Background append only file rewriting already in progress";
     if (!rw->is_found)
-        return "LOADING the log is not read yet";
+        return "ERR neither a log nor a backup can be written: the server's own log says why";
     rw->wants_log = true;
     if (rw->phase == REWRITE_NONE && !rw->journal->stopping) /* else once it is off */
         begin_log(rw, now);
@@ -136,7 +136,7 @@ const char *rewrite_log(struct rewrite *rw, struct mono now)
 const char *rewrite_backup(struct rewrite *rw, struct slice into, struct mono now, struct wall wall)
 {
     if (!rw->is_found)
-        return "LOADING the log is not read yet";
+        return "ERR neither a log nor a backup can be written: the server's own log says why";
     if (rewrite_is_on(rw, REWRITE_BACKUP))
         return "ERR Background save already in progress";
     if (rewrite_is_on(rw, REWRITE_LOG))

@@ -226,7 +226,9 @@ static bool judge(struct loading *l)
 static void know(struct loading *l)
 {
     struct server *s = l->server;
-    if (look(l))
+    if (!s->has_directory)
+        snprintf(l->why, l->why_n, "directory %s is in use by another vong-server, or not writable", s->options->dir);
+    if (s->has_directory && look(l))
         server_step(s, &(struct node_event){.type = NODE_LOG_READY, .log_ready = {.startup = &l->plan}});
     else
         log_say(&s->log.log, LOG_LEVEL_WARNING, "appendonly no, and no rewrite or backup can be made: %s", l->why);
@@ -241,14 +243,6 @@ bool server_load(struct server *s, char *why, size_t why_n)
         return true;
     }
     bool good = look(&l);
-    if (!s->options->appendonly) { /* nothing is read; the node must know what a rewrite would take the place of */
-        if (good)
-            server_step(s, &(struct node_event){.type = NODE_LOG_READY, .log_ready = {.startup = &l.plan}});
-        else
-            log_say(&s->log.log, LOG_LEVEL_WARNING, "The log is off and cannot be switched on: %s", why);
-        startup_free(&l.plan);
-        return true;
-    }
     l.total = l.plan.bytes;
     l.begun = l.told = l.turned = s->now;
     s->loading = true;

@@ -112,6 +112,7 @@ struct server {
     struct mono wake;  /* the node's */
     struct mono cron;
     int64_t sleep_us;  /* DEBUG SLEEP, at the end of the turn */
+    bool has_directory; /* no other server writes a log here */
     bool stop_told, stop;
     bool rewrite_config; /* asked for by the newest step */
     bool loading;      /* turns do not wait: they are taken between pieces of the log */

@@ -69,13 +69,16 @@ static void fit_descriptors(struct server *s)
             (long long)o->maxclients);
 }
 
-/* Two servers appending to one log would destroy it. */
-static bool lock_directory(const struct options *o, char *why, size_t why_n)
+/* Two servers appending to one log would destroy it. One without a log may begin to write one, by
+ * CONFIG SET or a rewrite: it does not need the directory, but touches no log without it. */
+static bool lock_directory(struct server *s, char *why, size_t why_n)
 {
     int fd; /* never closed: the lock lasts as long as the process */
+    const struct options *o = s->options;
+    enum err err = file_lock("vong-server.lock", &fd);
+    s->has_directory = err == ERR_OK;
     if (!o->appendonly)
         return true;
-    enum err err = file_lock("vong-server.lock", &fd);
     if (err == ERR_LIMIT)
         snprintf(why, why_n, "directory %s is in use by another vong-server (it holds %s/vong-server.lock)",
                  o->dir, o->dir);
@@ -147,7 +150,7 @@ static int prepare(struct server *s, char *why, size_t why_n)
         return refuse_errno("cannot change to directory", o->dir);
     if (logfile_open(&s->log, o->logfile, o->loglevel) != ERR_OK)
         return refuse_errno("cannot open the log file", o->logfile);
-    if (!lock_directory(o, why, why_n))
+    if (!lock_directory(s, why, why_n))
         return refuse(why);
     fit_descriptors(s);
     if (!doors_open(s, why, why_n))

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import redis
@@ -162,6 +163,25 @@ def test_directory_not_writable(tmpdir_short):
 def test_directory_locked(running):
     """a directory that another server uses: one line, exit code 1"""
     refused(run("--port", 0, "--unixsocket", running.dir / "s", "--dir", running.dir), "in use by another")
+
+
+def test_directory_of_another(running, make_server):
+    """a server without a log never writes one into the directory of another, whatever it is told"""
+    c = running.client()
+    c.set("k", "v")
+    other = make_server()
+    other.start("--appendonly", "no", "--dir", running.dir)
+    o = other.client()
+    o.set("k", "other")
+    with pytest.raises(redis.ResponseError):
+        o.execute_command("BGREWRITEAOF")
+    o.config_set("appendonly", "yes")
+    until(lambda: "no rewrite or backup can be made: directory" in other.log)
+    o.set("k", "other")
+    time.sleep(1.5)  # a rewrite that waits is begun after a second
+    other.stop()
+    running.kill()
+    assert running.start().client().get("k") == "v"
 
 
 def test_lock_ends_with_the_process(running):

@@ -412,7 +412,7 @@ static void rewrite_reads_back(void **state)
     struct bench *b = *state;
     static const char *const lines[] = {
         "requirepass \"\\x01\\xff '\\\"\\\\\\n\"", "bind 127.0.0.1 -::1", "maxmemory 3000000",
-        "client-output-buffer-limit normal 1kb 2 3", "latency-tracking-info-percentiles 1.25 100",
+        "client-output-buffer-limit normal 1kb 2 3", "hash-max-listpack-value 1kb", "zset-max-ziplist-value 64", "latency-tracking-info-percentiles 1.25 100",
         "unixsocketperm 770", "maxmemory-clients 5%", "shutdown-on-sigint now force",
         "proc-title-template \"\"", "save 1 2", "appendfsync no", "tcp-backlog 7", "logfile a"};
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
