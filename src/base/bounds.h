@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+enum { CLUSTER_PORT_OFFSET = 10000 }; /* the cluster port above the clients': Redis' convention */
 enum { SLOTS = 16384 }; /* clients compute crc16 mod this: not ours to choose */
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slot_of() masks instead of dividing");
 

@@ -34,14 +34,16 @@ enum err get_joined(struct wire_in *in, struct wire_joined *m)
     return wire_get_end(in);
 }
 
-/* ------------------------------- VONG.MEET <cluster> <members> <has data> */
+/* ----------- VONG.MEET <cluster> <members> <has data> <ip> <cluster port> */
 
 void put_meet(struct chain *to, const struct wire_meet *m)
 {
-    wire_put_head(to, WIRE_MEET, 3);
+    wire_put_head(to, WIRE_MEET, 5);
     wire_put_hex(to, m->cluster.b, sizeof(m->cluster.b));
     wire_put_u64(to, m->members_n);
     wire_put_bool(to, m->has_data);
+    wire_put_word(to, m->ip);
+    wire_put_u64(to, m->cluster_port);
 }
 
 enum err get_meet(struct wire_in *in, struct wire_meet *m)
@@ -49,6 +51,8 @@ enum err get_meet(struct wire_in *in, struct wire_meet *m)
     TRY(wire_get_hex(in, m->cluster.b, sizeof(m->cluster.b)));
     TRY(wire_get_u32(in, &m->members_n));
     TRY(wire_get_bool(in, &m->has_data));
+    TRY(wire_get_text(in, m->ip, sizeof(m->ip)));
+    TRY(wire_get_u16(in, &m->cluster_port));
     return wire_get_end(in);
 }
 
@@ -88,14 +92,15 @@ enum err get_propose(struct wire_in *in, struct wire_propose *m)
     return wire_get_end(in);
 }
 
-/* ----------------------------- VONG.PROPOSED <token> <index> <term> <why> */
+/* -------------------- VONG.PROPOSED <token> <index> <term> <leader> <why> */
 
 void put_proposed(struct chain *to, const struct wire_proposed *m)
 {
-    wire_put_head(to, WIRE_PROPOSED, 4);
+    wire_put_head(to, WIRE_PROPOSED, 5);
     wire_put_u64(to, m->token);
     wire_put_u64(to, m->index);
     wire_put_u64(to, m->term);
+    wire_put_id(to, &m->leader);
     wire_put_word(to, m->why);
 }
 
@@ -104,6 +109,7 @@ enum err get_proposed(struct wire_in *in, struct wire_proposed *m)
     TRY(wire_get_u64(in, &m->token));
     TRY(wire_get_u64(in, &m->index));
     TRY(wire_get_u64(in, &m->term));
+    TRY(wire_get_id(in, &m->leader));
     TRY(wire_get_text(in, m->why, sizeof(m->why)));
     return wire_get_end(in);
 }
@@ -122,14 +128,15 @@ enum err get_fetch(struct wire_in *in, struct wire_fetch *m)
     return wire_get_end(in);
 }
 
-/* ------------------------- VONG.ENTRIES <first> <n> (<type> <bytes>) ... */
+/* ------------------ VONG.ENTRIES <first> <n> (<term> <type> <bytes>) ... */
 
 void put_entries(struct chain *to, const struct wire_entries *m)
 {
-    wire_put_head(to, WIRE_ENTRIES, 2 + 2 * m->n);
+    wire_put_head(to, WIRE_ENTRIES, 2 + 3 * m->n);
     wire_put_u64(to, m->first);
     wire_put_u64(to, m->n);
     for (size_t i = 0; i < m->n; i++) {
+        wire_put_u64(to, m->at[i].term);
         wire_put_u64(to, m->at[i].type);
         wire_put_bytes(to, m->at[i].bytes);
     }
@@ -138,9 +145,10 @@ void put_entries(struct chain *to, const struct wire_entries *m)
 enum err get_entries(struct wire_in *in, struct wire_entries *m)
 {
     TRY(wire_get_u64(in, &m->first));
-    TRY(wire_get_count(in, FETCH_ENTRIES, 2, &m->n));
+    TRY(wire_get_count(in, FETCH_ENTRIES, 3, &m->n));
     for (size_t i = 0; i < m->n; i++) {
         uint64_t type;
+        TRY(wire_get_u64(in, &m->at[i].term));
         TRY(wire_get_max(in, RAFT_ENTRY_TYPES - 1, &type));
         if (type == 0)
             return ERR_RANGE;

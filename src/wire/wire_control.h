@@ -28,6 +28,8 @@ struct wire_meet {
     struct cluster_id cluster; /* its own */
     uint32_t members_n;
     bool has_data;
+    char ip[IP_BYTES]; /* where it is reached; empty: where it calls from */
+    uint16_t cluster_port;
 };
 
 enum met { /* who joins whom */
@@ -49,6 +51,7 @@ struct wire_propose {
 struct wire_proposed {
     uint64_t token;
     uint64_t index, term; /* it is decided when entry `index` is applied, if that one is of `term`; 0: it was not taken */
+    struct node_id leader; /* as the answerer knows it; all zero: unknown */
     char why[WIRE_WHY_BYTES]; /* not taken: why */
 };
 
@@ -57,6 +60,7 @@ struct wire_fetch {
     uint64_t from; /* the first index wanted */
 };
 struct wire_entry {
+    uint64_t term;
     uint8_t type; /* enum raft_entry_type */
     struct slice bytes;
 };

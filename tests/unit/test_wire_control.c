@@ -56,10 +56,11 @@ static void meeting_comes_back(void **state)
     (void)state;
     struct sent s = {0};
     struct wire_meet meet;
-    put_meet(&s.bytes, &(struct wire_meet){.cluster = cluster, .members_n = 7, .has_data = true});
+    put_meet(&s.bytes, &(struct wire_meet){.cluster = cluster, .members_n = 7, .has_data = true, .ip = "fe80::1", .cluster_port = 17001});
     assert_int_equal(get_meet(arrive(&s, WIRE_DIALS, WIRE_MEET), &meet), ERR_OK);
     assert_int_equal(meet.members_n, 7);
-    assert_true(meet.has_data);
+    assert_true(meet.has_data && meet.cluster_port == 17001);
+    assert_string_equal(meet.ip, "fe80::1");
     sent_free(&s);
 
     for (int m = 0; m <= MET_NEITHER + 1; m++) {
@@ -86,9 +87,9 @@ static void proposals_come_back(void **state)
     sent_free(&s);
 
     struct wire_proposed is;
-    put_proposed(&t.bytes, &(struct wire_proposed){.token = 3, .index = 9, .term = 2, .why = ""});
+    put_proposed(&t.bytes, &(struct wire_proposed){.token = 3, .index = 9, .term = 2, .leader = {{7, 8}}, .why = ""});
     assert_int_equal(get_proposed(arrive(&t, WIRE_ANSWERS, WIRE_PROPOSED), &is), ERR_OK);
-    assert_true(is.token == 3 && is.index == 9 && is.term == 2 && is.why[0] == '\0');
+    assert_true(is.token == 3 && is.index == 9 && is.term == 2 && is.leader.b[1] == 8 && is.why[0] == '\0');
     sent_free(&t);
 }
 
@@ -104,12 +105,12 @@ static void the_log_comes_back(void **state)
 
     struct wire_entries was = {.first = 5, .n = FETCH_ENTRIES}, is;
     for (size_t i = 0; i < FETCH_ENTRIES; i++)
-        was.at[i] = (struct wire_entry){(uint8_t)(1 + i % 3), slice_of("abcdef", i % 7)};
+        was.at[i] = (struct wire_entry){i, (uint8_t)(1 + i % 3), slice_of("abcdef", i % 7)};
     put_entries(&s.bytes, &was);
     assert_int_equal(get_entries(arrive(&s, WIRE_DIALS, WIRE_ENTRIES), &is), ERR_OK);
     assert_true(is.first == 5 && is.n == FETCH_ENTRIES);
     for (size_t i = 0; i < FETCH_ENTRIES; i++) {
-        assert_int_equal(is.at[i].type, was.at[i].type);
+        assert_true(is.at[i].type == was.at[i].type && is.at[i].term == was.at[i].term);
         assert_true(slice_equal(is.at[i].bytes, was.at[i].bytes));
     }
     sent_free(&s);
@@ -127,7 +128,7 @@ static void a_type_of_entry_that_is_none_is_refused(void **state)
     for (unsigned type = 0; type <= 4; type += 4) {
         struct sent s = {0};
         struct wire_entries was = {.first = 5, .n = 1}, is;
-        was.at[0] = (struct wire_entry){(uint8_t)type, SLICE("x")};
+        was.at[0] = (struct wire_entry){1, (uint8_t)type, SLICE("x")};
         put_entries(&s.bytes, &was);
         assert_int_equal(get_entries(arrive(&s, WIRE_DIALS, WIRE_ENTRIES), &is), ERR_RANGE);
         sent_free(&s);

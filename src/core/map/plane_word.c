@@ -25,6 +25,8 @@ void word_free(struct word *w)
     case WORD_ANSWER:
     case WORD_ASK:
     case WORD_APPLIED:
+    case WORD_CLOSE:
+    case WORD_CLOSED:
     case WORD_READY:
         break;
     }

@@ -19,11 +19,14 @@ enum word_type {
     WORD_MAP,       /* the whole map, in place of yours: the start, or a snapshot came */
     WORD_ANSWER,    /* to an ASK */
     WORD_VIEW,      /* how the cluster looks from here, now and then: for CLUSTER INFO, NODES, LINKS, logs */
+    WORD_CLOSE,     /* this node leaves its cluster for another, if it holds no key: serve nothing from now on, and
+                       say CLOSED; a WORD_MAP without members follows, or if it holds keys nothing */
     /* to the control plane */
     WORD_ASK,       /* a client wants the cluster changed */
     WORD_APPLIED,   /* my map is at this index */
     WORD_PROPOSE,   /* this entry, please: HANDOVER. Its fate is told by the map alone (12) */
-    WORD_REPORT,    /* where I stand in these electing slots (20) */
+    WORD_REPORT,    /* where I stand in these electing slots (20); again after whatever was said of this node */
+    WORD_CLOSED,    /* to CLOSE: it is, or it holds keys and goes on */
     WORD_READY      /* the log is loaded: I can report and serve */
 };
 
@@ -66,6 +69,7 @@ struct word {
         } entry;             /* ENTRY, PROPOSE (index unused) */
         struct map *map;
         uint64_t applied;
+        bool closed;
         struct {
             uint64_t token;
             char error[256]; /* with its prefix: "ERR ..."; empty: it was done */
