@@ -29,8 +29,10 @@ struct graves {
     VEC(void *) dead;
 };
 
-struct blob *blob_try(size_t cap) MUST_CHECK; /* one reference, n = 0; NULL when memory is refused */
-struct blob *blob_try_grow(struct blob *b, size_t cap) MUST_CHECK; /* refs must be 1; may move; NULL: b untouched */
+/* one reference, n = 0; NULL when memory is refused */
+struct blob *blob_try(size_t cap) MUST_CHECK;
+/* refs must be 1; may move; NULL: b untouched */
+struct blob *blob_try_grow(struct blob *b, size_t cap) MUST_CHECK;
 void blob_drop(struct blob *b, struct graves *g); /* g may be NULL: freed at once */
 void graves_bury(struct graves *g, void *p);      /* takes p */
 void graves_free(struct graves *g);               /* frees what lies in it, here and now */

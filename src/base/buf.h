@@ -15,11 +15,12 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b);                              /* and empty, max kept */
-enum err buf_room(struct buf *b, size_t n) MUST_CHECK;     /* n more bytes fit at p + n, or ERR_LIMIT, ERR_NOMEM */
+void buf_free(struct buf *b); /* and empty, max kept */
+/* n more bytes fit at p + n, or ERR_LIMIT, ERR_NOMEM */
+enum err buf_room(struct buf *b, size_t n) MUST_CHECK;
 enum err buf_add(struct buf *b, struct slice s) MUST_CHECK; /* all of s, or nothing and an error */
-void buf_drop_front(struct buf *b, size_t n);              /* n <= b->n; moves the rest down */
-void buf_clear(struct buf *b);                             /* keeps the memory */
+void buf_drop_front(struct buf *b, size_t n);               /* n <= b->n; moves the rest down */
+void buf_clear(struct buf *b);                              /* keeps the memory */
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -4,7 +4,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { CHAIN_FIRST_BYTES = 512 - sizeof(struct chain_part) }; /* an idle client's PONG costs no page */
+/* an idle client's PONG costs no page */
+enum { CHAIN_FIRST_BYTES = 512 - sizeof(struct chain_part) };
 
 static struct chain_part *part_add(struct chain *c, uint32_t cap)
 {

@@ -41,14 +41,21 @@ struct chain_piece {
 };
 
 void chain_free(struct chain *c, struct graves *g);
-void chain_put(struct chain *c, struct slice s);          /* copies */
-void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n); /* takes a reference of its own */
-void chain_append(struct chain *c, struct chain *from);   /* moves all of from to the end; from is empty after */
-void chain_consume(struct chain *c, size_t n, struct graves *g); /* the first n bytes are done with */
-void chain_cut(struct chain *c, size_t n, struct graves *g); /* all but the first n bytes; put goes back too */
-size_t chain_pieces(const struct chain *c, struct chain_piece *to, size_t to_n, size_t upto); /* of the first upto bytes */
-size_t chain_copy(const struct chain *c, char *to, size_t n); /* the first n bytes; how many there were */
-size_t chain_bytes(const struct chain *c);                /* memory held, referenced blobs included */
+void chain_put(struct chain *c, struct slice s); /* copies */
+/* takes a reference of its own */
+void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n);
+/* moves all of from to the end; from is empty after */
+void chain_append(struct chain *c, struct chain *from);
+/* the first n bytes are done with */
+void chain_consume(struct chain *c, size_t n, struct graves *g);
+/* all but the first n bytes; put goes back too */
+void chain_cut(struct chain *c, size_t n, struct graves *g);
+/* of the first upto bytes */
+size_t chain_pieces(const struct chain *c, struct chain_piece *to, size_t to_n, size_t upto);
+/* the first n bytes; how many there were */
+size_t chain_copy(const struct chain *c, char *to, size_t n);
+/* memory held, referenced blobs included */
+size_t chain_bytes(const struct chain *c);
 
 static inline size_t chain_part_left(const struct chain_part *part)
 {

@@ -2,9 +2,9 @@
 
 /* Facts that must hold, in production too.
  *
- * A failed check is our bug: the process prints the fact with its place and aborts, because going on
- * with broken state is how data is lost. What the world or a client can cause is an enum err or a
- * reply, never a check. */
+ * A failed check is our bug: the process prints the fact with its place and aborts, because going
+ * on with broken state is how data is lost. What the world or a client can cause is an enum err or
+ * a reply, never a check. */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 

@@ -6,15 +6,15 @@
  *       width 1     |    width 2      |     width 4      |     128 buckets a piece from there on
  *
  * So a percentile is known to 1 %, at any scale, for one increment per sample. The layout is that
- * of HdrHistogram with two significant digits (Tene), so that LATENCY HISTOGRAM tells the edges that
- * tools know. */
+ * of HdrHistogram with two significant digits (Tene), so that LATENCY HISTOGRAM tells the edges
+ * that tools know. */
 #ifndef BASE_COUNT_H
 #define BASE_COUNT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HISTOGRAM_STEPS = 128 };                     /* buckets per power of two */
+enum { HISTOGRAM_STEPS = 128 };   /* buckets per power of two */
 enum { HISTOGRAM_TOP_BITS = 30 }; /* greater values count as 2^30 - 1: about a second in ns */
 enum { HISTOGRAM_BUCKETS = (HISTOGRAM_TOP_BITS - 6) * HISTOGRAM_STEPS };
 

@@ -3,7 +3,8 @@
 /* What the world can do to us, one row each.
  *
  * Three kinds of trouble, three treatments: our own bug is a check() and stops the process; the
- * world's refusal is an enum err and is returned; a client's mistake is a reply and no err at all. */
+ * world's refusal is an enum err and is returned; a client's mistake is a reply and no err at
+ * all. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 

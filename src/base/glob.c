@@ -7,9 +7,9 @@
  *     text     aXXbXbYc       follows it up to the newest was found at its earliest place
  *
  * So the cost is at most pattern times text, whoever wrote the pattern. The odd corners are
- * Redis': bytes compare as signed in a range, a range may be written backwards, a class may lack its
- * closing bracket, an escaped byte in a class is never folded, and an empty text matches only an
- * empty pattern. */
+ * Redis': bytes compare as signed in a range, a range may be written backwards, a class may lack
+ * its closing bracket, an escaped byte in a class is never folded, and an empty text matches only
+ * an empty pattern. */
 #include "base/glob.h"
 
 static bool byte_equal(char a, char b, bool any_case)

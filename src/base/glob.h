@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* Patterns as KEYS, SCAN and CONFIG GET read them: * ? [abc] [a-z] [^a] and \c for c itself.
- * An empty text matches an empty pattern alone; KEYS and SCAN take "*" for everything before they ask. */
+ * An empty text matches an empty pattern alone; KEYS and SCAN take "*" for everything before they
+ * ask. */
 #ifndef BASE_GLOB_H
 #define BASE_GLOB_H
 

@@ -3,7 +3,8 @@
 /* A ring of members that carry their own links.
  *
  * The head is a link of its own; an empty list is a head that points to itself. A member is found
- * from its link by CONTAINER_OF. Taking out a member twice is harmless: it then points to itself. */
+ * from its link by CONTAINER_OF. Taking out a member twice is harmless: it then points to
+ * itself. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 

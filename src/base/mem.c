@@ -64,8 +64,8 @@ void mem_free_sized(void *p, size_t n)
         free(p);
 }
 
-/* jemalloc's classes, four to a doubling, without the call: an entry's size is asked for several times
- * in the life of a command. */
+/* jemalloc's classes, four to a doubling, without the call: an entry's size is asked for several
+ * times in the life of a command. */
 size_t mem_good_size(size_t n)
 {
     if (n == 0)

@@ -2,8 +2,8 @@
 
 /* Two clocks that do not mix.
  *
- * mono is for waiting (CLOCK_BOOTTIME, never goes back); wall is for expiry and for people only, and
- * may jump. They are two types so that the compiler notices the day somebody adds them up. */
+ * mono is for waiting (CLOCK_BOOTTIME, never goes back); wall is for expiry and for people only,
+ * and may jump. They are two types so that the compiler notices the day somebody adds them up. */
 #ifndef BASE_MOMENT_H
 #define BASE_MOMENT_H
 

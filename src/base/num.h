@@ -2,8 +2,8 @@
 
 /* Strings <-> integers and doubles, exactly.
  *
- * Reading is strict, as the protocol wants it: the whole slice, no blanks, no leading '+', no leading
- * zeros but "0" itself. Writing gives no terminator; the length is returned. */
+ * Reading is strict, as the protocol wants it: the whole slice, no blanks, no leading '+', no
+ * leading zeros but "0" itself. Writing gives no terminator; the length is returned. */
 #ifndef BASE_NUM_H
 #define BASE_NUM_H
 
@@ -12,10 +12,10 @@
 
 #include "base/slice.h"
 
-enum { NUM_I64_CHARS = 20 };     /* "-9223372036854775808" */
+enum { NUM_I64_CHARS = 20 };      /* "-9223372036854775808" */
 enum { NUM_DOUBLE_CHARS = 5500 }; /* a long double in %.17Lf: up to 4933 digits before the point */
 
-size_t num_put_i64(char *to, int64_t v);  /* at most NUM_I64_CHARS */
+size_t num_put_i64(char *to, int64_t v); /* at most NUM_I64_CHARS */
 size_t num_put_u64_any(char *to, uint64_t v);
 static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS */
 {
@@ -27,7 +27,8 @@ static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS 
     to[tens] = (char)('0' + v % 10);
     return 1 + tens;
 }
-void num_put_hex(char *to, uint64_t v, unsigned digits); /* exactly `digits`, lowercase, zero-padded */
+/* exactly `digits`, lowercase, zero-padded */
+void num_put_hex(char *to, uint64_t v, unsigned digits);
 
 bool num_get_i64(struct slice s, int64_t *v);
 bool num_get_u64(struct slice s, uint64_t *v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The only randomness there is below the shell: xoshiro256** (Blackman, Vigna), seeded from outside,
- * so that a simulated run repeats exactly. Not for secrets. */
+/* The only randomness there is below the shell: xoshiro256** (Blackman, Vigna), seeded from
+ * outside, so that a simulated run repeats exactly. Not for secrets. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 

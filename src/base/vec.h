@@ -22,9 +22,9 @@
     }
 
 /* Room for one more at the end, counted; its address. */
-#define vec_add(v)                                                                            \
-    (((v)->n < (v)->cap ? (void)0                                                             \
-                        : (void)((v)->cap = (v)->cap > 0 ? (v)->cap * 2 : 8,                  \
+#define vec_add(v)                                                                             \
+    (((v)->n < (v)->cap ? (void)0                                                              \
+                        : (void)((v)->cap = (v)->cap > 0 ? (v)->cap * 2 : 8,                   \
                                  (v)->at = mem_resize((v)->at, (v)->cap * sizeof(*(v)->at)))), \
      &(v)->at[(v)->n++])
 

@@ -24,7 +24,8 @@ static char unescaped(char c)
     }
 }
 
-/* Reads a quoted part whose opening quote was at in[at - 1]; the place behind the closing one, or 0. */
+/* Reads a quoted part whose opening quote was at in[at - 1]; the place behind the closing one, or
+ * 0. */
 static size_t word_quoted(struct slice in, size_t at, char quote, char **to)
 {
     while (at < in.n && in.p[at] != quote) {

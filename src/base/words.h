@@ -15,7 +15,8 @@ struct words {
 };
 
 /* ERR_SYNTAX: quotes that do not close, or a closing quote followed by no blank. */
-enum err words_split(struct words *w, struct slice line) MUST_CHECK; /* w: zeroed, or freed before */
+/* w: zeroed, or freed before */
+enum err words_split(struct words *w, struct slice line) MUST_CHECK;
 void words_free(struct words *w);
 
 #endif

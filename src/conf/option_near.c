@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Edit distance: the fewest letters to insert, delete or replace, or neighbours to swap (the commonest
- * slip of fingers). Three rows of the usual table are enough; names are short. */
+/* Edit distance: the fewest letters to insert, delete or replace, or neighbours to swap (the
+ * commonest slip of fingers). Three rows of the usual table are enough; names are short. */
 #include "conf/option_near.h"
 
 enum { NAME_MAX_NEAR = 64 }; /* no directive is as long */

@@ -7,9 +7,9 @@
 #include "base/slice.h"
 
 struct near {
-    struct slice name;   /* as typed */
-    const char *best;    /* NULL: none is near */
-    size_t distance;     /* of best */
+    struct slice name; /* as typed */
+    const char *best;  /* NULL: none is near */
+    size_t distance;   /* of best */
 };
 
 void near_offer(struct near *near, const char *candidate);

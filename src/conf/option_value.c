@@ -15,8 +15,8 @@ static bool get_memory(struct slice s, int64_t *v)
     static const struct {
         const char *word;
         int64_t times;
-    } units[] = {{"", 1},           {"b", 1},           {"k", 1000},          {"kb", 1 << 10},
-                 {"m", 1000000},    {"mb", 1 << 20},    {"g", 1000000000},    {"gb", 1 << 30}};
+    } units[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
+                 {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
     size_t digits = 0;
     int64_t n = 0;
     for (; digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9'; digits++) {
@@ -131,8 +131,7 @@ static bool is_file_name(const struct option_row *row)
            row->id == OPTION_dbfilename;
 }
 
-static bool parse_string(const struct option_row *row, char **to, struct slice s,
-                         struct buf *error)
+static bool parse_string(const struct option_row *row, char **to, struct slice s, struct buf *error)
 {
     if (is_file_name(row) && memchr(s.n > 0 ? s.p : "", '/', s.n) != NULL)
         return option_refuse(error, "%s can't be a path, just a %s", row->name,
@@ -160,8 +159,8 @@ static void words_append(struct option_words *w, struct slice s)
 
 static bool parse_stop(const struct slice *words, size_t n, struct buf *error)
 {
-    static const struct option_choice choices[] = {
-        {"default", 0}, {"save", 1}, {"nosave", 2}, {"now", 4}, {"force", 8}, {NULL, 0}};
+    static const struct option_choice choices[] = {{"default", 0}, {"save", 1},  {"nosave", 2},
+                                                   {"now", 4},     {"force", 8}, {NULL, 0}};
     int seen = 0;
     for (size_t i = 0; i < n; i++) {
         const struct option_choice *choice = choice_of(choices, words[i]);
@@ -294,8 +293,7 @@ static bool parse_events(int64_t *to, struct slice s, struct buf *error)
         else if (s.p[i] == 'A')
             events |= (1LL << EVENTS_ALL) - 1;
         else
-            return option_refuse(error,
-                                 "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+            return option_refuse(error, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     }
     *to = events;
     return true;

@@ -27,12 +27,12 @@ struct option_choice {
 };
 
 struct option_row {
-    const char *name, *alias;     /* alias may be NULL */
+    const char *name, *alias; /* alias may be NULL */
     const char *default_text;
-    const char *note;             /* why it has no effect, or is refused */
+    const char *note; /* why it has no effect, or is refused */
     const struct option_choice *choices;
     int64_t least, most;
-    size_t offset, size;          /* of the field in struct options */
+    size_t offset, size; /* of the field in struct options */
     enum option_type type;
     unsigned flags;
     enum option id;
@@ -53,8 +53,8 @@ enum option_style { OPTION_FOR_GET, OPTION_FOR_FILE };
 
 bool option_takes_words(const struct option_row *row);
 
-/* The field's new value from its words; `more`: a later line of the same file adds to it where lines
- * add up. On false, error holds the reason and the field may be half changed: set a copy. */
+/* The field's new value from its words; `more`: a later line of the same file adds to it where
+ * lines add up. On false, error holds the reason and the field may be half changed: set a copy. */
 bool option_parse(const struct option_row *row, void *field, const struct slice *words, size_t n,
                   bool more, struct buf *error) MUST_CHECK;
 

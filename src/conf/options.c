@@ -14,10 +14,8 @@ static const struct option_choice choices_supervised[] = {{"upstart", SUPERVISED
                                                           {"auto", SUPERVISED_AUTO},
                                                           {"no", SUPERVISED_NO},
                                                           {NULL, 0}};
-static const struct option_choice choices_protection[] = {{"no", PROTECTION_NO},
-                                                          {"yes", PROTECTION_YES},
-                                                          {"local", PROTECTION_LOCAL},
-                                                          {NULL, 0}};
+static const struct option_choice choices_protection[] = {
+    {"no", PROTECTION_NO}, {"yes", PROTECTION_YES}, {"local", PROTECTION_LOCAL}, {NULL, 0}};
 static const struct option_choice choices_appendfsync[] = {{"everysec", APPENDFSYNC_EVERYSEC},
                                                            {"always", APPENDFSYNC_ALWAYS},
                                                            {"no", APPENDFSYNC_NO},
@@ -38,18 +36,18 @@ static const struct option_choice choices_log_level[] = {{"debug", LOG_LEVEL_DEB
                                                          {"warning", LOG_LEVEL_WARNING},
                                                          {NULL, 0}};
 static const struct option_choice choices_syslog_facility[] = {
-    {"user", SYSLOG_USER},     {"local0", SYSLOG_LOCAL0}, {"local1", SYSLOG_LOCAL1},
-    {"local2", SYSLOG_LOCAL2}, {"local3", SYSLOG_LOCAL3}, {"local4", SYSLOG_LOCAL4},
-    {"local5", SYSLOG_LOCAL5}, {"local6", SYSLOG_LOCAL6}, {"local7", SYSLOG_LOCAL7},
-    {NULL, 0}};
+    {"user", SYSLOG_USER},     {"local0", SYSLOG_LOCAL0},
+    {"local1", SYSLOG_LOCAL1}, {"local2", SYSLOG_LOCAL2},
+    {"local3", SYSLOG_LOCAL3}, {"local4", SYSLOG_LOCAL4},
+    {"local5", SYSLOG_LOCAL5}, {"local6", SYSLOG_LOCAL6},
+    {"local7", SYSLOG_LOCAL7}, {NULL, 0}};
 static const struct option_choice choices_oom_score_adj[] = {{"no", OOM_SCORE_ADJ_NO},
                                                              {"yes", OOM_SCORE_ADJ_RELATIVE},
                                                              {"relative", OOM_SCORE_ADJ_RELATIVE},
                                                              {"absolute", OOM_SCORE_ADJ_ABSOLUTE},
                                                              {NULL, 0}};
-static const struct option_choice choices_pubsub_default[] = {{"allchannels", PUBSUB_DEFAULT_ALL},
-                                                              {"resetchannels", PUBSUB_DEFAULT_RESET},
-                                                              {NULL, 0}};
+static const struct option_choice choices_pubsub_default[] = {
+    {"allchannels", PUBSUB_DEFAULT_ALL}, {"resetchannels", PUBSUB_DEFAULT_RESET}, {NULL, 0}};
 static const struct option_choice choices_sanitize[] = {
     {"no", SANITIZE_NO}, {"yes", SANITIZE_YES}, {"clients", SANITIZE_CLIENTS}, {NULL, 0}};
 static const struct option_choice choices_propagation_error[] = {
@@ -93,11 +91,18 @@ enum {
 #define OPTION_TYPE_ENUM(tag) OPTION_TYPE_ENUM
 
 const struct option_row option_rows[OPTION_N] = {
-#define OPT(kind, field, label, alt, bits, initial, min, max, reason, help)                     \
-    {.name = label, .alias = alt, .default_text = initial, .note = reason,                      \
-     .choices = CHOICES_##kind, .least = min, .most = max,                                      \
-     .offset = offsetof(struct options, field), .size = sizeof(((struct options *)0)->field),    \
-     .type = OPTION_TYPE_##kind, .flags = bits,      \
+#define OPT(kind, field, label, alt, bits, initial, min, max, reason, help) \
+    {.name = label,                                                         \
+     .alias = alt,                                                          \
+     .default_text = initial,                                               \
+     .note = reason,                                                        \
+     .choices = CHOICES_##kind,                                             \
+     .least = min,                                                          \
+     .most = max,                                                           \
+     .offset = offsetof(struct options, field),                             \
+     .size = sizeof(((struct options *)0)->field),                          \
+     .type = OPTION_TYPE_##kind,                                            \
+     .flags = bits,                                                         \
      .id = OPTION_##field},
 #define BARE(...)
 #include "conf/options.def"
@@ -198,8 +203,7 @@ static void options_copy(struct options *o, const struct options *from)
 {
     memcpy(o, from, sizeof(*o));
     for (size_t i = 0; i < OPTION_N; i++)
-        option_copy(&option_rows[i], field_of(o, &option_rows[i]),
-                    field_of(from, &option_rows[i]));
+        option_copy(&option_rows[i], field_of(o, &option_rows[i]), field_of(from, &option_rows[i]));
 }
 
 static bool values_equal(const struct option_row *row, const struct options *a,
@@ -328,8 +332,7 @@ bool options_set_failed(struct slice name, const char *why, struct buf *error)
 
 static bool may_change(const struct options *o, const struct option_row *row, bool is_local)
 {
-    return (row->flags & OPTION_PROTECTED) == 0 ||
-           o->enable_protected_configs == PROTECTION_YES ||
+    return (row->flags & OPTION_PROTECTED) == 0 || o->enable_protected_configs == PROTECTION_YES ||
            (o->enable_protected_configs == PROTECTION_LOCAL && is_local);
 }
 
@@ -373,9 +376,8 @@ bool options_try(const struct options *o, const struct option_pair *pairs, size_
     bool set = true;
     for (size_t i = 0; set && i < n; i++) {
         const struct option_row *row = row_find(pairs[i].name);
-        set = option_takes_words(row)
-                  ? assign_parted(&t->options, row, pairs[i].value, &why)
-                  : assign(&t->options, row, &pairs[i].value, 1, false, &why);
+        set = option_takes_words(row) ? assign_parted(&t->options, row, pairs[i].value, &why)
+                                      : assign(&t->options, row, &pairs[i].value, 1, false, &why);
         if (!set) {
             option_say(&why, slice_of("", 1)); /* its end */
             options_set_failed(slice_str(row->name), why.p, error);
@@ -481,7 +483,8 @@ static void say_rest(struct buf *lines, struct buf *rest)
 
 void options_notes(const struct options *o, struct buf *lines)
 {
-    enum { REST_BYTES = LOG_LINE_BYTES - 256 }; /* with its words before and one name more, a line */
+    /* with its words before and one name more, a line */
+    enum { REST_BYTES = LOG_LINE_BYTES - 256 };
     struct buf rest;
     buf_init(&rest, OPTIONS_TEXT_MAX);
     for (size_t i = 0; i < OPTION_N; i++) {
@@ -590,8 +593,8 @@ void options_rewrite(const struct options *o, struct slice old, struct buf *to)
     while (old.n > 0) {
         struct slice line = next_line(&old);
         const struct option_row *row = row_of_line(line);
-        bool keep = row == NULL || ((lines[row->id] == 1 || lines_add_up(row)) &&
-                                    values_equal(row, o, &was));
+        bool keep = row == NULL ||
+                    ((lines[row->id] == 1 || lines_add_up(row)) && values_equal(row, o, &was));
         if (keep) {
             option_say(to, line);
             option_say(to, SLICE("\n"));

@@ -15,7 +15,8 @@
 #include "base/vec.h"
 
 enum supervised { SUPERVISED_NO, SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO };
-enum protection { PROTECTION_NO, PROTECTION_LOCAL, PROTECTION_YES }; /* who may: nobody, local, all */
+/* who may: nobody, local, all */
+enum protection { PROTECTION_NO, PROTECTION_LOCAL, PROTECTION_YES };
 enum appendfsync { APPENDFSYNC_NO, APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS };
 enum maxmemory_policy {
     MAXMEMORY_VOLATILE_LRU,
@@ -29,8 +30,17 @@ enum maxmemory_policy {
 };
 
 /* Enumerations of directives without effect here; only their words count. */
-enum syslog_facility { SYSLOG_USER, SYSLOG_LOCAL0, SYSLOG_LOCAL1, SYSLOG_LOCAL2, SYSLOG_LOCAL3,
-                       SYSLOG_LOCAL4, SYSLOG_LOCAL5, SYSLOG_LOCAL6, SYSLOG_LOCAL7 };
+enum syslog_facility {
+    SYSLOG_USER,
+    SYSLOG_LOCAL0,
+    SYSLOG_LOCAL1,
+    SYSLOG_LOCAL2,
+    SYSLOG_LOCAL3,
+    SYSLOG_LOCAL4,
+    SYSLOG_LOCAL5,
+    SYSLOG_LOCAL6,
+    SYSLOG_LOCAL7
+};
 enum oom_score_adj { OOM_SCORE_ADJ_NO, OOM_SCORE_ADJ_RELATIVE, OOM_SCORE_ADJ_ABSOLUTE };
 enum pubsub_default { PUBSUB_DEFAULT_RESET, PUBSUB_DEFAULT_ALL };
 enum sanitize { SANITIZE_NO, SANITIZE_YES, SANITIZE_CLIENTS };
@@ -98,7 +108,8 @@ enum options_line_is { OPTIONS_LINE_TAKEN, OPTIONS_LINE_BAD, OPTIONS_LINE_INCLUD
 
 /* One line of a configuration file, without its end. `text` is replaced: of a bad line it says why;
  * of an include it is the pattern, and reading those files here and now is the caller's part. */
-enum options_line_is options_line(struct options *o, struct slice line, struct buf *text) MUST_CHECK;
+enum options_line_is options_line(struct options *o, struct slice line,
+                                  struct buf *text) MUST_CHECK;
 
 /* The command line's "--name value ..." as lines of a file. */
 void options_args(char *const *args, size_t n, struct buf *lines);
@@ -113,10 +124,12 @@ struct option_trial {
     bool changed[OPTION_N]; /* the value is another */
 };
 
-/* All of the pairs on a copy of o, or false with the error reply's text (without "ERR ") and t empty. */
+/* All of the pairs on a copy of o, or false with the error reply's text (without "ERR ") and t
+ * empty. */
 bool options_try(const struct options *o, const struct option_pair *pairs, size_t n, bool is_local,
                  struct option_trial *t, struct buf *error) MUST_CHECK;
-/* CONFIG SET: what t changed is now so in o; the other values and strings of o stay where they are. */
+/* CONFIG SET: what t changed is now so in o; the other values and strings of o stay where
+ * they are. */
 void options_take(struct options *o, struct option_trial *t);
 void options_trial_free(struct option_trial *t);
 

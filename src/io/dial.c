@@ -20,12 +20,14 @@ static enum err look_up(struct dial *d, const char *host, uint16_t port, int fla
 {
     char service[8];
     snprintf(service, sizeof(service), "%u", (unsigned)port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags}, *found;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags},
+                    *found;
     *d = (struct dial){0};
     if (host[0] == '\0' || getaddrinfo(host, service, &hints, &found) != 0)
         return ERR_NOT_FOUND;
     for (const struct addrinfo *a = found; a != NULL && d->n < DIAL_ADDRESSES; a = a->ai_next)
-        if ((a->ai_family == AF_INET || a->ai_family == AF_INET6) && a->ai_addrlen <= sizeof(d->at[0]))
+        if ((a->ai_family == AF_INET || a->ai_family == AF_INET6) &&
+            a->ai_addrlen <= sizeof(d->at[0]))
             memcpy(d->at[d->n++], a->ai_addr, a->ai_addrlen);
     freeaddrinfo(found);
     return d->n > 0 ? ERR_OK : ERR_NOT_FOUND;
@@ -51,9 +53,12 @@ enum err dial_next(struct dial *d, int *fd)
             return ERR_IO;
         if (got < 0)
             continue;
-        (void)setsockopt(got, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* what is sent is whole */
-        socklen_t n = at.sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-        if (connect(got, (const struct sockaddr *)&at, n) == 0 || errno == EINPROGRESS || errno == EINTR) {
+        /* what is sent is whole */
+        (void)setsockopt(got, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        socklen_t n =
+            at.sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        if (connect(got, (const struct sockaddr *)&at, n) == 0 || errno == EINPROGRESS ||
+            errno == EINTR) {
             *fd = got;
             return ERR_OK;
         }

@@ -125,7 +125,8 @@ enum err file_sync(int fd)
 
 enum err file_close(int fd)
 {
-    return close(fd) == 0 || errno == EINTR ? ERR_OK : err_of_errno(); /* it is closed in any case */
+    /* it is closed in any case */
+    return close(fd) == 0 || errno == EINTR ? ERR_OK : err_of_errno();
 }
 
 enum err file_rename(const char *from, const char *to)
@@ -281,7 +282,8 @@ enum err file_load(const char *name, char **text, size_t *n)
 enum err file_replace(const char *name, struct slice text)
 {
     char aside[FILE_NAME_BYTES];
-    if ((size_t)snprintf(aside, sizeof(aside), "%s-%ld.tmp", name, (long)getpid()) >= sizeof(aside)) {
+    if ((size_t)snprintf(aside, sizeof(aside), "%s-%ld.tmp", name, (long)getpid()) >=
+        sizeof(aside)) {
         errno = ENAMETOOLONG;
         return ERR_IO;
     }

@@ -16,18 +16,21 @@
 enum err file_open_append(const char *name, int *fd) MUST_CHECK; /* created if absent */
 enum err file_open_read(const char *name, int *fd, uint64_t *size) MUST_CHECK;
 enum err file_read(int fd, char *to, size_t n, size_t *got) MUST_CHECK; /* got < n: the end */
-/* All of the chain's bytes, which stay in it. written: how many reached the file, also on failure. */
+/* All of the chain's bytes, which stay in it. written: how many reached the file, also on
+ * failure. */
 enum err file_write(int fd, const struct chain *bytes, uint64_t *written) MUST_CHECK;
 enum err file_sync(int fd) MUST_CHECK;
 enum err file_close(int fd) MUST_CHECK;
 enum err file_rename(const char *from, const char *to) MUST_CHECK;
-enum err file_unlink(const char *name) MUST_CHECK; /* or an empty directory; one that is not there is no failure */
+/* or an empty directory; one that is not there is no failure */
+enum err file_unlink(const char *name) MUST_CHECK;
 enum err file_truncate(const char *name, uint64_t size) MUST_CHECK; /* and synced */
 enum err file_sync_dir_of(const char *name) MUST_CHECK; /* the directory that name stands in */
 
 /* The directory that name stands in is made, and made durable, if it is not there. */
 enum err file_make_dir_of(const char *name) MUST_CHECK;
-enum err file_space(const char *name, uint64_t *bytes) MUST_CHECK; /* free for us, where name is or would be */
+/* free for us, where name is or would be */
+enum err file_space(const char *name, uint64_t *bytes) MUST_CHECK;
 
 /* Names and sizes of what lies in a directory. ERR_NOT_FOUND: there is no such directory. */
 struct file_listed {

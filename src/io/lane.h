@@ -5,8 +5,8 @@
  *     owner:   lane_give(l, job) -> queue -> thread: job->run(job) -> done list -> loop_call
  *     owner:   while ((job = lane_take(l)) ...)        in the order they were given
  *
- * A job belongs to the thread from give to take. The queue is bounded: give refuses when it is full,
- * and the owner then holds back whatever makes more work. */
+ * A job belongs to the thread from give to take. The queue is bounded: give refuses when it is
+ * full, and the owner then holds back whatever makes more work. */
 #ifndef IO_LANE_H
 #define IO_LANE_H
 
@@ -32,7 +32,7 @@ struct lane {
 
 enum err lane_start(struct lane *l, const char *name, size_t max, struct loop *loop) MUST_CHECK;
 bool lane_give(struct lane *l, struct job *j) MUST_CHECK; /* false: full, nothing happened */
-struct job *lane_take(struct lane *l); /* a job that is done, or NULL */
+struct job *lane_take(struct lane *l);                    /* a job that is done, or NULL */
 void lane_stop(struct lane *l); /* what was given is done first; then take what is left */
 
 #endif

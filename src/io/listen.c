@@ -56,13 +56,14 @@ static enum err open_at(struct door *d, const struct sockaddr *at, socklen_t at_
     return ERR_OK;
 }
 
-enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind, bool beside,
-                       bool *absent, char *why, size_t why_n)
+enum err door_open_tcp(struct door *d, const char *address, int port, int backlog, uint8_t kind,
+                       bool beside, bool *absent, char *why, size_t why_n)
 {
     bool any6 = strcmp(address, "::*") == 0, any4 = strcmp(address, "*") == 0;
     char service[8];
     snprintf(service, sizeof(service), "%d", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *found;
     hints.ai_family = any6 ? AF_INET6 : any4 ? AF_INET : AF_UNSPEC;
     snprintf(d->name, sizeof(d->name), "%s:%d", address, port);
     *absent = false;
@@ -87,7 +88,8 @@ enum err door_open_tcp(struct door *d, const char *address, int port, int backlo
 void door_let_beside(struct door *d, bool beside)
 {
     int on = beside;
-    (void)setsockopt(watch_fd(&d->watch), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)); /* fails: bind does */
+    /* fails: bind does */
+    (void)setsockopt(watch_fd(&d->watch), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }
 
 /* Is a living process behind this socket? Then its path is not ours to take. */
@@ -157,7 +159,8 @@ enum door_got door_accept(struct door *d, struct guest *g)
     (void)getsockname(g->fd, (void *)&local, &local_n); /* fails: "?:0" is shown */
     address_text(&peer, g->peer, sizeof(g->peer), &g->is_loopback);
     address_text(&local, g->local, sizeof(g->local), &ignored);
-    (void)setsockopt(g->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* a reply is written whole */
+    /* a reply is written whole */
+    (void)setsockopt(g->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return DOOR_GUEST;
 }
 

@@ -29,7 +29,8 @@ static void write_line(struct log *log, enum log_level level, struct slice text)
 
 static int open_log(const char *path)
 {
-    return path[0] == '\0' ? STDOUT_FILENO : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    return path[0] == '\0' ? STDOUT_FILENO
+                           : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
 enum err logfile_open(struct logfile *f, const char *path, enum log_level level)
@@ -49,7 +50,8 @@ void logfile_reopen(struct logfile *f)
         return;
     int fd = open_log(f->path);
     if (fd < 0) {
-        log_say(&f->log, LOG_LEVEL_WARNING, "Cannot reopen the log file %s: %s", f->path, strerror(errno));
+        log_say(&f->log, LOG_LEVEL_WARNING, "Cannot reopen the log file %s: %s", f->path,
+                strerror(errno));
         return;
     }
     close(f->fd);

@@ -18,7 +18,8 @@ struct logfile {
 };
 
 enum err logfile_open(struct logfile *f, const char *path, enum log_level level) MUST_CHECK;
-void logfile_reopen(struct logfile *f); /* after its file was moved away; fails: goes on as before */
+/* after its file was moved away; fails: goes on as before */
+void logfile_reopen(struct logfile *f);
 void logfile_close(struct logfile *f);
 
 #endif

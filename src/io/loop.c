@@ -106,7 +106,8 @@ void watch_want(struct loop *l, struct watch *w, uint8_t events)
     w->events &= events;
     if (events == 0)
         return;
-    ev_io_set(&w->io, watch_fd(w), (events & WATCH_READ ? EV_READ : 0) | (events & WATCH_WRITE ? EV_WRITE : 0));
+    ev_io_set(&w->io, watch_fd(w),
+              (events & WATCH_READ ? EV_READ : 0) | (events & WATCH_WRITE ? EV_WRITE : 0));
     ev_io_start(l->ev, &w->io);
 }
 

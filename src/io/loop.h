@@ -2,8 +2,8 @@
 
 /* Waiting for the world.
  *
- *     loop_wait(l, wake)                 until a descriptor is ready, a thread calls, or wake is there
- *     while ((w = loop_next(l)) ...)     what became ready: w->kind says what kind of owner it has
+ *     loop_wait(l, wake)              until a descriptor is ready, a thread calls, or wake is there
+ *     while ((w = loop_next(l)) ...)  what became ready: w->kind says what kind of owner it has
  *
  * Callbacks of libev do one thing here: they note that a watch fired. Whoever owns the loop works
  * through the list afterwards, in whatever order and portion it likes; a watch that is still ready
@@ -25,7 +25,7 @@ struct watch {
     struct list fired; /* in loop.fired while there is something to do */
     uint8_t events;    /* WATCH_READ | WATCH_WRITE: what is ready */
     uint8_t wanted;
-    uint8_t kind;      /* the owner's word for what this watch is embedded in */
+    uint8_t kind; /* the owner's word for what this watch is embedded in */
 };
 
 struct loop {
@@ -41,9 +41,10 @@ void loop_free(struct loop *l);
 
 /* now: a fresh reading, what the timer is computed from. wake <= now: a look without waiting. */
 void loop_wait(struct loop *l, struct mono now, struct mono wake);
-struct watch *loop_next(struct loop *l); /* NULL: nothing more; its events are for the caller to clear */
+/* NULL: nothing more; its events are for the caller to clear */
+struct watch *loop_next(struct loop *l);
 const char *loop_backend(const struct loop *l); /* "epoll": for INFO */
-void loop_call(struct loop *l); /* from any thread: ends the wait */
+void loop_call(struct loop *l);                 /* from any thread: ends the wait */
 
 void watch_init(struct watch *w, int fd, uint8_t kind);
 void watch_want(struct loop *l, struct watch *w, uint8_t events);

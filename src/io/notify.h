@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-bool notify_wanted(void);                /* NOTIFY_SOCKET is set */
+bool notify_wanted(void);                 /* NOTIFY_SOCKET is set */
 bool notify_systemd(const char *message); /* "READY=1", "STOPPING=1", "STATUS=..." */
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "base/mem.h"
 
-enum { REAPER_QUEUE_MAX = 1024 }; /* one entry a turn at most; full: freed by the giver, slowly but bounded */
+/* one entry a turn at most; full: freed by the giver, slowly but bounded */
+enum { REAPER_QUEUE_MAX = 1024 };
 
 struct burial {
     struct job job;

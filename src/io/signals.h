@@ -5,7 +5,7 @@
  * SIGTERM, SIGINT   stop; a second one ends the process at once
  * SIGHUP            reopen the log file
  * SIGPIPE, SIGXFSZ  ignored: a write says so itself
- * SIGSEGV and kin   a stack trace, then the default action (a core file, if the system keeps them) */
+ * SIGSEGV and kin   a stack trace, then the default action (a core file, if there may be one) */
 #ifndef IO_SIGNALS_H
 #define IO_SIGNALS_H
 

@@ -81,7 +81,8 @@ static bool find_manifest(struct checked *c)
     }
     closedir(d);
     if (found != 1)
-        fprintf(stderr, "vong-check-aof: %s holds %s\n", c->dir, found == 0 ? "no manifest" : "more than one manifest");
+        fprintf(stderr, "vong-check-aof: %s holds %s\n", c->dir,
+                found == 0 ? "no manifest" : "more than one manifest");
     return found == 1;
 }
 
@@ -102,11 +103,13 @@ static bool read_manifest(struct checked *c)
         fprintf(stderr, "vong-check-aof: %s is damaged, %s\n", path, why);
         return false;
     }
-    for (size_t i = 0; i < c->manifest.files.n; i++) /* the base is first; history is no part of the log */
+    /* the base is first; history is no part of the log */
+    for (size_t i = 0; i < c->manifest.files.n; i++)
         if (c->manifest.files.at[i].type == 'b' && !add_file(c, c->manifest.files.at[i].name, true))
             return false;
     for (size_t i = 0; i < c->manifest.files.n; i++)
-        if (c->manifest.files.at[i].type == 'i' && !add_file(c, c->manifest.files.at[i].name, false))
+        if (c->manifest.files.at[i].type == 'i' &&
+            !add_file(c, c->manifest.files.at[i].name, false))
             return false;
     return true;
 }
@@ -122,7 +125,8 @@ static bool look(struct checked *c, const char *path)
     if (S_ISDIR(st.st_mode))
         snprintf(c->dir, sizeof(c->dir), "%s", path);
     else
-        snprintf(c->dir, sizeof(c->dir), "%.*s", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
+        snprintf(c->dir, sizeof(c->dir), "%.*s", slash != NULL ? (int)(slash - path) : 1,
+                 slash != NULL ? path : ".");
     if (S_ISDIR(st.st_mode))
         return find_manifest(c) && read_manifest(c);
     size_t n = strlen(name);
@@ -148,7 +152,8 @@ static bool feed(struct checked *c, FILE *f)
     bool at_end = false;
     do {
         if (used == 0 && !at_end) {
-            size_t want = aof_want(&c->reader) > n + READ_BYTES ? aof_want(&c->reader) : n + READ_BYTES;
+            size_t want =
+                aof_want(&c->reader) > n + READ_BYTES ? aof_want(&c->reader) : n + READ_BYTES;
             if (want > cap)
                 p = mem_resize(p, cap = want);
             n += fread(p + n, 1, cap - n, f);
@@ -190,7 +195,8 @@ static bool write_synced(const char *path, const char *mode, const struct chain 
     char *p = mem_get(bytes->n);
     FILE *f = fopen(path, mode);
     chain_copy(bytes, p, bytes->n);
-    bool good = f != NULL && fwrite(p, 1, bytes->n, f) == bytes->n && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    bool good = f != NULL && fwrite(p, 1, bytes->n, f) == bytes->n && fflush(f) == 0 &&
+                fsync(fileno(f)) == 0;
     mem_free(p);
     if (f != NULL && fclose(f) != 0)
         good = false;
@@ -227,7 +233,8 @@ static bool mend_base(struct checked *c, bool has_marks)
         return false;
     c->manifest.base_bytes = c->files.at[0].size;
     manifest_put(&c->manifest, &bytes);
-    good = write_synced(temp, "we", &bytes) && (rename(temp, path) == 0 || complain("rename", temp));
+    good =
+        write_synced(temp, "we", &bytes) && (rename(temp, path) == 0 || complain("rename", temp));
     chain_free(&bytes, NULL);
     return good;
 }
@@ -235,7 +242,8 @@ static bool mend_base(struct checked *c, bool has_marks)
 static bool fix(struct checked *c)
 {
     const struct aof_reader *r = &c->reader;
-    for (size_t i = c->files.n; i-- > r->bad_file;) /* the last first: a crash leaves a log that is cut later */
+    /* the last first: a crash leaves a log that is cut later */
+    for (size_t i = c->files.n; i-- > r->bad_file;)
         if (!cut(c, i, i == r->bad_file ? r->bad_offset : 0))
             return false;
     if (r->bad_in_base && !mend_base(c, r->bad_offset > 0 && r->bad_base_is_marked))
@@ -253,7 +261,8 @@ static int check_and_fix(struct checked *c, bool fixes)
     switch (aof_verdict(&c->reader)) {
     case AOF_WHOLE:
         printf("whole: %zu files, %llu records, %llu commands, up to seq %llu\n", c->files.n,
-               (unsigned long long)r->records_n, (unsigned long long)r->commands_n, (unsigned long long)r->position.seq);
+               (unsigned long long)r->records_n, (unsigned long long)r->commands_n,
+               (unsigned long long)r->position.seq);
         return 0;
     case AOF_CUT: printf("torn tail: "); break;
     case AOF_REFUSED:
@@ -264,8 +273,8 @@ static int check_and_fix(struct checked *c, bool fixes)
         printf("damage: ");
         break;
     }
-    printf("%s at byte %llu: %s; %llu bytes from there on\n", r->bad_name, (unsigned long long)r->bad_offset, r->bad_why,
-           (unsigned long long)r->bad_bytes);
+    printf("%s at byte %llu: %s; %llu bytes from there on\n", r->bad_name,
+           (unsigned long long)r->bad_offset, r->bad_why, (unsigned long long)r->bad_bytes);
     if (fixes)
         return fix(c) ? 0 : 1;
     printf("`vong-check-aof --fix` cuts there\n");
@@ -275,8 +284,9 @@ static int check_and_fix(struct checked *c, bool fixes)
 static const char help[] =
     "usage: vong-check-aof [--fix] DIRECTORY | MANIFEST | FILE\n"
     "\n"
-    "Reads the log of a vong-server, or one that Redis 7 wrote without RDB preamble, and says whether it is\n"
-    "whole: every checksum, every sequence number, every command. The server must not be running.\n"
+    "Reads the log of a vong-server, or one that Redis 7 wrote without RDB preamble, and says\n"
+    "whether it is whole: every checksum, every sequence number, every command. The server must\n"
+    "not be running.\n"
     "\n"
     "  --fix      cut the log at the first bad byte, and say how many bytes that dropped\n"
     "  --help     this text\n"

@@ -9,15 +9,18 @@
  *     batch   7 GET a | 7 GET b | 3 PING | ...
  *
  * Nothing is moved before the requests that point to it were run. When the wave ends, what is left
- * over of a client (the "SE") is copied into memory of its own; who has nothing left over has none. */
+ * over of a client (the "SE") is copied into memory of its own; who has nothing left over has
+ * none. */
 #define _GNU_SOURCE
 #include "server/server.h"
 
 #include "base/check.h"
 #include "io/clock.h"
 
-enum { INPUT_COPIED_MAX_BYTES = 16 * 1024 };   /* a leftover up to this goes in front of the next piece */
-enum { OUTPUT_LOOKED_AT_BYTES = 1024 * 1024 }; /* more is judged after each batch, not once a turn */
+/* a leftover up to this goes in front of the next piece */
+enum { INPUT_COPIED_MAX_BYTES = 16 * 1024 };
+/* more is judged after each batch, not once a turn */
+enum { OUTPUT_LOOKED_AT_BYTES = 1024 * 1024 };
 
 /* -------------------------------------------------------------- birth and death */
 
@@ -59,7 +62,8 @@ void client_tell(const struct server *s, uint32_t id, struct node_client *to)
     if (c == NULL)
         return;
     to->unread = c->in_n - c->in_at;
-    to->unread_free = c->place == INPUT_OWN ? c->in_cap - to->unread : 0; /* the arena is nobody's own */
+    /* the arena is nobody's own */
+    to->unread_free = c->place == INPUT_OWN ? c->in_cap - to->unread : 0;
     to->args = request_parser_bytes(&c->parser) + (c->kept != NULL ? c->kept->bytes : 0);
     to->shell = sizeof(*c) + to->args + (c->place == INPUT_OWN ? c->in_cap : 0);
     to->owed_most = c->owed_most;
@@ -83,8 +87,8 @@ static void kept_free(struct client *c)
     c->kept = NULL;
 }
 
-/* What has been sent and not read makes the system reset the connection at its close, which can cost
- * the client the reply it was closed with: a piece of it is read and dropped. */
+/* What has been sent and not read makes the system reset the connection at its close, which can
+ * cost the client the reply it was closed with: a piece of it is read and dropped. */
 static void drain(struct server *s, struct client *c)
 {
     size_t got;
@@ -184,8 +188,8 @@ static void batch_run(struct server *s)
     if (s->batch.n == 0)
         return;
     s->linger.requests += (unsigned)s->batch.n;
-    server_step(s, &(struct node_event){.type = NODE_REQUESTS,
-                                        .requests = {s->batch.at, s->batch.n}});
+    server_step(s,
+                &(struct node_event){.type = NODE_REQUESTS, .requests = {s->batch.at, s->batch.n}});
     check(s->batch.n == 0);
 }
 
@@ -217,7 +221,8 @@ static struct request_limits limits_of(const struct server *s, const struct clie
 {
     bool known = s->options->requirepass[0] == '\0' || node_is_authenticated(s->node, c->id);
     return (struct request_limits){.bulk_max_bytes = s->options->proto_max_bulk_len,
-                                   .args_max = known ? INT32_MAX : 10, .unauthenticated = !known};
+                                   .args_max = known ? INT32_MAX : 10,
+                                   .unauthenticated = !known};
 }
 
 static void feed_kept(struct server *s, struct client *c)
@@ -248,7 +253,8 @@ static void feed(struct server *s, struct client *c)
     while (may_feed(c)) {
         size_t used = 0;
         struct slice in = slice_of(c->in + c->in_at, c->in_n - c->in_at);
-        switch (request_next(&c->parser, &limits, in, &s->slices, &s->batch.requests[s->batch.n], &used)) {
+        switch (request_next(&c->parser, &limits, in, &s->slices, &s->batch.requests[s->batch.n],
+                             &used)) {
         case REQUEST_MORE: return;
         case REQUEST_BAD: bad_input(s, c); return;
         case REQUEST_NONE: c->in_at += used; break;
@@ -299,7 +305,8 @@ static void settle(struct server *s, struct client *c)
         char peer[ADDRESS_TEXT_BYTES];
         address_of_peer(conn_fd(&c->conn), peer);
         log_say(&s->log.log, LOG_LEVEL_WARNING,
-                "Closing client %s: its unprocessed input is over client-query-buffer-limit (%lld bytes)",
+                "Closing client %s: its unprocessed input is over client-query-buffer-limit (%lld "
+                "bytes)",
                 peer, (long long)max);
         s->counts.input_limit_closed++;
         client_die(s, c);
@@ -345,11 +352,13 @@ static size_t make_room(struct server *s, struct client *c)
     return READ_MAX_BYTES;
 }
 
-/* Bytes of a big bulk go straight to where they stay. True: it is whole, or its connection ended. */
+/* Bytes of a big bulk go straight to where they stay. True: it is whole, or its connection
+ * ended. */
 static bool read_big(struct server *s, struct client *c, char *to, size_t wants)
 {
     size_t got;
-    enum conn_got r = conn_read(&c->conn, to, wants < READ_BIG_MAX_BYTES ? wants : READ_BIG_MAX_BYTES, &got);
+    enum conn_got r =
+        conn_read(&c->conn, to, wants < READ_BIG_MAX_BYTES ? wants : READ_BIG_MAX_BYTES, &got);
     request_parser_filled(&c->parser, got);
     s->counts.reads++;
     s->counts.read_bytes += got;

@@ -113,8 +113,8 @@ static bool read_file(struct options *o, const char *file, unsigned depth, struc
     return good;
 }
 
-bool config_read(struct options *o, const char *file, char *const *args, size_t args_n,
-                 char *text, size_t text_n)
+bool config_read(struct options *o, const char *file, char *const *args, size_t args_n, char *text,
+                 size_t text_n)
 {
     struct why why = {text, text_n};
     if (file != NULL && !read_file(o, file, 0, &why))

@@ -11,11 +11,11 @@
 enum { ACCEPTS_PER_TURN = 128 }; /* the clients that are there are not to wait for a crowd */
 
 static const char denied[] =
-    "-DENIED Vong runs in protected mode: no password is set, so it serves clients of this machine only. "
-    "To serve others, choose one: 1) set a password with 'requirepass' (CONFIG SET requirepass <password> "
-    "from this machine, or in the configuration file); 2) switch the protection off with 'CONFIG SET "
-    "protected-mode no', if only trusted machines can reach this port; 3) start the server with "
-    "'--protected-mode no'.\r\n";
+    "-DENIED Vong runs in protected mode: no password is set, so it serves clients of this machine "
+    "only. To serve others, choose one: 1) set a password with 'requirepass' (CONFIG SET "
+    "requirepass <password> from this machine, or in the configuration file); 2) switch the "
+    "protection off with 'CONFIG SET protected-mode no', if only trusted machines can reach this "
+    "port; 3) start the server with '--protected-mode no'.\r\n";
 static const char too_many[] = "-ERR max number of clients reached\r\n";
 
 static void turn_away(struct server *s, const struct guest *g, const char *text, size_t n)
@@ -28,7 +28,8 @@ static void turn_away(struct server *s, const struct guest *g, const char *text,
 
 static void welcome(struct server *s, const struct guest *g)
 {
-    bool may_come = g->is_loopback || !s->options->protected_mode || s->options->requirepass[0] != '\0';
+    bool may_come =
+        g->is_loopback || !s->options->protected_mode || s->options->requirepass[0] != '\0';
     if ((int64_t)s->clients_n >= s->options->maxclients) {
         turn_away(s, g, too_many, sizeof(too_many) - 1);
         return;
@@ -41,9 +42,12 @@ static void welcome(struct server *s, const struct guest *g)
     if (!g->is_unix)
         conn_keepalive(&c->conn, (int)s->options->tcp_keepalive);
     server_step(s, &(struct node_event){.type = NODE_OPENED,
-                                        .opened = {.conn = c->id, .peer = slice_str(g->peer),
-                                                   .local = slice_str(g->local), .is_unix = g->is_unix,
-                                                   .is_loopback = g->is_loopback, .fd = g->fd}});
+                                        .opened = {.conn = c->id,
+                                                   .peer = slice_str(g->peer),
+                                                   .local = slice_str(g->local),
+                                                   .is_unix = g->is_unix,
+                                                   .is_loopback = g->is_loopback,
+                                                   .fd = g->fd}});
     client_want(s, c);
 }
 
@@ -79,14 +83,15 @@ static void close_all(struct server *s, struct doors *doors)
     vec_free(doors);
 }
 
-static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why, size_t why_n)
+static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why,
+                           size_t why_n)
 {
     for (size_t i = 0; i < o->bind.n; i++) {
         const char *address = o->bind.at[i];
         bool may_miss = address[0] == '-', absent;
         struct door *d = mem_zero(sizeof(*d));
-        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR, beside,
-                          &absent, why, why_n) == ERR_OK) {
+        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR,
+                          beside, &absent, why, why_n) == ERR_OK) {
             *vec_add(to) = d;
             continue;
         }
@@ -107,8 +112,8 @@ bool doors_open(struct server *s, char *why, size_t why_n)
         return false;
     if (o->unixsocket[0] != '\0') {
         struct door *d = mem_zero(sizeof(*d));
-        if (door_open_unix(d, o->unixsocket, (unsigned)o->unixsocketperm, (int)o->tcp_backlog, WATCHES_DOOR,
-                           why, why_n) != ERR_OK) {
+        if (door_open_unix(d, o->unixsocket, (unsigned)o->unixsocketperm, (int)o->tcp_backlog,
+                           WATCHES_DOOR, why, why_n) != ERR_OK) {
             mem_free(d);
             return false;
         }

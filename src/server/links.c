@@ -6,8 +6,8 @@
  *     out.send -> written as the socket takes it -> NODE_LINK_TOOK
  *     what comes -> NODE_LINK_BYTES;  its end -> NODE_LINK_CLOSED
  *
- * A link that is over is dead until the end of the turn: events of it may still be in the loop's list.
- * One whose name is being looked up lives until the thread gives it back. */
+ * A link that is over is dead until the end of the turn: events of it may still be in the loop's
+ * list. One whose name is being looked up lives until the thread gives it back. */
 #define _GNU_SOURCE
 #include "server/server.h"
 
@@ -21,12 +21,12 @@ enum { LOOKUPS_MAX = 1024 };          /* waiting for the thread; a client has on
 struct link {
     struct conn conn;
     struct job lookup;
-    uint32_t id;      /* the node's */
+    uint32_t id; /* the node's */
     uint16_t port;
-    bool looking_up;  /* the thread has it: no descriptor yet */
+    bool looking_up; /* the thread has it: no descriptor yet */
     bool connecting;
     bool dead;
-    enum err found;   /* of the lookup */
+    enum err found; /* of the lookup */
     struct dial dial;
     struct chain out; /* not written yet */
     char host[DIAL_HOST_BYTES];
@@ -64,7 +64,8 @@ static void tell_dialed(struct server *s, struct link *l, enum node_dialed how)
 {
     if (how != NODE_DIALED_OK)
         link_die(s, l);
-    server_step(s, &(struct node_event){.type = NODE_DIALED, .link = {.link = l->id, .dialed = how}});
+    server_step(s,
+                &(struct node_event){.type = NODE_DIALED, .link = {.link = l->id, .dialed = how}});
 }
 
 /* The next address, or none is left. */
@@ -118,7 +119,8 @@ static void look_ups_collect(struct server *s)
 
 /* ------------------------------------------------------------- what is asked */
 
-/* What comes of it is told later in the turn: nothing is stepped here, inside the taking of an out. */
+/* What comes of it is told later in the turn: nothing is stepped here, inside the taking of
+ * an out. */
 static void link_open(struct server *s, const struct node_dial *d)
 {
     struct link *l = mem_zero(sizeof(*l));
@@ -177,7 +179,8 @@ static void link_writable(struct server *s, struct link *l)
     if (l->out.n == 0)
         watch_want(&s->loop, &l->conn.watch, WATCH_READ);
     if (took > 0)
-        server_step(s, &(struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->id, .left = l->out.n}});
+        server_step(s, &(struct node_event){.type = NODE_LINK_TOOK,
+                                            .link = {.link = l->id, .left = l->out.n}});
 }
 
 static void link_readable(struct server *s, struct link *l)

@@ -3,8 +3,8 @@
 /* The start: the log is read and handed to the node, clients meanwhile get -LOADING.
  *
  * What lies in the directory, what of it is to be read and how it is made writable is planned by
- * persist/startup; what the bytes mean is the node's. Here they are only read, in big pieces, with a
- * turn for the clients every few milliseconds. */
+ * persist/startup; what the bytes mean is the node's. Here they are only read, in big pieces, with
+ * a turn for the clients every few milliseconds. */
 #define _GNU_SOURCE
 #include "server/server.h"
 
@@ -18,8 +18,8 @@
 #include "persist/startup.h"
 
 enum { LOAD_PIECE_BYTES = 1024 * 1024 };
-enum { LOAD_TURN_US = 4000 };             /* a client that asks for INFO waits no longer */
-enum { LOAD_TOLD_US = 2 * 1000 * 1000 };  /* a line in the log */
+enum { LOAD_TURN_US = 4000 };            /* a client that asks for INFO waits no longer */
+enum { LOAD_TOLD_US = 2 * 1000 * 1000 }; /* a line in the log */
 
 struct loading {
     struct server *server;
@@ -40,14 +40,18 @@ static bool refuse(struct loading *l, const char *doing, const char *name)
 
 /* ---------------------------------------------------------------------- the plan */
 
-static bool plan(struct loading *l, const struct file_list *list, struct slice manifest, bool has_manifest)
+static bool plan(struct loading *l, const struct file_list *list, struct slice manifest,
+                 bool has_manifest)
 {
     const struct options *o = l->server->options;
     struct log_names names = {.dir = o->appenddirname, .file = o->appendfilename};
     VEC(struct startup_file) files = {0};
     for (size_t i = 0; i < list->files.n; i++)
-        *vec_add(&files) = (struct startup_file){slice_str(list->files.at[i].name), list->files.at[i].size};
-    struct startup_found found = {.files = files.at, .files_n = files.n, .has_manifest = has_manifest,
+        *vec_add(&files) =
+            (struct startup_file){slice_str(list->files.at[i].name), list->files.at[i].size};
+    struct startup_found found = {.files = files.at,
+                                  .files_n = files.n,
+                                  .has_manifest = has_manifest,
                                   .manifest = manifest,
                                   .has_old_file = access(o->appendfilename, F_OK) == 0};
     bool good = startup_plan(&l->plan, &names, &found) == ERR_OK;
@@ -55,8 +59,9 @@ static bool plan(struct loading *l, const struct file_list *list, struct slice m
         snprintf(l->why, l->why_n, "%s", l->plan.text);
     else if (!has_manifest && o->dbfilename[0] != '\0' && access(o->dbfilename, F_OK) == 0)
         log_say(&l->server->log.log, LOG_LEVEL_WARNING,
-                "%s is a snapshot of Redis, which is not read: this start begins with no keys. To bring them over, let "
-                "Redis write its log: CONFIG SET aof-use-rdb-preamble no, CONFIG SET appendonly yes; then copy its %s here",
+                "%s is a snapshot of Redis, which is not read: this start begins with no keys. To "
+                "bring them over, let Redis write its log: CONFIG SET aof-use-rdb-preamble no, "
+                "CONFIG SET appendonly yes; then copy its %s here",
                 o->dbfilename, o->appenddirname);
     vec_free(&files);
     return good;
@@ -74,8 +79,9 @@ static bool look(struct loading *l)
         return refuse(l, "read directory", o->appenddirname);
     log_manifest_path(path, &names);
     err = file_load(path, &manifest, &n);
-    bool good = err == ERR_OK || err == ERR_NOT_FOUND ? plan(l, &list, slice_of(manifest, n), err == ERR_OK)
-                                                      : refuse(l, "read", path);
+    bool good = err == ERR_OK || err == ERR_NOT_FOUND
+                    ? plan(l, &list, slice_of(manifest, n), err == ERR_OK)
+                    : refuse(l, "read", path);
     mem_free(manifest);
     file_list_free(&list);
     return good;
@@ -164,7 +170,8 @@ static bool read_file(struct loading *l, const struct startup_read *r)
     const char *slash = strrchr(r->path, '/');
     server_step(s, &(struct node_event){.type = NODE_LOAD_FILE,
                                         .load_file = {.name = slash != NULL ? slash + 1 : r->path,
-                                                      .is_base = r->is_base, .size = r->size,
+                                                      .is_base = r->is_base,
+                                                      .size = r->size,
                                                       .bytes_total = l->total}});
     bool good = feed(l, fd, r->path);
     close(fd);
@@ -179,7 +186,8 @@ static bool mend(struct loading *l, const struct node_loaded *loaded)
     struct server *s = l->server;
     struct steps steps = {0};
     struct disk_ops ops = {0};
-    startup_finish(&l->plan, loaded->verdict == AOF_CUT, loaded->bad_file, loaded->bad_offset, &steps);
+    startup_finish(&l->plan, loaded->verdict == AOF_CUT, loaded->bad_file, loaded->bad_offset,
+                   &steps);
     for (steps_run(&steps, &ops); ops.n > 0; steps_run(&steps, &ops)) {
         struct disk_op op = ops.at[0];
         struct disk_done done;
@@ -211,7 +219,8 @@ static bool judge(struct loading *l)
     if (!mend(l, &loaded))
         return false;
     if (l->total > 0)
-        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Loaded %llu commands from %llu MB of log in %.3f seconds",
+        log_say(&s->log.log, LOG_LEVEL_NOTICE,
+                "Loaded %llu commands from %llu MB of log in %.3f seconds",
                 (unsigned long long)loaded.commands_n, (unsigned long long)(l->total >> 20),
                 (double)(clock_mono().us - l->begun.us) / 1e6);
     server_step(s, &(struct node_event){.type = NODE_LOG_READY,
@@ -222,16 +231,20 @@ static bool judge(struct loading *l)
     return true;
 }
 
-/* appendonly no: what lies there is not read, but known, should a rewrite or a backup want a name. */
+/* appendonly no: what lies there is not read, but known, should a rewrite or a backup want a
+ * name. */
 static void know(struct loading *l)
 {
     struct server *s = l->server;
     if (!s->has_directory)
-        snprintf(l->why, l->why_n, "directory %s is in use by another vong-server, or not writable", s->options->dir);
+        snprintf(l->why, l->why_n, "directory %s is in use by another vong-server, or not writable",
+                 s->options->dir);
     if (s->has_directory && look(l))
-        server_step(s, &(struct node_event){.type = NODE_LOG_READY, .log_ready = {.startup = &l->plan}});
+        server_step(
+            s, &(struct node_event){.type = NODE_LOG_READY, .log_ready = {.startup = &l->plan}});
     else
-        log_say(&s->log.log, LOG_LEVEL_WARNING, "appendonly no, and no rewrite or backup can be made: %s", l->why);
+        log_say(&s->log.log, LOG_LEVEL_WARNING,
+                "appendonly no, and no rewrite or backup can be made: %s", l->why);
     startup_free(&l->plan);
 }
 

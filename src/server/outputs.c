@@ -4,7 +4,8 @@
 #define _GNU_SOURCE
 #include "server/server.h"
 
-enum { ENDED_MAX_US = 60 * 1000 * 1000 }; /* a half-closed client that waits for something: no longer */
+/* a half-closed client that waits for something: no longer */
+enum { ENDED_MAX_US = 60 * 1000 * 1000 };
 
 void client_want(struct server *s, struct client *c)
 {
@@ -52,9 +53,10 @@ static void close_slow(struct server *s, struct client *c, const char *which, si
 {
     char peer[ADDRESS_TEXT_BYTES];
     address_of_peer(conn_fd(&c->conn), peer);
-    log_say(&s->log.log, LOG_LEVEL_WARNING,
-            "Closing client %s: %zu bytes of unread output are over the %s client-output-buffer-limit", peer,
-            cost, which);
+    log_say(
+        &s->log.log, LOG_LEVEL_WARNING,
+        "Closing client %s: %zu bytes of unread output are over the %s client-output-buffer-limit",
+        peer, cost, which);
     s->counts.output_limit_closed++;
     client_die(s, c);
 }

@@ -29,7 +29,8 @@ static void identify(struct node_identity *id)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char random[sizeof(id->run_id) - 1];
-    check(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random)); /* small ones never fall short */
+    /* small ones never fall short */
+    check(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random));
     check(getrandom(&id->seed, sizeof(id->seed), 0) == (ssize_t)sizeof(id->seed));
     for (size_t i = 0; i < sizeof(random); i++)
         id->run_id[i] = digits[random[i] & 15];
@@ -158,7 +159,8 @@ static void rewrite_config(struct server *s)
     s->rewrite_config = false;
     errno = 0;
     enum err err = file_load(s->config_file, &old, &n);
-    if (err == ERR_OK || err == ERR_NOT_FOUND) { /* one that was deleted is written anew, as by Redis */
+    /* one that was deleted is written anew, as by Redis */
+    if (err == ERR_OK || err == ERR_NOT_FOUND) {
         options_rewrite(s->options, slice_of(old, n), &text);
         err = file_replace(s->config_file, buf_slice(&text));
     }

@@ -7,8 +7,8 @@
  *     answers of the lanes   NODE_DISK
  *     what is due            NODE_DUE
  *     links                  NODE_DIALED; who is ready comes among the clients
- *     clients                accept; read all that are ready, at most READ_MAX_BYTES each; parse; run
- *                            in batches over all of them: NODE_REQUESTS
+ *     clients                accept; read all that are ready, at most READ_MAX_BYTES each; parse;
+ *                            run in batches over all of them: NODE_REQUESTS
  *     release                NODE_RELEASE with a fresh clock, then one writev per client
  *     bury                   who was closed is freed; big memory goes to the reaper
  *
@@ -26,11 +26,12 @@
 #include "resp/request.h"
 #include "server/storage.h"
 
-enum { READ_MAX_BYTES = 64 * 1024 };       /* of one client and turn: the others get their share */
-enum { READ_BIG_MAX_BYTES = 1024 * 1024 }; /* the same, into a big bulk: nothing is executed for it */
-enum { READ_ARENA_BYTES = 1024 * 1024 };   /* of all clients in one wave; stays in the cache */
-enum { BATCH_MAX = 32 };                   /* hot-path.md: 16 is nearly as good, 64 no better */
-enum { CRON_US = 100 * 1000 };             /* how often idle and slow clients are looked at */
+enum { READ_MAX_BYTES = 64 * 1024 }; /* of one client and turn: the others get their share */
+/* the same, into a big bulk: nothing is executed for it */
+enum { READ_BIG_MAX_BYTES = 1024 * 1024 };
+enum { READ_ARENA_BYTES = 1024 * 1024 }; /* of all clients in one wave; stays in the cache */
+enum { BATCH_MAX = 32 };                 /* hot-path.md: 16 is nearly as good, 64 no better */
+enum { CRON_US = 100 * 1000 };           /* how often idle and slow clients are looked at */
 
 enum watch_kind { WATCHES_DOOR = 1, WATCHES_CLIENT, WATCHES_LINK };
 
@@ -46,17 +47,17 @@ struct client {
     bool paused;   /* its output is over the soft limit: nothing more is executed for it */
     bool bad;      /* it sent what cannot be parsed: its input is over */
     bool ended_told;
-    bool closing;  /* to be closed once `upto` is 0 */
-    bool dead;     /* to be freed at the end of the turn */
-    bool again;    /* in server->again */
+    bool closing;    /* to be closed once `upto` is 0 */
+    bool dead;       /* to be freed at the end of the turn */
+    bool again;      /* in server->again */
     uint32_t window; /* the newest linger window it was active in */
-    char *in;      /* unread input: in[in_at] to in[in_n] */
+    char *in;        /* unread input: in[in_at] to in[in_n] */
     size_t in_at, in_n, in_cap;
     struct request_parser parser;
-    struct request *kept; /* not taken, and its big values are no longer in the input */
-    struct chain *out;    /* the node's, once something was owed */
-    size_t upto;          /* so much of out may leave */
-    size_t owed_most;     /* the most that was in out, since the cron looked last */
+    struct request *kept;   /* not taken, and its big values are no longer in the input */
+    struct chain *out;      /* the node's, once something was owed */
+    size_t upto;            /* so much of out may leave */
+    size_t owed_most;       /* the most that was in out, since the cron looked last */
     struct mono active;     /* the newest input, or output taken */
     struct mono over_since; /* over the soft output limit; MONO_NEVER: not */
     struct mono ended_at;
@@ -84,7 +85,8 @@ struct linger {
 struct server_counts {
     uint64_t rejected, turns, reads, writes, read_bytes, written_bytes;
     uint64_t input_limit_closed, output_limit_closed;
-    uint64_t input_most, output_most; /* the longest unread input and output of a client, in the last seconds */
+    /* the longest unread input and output of a client, in the last seconds */
+    uint64_t input_most, output_most;
 };
 
 struct link; /* links.c */
@@ -103,26 +105,27 @@ struct server {
     struct reaper reaper;
     struct node *node;
     struct node_world world;
-    struct node_memory memory; /* as the C library told last; zeros with jemalloc, which is asked each time */
-    struct mono ask_memory;    /* not before */
+    /* as the C library told last; zeros with jemalloc, which is asked each time */
+    struct node_memory memory;
+    struct mono ask_memory; /* not before */
     struct node_out out;
     struct mono now;
     struct wall wall;
     unsigned wall_us; /* into wall.ms */
-    struct mono wake;  /* the node's */
+    struct mono wake; /* the node's */
     struct mono cron;
-    int64_t sleep_us;  /* DEBUG SLEEP, at the end of the turn */
+    int64_t sleep_us;   /* DEBUG SLEEP, at the end of the turn */
     bool has_directory; /* no other server writes a log here */
     bool stop_told, stop;
     bool rewrite_config; /* asked for by the newest step */
-    bool loading;      /* turns do not wait: they are taken between pieces of the log */
+    bool loading;        /* turns do not wait: they are taken between pieces of the log */
     int exit_code;
     struct graves graves;
     VEC(struct disk_done) done; /* of operations done at once, for the node */
 
     struct doors doors;
     const struct options *listen; /* the newest step wants doors as these say */
-    bool doors_shut; /* no descriptor was left: tried again by the next cron */
+    bool doors_shut;              /* no descriptor was left: tried again by the next cron */
 
     VEC(struct client *) clients; /* by id; NULL: free */
     VEC(uint32_t) free_ids;
@@ -133,7 +136,7 @@ struct server {
     VEC(uint32_t) dialing; /* links whose address is known, or is known not to be */
     struct lane names;     /* looks names up; */
     bool names_started;    /* there is none before the first name */
-    char *arena; /* READ_ARENA_BYTES */
+    char *arena;           /* READ_ARENA_BYTES */
     size_t arena_at;
     struct request_arena slices;
     struct batch batch;
@@ -141,7 +144,8 @@ struct server {
 };
 
 /* ---- server.c */
-bool server_start(struct server *s, char *why, size_t why_n); /* threads, the node; nothing is served yet */
+/* threads, the node; nothing is served yet */
+bool server_start(struct server *s, char *why, size_t why_n);
 void server_free(struct server *s);
 void server_step(struct server *s, struct node_event *ev); /* and all that follows from its out */
 void server_turn(struct server *s);
@@ -149,7 +153,8 @@ void server_look_at_clock(struct server *s);
 
 /* ---- doors.c */
 bool doors_open(struct server *s, char *why, size_t why_n);
-bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n); /* to o's bind and port */
+/* to o's bind and port */
+bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n);
 void doors_close(struct server *s);
 void doors_accept(struct server *s, struct door *d);
 void doors_want(struct server *s, bool open);
@@ -159,14 +164,15 @@ struct client *client_open(struct server *s, int fd);
 struct client *client_at(const struct server *s, uint32_t id); /* NULL: gone or going */
 void client_die(struct server *s, struct client *c); /* closed and freed at the end of the turn */
 void client_tell(const struct server *s, uint32_t id, struct node_client *to); /* for CLIENT LIST */
-void client_again(struct server *s, struct client *c); /* its unread input is fed in the next wave */
-void clients_turn(struct server *s);        /* everything that became ready */
+/* its unread input is fed in the next wave */
+void client_again(struct server *s, struct client *c);
+void clients_turn(struct server *s);         /* everything that became ready */
 void clients_batch_judged(struct server *s); /* after NODE_REQUESTS: what was not taken goes back */
 void clients_bury(struct server *s);
 
 /* ---- outputs.c */
 void client_write(struct server *s, struct client *c);
-void client_want(struct server *s, struct client *c); /* tells the loop what it waits for */
+void client_want(struct server *s, struct client *c);         /* tells the loop what it waits for */
 void client_judge_output(struct server *s, struct client *c); /* client-output-buffer-limit */
 void clients_cron(struct server *s);
 
@@ -179,11 +185,12 @@ void links_free(struct server *s);
 
 /* ---- config_read.c */
 /* The file, those it includes, and then the arguments; false: text says where and what. */
-bool config_read(struct options *o, const char *file, char *const *args, size_t args_n,
-                 char *text, size_t text_n);
+bool config_read(struct options *o, const char *file, char *const *args, size_t args_n, char *text,
+                 size_t text_n);
 
 /* ---- loading.c */
-bool server_load(struct server *s, char *why, size_t why_n); /* the log; false: refused, or stopped */
+/* the log; false: refused, or stopped */
+bool server_load(struct server *s, char *why, size_t why_n);
 
 /* ---- world.c */
 void world_init(struct node_world *w);

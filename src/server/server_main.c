@@ -17,7 +17,8 @@
 #include "io/file.h"
 #include "io/notify.h"
 
-enum { OTHER_DESCRIPTORS = 128 }; /* doors, files of the log, the loop, the log file; with a margin */
+/* doors, files of the log, the loop, the log file; with a margin */
+enum { OTHER_DESCRIPTORS = 128 };
 
 static const char usage[] =
     "Usage: vong-server [file] [--directive value ...]\n"
@@ -31,7 +32,8 @@ static const char usage[] =
     "  vong-server /etc/vong/vong-server.conf --port 7777\n"
     "  vong-server --dir /var/lib/vong --appendfsync always --maxmemory 2gb\n"
     "\n"
-    "SIGTERM and SIGINT finish what was begun, sync the log and end; SIGHUP opens the log file again.\n";
+    "SIGTERM and SIGINT finish what was begun, sync the log and end; SIGHUP opens the log file "
+    "again.\n";
 
 static int refuse(const char *what)
 {
@@ -45,7 +47,8 @@ static int refuse_errno(const char *what, const char *which)
     return 1;
 }
 
-/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients lowered. */
+/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients
+ * lowered. */
 static void fit_descriptors(struct server *s)
 {
     struct options *o = s->options;
@@ -55,7 +58,8 @@ static void fit_descriptors(struct server *s)
         return;
     struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Raised the limit of open files to %llu, for maxclients %lld",
+        log_say(&s->log.log, LOG_LEVEL_NOTICE,
+                "Raised the limit of open files to %llu, for maxclients %lld",
                 (unsigned long long)want, (long long)o->maxclients);
         return;
     }
@@ -65,8 +69,8 @@ static void fit_descriptors(struct server *s)
         return;
     o->maxclients = got > OTHER_DESCRIPTORS ? (int64_t)(got - OTHER_DESCRIPTORS) : 1;
     log_say(&s->log.log, LOG_LEVEL_WARNING,
-            "Only %llu files may be open (ulimit -n): maxclients is now %lld", (unsigned long long)got,
-            (long long)o->maxclients);
+            "Only %llu files may be open (ulimit -n): maxclients is now %lld",
+            (unsigned long long)got, (long long)o->maxclients);
 }
 
 /* Two servers appending to one log would destroy it. One without a log may begin to write one, by
@@ -80,7 +84,8 @@ static bool lock_directory(struct server *s, char *why, size_t why_n)
     if (!o->appendonly)
         return true;
     if (err == ERR_LIMIT)
-        snprintf(why, why_n, "directory %s is in use by another vong-server (it holds %s/vong-server.lock)",
+        snprintf(why, why_n,
+                 "directory %s is in use by another vong-server (it holds %s/vong-server.lock)",
                  o->dir, o->dir);
     else if (err != ERR_OK)
         snprintf(why, why_n, "directory %s is not writable: %s", o->dir, strerror(errno));
@@ -112,8 +117,8 @@ static void write_pidfile(struct server *s)
         return;
     FILE *f = fopen(s->options->pidfile, "w");
     if (f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0)
-        log_say(&s->log.log, LOG_LEVEL_WARNING, "Cannot write the pidfile %s: %s", s->options->pidfile,
-                strerror(errno));
+        log_say(&s->log.log, LOG_LEVEL_WARNING, "Cannot write the pidfile %s: %s",
+                s->options->pidfile, strerror(errno));
 }
 
 static void tell_supervisor(struct server *s, const char *message)
@@ -184,8 +189,8 @@ static int serve(struct server *s)
     int failed = prepare(s, why, sizeof(why));
     if (failed != 0)
         return failed;
-    log_say(&s->log.log, LOG_LEVEL_NOTICE, "Vong %s starting, pid %ld, port %lld, in %s", PACKAGE_VERSION,
-            (long)getpid(), (long long)s->options->port, s->options->dir);
+    log_say(&s->log.log, LOG_LEVEL_NOTICE, "Vong %s starting, pid %ld, port %lld, in %s",
+            PACKAGE_VERSION, (long)getpid(), (long long)s->options->port, s->options->dir);
     tell_notes(s);
     if (!server_start(s, why, sizeof(why)))
         return refuse_late(s, why);
@@ -218,7 +223,7 @@ static bool take_check_config(char **argv, int *argc)
         has_value = !is_name || strchr(argv[i], ' ') != NULL || strcasecmp(argv[i], "--save") == 0;
         argv[kept++] = argv[i];
     }
-    argv[*argc = kept] = NULL;
+    argv[ *argc = kept] = NULL;
     return found;
 }
 

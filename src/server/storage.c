@@ -84,7 +84,8 @@ static void give_waiting(struct storage_lane *l)
         struct list *first = l->waiting.next;
         list_drop(first);
         if (!lane_give(&l->lane, CONTAINER_OF(first, struct job, in))) {
-            list_push(l->waiting.next, first); /* back to the front: behind the head, before the first */
+            /* back to the front: behind the head, before the first */
+            list_push(l->waiting.next, first);
             return;
         }
         l->waiting_n--;

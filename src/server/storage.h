@@ -11,8 +11,9 @@
 #include "io/lane.h"
 #include "persist/disk.h"
 
-enum { STORAGE_FILES = 64 };      /* handles; the log uses two, a rewrite and a backup a few */
-enum { STORAGE_LANE_JOBS = 256 }; /* under way in a lane; further ones wait, and clients are not read */
+enum { STORAGE_FILES = 64 }; /* handles; the log uses two, a rewrite and a backup a few */
+/* under way in a lane; further ones wait, and clients are not read */
+enum { STORAGE_LANE_JOBS = 256 };
 
 struct storage_lane {
     struct lane lane;
@@ -27,11 +28,12 @@ struct storage {
 };
 
 enum err storage_start(struct storage *s, struct loop *loop, struct graves *graves) MUST_CHECK;
-void storage_stop(struct storage *s); /* what the lanes hold is done first; its answers are dropped */
+/* what the lanes hold is done first; its answers are dropped */
+void storage_stop(struct storage *s);
 
 /* Takes op. True: it was done at once, *done is its answer. */
 bool storage_perform(struct storage *s, struct disk_op *op, struct disk_done *done);
 bool storage_next_done(struct storage *s, struct disk_done *done); /* an answer from a lane */
-bool storage_is_behind(const struct storage *s); /* a lane is full */
+bool storage_is_behind(const struct storage *s);                   /* a lane is full */
 
 #endif

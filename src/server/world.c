@@ -47,7 +47,8 @@ void world_purge_memory(void)
 
 static const char allocator_name[] = "jemalloc-" JEMALLOC_VERSION;
 #else
-enum { ALLOCATOR_SHARE = 100 }; /* of the time, at the most one part in so many goes into asking it */
+/* of the time, at the most one part in so many goes into asking it */
+enum { ALLOCATOR_SHARE = 100 };
 
 /* The C library looks through all it has free, which can take long: then it is seldom asked. */
 static void allocator(struct server *s, struct node_memory *to)
@@ -57,7 +58,8 @@ static void allocator(struct server *s, struct node_memory *to)
     if (mono_reached(before, s->ask_memory)) {
         struct mallinfo2 m = mallinfo2();
         struct mono after = clock_mono();
-        s->memory = (struct node_memory){.allocated = m.uordblks + m.hblkhd, .active = m.arena + m.hblkhd,
+        s->memory = (struct node_memory){.allocated = m.uordblks + m.hblkhd,
+                                         .active = m.arena + m.hblkhd,
                                          .resident = m.arena + m.hblkhd};
         s->ask_memory = mono_after(after, (after.us - before.us) * ALLOCATOR_SHARE);
     }
@@ -145,7 +147,8 @@ static int fact_system_memory(struct server *s, char *to, size_t n)
 {
     (void)s;
     return snprintf(to, n, "%llu",
-                    (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE));
+                    (unsigned long long)sysconf(_SC_PHYS_PAGES) *
+                        (unsigned long long)sysconf(_SC_PAGESIZE));
 }
 
 static int fact_supervised(struct server *s, char *to, size_t n)
@@ -209,8 +212,10 @@ static const struct {
     {"eventloop_cycles", offsetof(struct server_counts, turns)},
     {"client_recent_max_input_buffer", offsetof(struct server_counts, input_most)},
     {"client_recent_max_output_buffer", offsetof(struct server_counts, output_most)},
-    {"client_query_buffer_limit_disconnections", offsetof(struct server_counts, input_limit_closed)},
-    {"client_output_buffer_limit_disconnections", offsetof(struct server_counts, output_limit_closed)},
+    {"client_query_buffer_limit_disconnections",
+     offsetof(struct server_counts, input_limit_closed)},
+    {"client_output_buffer_limit_disconnections",
+     offsetof(struct server_counts, output_limit_closed)},
 };
 
 static int count_fact(const struct server *s, size_t at, char *to, size_t n)
