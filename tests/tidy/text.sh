@@ -50,4 +50,26 @@ for part in $(find src -name part.am); do
     [ -s "$(dirname "$part")/README.md" ] || echo "$(dirname "$part") has no README.md"
 done >"$wrong"
 claim "every room has a README" "$wrong"
+
+sed '/^#/d' "$here/formatted" | while read -r room; do
+    find "$room" -name '*.[ch]' 2>/dev/null
+done | sort >"$tidy_tmp/formatted"
+: >"$wrong"
+seen "$(wc -l <"$tidy_tmp/formatted")" "$wrong"
+xargs awk 'length($0) > 100 { print FILENAME ":" FNR }' /dev/null <"$tidy_tmp/formatted" >>"$wrong"
+claim "no line of a formatted room is over 100 columns" "$wrong"
+
+: >"$wrong"
+seen "$(wc -l <"$tidy_tmp/formatted")" "$wrong"
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+    while read -r file; do
+        clang-format "$file" | cmp -s - "$file" || echo "$file: clang-format -i mends it"
+    done <"$tidy_tmp/formatted" >>"$wrong"
+    has_formatter=yes
+fi
+if [ -s "$wrong" ] || [ "${has_formatter:-no}" = yes ]; then
+    claim "the formatted rooms are as .clang-format lays them out" "$wrong"
+else
+    skip "the formatted rooms are as .clang-format lays them out" "clang-format 14 is not installed"
+fi
 finish
