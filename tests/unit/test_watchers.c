@@ -231,7 +231,7 @@ static void a_batch_is_shared_by_its_brief_commands(void **state)
     one_stop(&o);
 }
 
-static void config_rewrite_waits_for_the_shell(void **state)
+static void config_rewrite_wants_a_file(void **state)
 {
     (void)state;
     struct one o;
@@ -291,4 +291,4 @@ UNIT_TESTS("watchers",
            TEST(a_batch_is_shared_by_its_brief_commands,
                 "the time of a batch is shared by its brief commands"),
            TEST(new_doors_wait_for_the_shell, "CONFIG SET of port or bind is all of it once the doors are open, or none"),
-           TEST(config_rewrite_waits_for_the_shell, "CONFIG REWRITE without a file is refused"))
+           TEST(config_rewrite_wants_a_file, "CONFIG REWRITE without a file is refused"))
