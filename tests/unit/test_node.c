@@ -265,8 +265,10 @@ static void stopping_waits_for_the_disk(void **state)
         one_disk_next(&o);
         one_step(&o, (struct node_event){.type = NODE_DUE});
         stopped = o.out.stop;
+        assert_true(o.asked.n == 0 || !stopped);
     }
     assert_true(stopped);
+    assert_int_equal(o.node->journal.synced.n, 1);
     assert_int_equal(o.out.exit_code, 0);
     one_stop(&o);
 }
