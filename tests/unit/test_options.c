@@ -145,6 +145,7 @@ static void bad_lines_say_why(void **state)
     refuses(b, "inculde x", "unknown directive 'inculde': did you mean 'include'?");
     refuses(b, "frobnicate 1", "unknown directive 'frobnicate'");
     refuses(b, "port", "wrong number of arguments");
+    refuses(b, "databases 2147483647", "argument must be between 1 and 1000000 inclusive");
     refuses(b, "port 1 2", "wrong number of arguments");
     refuses(b, "port \"1", "Unbalanced quotes in configuration line");
     refuses(b, "port \"1\"2", "Unbalanced quotes in configuration line");
