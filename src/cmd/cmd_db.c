@@ -47,10 +47,10 @@ static uint64_t names_collect(struct names *names, uint64_t cursor, size_t want)
     return store_scan(c->store, c->db, cursor, want, name_visit, names);
 }
 
-static void drop_due_entry(struct cmd *c, const struct entry *e)
+static bool drop_due_entry(struct cmd *c, const struct entry *e)
 {
     struct key k = key_of(c->store, entry_key(e));
-    drop_due(c, c->db, &k);
+    return drop_due(c, c->db, &k);
 }
 
 static void names_reply(struct names *names)
@@ -134,9 +134,8 @@ void cmd_randomkey(struct cmd *c)
 {
     enum { TRIES = 100 };
     struct entry *e;
-    for (int kept = 0; (e = store_random(c->store, c->db)) != NULL && is_due(c, e) && kept < TRIES;
-         kept += c->config->keeps_due)
-        drop_due_entry(c, e);
+    for (int kept = 0; (e = store_random(c->store, c->db)) != NULL && is_due(c, e) && kept < TRIES;)
+        kept += !drop_due_entry(c, e);
     if (e == NULL)
         reply_null(c->reply);
     else
@@ -168,10 +167,27 @@ static bool flush(struct cmd *c, unsigned db)
     return true;
 }
 
+/* In a cluster: a record for each slot of ours that holds something (replication 8). */
+static void flush_slots(struct cmd *c)
+{
+    const struct bits *owned = c->config->owned;
+    for (unsigned slot = 0; (slot = store_slot_next(c->store, slot)) < SLOTS; slot++) {
+        if (owned != NULL && !bits_has(owned, slot))
+            continue;
+        store_slot_flush(c->store, slot);
+        effect_flush_slot(c->effects, slot);
+    }
+    reply_ok(c->reply);
+}
+
 void cmd_flushdb(struct cmd *c)
 {
     if (!flush_option_or_reply(c))
         return;
+    if (c->store->is_slotted) {
+        flush_slots(c);
+        return;
+    }
     if (flush(c, c->db)) {
         effect_begin(c->effects, c->db, 1);
         effect_arg(c->effects, SLICE("FLUSHDB"));
@@ -183,6 +199,10 @@ void cmd_flushall(struct cmd *c)
 {
     if (!flush_option_or_reply(c))
         return;
+    if (c->store->is_slotted) {
+        flush_slots(c);
+        return;
+    }
     bool any = false;
     for (unsigned db = 0; db < c->store->dbs_n; db++)
         any |= flush(c, db);
@@ -205,7 +225,7 @@ void cmd_swapdb(struct cmd *c)
         reply_error(c->reply, SLICE("ERR DB index is out of range"));
         return;
     }
-    if (a != b) {
+    if (a != b) { /* slotted there is but one */
         store_swap(c->store, (unsigned)a, (unsigned)b);
         effect_same(c);
     }

@@ -177,13 +177,54 @@ void effect_expire(struct effects *e, unsigned db, struct slice key, struct wall
         effect_arg_i64(e, until.ms);
 }
 
-void effect_wrap(struct effects *e)
+void effect_flush_slot(struct effects *e, unsigned slot)
 {
-    if (e->n < 2)
+    effect_slot(e, slot);
+    effect_begin(e, 0, 2);
+    effect_arg(e, SLICE("VONG.FLUSHSLOT"));
+    effect_arg_i64(e, slot);
+}
+
+void effect_turn(struct effects *e, unsigned slot)
+{
+    uint32_t n = e->n - e->others_n;
+    if (n > 0) {
+        *vec_add(&e->others) = (struct effects_of_slot){e->bytes, n, e->slot};
+        e->others_n = e->n;
+        e->bytes = (struct chain){0};
+    }
+    e->slot = slot;
+}
+
+static void wrap(struct chain *bytes, uint32_t n)
+{
+    if (n < 2)
         return;
     struct chain whole = {0};
     chain_put(&whole, SLICE("*1\r\n$5\r\nMULTI\r\n"));
-    chain_append(&whole, &e->bytes);
+    chain_append(&whole, bytes);
     chain_put(&whole, SLICE("*1\r\n$4\r\nEXEC\r\n"));
-    e->bytes = whole;
+    *bytes = whole;
+}
+
+void effect_wrap(struct effects *e)
+{
+    wrap(&e->bytes, e->n - e->others_n);
+    for (size_t i = 0; i < e->others.n; i++)
+        wrap(&e->others.at[i].bytes, e->others.at[i].n);
+}
+
+void effects_done(struct effects *e)
+{
+    for (size_t i = 0; i < e->others.n; i++)
+        chain_free(&e->others.at[i].bytes, NULL); /* emptied, it may keep a chunk */
+    vec_clear(&e->others);
+    e->n = e->others_n = e->expired = 0;
+}
+
+void effects_free(struct effects *e)
+{
+    effects_done(e);
+    chain_free(&e->bytes, NULL);
+    vec_free(&e->others);
 }

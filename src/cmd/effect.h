@@ -11,14 +11,33 @@
 #include "base/chain.h"
 #include "base/moment.h"
 #include "base/slice.h"
+#include "base/vec.h"
+
+/* Effects on a slot other than the present one. */
+struct effects_of_slot {
+    struct chain bytes;
+    uint32_t n;
+    unsigned slot;
+};
 
 struct effects {
     struct chain bytes; /* RESP commands one behind the other */
-    uint32_t n;         /* how many commands, SELECTs not counted */
+    unsigned slot;      /* that they are effects on; alone 0 */
+    VEC(struct effects_of_slot) others; /* which are records of their own */
+    uint32_t others_n;  /* commands in them */
+    uint32_t n;         /* how many commands in all, SELECTs not counted */
     uint32_t expired;   /* of which DELs of keys that were due: a read may leave those */
     unsigned db; /* the database that the bytes end in; SELECTs are put in where it changes */
     bool off;    /* while a record is replayed: nothing is recorded again */
 };
+
+/* What follows is on this slot: a record has effects on one slot alone (replication, "record"). */
+void effect_turn(struct effects *e, unsigned slot);
+static inline void effect_slot(struct effects *e, unsigned slot)
+{
+    if (__builtin_expect(e->slot != slot, 0))
+        effect_turn(e, slot);
+}
 
 void effect_begin(struct effects *e, unsigned db, size_t argc); /* then argc times one of: */
 void effect_arg(struct effects *e, struct slice s);
@@ -35,8 +54,12 @@ void effect_set(struct effects *e, unsigned db, struct slice key, struct slice v
 void effect_expire(struct effects *e, unsigned db, struct slice key,
                    struct wall until); /* PEXPIREAT or PERSIST */
 
-/* Makes one body of all that was left: several commands are wrapped into MULTI and EXEC. Then bytes
- * may be taken, and n and expired set to 0. */
+void effect_flush_slot(struct effects *e, unsigned slot); /* VONG.FLUSHSLOT slot */
+
+/* Makes one body of what was left, for each slot: several commands are wrapped into MULTI and EXEC. Then
+ * bytes may be taken, of `others` too, and effects_done. */
 void effect_wrap(struct effects *e);
+void effects_done(struct effects *e);
+void effects_free(struct effects *e);
 
 #endif

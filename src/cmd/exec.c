@@ -23,6 +23,8 @@ void cmd_exec(struct cmd *c)
     size_t replied = c->reply->out->n;
     check(handler != NULL);
 
+    if (c->spec->first > 0)
+        effect_slot(c->effects, c->first.slot);
     handler(c);
 
     check(c->reply->out->n > replied); /* every command answers */
@@ -35,15 +37,17 @@ bool is_due(const struct cmd *c, const struct entry *e)
     return e->has_expiry && store_is_due(e, c->now) && !c->replay;
 }
 
-void drop_due(struct cmd *c, unsigned db, const struct key *k)
+bool drop_due(struct cmd *c, unsigned db, const struct key *k)
 {
-    if (c->config->keeps_due)
-        return;
+    if (c->config->keeps_due || (c->config->owned != NULL && !bits_has(c->config->owned, k->slot)))
+        return false;
+    effect_slot(c->effects, k->slot);
     effect_del(c->effects, db, k->s);
     if (!c->effects->off)
         c->effects->expired++;
     c->stats->expired++;
     check(store_drop(c->store, db, k));
+    return true;
 }
 
 static struct entry *look(struct cmd *c, unsigned db, const struct key *k)

@@ -8,6 +8,7 @@
 #ifndef CMD_EXEC_H
 #define CMD_EXEC_H
 
+#include "base/bits.h"
 #include "base/moment.h"
 #include "cmd/effect.h"
 #include "cmd/spec.h"
@@ -18,6 +19,7 @@
 struct cmd_config {
     int64_t string_max_bytes; /* proto-max-bulk-len */
     int lfu_log_factor, lfu_decay_minutes;
+    const struct bits *owned; /* the slots that may be changed; NULL: all, alone */
     bool lfu; /* maxmemory-policy: OBJECT FREQ and IDLETIME depend on it */
     bool keeps_due; /* CLIENT PAUSE: what is due is not found, and dropped only after it */
 };
@@ -64,7 +66,8 @@ struct entry *look_quiet(struct cmd *c, unsigned db, const struct key *k);
 
 /* Past its expiry, and not on replay; such a key is dropped with its DEL, if not during a pause. */
 bool is_due(const struct cmd *c, const struct entry *e);
-void drop_due(struct cmd *c, unsigned db, const struct key *k); /* k may be the entry's own */
+/* k may be the entry's own. False: it stays, hidden: it is not for us to say that it is gone. */
+bool drop_due(struct cmd *c, unsigned db, const struct key *k);
 
 /* True if e may be used as a string (NULL may); else WRONGTYPE was answered. */
 bool is_string_or_reply(struct cmd *c, const struct entry *e);

@@ -5,17 +5,25 @@
 #include "base/check.h"
 #include "node/state.h"
 
+static inline void append(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
+{
+    check(own_has(n, slot)); /* N8 */
+    journal_append(&n->journal, slot, bytes, db);
+}
+
 void commit_effects(struct node *n)
 {
     struct effects *e = &n->effects;
     if (n->in_exec || e->n == 0)
         return;
     effect_wrap(e); /* all or nothing wherever it is read (N3) */
-    journal_append(&n->journal, &e->bytes, e->db);
+    for (size_t i = 0; i < e->others.n; i++)
+        append(n, e->others.at[i].slot, &e->others.at[i].bytes, e->db);
+    if (e->n > e->others_n)
+        append(n, e->slot, &e->bytes, e->db);
     if (commit_refuses(n) != NULL) /* what expired, found by a read: reads go on, nobody waits for it */
         n->gate_floor = n->journal.appended;
-    e->n = 0;
-    e->expired = 0;
+    effects_done(e);
 }
 
 const char *commit_refuses(const struct node *n)

@@ -16,7 +16,7 @@ void node_role(struct call *c)
 {
     reply_array(c->reply, 3);
     reply_bulk(c->reply, SLICE("master"));
-    reply_i64(c->reply, (int64_t)c->node->journal.position.seq);
+    reply_i64(c->reply, (int64_t)node_offset(c->node));
     reply_array(c->reply, 0);
 }
 

@@ -6,7 +6,7 @@
 #include "cmd/spec_args.h"
 #include "node/call.h"
 
-static size_t bits_n(uint32_t bits)
+static size_t set_bits_n(uint32_t bits)
 {
     size_t n = 0;
     for (; bits != 0; bits &= bits - 1)
@@ -37,7 +37,7 @@ static void reply_flags(struct reply *r, uint32_t flags)
 
 static void reply_categories(struct reply *r, uint32_t categories)
 {
-    reply_set(r, bits_n(categories));
+    reply_set(r, set_bits_n(categories));
     for (unsigned bit = 0; bit < ACL_CATEGORY_N; bit++) {
         if ((categories >> bit & 1) == 0)
             continue;
@@ -50,7 +50,7 @@ static void reply_categories(struct reply *r, uint32_t categories)
 
 static void reply_key_flags(struct reply *r, uint32_t flags)
 {
-    reply_set(r, bits_n(flags));
+    reply_set(r, set_bits_n(flags));
     for (unsigned bit = 0; bit < KEY_FLAG_N; bit++)
         if ((flags >> bit & 1) != 0)
             reply_simple(r, slice_str(key_flag_name(bit)));

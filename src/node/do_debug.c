@@ -208,7 +208,7 @@ static bool populate_one(struct node *n, unsigned db, struct slice prefix, int64
     char name[POPULATE_NAME_BYTES];
     int name_n = snprintf(name, sizeof(name), "%.*s:%lld", (int)prefix.n, prefix.p, (long long)i);
     struct key k = key_of(&n->store, slice_of(name, (size_t)name_n));
-    if (store_find(&n->store, db, &k) != NULL)
+    if (store_find(&n->store, db, &k) != NULL || !own_has(n, k.slot))
         return true;
     char head[32];
     int head_n = snprintf(head, sizeof(head), "value:%lld", (long long)i);
@@ -217,6 +217,7 @@ static bool populate_one(struct node *n, unsigned db, struct slice prefix, int64
         memcpy(value->p, head, (size_t)head_n < value->n ? (size_t)head_n : value->n);
     if (store_put(&n->store, db, &k, s, WALL_NEVER) != ERR_OK)
         return false;
+    effect_slot(&n->effects, k.slot);
     effect_set(&n->effects, db, k.s, s, NULL, WALL_NEVER);
     if (!n->in_exec)
         commit_effects(n); /* a record each: one of all would not be bounded */

@@ -24,19 +24,23 @@ enum { EVICT_SLACK = 32 };           /* writers wait while more than this share 
 
 /* ------------------------------------------------------------------- expiry */
 
-static void drop_recorded(struct node *n, unsigned db, struct slice name)
+/* False: it is not ours to say that it is gone. */
+static bool drop_recorded(struct node *n, unsigned db, struct slice name)
 {
     struct key k = key_of(&n->store, name);
+    if (!own_has(n, k.slot))
+        return false;
+    effect_slot(&n->effects, k.slot);
     effect_del(&n->effects, db, name);
     store_drop(&n->store, db, &k);
     commit_effects(n);
+    return true;
 }
 
 static void expire_drop(void *who, unsigned db, struct slice name)
 {
     struct node *n = who;
-    n->cmd_stats.expired++;
-    drop_recorded(n, db, name);
+    n->cmd_stats.expired += drop_recorded(n, db, name);
 }
 
 /* Only under a lease, later; alone it is always ours to say what has expired (replication 8). */
@@ -83,9 +87,8 @@ static bool evict_keys(struct node *n)
         if (e == NULL)
             return false;
         uint64_t began = latency_begin(n);
-        drop_recorded(n, db, entry_key(e));
+        n->evicted += drop_recorded(n, db, entry_key(e));
         latency_end(n, LATENCY_EVICTION_DEL, began);
-        n->evicted++;
     }
     return true;
 }
@@ -156,6 +159,11 @@ void stop_look(struct node *n, struct node_out *out)
     bool failed = why != NULL; /* nobody was told that it is kept */
     if (!failed && !journal_is_idle(j))
         return;
+    if (!failed && n->store.is_slotted && !journal_is_ended(j)) {
+        journal_end(&n->journal); /* replication 22: its report will count as a member's */
+        journal_flush(&n->journal, n->now, &out->disk);
+        return;
+    }
     if (failed)
         log_say(n->log, LOG_LEVEL_WARNING, "stopping with what is not stored: %s of %s failed: %s (errno %d)",
                 j->failed_doing, j->file.name, why, j->failed_errno);

@@ -317,7 +317,7 @@ static void put_replication(struct buf *b, struct node *n)
     put_word(b, "master_failover_state", "no-failover");
     put_word(b, "master_replid", n->identity.run_id);
     put_word(b, "master_replid2", "0000000000000000000000000000000000000000");
-    put_count(b, "master_repl_offset", n->journal.position.seq);
+    put_count(b, "master_repl_offset", node_offset(n));
     put_word(b, "second_repl_offset", "-1");
     put_count(b, "repl_backlog_active", 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);

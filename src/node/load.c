@@ -17,6 +17,7 @@ void load_begin(struct node *n)
 {
     n->load = mem_zero(sizeof(*n->load));
     aof_open(&n->load->reader, &(struct aof_options){.dbs_n = n->store.dbs_n,
+                                                     .slots = n->store.is_slotted ? n->slots : NULL,
                                                      .cut_torn = n->options->aof_load_truncated,
                                                      .dir = n->options->appenddirname});
     n->loading = true;
@@ -59,8 +60,28 @@ void load_end(struct node *n, struct node_out *out)
     static_assert(sizeof(out->loaded.text) == sizeof(r->text), "the reader's text fits");
     memcpy(out->loaded.text, r->text, sizeof(r->text));
     out->loaded.commands_n = r->commands_n;
+    out->loaded.lost = r->lost_bytes > 0;
+    out->loaded.clean = r->is_clean && out->loaded.verdict == AOF_WHOLE;
+    out->loaded.frozen_n = 0;
+    for (unsigned slot = 0; slot < node_slots_n(n); slot++)
+        out->loaded.frozen_n += n->slots[slot].frozen;
+    if (!n->store.is_slotted)
+        n->slots[SLOT_ALONE] = r->alone;
     journal_free(&n->journal);
-    journal_init(&n->journal, n->journal.policy, false, r->position, r->db);
+    journal_init(&n->journal, n->journal.policy, false, n->slots, node_slots_n(n), r->db);
+}
+
+/* A lone log goes on as a cluster's: from its mark on nothing else can read it. */
+static void convert(struct node *n)
+{
+    struct effects e = {0};
+    effect_begin(&e, 0, 1);
+    effect_arg(&e, SLICE("VONG.CLUSTER"));
+    aof_convert(n->slots);
+    journal_mark(&n->journal, &e.bytes);
+    journal_sync_soon(&n->journal);
+    effects_free(&e);
+    log_say(n->log, LOG_LEVEL_NOTICE, "the log of a lone server becomes that of a cluster's node, for good");
 }
 
 /* The files are as the verdict wants them, and the newest increment is open: clients may come. */
@@ -71,6 +92,10 @@ void load_ready(struct node *n, const struct node_event *ev)
     if (!n->loading)
         return; /* appendonly no: what lies there is only to be known, should it be switched on */
     journal_start(&n->journal, ev->log_ready.handle, ev->log_ready.name, ev->log_ready.size);
+    if (n->store.is_slotted && n->load->reader.form == AOF_FORM_LONE)
+        convert(n);
+    if (n->load->reader.lost_bytes > 0)
+        journal_settle_loss(&n->journal);
     load_free(n);
     n->loading = false;
     options_applied(n); /* appendonly may have been switched off meanwhile */

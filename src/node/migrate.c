@@ -360,10 +360,11 @@ static void key_arrived(struct node *n, struct migration *m, const struct moving
         m->any_changed |= is_here || k->until.ms > n->wall.ms;
         return;
     }
-    if (commit_refuses(n) != NULL) {
+    if (commit_refuses(n) != NULL || !own_has(n, key.slot)) {
         m->any_kept = true;
         return;
     }
+    effect_slot(&n->effects, key.slot);
     effect_del(&n->effects, m->db, name);
     store_drop(&n->store, m->db, &key);
     commit_effects(n);

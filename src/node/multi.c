@@ -213,9 +213,10 @@ static void watch(struct call *c, const struct key *key)
     struct session *s = c->session;
     const struct entry *e = store_find(&n->store, s->db, key);
     bool expired = watched_is_due(n, e);
-    if (expired && !pause_is_on(n) &&
+    if (expired && !pause_is_on(n) && own_has(n, key->slot) &&
         commit_refuses(n) == NULL) { /* dropped now, so that its end touches nobody later */
         n->cmd_stats.expired++;
+        effect_slot(&n->effects, key->slot);
         effect_del(&n->effects, s->db, key->s);
         store_drop(&n->store, s->db, key);
         expired = false;

@@ -40,6 +40,21 @@ static void store_walked(struct store_ops *ops, unsigned db, const struct entry 
 
 /* ------------------------------------------------------------ birth and death */
 
+/* Alone everything is one slot in its only epoch, and ours; in a cluster none is, before own_begin. */
+static void slots_init(struct node *n)
+{
+    if (n->options->cluster_enabled) {
+        store_init_slotted(&n->store, rng_next(&n->rng), &n->store_ops);
+        n->slots = lineages_new(SLOTS);
+        n->cmd_config.owned = &n->owned;
+        return;
+    }
+    store_init(&n->store, (unsigned)n->options->databases, rng_next(&n->rng), &n->store_ops);
+    n->slots = lineages_new(1);
+    n->slots[SLOT_ALONE] = lineage_alone();
+    bits_add(&n->owned, SLOT_ALONE);
+}
+
 struct node *node_new(const struct node_identity *id, struct options *o, struct log *log,
                       struct node_world *w, struct mono now, struct wall wall)
 {
@@ -58,8 +73,8 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     list_init(&n->monitors);
     list_init(&n->waiting);
     list_init(&n->migrations);
-    store_init(&n->store, (unsigned)o->databases, rng_next(&n->rng), &n->store_ops);
-    journal_init(&n->journal, JOURNAL_EVERYSEC, !o->appendonly, (struct position){.epoch = EPOCH_ALONE}, 0);
+    slots_init(n);
+    journal_init(&n->journal, JOURNAL_EVERYSEC, !o->appendonly, n->slots, node_slots_n(n), 0);
     rewrite_init(&n->rewrite, &n->store, &n->journal, log, wall);
     stats_init(n);
     options_applied(n);
@@ -76,7 +91,8 @@ void node_free(struct node *n)
     load_free(n);
     rewrite_free(&n->rewrite);
     journal_free(&n->journal);
-    chain_free(&n->effects.bytes, NULL);
+    effects_free(&n->effects);
+    lineages_free(n->slots, node_slots_n(n));
     if (n->wanted != NULL)
         options_trial_free(n->wanted);
     mem_free(n->wanted);

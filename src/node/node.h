@@ -119,6 +119,10 @@ struct node_loaded {
     unsigned bad_file;   /* AOF_CUT: this file is cut at bad_offset, those behind it are emptied */
     uint64_t bad_offset;
     uint64_t commands_n;
+    bool lost;           /* durable records were cut by hand: a new data-id, durable before NODE_LOG_READY
+                            (replication 22), which settles it */
+    bool clean;          /* the run before this one was stopped in good order, everything stored (22) */
+    unsigned frozen_n;   /* slots that lack records, and take none until they have synced (25) */
     char text[1024];     /* of AOF_CUT and AOF_REFUSED: for the log */
 };
 

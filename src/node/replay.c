@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "node/replay.h"
 
+#include "base/num.h"
 #include "node/state.h"
 
 enum { REPLAY_AHEAD = 32 }; /* as many as a batch of requests (hot-path.md) */
@@ -9,7 +10,20 @@ struct step {
     const struct aof_command *command;
     const struct spec *spec;
     struct key key;
+    bool flushes; /* VONG.FLUSHSLOT of key.slot */
 };
+
+/* VONG.FLUSHSLOT slot */
+static bool is_flush(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
+{
+    uint64_t slot;
+    if (!n->store.is_slotted || argc != 2 || !slice_equal(argv[0], SLICE("VONG.FLUSHSLOT")) ||
+        !num_get_u64(argv[1], &slot) || slot >= SLOTS)
+        return false;
+    step->flushes = true;
+    step->key.slot = (unsigned)slot;
+    return true;
+}
 
 /* Finds, hashes and fetches ahead; why *steps[*planned] is no command of a log, or NULL. */
 static const char *plan(struct node *n, const struct aof_batch *b, size_t from, struct step *steps, size_t *planned)
@@ -21,6 +35,8 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
         const struct slice *argv = aof_argv(b, from + i);
         const struct spec *spec = spec_find(argv, c->argc);
         steps[i] = (struct step){.command = c, .spec = spec};
+        if (spec == NULL && is_flush(n, argv, c->argc, &steps[i]))
+            continue;
         if (spec == NULL || !spec_arity_fits(spec, c->argc)) {
             why = "a command that this server does not know";
             break;
@@ -44,6 +60,10 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
 /* False: it failed, which an effect never does. */
 static bool apply(struct node *n, const struct slice *argv, const struct step *step, struct reply *reply)
 {
+    if (step->flushes) {
+        store_slot_flush(&n->store, step->key.slot);
+        return true;
+    }
     struct cmd c = {.spec = step->spec, .argv = argv, .argc = step->command->argc, .db = step->command->db,
                     .first = step->key, .now = n->wall, .store = &n->store, .reply = reply,
                     .effects = &n->effects, .config = &n->cmd_config, .stats = &n->replay_stats,

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "persist/record.h"
 
 enum { STEP_ENTRIES = 256, STEP_BYTES = 64 * 1024 };  /* a turn's share of the walk: well under 1 ms */
+enum { STEP_SLOTS = 2048 };                            /* ... of what is told of slots before it */
 enum { PIECE_BYTES = 64 * 1024 };                     /* of commands under one crc */
 enum { WRITE_BYTES = 256 * 1024 };
 enum { SYNC_BYTES = 32 * 1024 * 1024 };               /* so that no SYNC has much to do */
@@ -29,8 +31,9 @@ void rewrite_free(struct rewrite *rw)
     manifest_free(&rw->manifest);
     manifest_free(&rw->next);
     vec_free(&rw->old);
-    chain_free(&rw->entries.bytes, NULL);
+    effects_free(&rw->entries);
     chain_free(&rw->pieces, NULL);
+    mem_free(rw->then);
 }
 
 void rewrite_found(struct rewrite *rw, const struct startup *s)
@@ -162,9 +165,11 @@ static void abandon_name(struct rewrite *rw, uint64_t seq, const char *kind)
 
 static void base_forget(struct rewrite *rw)
 {
-    chain_free(&rw->entries.bytes, NULL);
+    effects_free(&rw->entries);
     chain_free(&rw->pieces, NULL);
     rw->entries = (struct effects){0};
+    mem_free(rw->then);
+    rw->then = NULL;
 }
 
 static void tell_failure(const struct rewrite *rw)
@@ -222,6 +227,19 @@ static void fail(struct rewrite *rw)
 
 /* --------------------------------------------------------------- the moment T */
 
+/* What the base is to say of a cluster's slots. Their histories are read later: what they gain by then is of
+ * newer epochs. */
+static void slots_note(struct rewrite *rw)
+{
+    const struct journal *j = rw->journal;
+    if (j->slots_n == 1)
+        return;
+    rw->then = mem_get(j->slots_n * sizeof(*rw->then));
+    rw->slot_at = 0;
+    for (unsigned slot = 0; slot < j->slots_n; slot++)
+        rw->then[slot] = (struct slot_then){j->slots[slot].at, j->slots[slot].epoch, j->slots[slot].fence};
+}
+
 static bool may_begin_walk(struct rewrite *rw)
 {
     bool moves = rw->kind == REWRITE_LOG && (rw->journal->state != JOURNAL_OFF || rw->turning_on);
@@ -246,8 +264,9 @@ static void at_t(struct rewrite *rw)
     log_base_path(path, names, rw->kind == REWRITE_LOG ? ++rw->base_seq : 1);
     step_unlink(&rw->steps, path);
     step_open(&rw->steps, HANDLE_BASE, path);
+    slots_note(rw);
     rw->asked = rw->synced = 0;
-    note_put_base(&rw->pieces, SLOT_ALONE, rw->journal->position);
+    note_put_base(&rw->pieces, SLOT_ALONE, rw->then == NULL ? rw->journal->slots[SLOT_ALONE].at : (struct position){0, 0});
     rw->base_size = rw->pieces.n;
     rw->phase = REWRITE_WALK;
 }
@@ -284,6 +303,59 @@ void rewrite_walked(struct rewrite *rw, unsigned db, const struct entry *e)
         pieces_write(rw);
 }
 
+/* VONG.SLOT slot epoch seq (epoch first-seq)... */
+static void slot_put(struct rewrite *rw, unsigned slot)
+{
+    const struct lineage *l = &rw->journal->slots[slot];
+    const struct slot_then *then = &rw->then[slot];
+    unsigned n = l->starts_n;
+    while (n > 0 && l->starts[n - 1].epoch > then->epoch)
+        n--;
+    effect_begin(&rw->entries, 0, 4 + 2 * n);
+    effect_arg(&rw->entries, SLICE("VONG.SLOT"));
+    effect_arg_i64(&rw->entries, slot);
+    effect_arg_i64(&rw->entries, (int64_t)then->at.epoch);
+    effect_arg_i64(&rw->entries, (int64_t)then->at.seq);
+    for (unsigned i = 0; i < n; i++) {
+        effect_arg_i64(&rw->entries, (int64_t)l->starts[i].epoch);
+        effect_arg_i64(&rw->entries, (int64_t)l->starts[i].first);
+    }
+}
+
+static void range_put(struct rewrite *rw, struct slice name, uint64_t epoch, unsigned from, unsigned to)
+{
+    effect_begin(&rw->entries, 0, 4);
+    effect_arg(&rw->entries, name);
+    effect_arg_i64(&rw->entries, (int64_t)epoch);
+    effect_arg_i64(&rw->entries, from);
+    effect_arg_i64(&rw->entries, to);
+}
+
+/* Of so many slots what is to be told: position and history; where there is no record yet, the epoch; and
+ * fences. Runs of slots that are alike are told in one. True: all are told. */
+static bool slots_put(struct rewrite *rw, unsigned count)
+{
+    unsigned end = rw->journal->slots_n - rw->slot_at < count ? rw->journal->slots_n : rw->slot_at + count;
+    for (unsigned slot = rw->slot_at, to; slot < end; slot = to) {
+        const struct slot_then *then = &rw->then[slot];
+        to = slot + 1;
+        if (then->at.seq > 0)
+            slot_put(rw, slot);
+        while (then->at.seq == 0 && to < end && rw->then[to].at.seq == 0 && rw->then[to].epoch == then->epoch &&
+               rw->then[to].fence == then->fence)
+            to++;
+        if (then->at.seq == 0 && then->epoch > 0)
+            range_put(rw, SLICE("VONG.EPOCH"), then->epoch, slot, to - 1);
+        if (then->fence > 0)
+            range_put(rw, SLICE("VONG.FENCE"), then->fence, slot, to - 1);
+        if (rw->entries.bytes.n >= PIECE_BYTES)
+            piece_end(rw);
+    }
+    rw->slot_at = end;
+    piece_end(rw);
+    return end == rw->journal->slots_n;
+}
+
 /* The base is whole: it becomes the log's first file, or the backup's only one. */
 static void end_walk(struct rewrite *rw)
 {
@@ -310,6 +382,13 @@ static void end_walk(struct rewrite *rw)
 
 static void walk(struct rewrite *rw)
 {
+    if (rw->then != NULL) {
+        if (slots_put(rw, STEP_SLOTS)) {
+            mem_free(rw->then);
+            rw->then = NULL;
+        }
+        return;
+    }
     if (rewrite_bytes(rw) < PAUSE_BYTES && walk_step(rw->store, STEP_ENTRIES, STEP_BYTES))
         end_walk(rw);
 }

@@ -32,6 +32,11 @@ struct rewrite_past { /* of each kind: for INFO, LASTSAVE */
     struct wall success; /* when the last good one ended; of a backup at first: when the node began */
 };
 
+struct slot_then {
+    struct position at;
+    uint64_t epoch, fence;
+};
+
 struct rewrite {
     struct store *store;
     struct journal *journal;
@@ -62,6 +67,8 @@ struct rewrite {
     struct effects entries;     /* walked, not yet a piece */
     struct chain pieces;        /* not yet handed to the disk */
     uint64_t base_size, asked, synced;
+    struct slot_then *then;     /* in a cluster: the slots as of T; those before slot_at are told */
+    unsigned slot_at;
 
     struct rewrite_past past[2];
     uint64_t counts[2];         /* how many of each kind were begun */

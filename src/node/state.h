@@ -4,6 +4,7 @@
 #ifndef NODE_STATE_H
 #define NODE_STATE_H
 
+#include "base/bits.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "cmd/exec.h"
@@ -79,7 +80,9 @@ struct node {
     struct mono pause_until; /* CLIENT PAUSE; 0: none */
     bool pause_writes_only;
 
-    /* records (commit.c); position and lsn are the journal's */
+    /* records (commit.c); the lsn is the journal's */
+    struct lineage *slots;    /* where each stands: one, or SLOTS */
+    struct bits owned;        /* own.h; alone: slot 0 */
     struct effects effects;   /* of what runs now */
     bool in_exec;             /* effects are collected into one record */
 
@@ -108,6 +111,22 @@ struct node {
     struct session *backing_up; /* who asked for the backup that is not begun on disk yet, or NULL */
     bool stop_asked;
 };
+
+static inline unsigned node_slots_n(const struct node *n)
+{
+    return n->store.is_slotted ? SLOTS : 1;
+}
+
+static inline bool own_has(const struct node *n, unsigned slot) /* own.h */
+{
+    return bits_has(&n->owned, slot);
+}
+
+/* What clients are told as the replication offset. */
+static inline uint64_t node_offset(const struct node *n)
+{
+    return n->store.is_slotted ? n->journal.appended.n : n->slots[SLOT_ALONE].at.seq;
+}
 
 static inline int64_t node_second_us(const struct node *n) /* microseconds into the second */
 {

@@ -14,7 +14,7 @@ enum { NUMBER_LINE_BYTES = 24 };             /* "$9223372036854775807\r\n" and s
 
 void aof_open(struct aof_reader *r, const struct aof_options *o)
 {
-    *r = (struct aof_reader){.o = *o, .position = {EPOCH_ALONE, 0}};
+    *r = (struct aof_reader){.o = *o, .alone = lineage_alone()};
 }
 
 void aof_batch_clear(struct aof_batch *b)
@@ -55,6 +55,8 @@ static size_t bad_short(struct aof_reader *r)
 {
     return bad(r, "the file ends within a record");
 }
+
+static const char foreign_form[] = "the files are those of a cluster's node: set cluster-enabled yes";
 
 static const char *slash_of(const struct aof_reader *r)
 {
@@ -176,11 +178,112 @@ static enum word word_of(struct slice name, uint32_t argc)
     return WORD_OTHER;
 }
 
+/* ------------------------------------------------------------ of a cluster's slots */
+
+static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}};
+enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARKS };
+
+static enum mark mark_of(struct slice name)
+{
+    enum mark mark = MARK_SLOT;
+    while (mark < MARKS && !slice_equal(name, mark_words[mark]))
+        mark++;
+    return mark;
+}
+
+/* The numbers behind the first word: at most `max` of them; how many, 0: something else is among them. */
+static unsigned mark_numbers(const struct slice *argv, uint32_t argc, uint64_t *v, unsigned max)
+{
+    if (argc - 1 > max)
+        return 0;
+    for (uint32_t i = 1; i < argc; i++)
+        if (!num_get_u64(argv[i], &v[i - 1]))
+            return 0;
+    return argc - 1;
+}
+
+/* VONG.SLOT slot epoch seq (epoch first-seq)... */
+static bool mark_slot(struct aof_reader *r, const struct slice *argv, uint32_t argc)
+{
+    uint64_t v[3 + 2 * LINEAGE_EPOCHS];
+    struct epoch_start starts[LINEAGE_EPOCHS];
+    unsigned n = mark_numbers(argv, argc, v, 3 + 2 * LINEAGE_EPOCHS);
+    if (n < 5 || n % 2 == 0 || v[0] >= SLOTS)
+        return false;
+    for (unsigned i = 0; i < (n - 3) / 2; i++)
+        starts[i] = (struct epoch_start){v[3 + 2 * i], v[4 + 2 * i]};
+    return lineage_set(&r->o.slots[v[0]], (struct position){v[1], v[2]}, starts, (n - 3) / 2);
+}
+
+/* VONG.EPOCH epoch from to: it begins in these slots, both included, each behind its newest record. A base may
+ * be newer than the increment that says so. Where records are missing the next one freezes the slot again. */
+static void epoch_begin(struct lineage *l, uint64_t epoch)
+{
+    if (epoch <= l->epoch && l->starts_n > 0)
+        return;
+    l->frozen = false;
+    lineage_begin(l, epoch);
+}
+
+/* VONG.FENCE epoch from to */
+static void fence_raise(struct lineage *l, uint64_t epoch)
+{
+    if (epoch > l->fence)
+        l->fence = epoch; /* R3 */
+}
+
+static bool mark_range(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                       void (*take)(struct lineage *l, uint64_t epoch))
+{
+    uint64_t v[3];
+    if (mark_numbers(argv, argc, v, 3) != 3 || v[1] > v[2] || v[2] >= SLOTS)
+        return false;
+    for (uint64_t slot = v[1]; slot <= v[2]; slot++)
+        take(&r->o.slots[slot], v[0]);
+    return true;
+}
+
+void aof_convert(struct lineage *slots)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        lineage_reset(&slots[slot]);
+        lineage_begin(&slots[slot], 0);
+        lineage_next(&slots[slot]);
+    }
+}
+
+static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t argc)
+{
+    bool good = false;
+    if (r->o.slots == NULL) {
+        refuse(r, foreign_form);
+        return;
+    }
+    switch (mark_of(argv[0])) {
+    case MARK_SLOT: good = mark_slot(r, argv, argc); break;
+    case MARK_EPOCH: good = mark_range(r, argv, argc, epoch_begin); break;
+    case MARK_FENCE: good = mark_range(r, argv, argc, fence_raise); break;
+    case MARK_CLUSTER:
+        good = argc == 1;
+        aof_convert(r->o.slots);
+        break;
+    case MARKS: break;
+    }
+    r->form = AOF_FORM_CLUSTER;
+    if (!good)
+        refuse(r, "a mark of a cluster's node is not well-formed: it was not written by vong-server");
+}
+
 /* The words just parsed become a command of the batch, or change where the next ones stand. */
 static enum word hand_out(struct aof_reader *r, struct aof_batch *b, uint32_t argc)
 {
     uint32_t first = (uint32_t)(b->args.n - argc);
     const struct slice *argv = b->args.at + first;
+    if (r->checked > 0 && argv[0].n > 5 && argv[0].p[0] == 'V' && mark_of(argv[0]) != MARKS) {
+        take_mark(r, argv, argc);
+        b->args.n = first;
+        return WORD_OTHER;
+    }
     enum word word = word_of(argv[0], argc);
     if (word == WORD_OTHER) {
         *vec_add(&b->commands) =
@@ -192,8 +295,11 @@ static enum word hand_out(struct aof_reader *r, struct aof_batch *b, uint32_t ar
         uint64_t db;
         if (num_get_u64(argv[1], &db) && db < r->o.dbs_n)
             r->db = (unsigned)db;
-        else
+        else if (r->o.slots == NULL)
             refuse(r, "a record is for a database that `databases` does not permit: raise it, and start again");
+        else
+            refuse(r, "a record is for another database than 0, and a cluster has no other: start with cluster-enabled no, "
+                      "empty the other databases, BGREWRITEAOF, and start again once it is done");
     }
     b->args.n = first;
     return word;
@@ -231,6 +337,53 @@ static size_t bad_gap(struct aof_reader *r)
     return 0;
 }
 
+static size_t take_alone(struct aof_reader *r, const struct note *n)
+{
+    if (n->slot != SLOT_ALONE || n->at.epoch != EPOCH_ALONE)
+        return refuse(r, foreign_form);
+    if (n->at.seq != r->alone.at.seq + 1)
+        return bad_gap(r);
+    lineage_next(&r->alone);
+    r->checked = n->len;
+    return n->line_n;
+}
+
+/* replication 25 */
+static size_t take_of_slot(struct aof_reader *r, const struct note *n)
+{
+    struct lineage *l = &r->o.slots[n->slot];
+    r->form = AOF_FORM_CLUSTER;
+    enum lineage_fit fit = l->frozen ? LINEAGE_KNOWN : lineage_fit(l, n->at);
+    if (fit == LINEAGE_GAP)
+        l->frozen = true; /* R4 */
+    if (fit != LINEAGE_NEXT)
+        return n->line_n + n->len;
+    lineage_next(l);
+    r->checked = n->len;
+    return n->line_n;
+}
+
+/* A lone log begins with seq 1 of epoch 1, or a base; before a cluster's first record its epoch began. */
+static bool is_lone(const struct aof_reader *r, const struct note *n)
+{
+    if (r->o.slots == NULL || r->form == AOF_FORM_LONE)
+        return true;
+    return r->form == AOF_FORM_OPEN && n->slot == SLOT_ALONE && n->at.epoch == EPOCH_ALONE;
+}
+
+static size_t take_positioned(struct aof_reader *r, const struct note *n)
+{
+    bool lone = is_lone(r, n);
+    if (lone)
+        r->form = AOF_FORM_LONE;
+    size_t used = lone ? take_alone(r, n) : take_of_slot(r, n);
+    if (used > 0) {
+        r->records_n++;
+        r->has_records = r->has_notes = true;
+    }
+    return used;
+}
+
 static size_t take_record(struct aof_reader *r, struct slice in, const struct note *n, bool at_end)
 {
     if (n->len > r->size - r->offset - n->line_n)
@@ -245,35 +398,64 @@ static size_t take_record(struct aof_reader *r, struct slice in, const struct no
     } else {
         if (r->is_marked)
             return bad(r, "a record stands in a base");
-        if (n->slot != SLOT_ALONE || n->at.epoch != EPOCH_ALONE)
-            return refuse(r, "the files are those of a cluster's node: set cluster-enabled yes");
-        if (n->at.seq != r->position.seq + 1)
-            return bad_gap(r);
-        r->position.seq++;
-        r->records_n++;
-        r->has_records = true;
+        r->is_clean = false;
+        if (n->at.seq > 0)
+            return take_positioned(r, n);
+        if (r->o.slots == NULL)
+            return refuse(r, foreign_form);
     }
     r->has_notes = true;
     r->checked = n->len;
     return n->line_n;
 }
 
+/* A cluster's base has no position of its own: #B 0 0 0. */
+static bool take_base(struct aof_reader *r, const struct note *n)
+{
+    bool of_cluster = n->at.epoch == 0;
+    if (!r->is_base || r->offset != 0)
+        return false;
+    if (n->slot != SLOT_ALONE || (!of_cluster && n->at.epoch != EPOCH_ALONE) || (of_cluster && r->o.slots == NULL))
+        refuse(r, foreign_form);
+    r->form = of_cluster ? AOF_FORM_CLUSTER : AOF_FORM_LONE;
+    r->is_marked = true;
+    if (!of_cluster)
+        r->alone.at = n->at;
+    return true;
+}
+
+static bool take_end(struct aof_reader *r, const struct note *n)
+{
+    if (n->offset != r->offset || (r->is_base && !r->is_marked))
+        return false;
+    r->is_ended = r->is_base;
+    r->is_clean = !r->is_base;
+    return true;
+}
+
 /* Lines without bytes behind them. */
 static size_t take_line(struct aof_reader *r, const struct note *n)
 {
     bool in_place = false;
-    if (n->type == NOTE_BASE) {
-        in_place = r->is_base && r->offset == 0;
-        if (in_place && (n->slot != SLOT_ALONE || n->at.epoch != EPOCH_ALONE))
-            return refuse(r, "the base is that of a cluster's node: set cluster-enabled yes");
-        r->is_marked = true;
-        r->position = n->at;
-    } else if (n->type == NOTE_END) {
-        in_place = r->is_marked && n->offset == r->offset;
-        r->is_ended = true;
-    } else {
-        in_place = !r->is_base && n->offset <= r->offset;
+    r->is_clean = false;
+    switch (n->type) {
+    case NOTE_BASE: in_place = take_base(r, n); break;
+    case NOTE_END: in_place = take_end(r, n); break;
+    case NOTE_DURABLE: in_place = !r->is_base && n->offset <= r->offset; break;
+    case NOTE_FORERUNNER:
+        in_place = !r->is_base;
+        if (in_place && r->had_increment && n->offset != r->size_before)
+            return bad_gap(r);
+        break;
+    case NOTE_LOST:
+        in_place = true;
+        r->lost_bytes = n->offset > 0 ? r->lost_bytes + n->offset : 0;
+        break;
+    case NOTE_RECORD:
+    case NOTE_CHUNK: break;
     }
+    if (r->is_refused)
+        return 0;
     if (!in_place)
         return bad(r, "an annotation line is not where it belongs");
     r->has_notes = true;
@@ -349,13 +531,18 @@ static size_t take_foreign(struct aof_reader *r, struct slice in, bool at_end, s
 {
     if (r->is_marked)
         return bad(r, "a base holds bytes that do not belong there");
+    if (r->form == AOF_FORM_CLUSTER) {
+        r->bad_is_foreign = in.p[0] != '\0';
+        return bad(r, "here begins no annotation");
+    }
     size_t commands_n = b->commands.n, args_n = b->args.n;
     unsigned db = r->db;
     struct parse p = {.in = in, .in_max = r->size - r->offset};
     bool is_effect;
     enum parsed got = parse_unit(r, &p, b, &is_effect);
     if (got == PARSED) {
-        r->position.seq += is_effect;
+        r->form = AOF_FORM_LONE;
+        r->alone.at.seq += is_effect;
         r->records_n += is_effect;
         return p.at;
     }
@@ -430,6 +617,7 @@ void aof_file(struct aof_reader *r, const char *name, bool is_base, uint64_t siz
     r->had_increment = r->files_n > 0 && !r->is_base;
     r->files_n++;
     snprintf(r->name, sizeof(r->name), "%s", name);
+    r->size_before = r->size;
     r->is_base = is_base;
     r->had_notes = r->had_notes || r->has_notes;
     r->is_marked = r->is_ended = r->has_notes = r->has_records = false;

@@ -14,6 +14,11 @@
  * later #S line say that the bad place had been durable? If so it is damage, and the start is
  * refused; else it is a torn tail, which nobody was promised, and is cut (A3).
  *
+ * In a cluster each slot has a position of its own (o.slots). A record that is not its slot's next is
+ * passed over if the slot has it (a base may be newer than the increment), and else freezes the slot
+ * (replication 25). What the log says of slots, VONG.SLOT and its like, is taken here; of VONG.* only
+ * effects are handed out.
+ *
  * The tail may begin in one increment and go on in the next: between the two lies the moment of a
  * switch, when the older one's last bytes were not synced yet (journal.h, J3). */
 #ifndef PERSIST_AOF_H
@@ -21,7 +26,7 @@
 
 #include "base/slice.h"
 #include "base/vec.h"
-#include "core/types.h"
+#include "core/repl/lineage.h"
 #include "persist/disk.h"
 
 struct aof_command {
@@ -48,15 +53,24 @@ enum aof_verdict {
     AOF_REFUSED /* r->text says file, offset and what to do */
 };
 
+/* How the files are written: as by a lone node (or Redis), or by a cluster's. */
+enum aof_form { AOF_FORM_OPEN /* nothing was read that tells */, AOF_FORM_LONE, AOF_FORM_CLUSTER };
+
 struct aof_options {
     unsigned dbs_n;
+    struct lineage *slots; /* SLOTS of them, zeroed: a cluster's node reads. NULL: alone, a cluster's files are
+                              refused. A lone log that a cluster's node reads leaves them as they are */
     bool cut_torn;      /* aof-load-truncated */
     const char *dir; /* where the files are, for messages; "": not told. Lives as long as the reader */
 };
 
 struct aof_reader {
     struct aof_options o;
-    struct position position; /* of the newest record */
+    enum aof_form form;
+    struct lineage alone;     /* of a lone log */
+    uint64_t lost_bytes;      /* durable ones, cut by hand, of which no run has known yet */
+    bool is_clean;            /* the last thing in the log is the end mark of a run that was stopped */
+    uint64_t size_before;     /* of the file before this one */
     unsigned db;              /* the database the last file ends in, so far */
     uint64_t commands_n, records_n;
 
@@ -102,6 +116,9 @@ enum aof_verdict aof_verdict(struct aof_reader *r); /* after the last file's las
 
 /* A command could not be run: the start is refused. why: "unknown command 'X'". */
 void aof_refuse(struct aof_reader *r, const struct aof_command *c, const char *why);
+
+/* What a lone log becomes in a cluster, as VONG.CLUSTER says: every slot stands at (0, 1). */
+void aof_convert(struct lineage *slots);
 
 void aof_batch_clear(struct aof_batch *b);
 void aof_batch_free(struct aof_batch *b);

@@ -9,9 +9,11 @@ enum { FULL_RETRY_US = 1000 * 1000 };
 enum { GATHER_MAX_US = 1000 }; /* a commit waits no longer for company than this, or half a sync */
 enum { AT_ONCE_BYTES = 1024 * 1024 }; /* more is written by the log thread: the loop is not held up */
 
-void journal_init(struct journal *j, enum journal_policy policy, bool off, struct position newest, unsigned db)
+void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots, unsigned slots_n,
+                  unsigned db)
 {
-    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .position = newest, .db = db};
+    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .slots = slots,
+                          .slots_n = slots_n, .db = db};
 }
 
 void journal_free(struct journal *j)
@@ -58,19 +60,48 @@ void journal_stop(struct journal *j)
     j->sync_wanted = true;
 }
 
-struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db)
+static struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
 {
     j->appended.n++;
-    j->position.seq++;
-    j->db = db;
+    j->ended = false;
     if (j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED) {
         chain_free(bytes, NULL);
         if (j->state == JOURNAL_OFF)
             j->written = j->synced = j->appended;
         return j->appended;
     }
-    record_put(j->switching ? &j->next : &j->pending, SLOT_ALONE, j->position, bytes);
+    record_put(j->switching ? &j->next : &j->pending, slot, at, bytes);
     return j->appended;
+}
+
+struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes, unsigned db)
+{
+    j->db = db;
+    return append(j, slot, lineage_next(&j->slots[slot]), bytes);
+}
+
+struct lsn journal_mark(struct journal *j, struct chain *bytes)
+{
+    return append(j, 0, (struct position){0, 0}, bytes);
+}
+
+void journal_settle_loss(struct journal *j)
+{
+    if (j->state != JOURNAL_OFF)
+        note_put_lost(j->switching ? &j->next : &j->pending, 0);
+}
+
+/* #S first, where it is due: a line that it shifts would tell a wrong offset. */
+void journal_end(struct journal *j)
+{
+    check(journal_is_idle(j) && !j->switching);
+    j->ended = true;
+    if (j->state != JOURNAL_OK || !j->file.open || j->is_broken_off)
+        return;
+    note_put_durable(&j->pending, j->file.whole); /* J2 */
+    j->tell_durable = false;
+    note_put_end(&j->pending, j->file.size + j->pending.n);
+    j->sync_wanted = true;
 }
 
 /* ------------------------------------------------------------- the disk */
@@ -169,8 +200,10 @@ static void switch_files(struct journal *j)
     j->old = j->file;
     j->file = j->to;
     j->to.open = false;
-    j->pending = j->next;
-    j->next = (struct chain){0};
+    j->pending = (struct chain){0};
+    if (j->slots_n > 1) /* seqs tell of a lost tail alone, but not over many slots */
+        note_put_forerunner(&j->pending, j->old.size);
+    chain_append(&j->pending, &j->next);
     j->switching = false;
     j->tell_durable = j->old.durable == j->old.size; /* #S 0: the files before this one are durable */
     if (j->syncing)

@@ -17,7 +17,7 @@
 
 #include "base/chain.h"
 #include "base/moment.h"
-#include "core/types.h"
+#include "core/repl/lineage.h"
 #include "persist/disk.h"
 
 enum journal_policy { JOURNAL_NO, JOURNAL_EVERYSEC, JOURNAL_ALWAYS }; /* appendfsync */
@@ -44,7 +44,8 @@ struct journal_file {
 struct journal {
     enum journal_state state;
     enum journal_policy policy;
-    struct position position; /* of the newest record */
+    struct lineage *slots;    /* borrowed: where each stands */
+    unsigned slots_n;         /* 1 alone */
     unsigned db;              /* the database the log's end stands in: effects begin from it */
 
     struct lsn appended, written, synced;
@@ -52,6 +53,7 @@ struct journal {
     struct chain next;      /* while switching: what belongs to the next file */
     bool switching;
     bool stopping;          /* appendonly no: OFF once all is stored */
+    bool ended;             /* #E is the newest */
     bool tell_durable;      /* the next batch opens with #S, */
     bool is_broken_off;     /* but not the one that goes on within a record, after a full disk */
 
@@ -79,8 +81,10 @@ struct journal {
     uint64_t delayed_syncs;   /* aof_delayed_fsync: a second was over and the last one still under way */
 };
 
-/* off: appendonly no. db: the one that the file ends in to which journal_start will append. */
-void journal_init(struct journal *j, enum journal_policy policy, bool off, struct position newest, unsigned db);
+/* off: appendonly no. slots: of which records are made; slots_n: 1 or SLOTS. db: the one that the file ends in to
+ * which journal_start will append. */
+void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots, unsigned slots_n,
+                  unsigned db);
 void journal_free(struct journal *j);
 
 /* Records go to this file from now on. It is open, `size` bytes long and all of it synced. While
@@ -93,7 +97,16 @@ bool journal_may_start(const struct journal *j); /* false: a switch is under way
 void journal_stop(struct journal *j);
 
 /* One record of these commands; bytes is emptied (as by record_put). db: the database they end in. */
-struct lsn journal_append(struct journal *j, struct chain *bytes, unsigned db);
+struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes, unsigned db);
+/* One command that is no record: what a cluster's node notes of its slots. */
+struct lsn journal_mark(struct journal *j, struct chain *bytes);
+void journal_settle_loss(struct journal *j); /* losses noted so far are known: #L 0 */
+/* All is stored and nothing more will come: #E says so. What is appended afterwards makes it void. */
+void journal_end(struct journal *j);
+static inline bool journal_is_ended(const struct journal *j)
+{
+    return j->ended;
+}
 
 /* At the end of every step, and when journal_due has come. */
 void journal_flush(struct journal *j, struct mono now, struct disk_ops *out);

@@ -115,16 +115,30 @@ static void put_line(struct chain *to, char *line, char *at)
     chain_fill(to, (size_t)(at - line));
 }
 
-void note_put_durable(struct chain *to, uint64_t offset)
+static void put_one(struct chain *to, char letter, uint64_t v)
 {
     char *line = chain_room(to, NOTE_LINE_BYTES);
-    put_line(to, line, put_number(put_head(line, 'S'), offset));
+    put_line(to, line, put_number(put_head(line, letter), v));
+}
+
+void note_put_durable(struct chain *to, uint64_t offset)
+{
+    put_one(to, 'S', offset);
 }
 
 void note_put_end(struct chain *to, uint64_t offset)
 {
-    char *line = chain_room(to, NOTE_LINE_BYTES);
-    put_line(to, line, put_number(put_head(line, 'E'), offset));
+    put_one(to, 'E', offset);
+}
+
+void note_put_forerunner(struct chain *to, uint64_t bytes)
+{
+    put_one(to, 'P', bytes);
+}
+
+void note_put_lost(struct chain *to, uint64_t bytes)
+{
+    put_one(to, 'L', bytes);
 }
 
 void note_put_base(struct chain *to, uint32_t slot, struct position at)
@@ -144,7 +158,8 @@ static const struct note_form {
     bool has_body;
 } forms[] = {
     [NOTE_RECORD] = {'V', 4, true},  [NOTE_DURABLE] = {'S', 1, false}, [NOTE_BASE] = {'B', 3, false},
-    [NOTE_CHUNK] = {'C', 2, true},   [NOTE_END] = {'E', 1, false},
+    [NOTE_CHUNK] = {'C', 2, true},   [NOTE_END] = {'E', 1, false},     [NOTE_FORERUNNER] = {'P', 1, false},
+    [NOTE_LOST] = {'L', 1, false},
 };
 enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
 
@@ -220,6 +235,8 @@ static enum err note_fill(struct note *n, const uint64_t *v)
         /* fall through */
     case NOTE_DURABLE:
     case NOTE_END:
+    case NOTE_FORERUNNER:
+    case NOTE_LOST:
         n->offset = v[0];
         return ERR_OK;
     }

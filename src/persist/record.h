@@ -6,7 +6,11 @@
  *     #S <durable offset> <crc>\r\n             the file was durable up to there
  *     #B <slot> <epoch> <seq> <crc>\r\n         a base: everything up to seq
  *     #C <offset> <len> <crc>\r\n               in a base, at that offset: len bytes of commands
- *     #E <offset> <crc>\r\n                     the end of a base, at that offset
+ *     #E <offset> <crc>\r\n                     the end of a base, or of a run that was stopped, at that offset
+ *     #P <bytes> <crc>\r\n                      the increment before this one has so many bytes (in a cluster)
+ *     #L <bytes> <crc>\r\n                      so many durable bytes were cut here by hand; 0: and that is settled
+ *
+ * A seq of 0 (with slot 0 and epoch 0) is no record's: a mark, what a cluster's node notes of its slots.
  *
  * Numbers are decimal without leading zeros. crc is CRC-32C in 8 lowercase hex digits, over the line
  * from its '#' up to and with the blank before the crc, then over the len bytes. The same bytes are
@@ -20,13 +24,13 @@
 
 enum { NOTE_LINE_BYTES = 128 }; /* no line of ours is longer; Redis 7 skips up to 1023 */
 
-enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END };
+enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END, NOTE_FORERUNNER, NOTE_LOST };
 
 struct note {
     enum note_type type;
     uint32_t slot;        /* RECORD, BASE */
     struct position at;   /* RECORD, BASE */
-    uint64_t offset;      /* DURABLE, CHUNK, END */
+    uint64_t offset;      /* DURABLE, CHUNK, END; FORERUNNER, LOST: bytes */
     uint64_t len;         /* RECORD, CHUNK: the bytes that follow the line */
     uint32_t line_n;      /* of the line, its end included */
     uint32_t crc;         /* as written */
@@ -41,6 +45,8 @@ void note_put_durable(struct chain *to, uint64_t offset);
 void note_put_base(struct chain *to, uint32_t slot, struct position at);
 void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body); /* body as for record_put */
 void note_put_end(struct chain *to, uint64_t offset);
+void note_put_forerunner(struct chain *to, uint64_t bytes);
+void note_put_lost(struct chain *to, uint64_t bytes);
 
 /* Is this the beginning of one of our lines? Other lines that begin with '#' are comments. */
 bool note_is_ours(struct slice line);

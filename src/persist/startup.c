@@ -100,20 +100,34 @@ enum err startup_plan(struct startup *s, const struct log_names *names, const st
     return ERR_OK;
 }
 
+static size_t write_durable(struct steps *steps, uint32_t handle, uint64_t size)
+{
+    struct chain line = {0};
+    note_put_durable(&line, size);
+    size_t n = line.n;
+    step_write(steps, handle, &line);
+    return n;
+}
+
 /* The increment that records go on in: the last one, or a first one. Its predecessors must be
  * durable before it says that it is (J3). */
-static void finish_increments(struct startup *s, size_t cut_file, uint64_t cut_offset, struct steps *steps)
+static void finish_increments(struct startup *s, const struct startup_end *end, struct steps *steps)
 {
+    size_t cut_file = end->is_cut ? end->cut_file : SIZE_MAX;
     uint64_t last = manifest_last_seq(&s->manifest, 'i');
     size_t n = s->reads.n;
     for (size_t i = 0; i < n; i++) {
-        uint64_t size = i < cut_file ? s->reads.at[i].size : i == cut_file ? cut_offset : 0;
+        uint64_t size = i < cut_file ? s->reads.at[i].size : i == cut_file ? end->cut_offset : 0;
         const char *path = s->reads.at[i].path;
         if (size < s->reads.at[i].size)
             step_truncate(steps, path, size);
         bool goes_on = last != 0 && i == n - 1;
         uint32_t handle = goes_on ? increment_handle(last) : HANDLE_ASIDE;
         step_open(steps, handle, path);
+        if (goes_on && end->is_clean) {
+            step_sync(steps, handle); /* J2 */
+            size += write_durable(steps, handle, size);
+        }
         step_sync(steps, handle);
         if (!goes_on) {
             step_close(steps, handle);
@@ -135,16 +149,13 @@ static void finish_increments(struct startup *s, size_t cut_file, uint64_t cut_o
     step_open(steps, s->append_handle, s->append_path);
     /* A first line that lasts: whatever a power cut leaves behind it is then known for a torn tail of
      * ours and not for a file of somebody else's. */
-    struct chain line = {0};
-    note_put_durable(&line, 0);
-    s->append_size = line.n;
-    step_write(steps, s->append_handle, &line);
+    s->append_size = write_durable(steps, s->append_handle, 0);
     step_sync(steps, s->append_handle);
 }
 
-void startup_finish(struct startup *s, bool is_cut, unsigned cut_file, uint64_t cut_offset, struct steps *steps)
+void startup_finish(struct startup *s, const struct startup_end *end, struct steps *steps)
 {
-    finish_increments(s, is_cut ? cut_file : SIZE_MAX, cut_offset, steps);
+    finish_increments(s, end, steps);
     if (s->changed) {
         const struct manifest_file *base = manifest_base(&s->manifest);
         if (base != NULL && !s->manifest.base_is_sized) {

@@ -55,8 +55,14 @@ static inline uint32_t increment_handle(uint64_t seq)
 
 /* ERR_CORRUPT: refused, text says why and what to do. names: borrowed for the startup's life. */
 enum err startup_plan(struct startup *s, const struct log_names *names, const struct startup_found *found) MUST_CHECK;
-/* What the reader said: where the torn tail begins, if it found one. */
-void startup_finish(struct startup *s, bool is_cut, unsigned cut_file, uint64_t cut_offset, struct steps *steps);
+/* What the reader said: where the torn tail begins, if it found one. is_clean: the log ends with the end mark of a
+ * clean stop, which is no longer true of the run that begins: a durable line behind it says so. */
+struct startup_end {
+    bool is_cut, is_clean;
+    unsigned cut_file;
+    uint64_t cut_offset;
+};
+void startup_finish(struct startup *s, const struct startup_end *end, struct steps *steps);
 void startup_free(struct startup *s);
 
 #endif

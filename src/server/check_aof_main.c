@@ -31,6 +31,7 @@ struct checked {
     struct manifest manifest;
     VEC(struct log_file) files;
     struct aof_reader reader;
+    struct lineage *slots; /* of a cluster's node */
 };
 
 static bool complain(const char *doing, const char *name)
@@ -171,7 +172,7 @@ static bool feed(struct checked *c, FILE *f)
 
 static bool read_files(struct checked *c)
 {
-    struct aof_options o = {.dbs_n = UINT32_MAX, .cut_torn = true, .dir = ""};
+    struct aof_options o = {.dbs_n = UINT32_MAX, .slots = c->slots, .cut_torn = true, .dir = ""};
     char path[PATH_BYTES];
     aof_open(&c->reader, &o);
     for (size_t i = 0; i < c->files.n; i++) {
@@ -215,6 +216,19 @@ static bool cut(struct checked *c, size_t file, uint64_t size)
     return true;
 }
 
+/* What was durable is gone: a cluster's node then counts as another copy (replication 22). */
+static bool note_loss(struct checked *c)
+{
+    char path[PATH_BYTES];
+    struct chain bytes = {0};
+    struct log_file *f = &c->files.at[c->reader.bad_file];
+    note_put_lost(&bytes, c->reader.bad_bytes);
+    f->size += bytes.n;
+    bool good = path_of(c, f->name, path) && write_synced(path, "ae", &bytes);
+    chain_free(&bytes, NULL);
+    return good;
+}
+
 /* A cut base ends where it was cut; the manifest must know its new size. */
 static bool mend_base(struct checked *c, bool has_marks)
 {
@@ -239,13 +253,15 @@ static bool mend_base(struct checked *c, bool has_marks)
     return good;
 }
 
-static bool fix(struct checked *c)
+static bool fix(struct checked *c, bool is_torn)
 {
     const struct aof_reader *r = &c->reader;
     /* the last first: a crash leaves a log that is cut later */
     for (size_t i = c->files.n; i-- > r->bad_file;)
         if (!cut(c, i, i == r->bad_file ? r->bad_offset : 0))
             return false;
+    if (!is_torn && !note_loss(c))
+        return false;
     if (r->bad_in_base && !mend_base(c, r->bad_offset > 0 && r->bad_base_is_marked))
         return false;
     sync();
@@ -253,18 +269,39 @@ static bool fix(struct checked *c)
     return true;
 }
 
+static void tell_whole(const struct checked *c)
+{
+    const struct aof_reader *r = &c->reader;
+    printf("whole: %zu files, %llu records, %llu commands, ", c->files.n,
+           (unsigned long long)r->records_n, (unsigned long long)r->commands_n);
+    if (r->form != AOF_FORM_CLUSTER) {
+        printf("up to seq %llu\n", (unsigned long long)r->alone.at.seq);
+        return;
+    }
+    unsigned used = 0, frozen = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        used += c->slots[slot].at.seq > 0;
+        frozen += c->slots[slot].frozen;
+    }
+    printf("in %u slots\n", used);
+    if (frozen > 0)
+        printf("%u slots lack records: they stand where the gap is, and are brought up to date by "
+               "their primaries\n",
+               frozen);
+}
+
 static int check_and_fix(struct checked *c, bool fixes)
 {
     if (!read_files(c))
         return 1;
     const struct aof_reader *r = &c->reader;
+    bool is_torn = false;
     switch (aof_verdict(&c->reader)) {
-    case AOF_WHOLE:
-        printf("whole: %zu files, %llu records, %llu commands, up to seq %llu\n", c->files.n,
-               (unsigned long long)r->records_n, (unsigned long long)r->commands_n,
-               (unsigned long long)r->position.seq);
-        return 0;
-    case AOF_CUT: printf("torn tail: "); break;
+    case AOF_WHOLE: tell_whole(c); return 0;
+    case AOF_CUT:
+        is_torn = true;
+        printf("torn tail: ");
+        break;
     case AOF_REFUSED:
         if (!r->is_bad) {
             printf("%s\n", r->text);
@@ -276,7 +313,7 @@ static int check_and_fix(struct checked *c, bool fixes)
     printf("%s at byte %llu: %s; %llu bytes from there on\n", r->bad_name,
            (unsigned long long)r->bad_offset, r->bad_why, (unsigned long long)r->bad_bytes);
     if (fixes)
-        return fix(c) ? 0 : 1;
+        return fix(c, is_torn) ? 0 : 1;
     printf("`vong-check-aof --fix` cuts there\n");
     return 1;
 }
@@ -319,8 +356,10 @@ int main(int argc, char **argv)
         return 1;
     }
     static struct checked c;
+    c.slots = lineages_new(SLOTS);
     int code = look(&c, path) ? check_and_fix(&c, fixes) : 1;
     manifest_free(&c.manifest);
     vec_free(&c.files);
+    lineages_free(c.slots, SLOTS);
     return code;
 }

@@ -186,8 +186,11 @@ static bool mend(struct loading *l, const struct node_loaded *loaded)
     struct server *s = l->server;
     struct steps steps = {0};
     struct disk_ops ops = {0};
-    startup_finish(&l->plan, loaded->verdict == AOF_CUT, loaded->bad_file, loaded->bad_offset,
-                   &steps);
+    struct startup_end end = {.is_cut = loaded->verdict == AOF_CUT,
+                              .is_clean = loaded->clean,
+                              .cut_file = loaded->bad_file,
+                              .cut_offset = loaded->bad_offset};
+    startup_finish(&l->plan, &end, &steps);
     for (steps_run(&steps, &ops); ops.n > 0; steps_run(&steps, &ops)) {
         struct disk_op op = ops.at[0];
         struct disk_done done;

@@ -69,12 +69,12 @@ static inline void load_one(struct loaded *l, const struct load_file *f, size_t 
     aof_batch_free(&batch);
 }
 
-static inline struct loaded load_files(const struct load_file *files, size_t n, size_t piece, size_t batch_max)
+static inline struct loaded load_files_as(const struct aof_options *o, const struct load_file *files, size_t n,
+                                          size_t piece, size_t batch_max)
 {
-    struct aof_options o = {.dbs_n = 16, .cut_torn = true, .dir = "dir"};
     struct loaded l = {0};
     l.text = calloc(1, l.cap = 64);
-    aof_open(&l.r, &o);
+    aof_open(&l.r, o);
     for (size_t i = 0; i < n; i++)
         load_one(&l, &files[i], piece, batch_max);
     l.verdict = aof_verdict(&l.r);
@@ -82,6 +82,12 @@ static inline struct loaded load_files(const struct load_file *files, size_t n, 
         l.text = realloc(l.text, l.cap + 1);
     l.text[l.n] = '\0';
     return l;
+}
+
+static inline struct loaded load_files(const struct load_file *files, size_t n, size_t piece, size_t batch_max)
+{
+    struct aof_options o = {.dbs_n = 16, .cut_torn = true, .dir = "dir"};
+    return load_files_as(&o, files, n, piece, batch_max);
 }
 
 static inline void loaded_free(struct loaded *l)

@@ -140,6 +140,9 @@ static void begin(struct sim *s)
     static const enum appendfsync policies[] = {APPENDFSYNC_ALWAYS, APPENDFSYNC_EVERYSEC, APPENDFSYNC_EVERYSEC,
                                                 APPENDFSYNC_NO};
     s->start_policy = policies[rng_below(&s->rng, 4)];
+    s->slotted = s->model.slotted = rng_below(&s->rng, 3) == 0;
+    if (s->slotted)
+        sim_trace(s, "the node is a cluster's, with all slots");
     sim_trouble_init(s);
     s->load_on = s->has_operator = true;
     sim_node_start(s);
@@ -192,6 +195,8 @@ static void end(struct sim *s)
     sim_restart(s);
     if (!s->wrong && s->process != PROCESS_UP)
         sim_wrong(s, "the last start failed");
+    if (!s->wrong && s->slotted && !s->last_clean)
+        sim_wrong(s, "the last start found no end mark of the clean stop before it");
 }
 
 void sim_run_seed(struct sim *s)

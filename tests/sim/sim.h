@@ -127,6 +127,11 @@ struct sim {
     int start_dies_at;         /* the start's so-manieth step is its last; 0: none */
     char last_refusal[1024];   /* why the newest start was refused */
     bool last_cut;             /* the newest start cut a torn tail */
+    bool last_clean;           /* ... found the end mark of a clean stop */
+    bool slotted;              /* a cluster's node that has all slots, in a new epoch at each start */
+    uint64_t epoch;
+    unsigned group;            /* slotted: keys of a command or transaction are of one slot */
+    bool in_transaction;
 
     struct sim_client clients[SIM_CONNS];
     bool load_on;              /* clients go on sending */

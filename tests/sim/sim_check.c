@@ -74,15 +74,20 @@ static void ask(struct sim *s, struct sim_client *c, const char *command, const 
     sim_client_say(s, c, argv, 2);
 }
 
+static unsigned dbs_n(const struct sim *s)
+{
+    return s->slotted ? 1 : MODEL_DBS;
+}
+
 static size_t ask_all(struct sim *s, struct sim_client *c)
 {
-    for (unsigned db = 0; db < MODEL_DBS; db++) {
+    for (unsigned db = 0; db < dbs_n(s); db++) {
         char number[2] = {(char)('0' + db), '\0'};
         ask(s, c, "SELECT", number);
         ask(s, c, "KEYS", "*");
         for (unsigned key = 0; key < MODEL_KEYS; key++) {
             char name[16];
-            model_key_name(key, name);
+            model_key_name(key, s->slotted, name);
             ask(s, c, "GET", name);
             ask(s, c, "PEXPIRETIME", name);
         }
@@ -151,12 +156,12 @@ void sim_audit(struct sim *s, uint64_t lowest)
     uint64_t digest = 0, before = s->model.writes_n;
     s->audits_n++;
     sim_client_come(s, c);
-    size_t n = ask_all(s, c) / MODEL_DBS;
+    size_t n = ask_all(s, c) / dbs_n(s);
     struct buf in = c->in;
     c->in = c->wire;
     c->wire = in;
     sim_node_run_now(s, c);
-    for (unsigned db = 0; db < MODEL_DBS && !s->wrong && all_answered(s, c); db++)
+    for (unsigned db = 0; db < dbs_n(s) && !s->wrong && all_answered(s, c); db++)
         digest += digest_of(s, &c->calls.at[db * n + 1], db);
     sim_node_close(s, c);
     sim_client_gone(s, c);

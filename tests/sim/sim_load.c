@@ -136,7 +136,10 @@ static void number(struct wish *w, uint64_t v)
 static void key(struct sim *s, struct wish *w)
 {
     char *to = w->text[w->argc];
-    model_key_name((unsigned)draw(s, MODEL_KEYS), to);
+    unsigned n = (unsigned)draw(s, MODEL_KEYS);
+    if (s->slotted)
+        n += s->group - n % MODEL_GROUPS;
+    model_key_name(n, s->slotted, to);
     word(w, to);
 }
 
@@ -226,6 +229,8 @@ static void wish_change(struct sim *s, struct wish *w)
 static void wish_data(struct sim *s, struct wish *w)
 {
     uint64_t kind = draw(s, 1000);
+    if (s->slotted && !s->in_transaction)
+        s->group = (unsigned)draw(s, MODEL_GROUPS);
     if (kind < 350)
         wish_read(s, w);
     else if (kind < 650)
@@ -233,7 +238,9 @@ static void wish_data(struct sim *s, struct wish *w)
     else if (kind < 980)
         wish_change(s, w);
     else if (kind < 998)
-        word(w, "SELECT"), number(w, draw(s, MODEL_DBS));
+        word(w, "SELECT"), number(w, draw(s, s->slotted ? 1 : MODEL_DBS));
+    else if (s->in_transaction && s->slotted) /* it would be of many slots */
+        word(w, "PING");
     else
         word(w, draw(s, 2) == 0 ? "FLUSHDB" : "FLUSHALL");
 }
@@ -267,10 +274,14 @@ static void say_transaction(struct sim *s, struct sim_client *c)
     struct wish w = {0};
     word(&w, "MULTI");
     say(s, c, &w);
+    s->in_transaction = true;
+    if (s->slotted)
+        s->group = (unsigned)draw(s, MODEL_GROUPS);
     for (uint64_t n = 1 + draw(s, 5); n > 0; n--) {
         wish_data(s, &w);
         say(s, c, &w);
     }
+    s->in_transaction = false;
     word(&w, draw(s, 8) == 0 ? "DISCARD" : "EXEC");
     say(s, c, &w);
 }

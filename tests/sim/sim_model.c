@@ -46,14 +46,20 @@ void text_quote(struct buf *b, struct slice s)
 
 /* --------------------------------------------------------------------- values */
 
-void model_key_name(unsigned key, char to[16])
+void model_key_name(unsigned key, bool tagged, char to[16])
 {
-    snprintf(to, 16, "key:%u", key);
+    if (tagged)
+        snprintf(to, 16, "key:%u{%u}", key % 1000, key % MODEL_GROUPS);
+    else
+        snprintf(to, 16, "key:%u", key % 1000);
 }
 
 static int key_number(struct slice name)
 {
     uint64_t v;
+    const char *tag = memchr(name.p, '{', name.n);
+    if (tag != NULL)
+        name.n = (size_t)(tag - name.p);
     if (name.n < 5 || memcmp(name.p, "key:", 4) != 0 || !num_get_u64(slice_from(name, 4), &v))
         return -1;
     return v < MODEL_KEYS ? (int)v : -1;
@@ -345,14 +351,47 @@ static void flush_db(struct run *r, unsigned db)
             drop(r->m, db, key);
 }
 
+/* Slot by slot, in their order, each a write of its own. */
+static void flush_slots(struct run *r)
+{
+    unsigned order[MODEL_GROUPS], slots[MODEL_GROUPS];
+    char tag[2] = "0";
+    for (unsigned g = 0; g < MODEL_GROUPS; g++) {
+        tag[0] = (char)('0' + g);
+        unsigned at = g, slot = slot_of(slice_of(tag, 1));
+        for (; at > 0 && slots[at - 1] > slot; at--) {
+            slots[at] = slots[at - 1];
+            order[at] = order[at - 1];
+        }
+        slots[at] = slot;
+        order[at] = g;
+    }
+    for (unsigned i = 0; i < MODEL_GROUPS; i++) {
+        for (unsigned key = order[i]; key < MODEL_KEYS; key += MODEL_GROUPS)
+            if (r->m->at[0][key].p != NULL)
+                drop(r->m, 0, (int)key);
+        model_end(r->m);
+        model_begin(r->m);
+    }
+    text_add(r->reply, "+OK");
+}
+
 static void run_flushdb(struct run *r)
 {
+    if (r->m->slotted) {
+        flush_slots(r);
+        return;
+    }
     flush_db(r, r->db);
     text_add(r->reply, "+OK");
 }
 
 static void run_flushall(struct run *r)
 {
+    if (r->m->slotted) {
+        flush_slots(r);
+        return;
+    }
     for (unsigned db = 0; db < MODEL_DBS; db++)
         flush_db(r, db);
     text_add(r->reply, "+OK");

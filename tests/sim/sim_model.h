@@ -16,6 +16,7 @@
 #include "base/vec.h"
 
 enum { MODEL_DBS = 2, MODEL_KEYS = 24 };
+enum { MODEL_GROUPS = 4 }; /* with tags, key i is in the slot of group i % MODEL_GROUPS */
 
 struct model_value {
     char *p; /* owned; NULL: there is no such key */
@@ -36,6 +37,7 @@ struct model {
     VEC(struct model_change) log;   /* what may still have to be undone */
     bool open;                      /* changes belong to write writes_n + 1 */
     bool changed;
+    bool slotted; /* names have tags, there is one database, and a flush is a write for each slot */
     struct wall now;
 };
 
@@ -59,7 +61,7 @@ uint64_t model_digest_one(unsigned db, unsigned key, struct slice value, struct 
 bool model_rewind(struct model *m, uint64_t digest, struct wall now, uint64_t lowest);
 void model_free(struct model *m);
 
-void model_key_name(unsigned key, char to[16]);
+void model_key_name(unsigned key, bool tagged, char to[16]);
 void text_add(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_quote(struct buf *b, struct slice s);
 

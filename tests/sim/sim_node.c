@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "persist/startup.h"
+#include "node/own.h"
 #include "tests/sim/sim.h"
 
 enum { TURN_MAX_US = 60, RELEASE_MAX_US = 100, PIECE_MAX_BYTES = 3000, STALL_US = 600 * 1000 };
@@ -419,7 +420,9 @@ static bool mend(struct sim *s, struct startup *plan, const struct node_loaded *
     struct disk_ops ops = {0};
     int steps_n = 0;
     bool dead = false;
-    startup_finish(plan, loaded->verdict == AOF_CUT, loaded->bad_file, loaded->bad_offset, &steps);
+    struct startup_end end = {.is_cut = loaded->verdict == AOF_CUT, .is_clean = loaded->clean,
+                              .cut_file = loaded->bad_file, .cut_offset = loaded->bad_offset};
+    startup_finish(plan, &end, &steps);
     for (steps_run(&steps, &ops); ops.n > 0 && !dead; steps_run(&steps, &ops)) {
         struct disk_op op = ops.at[0];
         struct disk_done done;
@@ -453,7 +456,10 @@ static bool load(struct sim *s, struct startup *plan)
     struct node_loaded loaded = s->out.loaded;
     if (loaded.verdict == AOF_REFUSED)
         return refuse(s, loaded.text);
+    if (loaded.frozen_n > 0)
+        return refuse(s, "slots lack records");
     s->last_cut = loaded.verdict == AOF_CUT;
+    s->last_clean = loaded.clean;
     if (s->last_cut)
         sim_trace(s, "start: %s", loaded.text);
     if (!mend(s, plan, &loaded))
@@ -461,6 +467,8 @@ static bool load(struct sim *s, struct startup *plan)
     struct node_event ready = {.type = NODE_LOG_READY,
                                .log_ready = {plan->append_handle, plan->append_path, plan->append_size, plan}};
     step(s, &ready);
+    if (s->slotted)
+        own_begin(s->node, 0, SLOTS - 1, ++s->epoch);
     step_done(s);
     return true;
 }
@@ -471,6 +479,7 @@ static void node_birth(struct sim *s)
     memset(id.run_id, 'a', sizeof(id.run_id) - 1);
     options_init(&s->options);
     s->options.appendfsync = s->policy = s->start_policy;
+    s->options.cluster_enabled = s->slotted;
     s->options.auto_aof_rewrite_min_size = 64 * 1024;
     s->turn.wake = MONO_NEVER;
     s->failed = false;

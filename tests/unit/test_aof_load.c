@@ -14,6 +14,7 @@ enum { RECORDS = 100, SECOND = 1000 * 1000, HANDLE = 1, HANDLE_2 = 2 };
 struct log {
     struct false_disk disk;
     struct journal j;
+    struct lineage slot;
     struct mono now;
     size_t ends[2 * RECORDS + 1], ends_n; /* of the record's bytes in its file */
     size_t file_of[2 * RECORDS + 1];
@@ -72,7 +73,7 @@ static void log_record(struct log *l, size_t i, size_t file)
         put_words(&body, b);
         put_words(&body, "EXEC");
     }
-    journal_append(&l->j, &body, db);
+    journal_append(&l->j, SLOT_ALONE, &body, db);
     chain_free(&body, NULL);
     int n = snprintf(text, sizeof(text), "%u %s\n", db, a);
     if (is_multi)
@@ -91,7 +92,8 @@ static void log_start(struct log *l, enum journal_policy policy)
     *l = (struct log){.now = {10 * SECOND}};
     l->disk.space = SIZE_MAX;
     l->text[0] = calloc(1, 1);
-    journal_init(&l->j, policy, false, (struct position){1, 0}, 0);
+    l->slot = lineage_alone();
+    journal_init(&l->j, policy, false, &l->slot, 1, 0);
     l->disk.handles[HANDLE] = fd_create(&l->disk, "incr.1") + 1;
     journal_start(&l->j, HANDLE, "incr.1", 0);
 }
@@ -125,9 +127,9 @@ static struct loaded log_load(struct log *l, size_t piece, size_t batch_max)
 /* How many records were loaded, whole and right; fails the test if it is none of the prefixes. */
 static size_t records_of(const struct log *l, const struct loaded *got)
 {
-    assert_true(got->r.position.seq <= l->ends_n);
-    assert_string_equal(got->text, l->text[got->r.position.seq]);
-    return got->r.position.seq;
+    assert_true(got->r.alone.at.seq <= l->ends_n);
+    assert_string_equal(got->text, l->text[got->r.alone.at.seq]);
+    return got->r.alone.at.seq;
 }
 
 static size_t greatest_durable(struct slice bytes)
@@ -204,7 +206,7 @@ static void each_byte_is_flipped_in_turn(void **state)
                 struct loaded got = log_load(&l, SIZE_MAX / 4, 32);
                 judge(&l, &got, durable, f->n, f->n);
                 if (got.verdict == AOF_WHOLE) /* an annotation became a comment: its command is still there */
-                    assert_int_equal(got.r.position.seq, RECORDS);
+                    assert_int_equal(got.r.alone.at.seq, RECORDS);
                 whole += got.verdict == AOF_WHOLE;
                 cut += got.verdict == AOF_CUT;
                 refused += got.verdict == AOF_REFUSED;
@@ -343,7 +345,7 @@ static void a_power_cut_around_a_switch_costs_the_tail_only(void **state)
             }
             struct chain body = {0};
             put_words(&body, "SET a b");
-            journal_append(&l.j, &body, 0);
+            journal_append(&l.j, SLOT_ALONE, &body, 0);
             chain_free(&body, NULL);
             l.now.us += SECOND / 4;
             size_t from = queue.n;
@@ -371,7 +373,7 @@ static void a_power_cut_around_a_switch_costs_the_tail_only(void **state)
         fd_crash(&l.disk, &rng);
         struct loaded got = log_load(&l, 1000, 32);
         assert_int_not_equal(got.verdict, AOF_REFUSED);
-        assert_true(got.r.position.seq >= synced);
+        assert_true(got.r.alone.at.seq >= synced);
         cuts += got.verdict == AOF_CUT;
         loaded_free(&got);
         log_free(&l);
@@ -440,7 +442,7 @@ static void any_bad_byte_of_a_base_is_damage(void **state)
     struct loaded good = load_files(&file, 1, 10, 2);
     assert_int_equal(good.verdict, AOF_WHOLE);
     assert_int_equal(good.r.commands_n, 10);
-    assert_int_equal(good.r.position.seq, 500);
+    assert_int_equal(good.r.alone.at.seq, 500);
     for (size_t i = 0; i < 2 * base.n; i++) {
         if (i < base.n)
             bytes[i] ^= 0x10;
@@ -489,7 +491,7 @@ static void a_file_of_redis_is_read(void **state)
                                   "*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n*1\r\n$4\r\nEXEC\r\n", false);
     assert_int_equal(got.verdict, AOF_WHOLE);
     assert_string_equal(got.text, "3 SET k v\n3 DEL k\n");
-    assert_int_equal(got.r.position.seq, 2); /* SELECT is no effect */
+    assert_int_equal(got.r.alone.at.seq, 2); /* SELECT is no effect */
     assert_int_equal(got.r.db, 3);
     loaded_free(&got);
 }

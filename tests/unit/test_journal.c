@@ -12,6 +12,7 @@ enum { HANDLE = 1, HANDLE_2 = 2, SECOND = 1000 * 1000 };
 /* A journal, its disk, and the operations that the log thread has not done yet. */
 struct world {
     struct journal j;
+    struct lineage slot;
     struct false_disk disk;
     struct disk_ops queue;
     struct mono now;
@@ -27,7 +28,8 @@ static void world_init(struct world *w, enum journal_policy policy)
 {
     *w = (struct world){.now = {10 * SECOND}};
     w->disk.space = SIZE_MAX;
-    journal_init(&w->j, policy, false, (struct position){1, 0}, 0);
+    w->slot = lineage_alone();
+    journal_init(&w->j, policy, false, &w->slot, 1, 0);
 }
 
 static void world_start(struct world *w, enum journal_policy policy)
@@ -49,7 +51,7 @@ static void append(struct world *w, const char *text)
 {
     struct chain body = {0};
     chain_put(&body, slice_str(text));
-    journal_append(&w->j, &body, 0);
+    journal_append(&w->j, SLOT_ALONE, &body, 0);
     chain_free(&body, NULL);
 }
 
@@ -315,7 +317,7 @@ static void appendonly_no_opens_every_gate(void **state)
     assert_null(strstr(fd_bytes(&w.disk, "incr").p, "b\r"));
     append(&w, "c");
     assert_int_equal(journal_stored(&w.j).n, 3);
-    assert_int_equal(w.j.position.seq, 3); /* dense also over what was not written */
+    assert_int_equal(w.slot.at.seq, 3); /* dense also over what was not written */
     world_free(&w);
 }
 

@@ -185,7 +185,7 @@ static void a_first_start_makes_an_increment_and_a_manifest(void **state)
     fd_create(&d, "appendonlydir/notes.txt");
     fd_add(&d, fd_create(&d, "appendonlydir/temp-appendonly.aof.manifest"), "old", 3);
     struct steps steps = {0};
-    startup_finish(&s, false, 0, 0, &steps);
+    startup_finish(&s, &(struct startup_end){0}, &steps);
     run_steps(&steps, &d, 99);
     assert_null(steps.failed);
     assert_string_equal(s.append_path, "appendonlydir/appendonly.aof.1.incr.aof");
@@ -222,7 +222,7 @@ static void a_start_cuts_syncs_and_goes_on_in_the_last_increment(void **state)
         fd_add(&d, fd_create(&d, path), "0123456789abcdef", files[i].size);
     }
     struct steps steps = {0};
-    startup_finish(&s, true, 1, 7, &steps);
+    startup_finish(&s, &(struct startup_end){.is_cut = true, .cut_file = 1, .cut_offset = 7}, &steps);
     run_steps(&steps, &d, 99);
     assert_null(steps.failed);
     fd_crash(&d, NULL);
@@ -278,7 +278,7 @@ static void names_that_are_too_long_refuse_the_start(void **state)
         struct steps steps = {0};
         assert_int_equal(startup_plan(&s, &long_names, &found), over == 0 ? ERR_OK : ERR_CORRUPT);
         if (over == 0)
-            startup_finish(&s, false, 0, 0, &steps); /* every path made of them fits */
+            startup_finish(&s, &(struct startup_end){0}, &steps); /* every path made of them fits */
         steps_free(&steps);
         startup_free(&s);
     }

@@ -99,7 +99,7 @@ static void a_shared_blob_is_recorded_by_reference(void **state)
 static void every_line_comes_back_and_no_flipped_bit_does(void **state)
 {
     (void)state;
-    for (int type = 0; type < 5; type++) {
+    for (int type = 0; type <= NOTE_LOST; type++) {
         struct chain c = {0}, body = {0};
         chain_put(&body, SLICE("abc"));
         switch (type) {
@@ -107,6 +107,8 @@ static void every_line_comes_back_and_no_flipped_bit_does(void **state)
         case NOTE_DURABLE: note_put_durable(&c, 123456789012); break;
         case NOTE_BASE: note_put_base(&c, 3, (struct position){4, 5}); break;
         case NOTE_CHUNK: note_put_chunk(&c, 99, &body); break;
+        case NOTE_FORERUNNER: note_put_forerunner(&c, 97); break;
+        case NOTE_LOST: note_put_lost(&c, 96); break;
         default: note_put_end(&c, 98); break;
         }
         char *text = text_of(&c);

@@ -15,6 +15,7 @@ struct world {
     struct store_ops ops;
     struct store store;
     struct journal j;
+    struct lineage slot;
     struct rewrite rw;
     struct log log;
     struct false_disk disk;
@@ -114,7 +115,9 @@ static void begin_from_disk(struct world *w, bool on, struct loaded *got)
     struct steps steps = {0};
     struct disk_ops out = {0};
     if (on) {
-        startup_finish(&s, got->verdict == AOF_CUT, got->r.bad_file, got->r.bad_offset, &steps);
+        struct startup_end end = {.is_cut = got->verdict == AOF_CUT, .cut_file = got->r.bad_file,
+                                  .cut_offset = got->r.bad_offset};
+        startup_finish(&s, &end, &steps);
         while (!steps_idle(&steps)) {
             vec_clear(&out);
             steps_run(&steps, &out);
@@ -123,7 +126,8 @@ static void begin_from_disk(struct world *w, bool on, struct loaded *got)
         }
         assert_null(steps.failed);
     }
-    journal_init(&w->j, JOURNAL_EVERYSEC, !on, got->r.position, got->r.db);
+    w->slot = got->r.alone;
+    journal_init(&w->j, JOURNAL_EVERYSEC, !on, &w->slot, 1, got->r.db);
     rewrite_init(&w->rw, &w->store, &w->j, &w->log, (struct wall){0});
     rewrite_found(&w->rw, &s);
     if (on)
@@ -175,14 +179,14 @@ static void write_one(struct world *w)
     assert_int_equal(store_put(&w->store, db, &key, slice_of(value, value_n), WALL_NEVER), ERR_OK);
     w->effects.db = w->j.db;
     effect_set(&w->effects, db, key.s, slice_of(value, value_n), NULL, WALL_NEVER);
-    journal_append(&w->j, &w->effects.bytes, w->effects.db);
+    journal_append(&w->j, SLOT_ALONE, &w->effects.bytes, w->effects.db);
     w->effects.n = 0;
 }
 
 /* What was loaded is what the first r records made, r being the last one's seq. */
 static void assert_state(const struct world *w, const struct loaded *got)
 {
-    size_t r = got->r.position.seq, newest[KEYS], want[KEYS];
+    size_t r = got->r.alone.at.seq, newest[KEYS], want[KEYS];
     memset(newest, 0xff, sizeof(newest));
     memset(want, 0xff, sizeof(want));
     assert_true(r <= w->records);
@@ -205,7 +209,7 @@ static void restart_and_judge(struct world *w, uint64_t at_least)
     journal_free(&w->j);
     memset(w->disk.handles, 0, sizeof(w->disk.handles));
     begin_from_disk(w, true, &got);
-    assert_true(got.r.position.seq >= at_least);
+    assert_true(got.r.alone.at.seq >= at_least);
     assert_state(w, &got);
     loaded_free(&got);
 }
@@ -491,7 +495,7 @@ static void a_backup_is_a_log_of_its_own(void **state)
     struct load_file file = {m.files.at[0].name, true, fd_bytes(&w.disk, "/backups/backup-1234/appendonly.aof.1.base.aof")};
     struct loaded got = load_files(&file, 1, 5000, 100);
     assert_int_equal(got.verdict, AOF_WHOLE);
-    assert_int_equal(got.r.position.seq, as_of);
+    assert_int_equal(got.r.alone.at.seq, as_of);
     assert_state(&w, &got);
     loaded_free(&got);
     manifest_free(&m);

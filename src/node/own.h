@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Which slots this node is primary of, and since which epoch (replication 1, 20).
+ *
+ * Whoever knows (alone: the node itself; in a cluster: the map) says so here, between commands. Records
+ * are made of owned slots only (N8); expiry and eviction touch no others. What a slot's epochs began
+ * with goes to the log as marks: docs/internals/aof.md. */
+#ifndef NODE_OWN_H
+#define NODE_OWN_H
+
+#include "core/types.h"
+
+struct node;
+
+/* Primary of the slots from..to, both included, in this epoch, which none of them has seen yet. A slot that
+ * lacked records stands where they end. */
+void own_begin(struct node *n, unsigned from, unsigned to, uint64_t epoch);
+void own_end(struct node *n, unsigned slot); /* no longer */
+
+/* Senders of epochs up to this one are refused in these slots. On disk once the log has synced this lsn, which
+ * it does at once. */
+struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch);
+
+#endif
