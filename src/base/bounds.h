@@ -23,6 +23,10 @@ enum { RAFT_CHUNK_BYTES = 64 * 1024 };             /* of a snapshot: a link is n
 enum { RAFT_SNAPSHOT_BYTES = 64 * 1024 * 1024 };   /* a map of the most nodes and all slots is a tenth of it */
 static_assert((int)RAFT_ENTRY_BYTES <= (int)RAFT_FLIGHT_BYTES, "the greatest entry can be sent");
 
+/* Heartbeats and gossip. */
+enum { GOSSIP_PEERS = 3 };  /* exchanges begun per interval: everybody knows after about log4(N) of them */
+enum { RUMORS_MAX = 16 };   /* in one message: some 2 KiB, which a link carries beside everything else */
+
 /* Between nodes. */
 enum { WIRE_FIELD_MAX_BYTES = 65 * 1024 * 1024 }; /* a record of the greatest max-record (64 MiB) with its line */
 enum { WIRE_FIELDS_MAX = 16 * 1024 };             /* of one frame: 256 KiB of slices, which is what it may cost */

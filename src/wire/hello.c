@@ -136,13 +136,15 @@ static enum err get_challenge(struct wire_in *in, struct hello_end *e)
 
 /* ------------------------------------------------------------------- proofs */
 
-/* What is proved: everything said, by whom, and who proves it; of fixed length, so read in one way. */
+/* What is proved: everything said, by whom, and who proves it; of fixed length, so read in one
+ * way. */
 enum { END_BYTES = 20 + 20 + 4 + HELLO_NONCE_BYTES, SAID_BYTES = 16 + 3 + 2 * END_BYTES };
 
 static size_t end_note(char *to, const struct hello_end *e)
 {
     const uint32_t i = e->incarnation;
-    const uint8_t incarnation[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+    const uint8_t incarnation[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8),
+                                    (uint8_t)i};
     memcpy(to, e->cluster.b, 20);
     memcpy(to + 20, e->id.b, 20);
     memcpy(to + 40, incarnation, 4);
@@ -150,7 +152,8 @@ static size_t end_note(char *to, const struct hello_end *e)
     return END_BYTES;
 }
 
-static void proof_of(const struct hello *h, struct slice secret, bool by_dialler, uint8_t proof[PROOF_BYTES])
+static void proof_of(const struct hello *h, struct slice secret, bool by_dialler,
+                     uint8_t proof[PROOF_BYTES])
 {
     char said[SAID_BYTES] = "vong handshake";
     size_t n = 16;
@@ -174,7 +177,8 @@ static void put_proof(struct chain *to, const struct hello *h, struct slice secr
 }
 
 /* NULL: it holds; else what to say. */
-static const char *proof_wrong(const struct hello *h, struct slice secret, bool given, const uint8_t got[PROOF_BYTES])
+static const char *proof_wrong(const struct hello *h, struct slice secret, bool given,
+                               const uint8_t got[PROOF_BYTES])
 {
     uint8_t right[PROOF_BYTES];
     if (secret.n == 0)
@@ -187,9 +191,10 @@ static const char *proof_wrong(const struct hello *h, struct slice secret, bool 
 
 /* ------------------------------------------------------------------- refusing */
 
-static enum hello_verdict refuse(struct hello *h, struct chain *out, enum hello_refusal refusal, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static enum hello_verdict refuse(struct hello *h, struct chain *out, enum hello_refusal refusal, const char *format, ...)
+static enum hello_verdict refuse(struct hello *h, struct chain *out, enum hello_refusal refusal,
+                                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+static enum hello_verdict refuse(struct hello *h, struct chain *out, enum hello_refusal refusal,
+                                 const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -220,7 +225,9 @@ static enum hello_verdict judge_end(struct hello *h, struct chain *out)
     char id[41];
     id_text(&h->peer.id, id);
     if (!is_proxy(&h->peer) && node_id_equal(&h->peer.id, &h->me.id))
-        return refuse(h, out, HELLO_MYSELF, "node %s is at both ends: it dialled itself, or its directory was copied", id);
+        return refuse(h, out, HELLO_MYSELF,
+                      "node %s is at both ends: it dialled itself, or its directory was copied",
+                      id);
     if (h->dials && !node_id_equal(&h->wanted, &nobody) && !node_id_equal(&h->wanted, &h->peer.id))
         return refuse(h, out, HELLO_OTHER, "another node was meant to be here: this is %s", id);
     if (h->purpose == HELLO_MEET)
@@ -230,7 +237,8 @@ static enum hello_verdict judge_end(struct hello *h, struct chain *out)
     if (is_proxy(dialler) && cluster_equal(&dialler->cluster, &no_cluster))
         return HELLO_MORE;
     if (cluster_equal(&h->me.cluster, &no_cluster) || cluster_equal(&h->peer.cluster, &no_cluster))
-        return refuse(h, out, HELLO_BAD_CLUSTER, "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
+        return refuse(h, out, HELLO_BAD_CLUSTER,
+                      "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
     if (!cluster_equal(&h->me.cluster, &h->peer.cluster))
         return refuse(h, out, HELLO_BAD_CLUSTER, "the two nodes belong to different clusters");
     return HELLO_MORE;
@@ -238,15 +246,18 @@ static enum hello_verdict judge_end(struct hello *h, struct chain *out)
 
 /* ------------------------------------------------------------------- steps */
 
-static void begin(struct hello *h, const struct hello_self *self, const uint8_t nonce[HELLO_NONCE_BYTES])
+static void begin(struct hello *h, const struct hello_self *self,
+                  const uint8_t nonce[HELLO_NONCE_BYTES])
 {
     check((self->incarnation == 0) == node_id_equal(&self->id, &nobody));
-    *h = (struct hello){.me = {.cluster = self->cluster, .id = self->id, .incarnation = self->incarnation}};
+    *h = (struct hello){
+        .me = {.cluster = self->cluster, .id = self->id, .incarnation = self->incarnation}};
     memcpy(h->me.nonce, nonce, HELLO_NONCE_BYTES);
 }
 
-void hello_dial(struct hello *h, const struct hello_self *self, enum hello_purpose purpose, const struct node_id *wanted,
-                const uint8_t nonce[HELLO_NONCE_BYTES], struct chain *out)
+void hello_dial(struct hello *h, const struct hello_self *self, enum hello_purpose purpose,
+                const struct node_id *wanted, const uint8_t nonce[HELLO_NONCE_BYTES],
+                struct chain *out)
 {
     begin(h, self, nonce);
     h->dials = true;
@@ -257,7 +268,8 @@ void hello_dial(struct hello *h, const struct hello_self *self, enum hello_purpo
     put_hello(out, &h->me, purpose);
 }
 
-void hello_answer(struct hello *h, const struct hello_self *self, const uint8_t nonce[HELLO_NONCE_BYTES])
+void hello_answer(struct hello *h, const struct hello_self *self,
+                  const uint8_t nonce[HELLO_NONCE_BYTES])
 {
     check(self->incarnation > 0); /* nobody dials a proxy */
     begin(h, self, nonce);
@@ -265,7 +277,8 @@ void hello_answer(struct hello *h, const struct hello_self *self, const uint8_t 
     h->reader.from = WIRE_DIALS;
 }
 
-static enum hello_verdict malformed(struct hello *h, const struct wire_in *in, enum err e, struct chain *out)
+static enum hello_verdict malformed(struct hello *h, const struct wire_in *in, enum err e,
+                                    struct chain *out)
 {
     char why[WIRE_WHY_BYTES];
     wire_why(in, e, why);
@@ -279,7 +292,8 @@ static enum hello_verdict on_hello(struct hello *h, struct wire_in *in, struct c
     if (e != ERR_OK)
         return malformed(h, in, e, out);
     if (version != HELLO_VERSION)
-        return refuse(h, out, HELLO_BAD_VERSION, "version %llu of the messages between nodes is not spoken here, but %d",
+        return refuse(h, out, HELLO_BAD_VERSION,
+                      "version %llu of the messages between nodes is not spoken here, but %d",
                       (unsigned long long)version, HELLO_VERSION);
     e = get_hello(in, &h->peer, &h->purpose);
     if (e != ERR_OK)
@@ -291,7 +305,8 @@ static enum hello_verdict on_hello(struct hello *h, struct wire_in *in, struct c
     return HELLO_MORE;
 }
 
-static enum hello_verdict on_challenge(struct hello *h, const struct hello_self *self, struct wire_in *in, struct chain *out)
+static enum hello_verdict on_challenge(struct hello *h, const struct hello_self *self,
+                                       struct wire_in *in, struct chain *out)
 {
     enum err e = get_challenge(in, &h->peer);
     if (e == ERR_OK && is_proxy(&h->peer))
@@ -306,7 +321,8 @@ static enum hello_verdict on_challenge(struct hello *h, const struct hello_self 
 }
 
 /* PROOF or WELCOME: the last thing we wait for. The dialler has proved first (W6). */
-static enum hello_verdict on_proof(struct hello *h, const struct hello_self *self, struct wire_in *in, struct chain *out)
+static enum hello_verdict on_proof(struct hello *h, const struct hello_self *self,
+                                   struct wire_in *in, struct chain *out)
 {
     uint8_t got[PROOF_BYTES];
     bool given = in->argv[in->at].n > 0;
@@ -316,8 +332,8 @@ static enum hello_verdict on_proof(struct hello *h, const struct hello_self *sel
     const char *wrong = proof_wrong(h, self->secret, given, got);
     if (wrong != NULL)
         return refuse(h, out, HELLO_BAD_PROOF, "%s", wrong);
-    bool is_known = self->map == NULL || self->map->index == 0 || is_proxy(&h->peer) || h->purpose == HELLO_MEET ||
-                    is_member(self->map, &h->peer.id);
+    bool is_known = self->map == NULL || self->map->index == 0 || is_proxy(&h->peer) ||
+                    h->purpose == HELLO_MEET || is_member(self->map, &h->peer.id);
     if (!is_known) {
         char id[41];
         id_text(&h->peer.id, id);
@@ -337,7 +353,8 @@ static enum hello_verdict on_refused(struct hello *h, struct wire_in *in, struct
     return HELLO_REFUSED;
 }
 
-static enum hello_verdict take(struct hello *h, const struct hello_self *self, struct wire_in *in, struct chain *out)
+static enum hello_verdict take(struct hello *h, const struct hello_self *self, struct wire_in *in,
+                               struct chain *out)
 {
     if (in->type == WIRE_REFUSED)
         return on_refused(h, in, out);
@@ -351,8 +368,8 @@ static enum hello_verdict take(struct hello *h, const struct hello_self *self, s
     return on_proof(h, self, in, out);
 }
 
-enum hello_verdict hello_step(struct hello *h, const struct hello_self *self, struct slice bytes, size_t *used,
-                              struct chain *out)
+enum hello_verdict hello_step(struct hello *h, const struct hello_self *self, struct slice bytes,
+                              size_t *used, struct chain *out)
 {
     enum hello_verdict verdict = HELLO_MORE;
     *used = 0;

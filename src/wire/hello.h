@@ -18,22 +18,22 @@
 enum { HELLO_VERSION = 1 }; /* of every message between nodes: one that differs is refused */
 enum { HELLO_NONCE_BYTES = 32 };
 
-#define HELLO_PURPOSES(X)           \
-    X(HELLO_CONTROL, "control")     \
-    X(HELLO_FORWARD2, "forward2")   \
-    X(HELLO_FORWARD3, "forward3")   \
+#define HELLO_PURPOSES(X)         \
+    X(HELLO_CONTROL, "control")   \
+    X(HELLO_FORWARD2, "forward2") \
+    X(HELLO_FORWARD3, "forward3") \
     X(HELLO_MEET, "meet")
 #define X(id, word) id,
 enum hello_purpose { HELLO_PURPOSES(X) HELLO_PURPOSES_N };
 #undef X
 
-#define HELLO_REFUSALS(X)                \
-    X(HELLO_BAD_VERSION, "version")      \
-    X(HELLO_BAD_CLUSTER, "cluster")      \
-    X(HELLO_BAD_PROOF, "proof")          \
-    X(HELLO_MYSELF, "myself")            \
-    X(HELLO_UNKNOWN, "unknown")          \
-    X(HELLO_OTHER, "other")              \
+#define HELLO_REFUSALS(X)           \
+    X(HELLO_BAD_VERSION, "version") \
+    X(HELLO_BAD_CLUSTER, "cluster") \
+    X(HELLO_BAD_PROOF, "proof")     \
+    X(HELLO_MYSELF, "myself")       \
+    X(HELLO_UNKNOWN, "unknown")     \
+    X(HELLO_OTHER, "other")         \
     X(HELLO_MALFORMED, "malformed")
 #define X(id, word) id,
 enum hello_refusal { HELLO_REFUSALS(X) HELLO_REFUSALS_N }; /* N: a reason we do not know */
@@ -45,7 +45,8 @@ struct hello_self {
     struct node_id id;         /* all zero: a proxy */
     uint32_t incarnation;      /* 0: a proxy */
     struct slice secret;       /* empty: none, and then none is asked for */
-    const struct map *map;     /* who is a member; NULL or index 0: not known yet, so nobody is unknown */
+    const struct map
+        *map; /* who is a member; NULL or index 0: not known yet, so nobody is unknown */
 };
 
 struct hello_end { /* what an end said of itself */
@@ -63,32 +64,35 @@ enum hello_verdict {
 
 struct hello {
     bool dials;
-    bool by_peer;              /* refused by the other side */
+    bool by_peer; /* refused by the other side */
     enum hello_purpose purpose;
     enum hello_refusal refusal;
     struct hello_end me, peer; /* peer.id is not to be believed before ACCEPTED */
     char why[WIRE_WHY_BYTES];
 
     /* private */
-    struct node_id wanted;     /* dials: who should be there; all zero: whoever it is */
+    struct node_id wanted; /* dials: who should be there; all zero: whoever it is */
     enum wire_type awaited;
     struct wire_reader reader;
 };
 
-void hello_dial(struct hello *h, const struct hello_self *self, enum hello_purpose purpose, const struct node_id *wanted,
-                const uint8_t nonce[HELLO_NONCE_BYTES], struct chain *out); /* wanted: NULL: whoever it is */
-void hello_answer(struct hello *h, const struct hello_self *self, const uint8_t nonce[HELLO_NONCE_BYTES]);
+void hello_dial(struct hello *h, const struct hello_self *self, enum hello_purpose purpose,
+                const struct node_id *wanted, const uint8_t nonce[HELLO_NONCE_BYTES],
+                struct chain *out); /* wanted: NULL: whoever it is */
+void hello_answer(struct hello *h, const struct hello_self *self,
+                  const uint8_t nonce[HELLO_NONCE_BYTES]);
 
-/* `bytes`: all that is unread of the connection; the first *used of them are done with, and what is left
- * comes again with what follows it; after ACCEPTED it is for the open connection. */
-enum hello_verdict hello_step(struct hello *h, const struct hello_self *self, struct slice bytes, size_t *used,
-                              struct chain *out);
+/* `bytes`: all that is unread of the connection; the first *used of them are done with, and what
+ * is left comes again with what follows it; after ACCEPTED it is for the open connection. */
+enum hello_verdict hello_step(struct hello *h, const struct hello_self *self, struct slice bytes,
+                              size_t *used, struct chain *out);
 void hello_free(struct hello *h);
 
 const char *hello_purpose_word(enum hello_purpose p);
 
 /* Said before any close that the other side caused, also once the connection is open. */
 void put_refused(struct chain *to, enum hello_refusal refusal, const char *text);
-enum err get_refused(struct wire_in *in, enum hello_refusal *refusal, char text[WIRE_WHY_BYTES]) MUST_CHECK;
+enum err get_refused(struct wire_in *in, enum hello_refusal *refusal,
+                     char text[WIRE_WHY_BYTES]) MUST_CHECK;
 
 #endif

@@ -11,7 +11,8 @@ void proof_make(struct slice secret, struct slice said, uint8_t proof[PROOF_BYTE
 {
     unsigned n = 0;
     check(secret.n <= INT32_MAX);
-    check(HMAC(EVP_sha256(), secret.p, (int)secret.n, (const uint8_t *)said.p, said.n, proof, &n) != NULL);
+    check(HMAC(EVP_sha256(), secret.p, (int)secret.n, (const uint8_t *)said.p, said.n, proof, &n) !=
+          NULL);
     check(n == PROOF_BYTES);
 }
 

@@ -13,6 +13,7 @@
 enum { PROOF_BYTES = 32 };
 
 void proof_make(struct slice secret, struct slice said, uint8_t proof[PROOF_BYTES]);
-bool proof_equal(const uint8_t a[PROOF_BYTES], const uint8_t b[PROOF_BYTES]); /* in the same time, whatever they hold */
+bool proof_equal(const uint8_t a[PROOF_BYTES],
+                 const uint8_t b[PROOF_BYTES]); /* in the same time, whatever they hold */
 
 #endif

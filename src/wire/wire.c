@@ -6,7 +6,8 @@
 #include "base/num.h"
 #include "resp/resp_write.h"
 
-#define MSG(id, name, least, most, side, text) [WIRE_##id] = {name, sizeof(name) - 1, least, most, side, text},
+#define MSG(id, name, least, most, side, text) \
+    [WIRE_##id] = {name, sizeof(name) - 1, least, most, side, text},
 static const struct wire_spec specs[] = {
 #include "wire/wire.def"
 };
@@ -20,7 +21,8 @@ const struct wire_spec *wire_spec(enum wire_type type)
 
 /* ------------------------------------------------------------------- frames */
 
-static enum wire_read bad(struct wire_reader *r, const char *what, struct slice quote, const char *more)
+static enum wire_read bad(struct wire_reader *r, const char *what, struct slice quote,
+                          const char *more)
 {
     char shown[33];
     size_t n = 0;
@@ -44,7 +46,8 @@ static enum wire_read frame_open(struct wire_reader *r, struct wire_in *in)
     while (type < WIRE_TYPES && (name.n != specs[type].name_n || !slice_is(name, specs[type].name)))
         type++;
     if (type == WIRE_TYPES)
-        return bad(r, "no message between nodes is called '", name, "'; is this the port for clients that was meant?");
+        return bad(r, "no message between nodes is called '", name,
+                   "'; is this the port for clients that was meant?");
     const struct wire_spec *spec = &specs[type];
     *in = (struct wire_in){.type = type, .argv = r->req.argv, .argc = r->req.argc, .at = 1};
     if ((spec->side & r->from) == 0)
@@ -58,16 +61,19 @@ static enum wire_read frame_open(struct wire_reader *r, struct wire_in *in)
     return WIRE_FRAME;
 }
 
-enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in, size_t *used)
+enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in,
+                         size_t *used)
 {
     if (r->why[0] != '\0')
         return WIRE_BAD;
     request_free(&r->req);
     request_arena_reset(&r->arena);
-    struct request_limits limits = {.bulk_max_bytes = WIRE_FIELD_MAX_BYTES, .args_max = WIRE_FIELDS_MAX};
+    struct request_limits limits = {.bulk_max_bytes = WIRE_FIELD_MAX_BYTES,
+                                    .args_max = WIRE_FIELDS_MAX};
     if (!r->open) /* W4 */
-        limits = (struct request_limits){
-            .bulk_max_bytes = WIRE_FIELD_MAX_BYTES, .args_max = WIRE_HELLO_FIELDS_MAX, .unauthenticated = true};
+        limits = (struct request_limits){.bulk_max_bytes = WIRE_FIELD_MAX_BYTES,
+                                         .args_max = WIRE_HELLO_FIELDS_MAX,
+                                         .unauthenticated = true};
     switch (request_next(&r->parser, &limits, bytes, &r->arena, &r->req, used)) {
     case REQUEST_MORE: return WIRE_MORE;
     case REQUEST_WHOLE: return frame_open(r, in);
@@ -259,5 +265,6 @@ enum err wire_get_end(struct wire_in *in)
 
 void wire_why(const struct wire_in *in, enum err e, char *to)
 {
-    snprintf(to, WIRE_WHY_BYTES, "%s, field %u: %s", wire_spec(in->type)->name, in->at, err_text(e));
+    snprintf(to, WIRE_WHY_BYTES, "%s, field %u: %s", wire_spec(in->type)->name, in->at,
+             err_text(e));
 }

@@ -6,9 +6,9 @@
  *     void put_beat(struct chain *to, const struct beat *m);
  *     enum err get_beat(struct wire_in *in, struct beat *m) MUST_CHECK;
  *
- * Writing cannot fail. Reading is strict: the getters take field after field, each in its range, and
- * wire_get_end() says that none is left. After an error `in` still stands at the field that was wrong:
- * wire_why() words it, for our log and for the other side (W3). */
+ * Writing cannot fail. Reading is strict: the getters take field after field, each in its range,
+ * and wire_get_end() says that none is left. After an error `in` still stands at the field that
+ * was wrong: wire_why() words it, for our log and for the other side (W3). */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
 
@@ -62,23 +62,26 @@ struct wire_reader {
 };
 
 enum wire_read {
-    WIRE_MORE,  /* no whole frame: read more, behind what is there or as request_parser_wants(&r->parser) */
+    WIRE_MORE,  /* no whole frame: read more, behind what is there or as parser wants */
     WIRE_FRAME, /* *in is a message; the first `used` bytes may be dropped once it is done with */
     WIRE_BAD    /* r->why: say so, and close */
 };
 
-enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in, size_t *used);
+enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in,
+                         size_t *used);
 void wire_reader_free(struct wire_reader *r);
 
 /* ------------------------------------------------------------------ writing */
 
-void wire_put_head(struct chain *to, enum wire_type type, size_t fields); /* exactly so many puts follow */
+void wire_put_head(struct chain *to, enum wire_type type,
+                   size_t fields); /* exactly so many puts follow */
 void wire_put_u64(struct chain *to, uint64_t v);
 void wire_put_i64(struct chain *to, int64_t v);
 void wire_put_bool(struct chain *to, bool v); /* 1 or 0 */
 void wire_put_bytes(struct chain *to, struct slice s);
 void wire_put_word(struct chain *to, const char *word);
-void wire_put_hex(struct chain *to, const uint8_t *b, size_t n); /* two lowercase digits a byte; n <= 64 */
+void wire_put_hex(struct chain *to, const uint8_t *b,
+                  size_t n); /* two lowercase digits a byte; n <= 64 */
 
 static inline void wire_put_id(struct chain *to, const struct node_id *id)
 {
@@ -87,16 +90,19 @@ static inline void wire_put_id(struct chain *to, const struct node_id *id)
 
 /* ------------------------------------------------------------------ reading */
 
-/* ERR_SYNTAX: no such thing, or no field left; ERR_RANGE: beyond the greatest; ERR_LIMIT: too long. */
+/* ERR_SYNTAX: no such thing, or no field left; ERR_RANGE: beyond the greatest; ERR_LIMIT: too
+ * long. */
 enum err wire_get_max(struct wire_in *in, uint64_t max, uint64_t *v) MUST_CHECK;
 enum err wire_get_u64(struct wire_in *in, uint64_t *v) MUST_CHECK;
 enum err wire_get_u32(struct wire_in *in, uint32_t *v) MUST_CHECK;
 enum err wire_get_u16(struct wire_in *in, uint16_t *v) MUST_CHECK;
 enum err wire_get_i64(struct wire_in *in, int64_t *v) MUST_CHECK;
 enum err wire_get_bool(struct wire_in *in, bool *v) MUST_CHECK;
-enum err wire_get_bytes(struct wire_in *in, size_t max, struct slice *s) MUST_CHECK; /* borrowed as argv is */
-enum err wire_get_text(struct wire_in *in, char *to, size_t room) MUST_CHECK; /* NUL-ended; none inside */
-enum err wire_get_hex(struct wire_in *in, uint8_t *b, size_t n) MUST_CHECK;   /* exactly n bytes */
+enum err wire_get_bytes(struct wire_in *in, size_t max,
+                        struct slice *s) MUST_CHECK; /* borrowed as argv is */
+enum err wire_get_text(struct wire_in *in, char *to,
+                       size_t room) MUST_CHECK; /* NUL-ended; none inside */
+enum err wire_get_hex(struct wire_in *in, uint8_t *b, size_t n) MUST_CHECK; /* exactly n bytes */
 
 /* How many items follow, at most max, each of at least `each` fields, which are there (W5). */
 enum err wire_get_count(struct wire_in *in, size_t max, size_t each, size_t *n) MUST_CHECK;

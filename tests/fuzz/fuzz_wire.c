@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "tests/fuzz/fuzz.h"
 #include "wire/hello.h"
+#include "wire/wire_member.h"
 
 const char fuzz_name[] = "the frames between nodes";
 
@@ -15,12 +16,26 @@ const char fuzz_name[] = "the frames between nodes";
 #define HEX20B "0202020202020202020202020202020202020202"
 #define HEX32 "0303030303030303030303030303030303030303030303030303030303030303"
 FUZZ_EXAMPLES(
-    FUZZ_EXAMPLE("a*7\r\n$10\r\nVONG.HELLO\r\n$1\r\n1\r\n$40\r\n" HEX20B "\r\n$40\r\n" HEX20 "\r\n$1\r\n3\r\n$7\r\ncontrol\r\n$64\r\n" HEX32
+    FUZZ_EXAMPLE("a*7\r\n$10\r\nVONG.HELLO\r\n$1\r\n1\r\n$40\r\n" HEX20B "\r\n$40\r\n" HEX20
+                 "\r\n$1\r\n3\r\n$7\r\ncontrol\r\n$64\r\n" HEX32
                  "\r\n*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n"),
-    FUZZ_EXAMPLE("d*5\r\n$14\r\nVONG.CHALLENGE\r\n$40\r\n" HEX20B "\r\n$40\r\n" HEX20 "\r\n$1\r\n3\r\n$64\r\n" HEX32
-                 "\r\n*2\r\n$12\r\nVONG.WELCOME\r\n$0\r\n\r\n"),
+    FUZZ_EXAMPLE("d*5\r\n$14\r\nVONG.CHALLENGE\r\n$40\r\n" HEX20B "\r\n$40\r\n" HEX20
+                 "\r\n$1\r\n3\r\n$64\r\n" HEX32 "\r\n*2\r\n$12\r\nVONG.WELCOME\r\n$0\r\n\r\n"),
     FUZZ_EXAMPLE("o*3\r\n$12\r\nVONG.REFUSED\r\n$5\r\nproof\r\n$2\r\nno\r\n"),
-    FUZZ_EXAMPLE("o*3\r\n$12\r\nVONG.REFUSED\r\n$7\r\nunknown\r\n$0\r\n\r\n"));
+    FUZZ_EXAMPLE("o*3\r\n$12\r\nVONG.REFUSED\r\n$7\r\nunknown\r\n$0\r\n\r\n"),
+    FUZZ_EXAMPLE(
+        "o*12\r\n$9\r\nVONG.BEAT\r\n$1\r\n3\r\n$3\r\n123\r\n$1\r\n7\r\n$1\r\n1\r\n$2\r\n99\r\n$"
+        "4\r\n1000\r\n$1\r\n5\r\n$1\r\n6\r\n"
+        "$1\r\n2\r\n$0\r\n\r\n$3\r\n100\r\n*3\r\n$9\r\nVONG.ECHO\r\n$1\r\n3\r\n$4\r\n1000\r\n"
+        "*4\r\n$9\r\nVONG.SEEN\r\n$1\r\n3\r\n$4\r\n1000\r\n$1\r\n8\r\n"),
+    FUZZ_EXAMPLE("o*14\r\n$11\r\nVONG.GOSSIP\r\n$1\r\n0\r\n$1\r\n8\r\n$40\r\n" HEX20
+                 "\r\n$1\r\n1\r\n$40\r\n" HEX20
+                 "\r\n$1\r\n3\r\n$4\r\n1000\r\n$1\r\n1\r\n$1\r\n7\r\n$1\r\n5\r\n$1\r\n6\r\n$"
+                 "3\r\n100\r\n$0\r\n\r\n"
+                 "*2\r\n$10\r\nVONG.PROBE\r\n$40\r\n" HEX20
+                 "\r\n*10\r\n$11\r\nVONG.PROBED\r\n$40\r\n" HEX20
+                 "\r\n$1\r\n3\r\n$4\r\n1000\r\n$1\r\n1\r\n$1\r\n7\r\n$1\r\n5\r\n$1\r\n6\r\n$"
+                 "3\r\n100\r\n$2\r\n12\r\n"));
 
 static void shake_hands(bool dials, struct slice in)
 {
@@ -44,6 +59,13 @@ static void shake_hands(bool dials, struct slice in)
 /* Reads the message and writes it again; false: it was refused. */
 static bool again(struct wire_in *in, struct chain *out)
 {
+    struct member_msg msg;
+    if (wire_is_member(in->type)) {
+        if (get_member(in, &msg) != ERR_OK)
+            return false;
+        put_member(out, &msg);
+        return true;
+    }
     enum hello_refusal refusal;
     char text[WIRE_WHY_BYTES];
     switch ((int)in->type) {
@@ -53,7 +75,9 @@ static bool again(struct wire_in *in, struct chain *out)
         if (refusal < HELLO_REFUSALS_N)
             put_refused(out, refusal, text);
         return refusal < HELLO_REFUSALS_N;
-    default: check(in->type < WIRE_TYPES); return false; /* the handshake's, which shake_hands reads */
+    default:
+        check(in->type < WIRE_TYPES);
+        return false; /* the handshake's, which shake_hands reads */
     }
 }
 
@@ -62,13 +86,15 @@ static void read_open(struct slice in, int depth)
     struct wire_reader r = {.from = WIRE_EITHER, .open = true};
     struct wire_in frame;
     size_t used = 0;
-    for (size_t at = 0; wire_next(&r, slice_from(in, at), &frame, &used) == WIRE_FRAME; at += used) {
+    for (size_t at = 0; wire_next(&r, slice_from(in, at), &frame, &used) == WIRE_FRAME;
+         at += used) {
         struct chain out = {0};
         check(used > 0 && used <= in.n - at);
         if (again(&frame, &out)) {
             char *bytes = malloc(out.n);
             size_t n = chain_copy(&out, bytes, out.n);
-            check(depth == 0 || (n <= in.n && memcmp(bytes, in.p, n) == 0)); /* once read it is canonical */
+            check(depth == 0 ||
+                  (n <= in.n && memcmp(bytes, in.p, n) == 0)); /* once read it is canonical */
             if (depth == 0)
                 read_open(slice_of(bytes, n), 1);
             free(bytes);

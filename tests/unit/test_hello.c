@@ -15,7 +15,8 @@ struct pair {
 
 static struct pair two(void)
 {
-    struct pair p = {.a = {.incarnation = 3, .secret = SLICE("s3cret")}, .b = {.incarnation = 7, .secret = SLICE("s3cret")}};
+    struct pair p = {.a = {.incarnation = 3, .secret = SLICE("s3cret")},
+                     .b = {.incarnation = 7, .secret = SLICE("s3cret")}};
     memset(p.a.cluster.b, 0xC1, 20);
     p.b.cluster = p.a.cluster;
     memset(p.a.id.b, 0xAA, 20);
@@ -30,8 +31,8 @@ static void begin(struct pair *p, enum hello_purpose purpose, const struct node_
     hello_answer(&p->answers, &p->b, nb);
 }
 
-static enum hello_verdict give(struct hello *h, const struct hello_self *self, struct chain *in, size_t piece,
-                               struct chain *out)
+static enum hello_verdict give(struct hello *h, const struct hello_self *self, struct chain *in,
+                               size_t piece, struct chain *out)
 {
     char bytes[1024];
     enum hello_verdict v = HELLO_MORE;
@@ -85,8 +86,8 @@ static void both_accept(struct pair *p, enum hello_purpose purpose)
 }
 
 /* Who refuses and why; the other side learns the same text. */
-static void refused(struct pair *p, enum hello_purpose purpose, const struct node_id *wanted, bool by_dialler,
-                    enum hello_refusal refusal, const char *why)
+static void refused(struct pair *p, enum hello_purpose purpose, const struct node_id *wanted,
+                    bool by_dialler, enum hello_refusal refusal, const char *why)
 {
     enum hello_verdict dials, answers;
     begin(p, purpose, wanted);
@@ -130,7 +131,8 @@ static void what_follows_belongs_to_the_open_connection(void **state)
     char bytes[256];
     size_t n = chain_copy(&p.to_b, bytes, sizeof(bytes)), used;
     memcpy(bytes + n, "PING\r\n", 6);
-    assert_int_equal(hello_step(&p.answers, &p.b, slice_of(bytes, n + 6), &used, &p.to_a), HELLO_ACCEPTED);
+    assert_int_equal(hello_step(&p.answers, &p.b, slice_of(bytes, n + 6), &used, &p.to_a),
+                     HELLO_ACCEPTED);
     assert_int_equal(used, n);
     end(&p);
 }
@@ -140,22 +142,26 @@ static void secrets_that_differ_are_told_apart(void **state)
     (void)state;
     struct pair p = two();
     p.b.secret = SLICE("s3creT");
-    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_PROOF, "cluster-secret is not the same at both ends");
+    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_PROOF,
+            "cluster-secret is not the same at both ends");
     p = two();
     p.a.secret = (struct slice){NULL, 0};
-    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_PROOF, "cluster-secret is set at one end of the connection only");
+    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_PROOF,
+            "cluster-secret is set at one end of the connection only");
     p = two();
     p.b.secret = (struct slice){NULL, 0};
-    refused(&p, HELLO_MEET, NULL, false, HELLO_BAD_PROOF, "cluster-secret is set at one end of the connection only");
+    refused(&p, HELLO_MEET, NULL, false, HELLO_BAD_PROOF,
+            "cluster-secret is set at one end of the connection only");
 }
 
 /* The dialler's own doubts: an answerer that passes every proof and cannot give one. */
 static void one_who_only_claims_to_know_is_refused(void **state)
 {
     (void)state;
-    static const char *const welcomes[] = {"*2\r\n$12\r\nVONG.WELCOME\r\n$0\r\n\r\n",
-                                           "*2\r\n$12\r\nVONG.WELCOME\r\n$64\r\n"
-                                           "0123456789012345678901234567890123456789012345678901234567890123\r\n"};
+    static const char *const welcomes[] = {
+        "*2\r\n$12\r\nVONG.WELCOME\r\n$0\r\n\r\n",
+        "*2\r\n$12\r\nVONG.WELCOME\r\n$64\r\n"
+        "0123456789012345678901234567890123456789012345678901234567890123\r\n"};
     for (size_t i = 0; i < 3; i++) {
         struct pair p = two();
         begin(&p, HELLO_CONTROL, NULL);
@@ -164,7 +170,8 @@ static void one_who_only_claims_to_know_is_refused(void **state)
         char bytes[256];
         size_t n = chain_copy(&p.to_b, bytes, sizeof(bytes)), used;
         if (i == 2) { /* the dialler's own proof, sent back */
-            struct slice proof_head = SLICE("*2\r\n$10\r\nVONG.PROOF\r\n"), head = SLICE("*2\r\n$12\r\nVONG.WELCOME\r\n");
+            struct slice proof_head = SLICE("*2\r\n$10\r\nVONG.PROOF\r\n"),
+                         head = SLICE("*2\r\n$12\r\nVONG.WELCOME\r\n");
             memmove(bytes + head.n, bytes + proof_head.n, n - proof_head.n);
             memcpy(bytes, head.p, head.n);
             n += head.n - proof_head.n;
@@ -172,7 +179,8 @@ static void one_who_only_claims_to_know_is_refused(void **state)
             n = strlen(welcomes[i]);
             memcpy(bytes, welcomes[i], n);
         }
-        assert_int_equal(hello_step(&p.dials, &p.a, slice_of(bytes, n), &used, &p.to_b), HELLO_REFUSED);
+        assert_int_equal(hello_step(&p.dials, &p.a, slice_of(bytes, n), &used, &p.to_b),
+                         HELLO_REFUSED);
         assert_int_equal(p.dials.refusal, HELLO_BAD_PROOF);
         end(&p);
     }
@@ -197,13 +205,16 @@ static void a_changed_word_breaks_the_proof(void **state)
         chain_consume(&p.to_b, n, NULL);
         chain_put(&p.to_b, slice_of(bytes, n));
         play(&p, &dials, &answers);
-        bool line_end = bytes[i] == ('\n' ^ 1) || bytes[i] == ('\r' ^ 1); /* not looked at behind a bulk */
+        bool line_end =
+            bytes[i] == ('\n' ^ 1) || bytes[i] == ('\r' ^ 1); /* not looked at behind a bulk */
         accepted += dials == HELLO_ACCEPTED;
         assert_true(line_end || dials != HELLO_ACCEPTED);
         assert_true(line_end || answers != HELLO_ACCEPTED);
         end(&p);
     }
-    assert_int_equal(accepted, 1 + 7 * 3); /* line ends of the parser's leniency: two behind a bulk, one behind a length */
+    assert_int_equal(
+        accepted,
+        1 + 7 * 3); /* line ends of the parser's leniency: two behind a bulk, one behind a length */
 }
 
 static void another_version_is_refused_first(void **state)
@@ -218,7 +229,8 @@ static void another_version_is_refused_first(void **state)
     assert_int_equal(answers, HELLO_REFUSED);
     assert_int_equal(dials, HELLO_REFUSED);
     assert_int_equal(p.dials.refusal, HELLO_BAD_VERSION);
-    assert_string_equal(p.dials.why, "version 2 of the messages between nodes is not spoken here, but 1");
+    assert_string_equal(p.dials.why,
+                        "version 2 of the messages between nodes is not spoken here, but 1");
     end(&p);
 }
 
@@ -227,13 +239,16 @@ static void clusters_do_not_mix(void **state)
     (void)state;
     struct pair p = two();
     p.b.cluster.b[19] ^= 1;
-    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_CLUSTER, "the two nodes belong to different clusters");
+    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_CLUSTER,
+            "the two nodes belong to different clusters");
     p = two();
     memset(&p.b.cluster, 0, sizeof(p.b.cluster));
-    refused(&p, HELLO_FORWARD3, NULL, false, HELLO_BAD_CLUSTER, "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
+    refused(&p, HELLO_FORWARD3, NULL, false, HELLO_BAD_CLUSTER,
+            "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
     p = two();
     memset(&p.a.cluster, 0, sizeof(p.a.cluster));
-    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_CLUSTER, "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
+    refused(&p, HELLO_CONTROL, NULL, false, HELLO_BAD_CLUSTER,
+            "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
     p = two(); /* but to meet they may */
     memset(&p.a.cluster, 0, sizeof(p.a.cluster));
     both_accept(&p, HELLO_MEET);
@@ -252,13 +267,15 @@ static void a_proxy_is_no_node(void **state)
     both_accept(&q, HELLO_FORWARD3);
     q = p;
     q.to_a = q.to_b = (struct chain){0};
-    refused(&q, HELLO_CONTROL, NULL, false, HELLO_MALFORMED, "VONG.HELLO, field 5: a number is out of range");
+    refused(&q, HELLO_CONTROL, NULL, false, HELLO_MALFORMED,
+            "VONG.HELLO, field 5: a number is out of range");
 }
 
 static void ids_are_judged(void **state)
 {
     (void)state;
-    static const char both[] = "node aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is at both ends: it dialled itself, or its directory was copied";
+    static const char both[] = "node aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is at both ends: it "
+                               "dialled itself, or its directory was copied";
     struct pair p = two();
     p.b.id = p.a.id;
     refused(&p, HELLO_MEET, NULL, false, HELLO_MYSELF, both);
@@ -323,12 +340,18 @@ static void a_refusal_is_read_back(void **state)
     }
 }
 
-UNIT_TESTS("hello", TEST(two_members_come_together, "two members come together, however the bytes are cut (W6)"),
-           TEST(what_follows_belongs_to_the_open_connection, "what follows the handshake is left for the open connection"),
-           TEST(secrets_that_differ_are_told_apart, "secrets that differ, or are missing at one end, are refused (W6)"),
-           TEST(one_who_only_claims_to_know_is_refused, "one who cannot prove it, or sends our proof back, is refused (W6)"),
+UNIT_TESTS("hello",
+           TEST(two_members_come_together,
+                "two members come together, however the bytes are cut (W6)"),
+           TEST(what_follows_belongs_to_the_open_connection,
+                "what follows the handshake is left for the open connection"),
+           TEST(secrets_that_differ_are_told_apart,
+                "secrets that differ, or are missing at one end, are refused (W6)"),
+           TEST(one_who_only_claims_to_know_is_refused,
+                "one who cannot prove it, or sends our proof back, is refused (W6)"),
            TEST(a_changed_word_breaks_the_proof, "no byte of the HELLO can be changed on its way"),
-           TEST(another_version_is_refused_first, "another version is refused before its fields are read"),
+           TEST(another_version_is_refused_first,
+                "another version is refused before its fields are read"),
            TEST(clusters_do_not_mix, "clusters do not mix, but to meet"),
            TEST(a_proxy_is_no_node, "a proxy is no node, and may only forward"),
            TEST(ids_are_judged, "an id that is mine, not meant or no member's is refused"),

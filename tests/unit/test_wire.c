@@ -33,7 +33,8 @@ static void a_frame_is_found_by_its_row(void **state)
 static void frames_are_read_however_they_are_cut(void **state)
 {
     (void)state;
-    static const char text[] = "*2\r\n$10\r\nVONG.PROOF\r\n$3\r\none\r\n*3\r\n$12\r\nVONG.REFUSED\r\n$5\r\nproof\r\n$2\r\nno\r\n";
+    static const char text[] = "*2\r\n$10\r\nVONG.PROOF\r\n$3\r\none\r\n*3\r\n$12\r\nVONG."
+                               "REFUSED\r\n$5\r\nproof\r\n$2\r\nno\r\n";
     for (size_t cut = 0; cut < sizeof(text); cut++) {
         struct wire_reader r = {.from = WIRE_DIALS};
         struct wire_in in;
@@ -58,7 +59,8 @@ static void refused(enum wire_side from, bool open, const char *frame, const cha
     struct wire_in in;
     assert_int_equal(read_text(&r, frame, &in), WIRE_BAD);
     assert_string_equal(r.why, why);
-    assert_int_equal(read_text(&r, "*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n", &in), WIRE_BAD); /* for ever */
+    assert_int_equal(read_text(&r, "*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n", &in),
+                     WIRE_BAD); /* for ever */
     assert_string_equal(r.why, why);
     wire_reader_free(&r);
 }
@@ -66,26 +68,33 @@ static void refused(enum wire_side from, bool open, const char *frame, const cha
 static void what_is_no_message_is_named(void **state)
 {
     (void)state;
-    refused(WIRE_DIALS, false, "*1\r\n$4\r\nPING\r\n",
-            "no message between nodes is called 'PING'; is this the port for clients that was meant?");
-    refused(WIRE_DIALS, false, "GET /\x01 HTTP/1.1\r\n",
-            "no message between nodes is called 'GET'; is this the port for clients that was meant?");
-    refused(WIRE_DIALS, false, "*1\r\n$3\r\n\x16\x03'\r\n",
-            "no message between nodes is called '\?\?''; is this the port for clients that was meant?");
+    refused(
+        WIRE_DIALS, false, "*1\r\n$4\r\nPING\r\n",
+        "no message between nodes is called 'PING'; is this the port for clients that was meant?");
+    refused(
+        WIRE_DIALS, false, "GET /\x01 HTTP/1.1\r\n",
+        "no message between nodes is called 'GET'; is this the port for clients that was meant?");
+    refused(
+        WIRE_DIALS, false, "*1\r\n$3\r\n\x16\x03'\r\n",
+        "no message between nodes is called '\?\?''; is this the port for clients that was meant?");
     refused(WIRE_DIALS, false, "*0\r\n", "an empty frame");
     refused(WIRE_DIALS, false, "*1\r\n+x\r\n", "Protocol error: expected '$', got '+'");
     refused(WIRE_DIALS, false, "*1\r\n$10\r\nVONG.PROOF\r\n", "VONG.PROOF: not so many fields");
-    refused(WIRE_DIALS, false, "*3\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n$0\r\n\r\n", "VONG.PROOF: not so many fields");
+    refused(WIRE_DIALS, false, "*3\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n$0\r\n\r\n",
+            "VONG.PROOF: not so many fields");
     refused(WIRE_ANSWERS, false, "*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n",
             "VONG.PROOF comes from the other end of a connection");
-    refused(WIRE_DIALS, true, "*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n", "VONG.PROOF after the handshake");
+    refused(WIRE_DIALS, true, "*2\r\n$10\r\nVONG.PROOF\r\n$0\r\n\r\n",
+            "VONG.PROOF after the handshake");
 }
 
 static void nothing_is_given_before_the_handshake(void **state)
 {
     (void)state;
-    refused(WIRE_DIALS, false, "*17\r\n$10\r\nVONG.HELLO\r\n", "Protocol error: unauthenticated multibulk length");
-    refused(WIRE_DIALS, false, "*2\r\n$10\r\nVONG.HELLO\r\n$16385\r\n", "Protocol error: unauthenticated bulk length");
+    refused(WIRE_DIALS, false, "*17\r\n$10\r\nVONG.HELLO\r\n",
+            "Protocol error: unauthenticated multibulk length");
+    refused(WIRE_DIALS, false, "*2\r\n$10\r\nVONG.HELLO\r\n$16385\r\n",
+            "Protocol error: unauthenticated bulk length");
     struct wire_reader r = {.from = WIRE_DIALS};
     struct wire_in in;
     assert_int_equal(read_text(&r, "*2\r\n$10\r\nVONG.HELLO\r\n$16384\r\n", &in), WIRE_MORE);
@@ -233,11 +242,13 @@ static void every_row_is_whole(void **state)
     assert_int_equal(wire_spec(WIRE_WELCOME)->side, WIRE_ANSWERS);
 }
 
-UNIT_TESTS("wire", TEST(a_frame_is_found_by_its_row, "a frame is found by its row, in any case (W1)"),
-           TEST(frames_are_read_however_they_are_cut, "frames are read however they are cut"),
-           TEST(what_is_no_message_is_named, "what is no message is refused by name, and for ever (W3)"),
-           TEST(nothing_is_given_before_the_handshake, "before the handshake little is read (W4)"),
-           TEST(each_kind_of_field_comes_back, "each kind of field comes back as it was put (W2)"),
-           TEST(a_wrong_field_is_named_and_stays, "a wrong field is named, and stays the next (W3)"),
-           TEST(a_count_is_believed_only_with_its_fields, "a count is believed only with its fields there (W5)"),
-           TEST(every_row_is_whole, "every row of wire.def is whole (W1)"))
+UNIT_TESTS(
+    "wire", TEST(a_frame_is_found_by_its_row, "a frame is found by its row, in any case (W1)"),
+    TEST(frames_are_read_however_they_are_cut, "frames are read however they are cut"),
+    TEST(what_is_no_message_is_named, "what is no message is refused by name, and for ever (W3)"),
+    TEST(nothing_is_given_before_the_handshake, "before the handshake little is read (W4)"),
+    TEST(each_kind_of_field_comes_back, "each kind of field comes back as it was put (W2)"),
+    TEST(a_wrong_field_is_named_and_stays, "a wrong field is named, and stays the next (W3)"),
+    TEST(a_count_is_believed_only_with_its_fields,
+         "a count is believed only with its fields there (W5)"),
+    TEST(every_row_is_whole, "every row of wire.def is whole (W1)"))
