@@ -354,6 +354,70 @@ def test_check_aof_base(server):
     assert client.get(next(client.scan_iter())) == "x" * 100
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def record(slot, epoch, seq, *words):
+    """One record, or a mark, as the log of a cluster's node has it."""
+    body = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+    line = b"#V %d %d %d %d " % (slot, epoch, seq, len(body))
+    return line + b"%08x\r\n" % crc32c(line + body) + body
+
+
+def durable(offset):
+    line = b"#S %d " % offset
+    return line + b"%08x\r\n" % crc32c(line)
+
+
+def cluster_log(path):
+    """foo (slot 12182) three times and k (slot 7629) once; returns the bytes."""
+    path.mkdir(parents=True)
+    data = record(0, 0, 0, b"VONG.EPOCH", b"7", b"0", b"16383")
+    for i in range(3):
+        data += record(12182, 7, i + 1, b"SET", b"foo", b"%d" % i)
+    data += durable(len(data)) + record(7629, 7, 1, b"SET", b"k", b"1")
+    (path / "appendonly.aof.1.incr.aof").write_bytes(data)
+    (path / "appendonly.aof.manifest").write_bytes(b"file appendonly.aof.1.incr.aof seq 1 type i\n")
+    return data
+
+
+def test_check_aof_of_a_cluster(tmp_path):
+    """vong-check-aof reads the log of a cluster's node, tells a gap, and notes what it cut"""
+    path = tmp_path / "log"
+    data = cluster_log(path)
+    file = path / "appendonly.aof.1.incr.aof"
+    code, text = check(path)
+    assert code == 0 and "4 records" in text and "in 2 slots" in text and "lack" not in text
+    file.write_bytes(data + record(7629, 7, 3, b"SET", b"k", b"3"))
+    code, text = check(path)
+    assert code == 0 and "1 slots lack records" in text
+    file.write_bytes(data[:-1])
+    assert check("--fix", path)[0] == 0  # a torn tail: nothing that was promised
+    assert b"#L" not in file.read_bytes() and "in 1 slots" in check(path)[1]
+    broken = bytearray(data)
+    broken[data.index(b"foo")] ^= 1
+    file.write_bytes(broken)
+    code, text = check(path)
+    assert code == 1 and "damage" in text
+    assert check("--fix", path)[0] == 0
+    assert b"\n#L " in file.read_bytes() and check(path)[0] == 0
+
+
+def test_a_cluster_log_is_refused(server, tmp_path):
+    """a server alone refuses the log of a cluster's node, and leaves it as it is"""
+    data = cluster_log(log_dir(server))
+    server.launch()
+    assert server.process.wait(30) == 1
+    assert "cluster-enabled yes" in server.log
+    assert (log_dir(server) / "appendonly.aof.1.incr.aof").read_bytes() == data
+
+
 def test_missing_files(server):
     """a missing increment or manifest refuses the start and is named"""
     server.start()
