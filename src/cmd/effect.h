@@ -57,7 +57,7 @@ void effect_expire(struct effects *e, unsigned db, struct slice key,
 void effect_flush_slot(struct effects *e, unsigned slot); /* VONG.FLUSHSLOT slot */
 
 /* Makes one body of what was left, for each slot: several commands are wrapped into MULTI and EXEC. Then
- * bytes may be taken, of `others` too, and effects_done. */
+ * bytes may be taken, of `others` too, and effects_done (without others: n and expired set to 0). */
 void effect_wrap(struct effects *e);
 void effects_done(struct effects *e);
 void effects_free(struct effects *e);

@@ -16,14 +16,17 @@ void commit_effects(struct node *n)
     struct effects *e = &n->effects;
     if (n->in_exec || e->n == 0)
         return;
-    effect_wrap(e); /* all or nothing wherever it is read (N3) */
+    if (e->n > 1)
+        effect_wrap(e); /* all or nothing wherever it is read (N3) */
     for (size_t i = 0; i < e->others.n; i++)
         append(n, e->others.at[i].slot, &e->others.at[i].bytes, e->db);
     if (e->n > e->others_n)
         append(n, e->slot, &e->bytes, e->db);
     if (commit_refuses(n) != NULL) /* what expired, found by a read: reads go on, nobody waits for it */
         n->gate_floor = n->journal.appended;
-    effects_done(e);
+    if (e->others.n > 0)
+        effects_done(e);
+    e->n = e->expired = 0;
 }
 
 const char *commit_refuses(const struct node *n)

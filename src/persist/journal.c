@@ -60,7 +60,7 @@ void journal_stop(struct journal *j)
     j->sync_wanted = true;
 }
 
-static struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
+static inline struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
 {
     j->appended.n++;
     j->ended = false;
