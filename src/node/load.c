@@ -51,6 +51,14 @@ void load_bytes(struct node *n, const struct node_event *ev, struct node_out *ou
         aof_refuse(&l->reader, failed, why);
 }
 
+static unsigned frozen_n(const struct node *n)
+{
+    unsigned frozen = 0;
+    for (unsigned slot = 0; slot < node_slots_n(n); slot++)
+        frozen += n->slots[slot].frozen;
+    return frozen;
+}
+
 void load_end(struct node *n, struct node_out *out)
 {
     struct aof_reader *r = &n->load->reader;
@@ -62,13 +70,19 @@ void load_end(struct node *n, struct node_out *out)
     out->loaded.commands_n = r->commands_n;
     out->loaded.lost = r->lost_bytes > 0;
     out->loaded.clean = r->is_clean && out->loaded.verdict == AOF_WHOLE;
-    out->loaded.frozen_n = 0;
-    for (unsigned slot = 0; slot < node_slots_n(n); slot++)
-        out->loaded.frozen_n += n->slots[slot].frozen;
+    out->loaded.frozen_n = frozen_n(n);
     if (!n->store.is_slotted)
         n->slots[SLOT_ALONE] = r->alone;
     journal_free(&n->journal);
     journal_init(&n->journal, n->journal.policy, false, n->slots, node_slots_n(n), r->db);
+}
+
+static void tell_frozen(const struct node *n)
+{
+    unsigned frozen = frozen_n(n);
+    if (frozen > 0)
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "the log lacks records of %u slots: they stand where the gap is until they have synced", frozen);
 }
 
 /* A lone log goes on as a cluster's: from its mark on nothing else can read it. */
@@ -92,6 +106,7 @@ void load_ready(struct node *n, const struct node_event *ev)
     if (!n->loading)
         return; /* appendonly no: what lies there is only to be known, should it be switched on */
     journal_start(&n->journal, ev->log_ready.handle, ev->log_ready.name, ev->log_ready.size);
+    tell_frozen(n);
     if (n->store.is_slotted && n->load->reader.form == AOF_FORM_LONE)
         convert(n);
     if (n->load->reader.lost_bytes > 0)

@@ -165,6 +165,22 @@ static void a_log_is_read_back_slot_by_slot(void **state)
     one_stop(&o);
 }
 
+static void a_fence_forces_a_sync(void **state)
+{
+    (void)state;
+    struct one o;
+    start_owning(&o, 7);
+    one_disk(&o);
+    journal_set_policy(&o.node->journal, JOURNAL_NO);
+    struct lsn lsn = own_fence(o.node, 3, 4, 9);
+    assert_false(lsn_reached(o.node->journal.synced, lsn));
+    one_disk(&o);
+    assert_true(lsn_reached(o.node->journal.synced, lsn));
+    assert_true(own_fence(o.node, 4, 4, 8).n > lsn.n);
+    assert_int_equal(o.node->slots[4].fence, 9); /* R3 */
+    one_stop(&o);
+}
+
 static void a_clean_stop_is_told(void **state)
 {
     (void)state;
@@ -258,6 +274,7 @@ UNIT_TESTS("own",
            TEST(what_a_reader_finds_due_is_recorded_in_its_slot,
                 "what is due becomes a DEL of its slot; in slots of others it is hidden and stays (8)"),
            TEST(a_log_is_read_back_slot_by_slot, "a log is read back with positions, epochs and fences (20, 23, 25)"),
+           TEST(a_fence_forces_a_sync, "a fence is synced at once whatever the policy, and never falls (20)"),
            TEST(a_clean_stop_is_told, "a clean stop leaves its mark (22)"),
            TEST(a_lone_log_becomes_a_clusters, "a lone log becomes a cluster's once, and never back"),
            TEST(other_databases_are_not_converted, "keys in other databases refuse the conversion"))

@@ -79,7 +79,7 @@ enum lineage_fit lineage_fit(const struct lineage *l, struct position p)
 bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts, unsigned n)
 {
     uint64_t fence = l->fence;
-    if (n == 0 || n > LINEAGE_EPOCHS || at.seq == 0)
+    if (n == 0 || n > LINEAGE_EPOCHS || at.seq == 0 || at.seq > INT64_MAX)
         return false;
     for (unsigned i = 1; i < n; i++)
         if (starts[i].epoch <= starts[i - 1].epoch || starts[i].first <= starts[i - 1].first)
