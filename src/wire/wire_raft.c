@@ -4,12 +4,14 @@
 #include "base/mem.h"
 
 /* The rows stand in the order of enum raft_msg_type. */
-static_assert((int)WIRE_RAFT_TIMEOUT_NOW - (int)WIRE_RAFT_PREVOTE == (int)RAFT_MSG_TIMEOUT_NOW - (int)RAFT_MSG_PREVOTE,
+static_assert((int)WIRE_RAFT_TIMEOUT_NOW - (int)WIRE_RAFT_PREVOTE ==
+                  (int)RAFT_MSG_TIMEOUT_NOW - (int)RAFT_MSG_PREVOTE,
               "a row for each message");
 
 enum { HEAD = 5 };           /* fields of every message */
 enum { ENTRIES_MAX = 4096 }; /* of one APPEND: so many of the smallest fill RAFT_APPEND_BYTES */
-static_assert((int)ENTRIES_MAX * (int)RAFT_ENTRY_COST >= (int)RAFT_APPEND_BYTES, "every APPEND fits");
+static_assert((int)ENTRIES_MAX * (int)RAFT_ENTRY_COST >= (int)RAFT_APPEND_BYTES,
+              "every APPEND fits");
 
 /* ------------------------ <from> <its data-id> <to> <its data-id> <term>, and then by type */
 
@@ -27,7 +29,8 @@ static enum err get_peer(struct wire_in *in, struct raft_peer *p)
 
 static void put_head(struct chain *to, const struct raft_msg *m, size_t fields)
 {
-    wire_put_head(to, (enum wire_type)(WIRE_RAFT_PREVOTE + (m->type - RAFT_MSG_PREVOTE)), HEAD + fields);
+    wire_put_head(to, (enum wire_type)(WIRE_RAFT_PREVOTE + (m->type - RAFT_MSG_PREVOTE)),
+                  HEAD + fields);
     put_peer(to, &m->from);
     put_peer(to, &m->to);
     wire_put_u64(to, m->term);
@@ -35,7 +38,8 @@ static void put_head(struct chain *to, const struct raft_msg *m, size_t fields)
 
 static enum err get_head(struct wire_in *in, struct raft_msg *m)
 {
-    *m = (struct raft_msg){.type = (enum raft_msg_type)(RAFT_MSG_PREVOTE + (in->type - WIRE_RAFT_PREVOTE))};
+    *m = (struct raft_msg){
+        .type = (enum raft_msg_type)(RAFT_MSG_PREVOTE + (in->type - WIRE_RAFT_PREVOTE))};
     TRY(get_peer(in, &m->from));
     TRY(get_peer(in, &m->to));
     return wire_get_u64(in, &m->term);

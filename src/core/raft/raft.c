@@ -4,8 +4,8 @@
 #include "base/check.h"
 #include "core/raft/raft_parts.h"
 
-/* A recovered group begins so many terms on: no leader that a lost voter or a learner may have heard of
- * can have written in its terms. */
+/* A recovered group begins so many terms on: no leader that a lost voter or a learner may have
+ * heard of can have written in its terms. */
 enum { RECOVER_TERMS = 1 << 20 };
 
 static const struct raft_peer nobody;
@@ -82,14 +82,15 @@ const char *raft_refusal_text(enum raft_refusal why)
     case RAFT_LEAVING: return "the leader is handing over";
     case RAFT_TOO_BIG: return "the entry is too big";
     case RAFT_BEHIND: return "a majority of the voters does not follow";
-    case RAFT_TOO_SOON: return "an earlier change, or the leader's first entry, is not committed yet";
+    case RAFT_TOO_SOON:
+        return "an earlier change, or the leader's first entry, is not committed yet";
     case RAFT_NOT_ONE: return "voters change by one at a time, and one remains";
     case RAFT_NO_SUCH_VOTER: return "no other voter could lead";
     }
     return "";
 }
 
-/* ------------------------------------------------------------------------- the log and what is asked of the disk */
+/* ----------------------------------------------- the log and what is asked of the disk */
 
 struct raft_msg *raft_say(struct raft *r, enum raft_msg_type type, const struct raft_peer *to)
 {
@@ -164,7 +165,8 @@ static void stored(struct raft *r, uint64_t token, struct mono now)
         raft_vote_cast(r, now);
     else if (r->role == RAFT_LEADER)
         raft_append_count(r);
-    else if (!raft_peer_is_nobody(&r->leader) && r->answered < r->verified && r->answered < r->stored)
+    else if (!raft_peer_is_nobody(&r->leader) && r->answered < r->verified &&
+             r->answered < r->stored)
         r->answer_due = true;
 }
 
@@ -225,7 +227,8 @@ static void learners_set(struct raft *r, const struct raft_peer *at, size_t n, s
     raft_members_update(r, now);
 }
 
-bool raft_contact(const struct raft *r, const struct raft_peer *p, struct mono *heard, uint64_t *match)
+bool raft_contact(const struct raft *r, const struct raft_peer *p, struct mono *heard,
+                  uint64_t *match)
 {
     for (size_t i = 0; r->role == RAFT_LEADER && i < r->members.n; i++) {
         const struct raft_member *m = &r->members.at[i];
@@ -273,7 +276,8 @@ static bool differ_by_one(const struct raft_voters *a, const struct raft_voters 
     return true;
 }
 
-static enum raft_refusal propose_voters(struct raft *r, const struct raft_voters *v, struct mono now)
+static enum raft_refusal propose_voters(struct raft *r, const struct raft_voters *v,
+                                        struct mono now)
 {
     char bytes[RAFT_VOTERS_BYTES];
     struct raft_voters again;
@@ -284,7 +288,8 @@ static enum raft_refusal propose_voters(struct raft *r, const struct raft_voters
     if (v->n == 0 || v->n > RAFT_VOTERS_MAX || !differ_by_one(&r->voters, v) ||
         raft_voters_get(&again, slice_of(bytes, raft_voters_put(bytes, v))) != ERR_OK)
         return RAFT_NOT_ONE;
-    enum raft_refusal why = propose(r, RAFT_ENTRY_VOTERS, slice_of(bytes, raft_voters_put(bytes, v)));
+    enum raft_refusal why =
+        propose(r, RAFT_ENTRY_VOTERS, slice_of(bytes, raft_voters_put(bytes, v)));
     raft_members_update(r, now);
     return why;
 }
@@ -298,7 +303,8 @@ static enum raft_refusal transfer(struct raft *r, const struct raft_peer *to, st
         const struct raft_member *m = &r->members.at[i];
         if (!m->is_voter || (!raft_peer_is_nobody(to) && !raft_peer_equal(to, &m->peer)))
             continue;
-        if (raft_peer_is_nobody(to) && mono_reached(now, mono_after(m->progress.heard, r->timeout_us / 4)))
+        if (raft_peer_is_nobody(to) &&
+            mono_reached(now, mono_after(m->progress.heard, r->timeout_us / 4)))
             continue; /* it may be dead */
         if (best == NULL || m->progress.match > best->progress.match)
             best = m;
@@ -342,7 +348,8 @@ static bool is_leaders(const struct raft_msg *m)
 /* The leader of our term speaks. */
 static enum err recv_leader(struct raft *r, const struct raft_msg *m, struct mono now)
 {
-    if (r->role == RAFT_LEADER || (!raft_peer_is_nobody(&r->leader) && !raft_peer_equal(&r->leader, &m->from)))
+    if (r->role == RAFT_LEADER ||
+        (!raft_peer_is_nobody(&r->leader) && !raft_peer_equal(&r->leader, &m->from)))
         return ERR_CORRUPT; /* F1: a second one */
     if (r->role != RAFT_FOLLOWER || raft_peer_is_nobody(&r->leader))
         raft_become_follower(r, r->term, &m->from, now);
@@ -490,7 +497,8 @@ enum err raft_step(struct raft *r, const struct raft_event *ev, struct raft_out 
         raft_become_follower(r, r->term, &nobody, ev->now);
     enum err e = dispatch(r, ev);
     finish(r, ev->now);
-    r->out.role_changed = role != r->role || term != r->term || !raft_peer_equal(&leader, &r->leader);
+    r->out.role_changed =
+        role != r->role || term != r->term || !raft_peer_equal(&leader, &r->leader);
     *out = r->out;
     r->inside = false;
     return e;
@@ -512,7 +520,8 @@ static enum err load_entries(struct raft *r, const struct raft_saved *saved)
             return ERR_CORRUPT;
         if (index <= behind)
             continue;
-        if (e->term < raft_log_last_term(&r->log) || e->term > saved->term || e->bytes.n > RAFT_ENTRY_BYTES)
+        if (e->term < raft_log_last_term(&r->log) || e->term > saved->term ||
+            e->bytes.n > RAFT_ENTRY_BYTES)
             return ERR_CORRUPT;
         if (e->type == RAFT_ENTRY_VOTERS && raft_voters_get(&v, e->bytes) != ERR_OK)
             return ERR_CORRUPT;
@@ -536,8 +545,8 @@ static enum err load(struct raft *r, const struct raft_saved *saved)
     return load_entries(r, saved);
 }
 
-enum err raft_init(struct raft *r, const struct raft_peer *self, uint64_t seed, int64_t timeout_us, struct mono now,
-                   const struct raft_saved *saved)
+enum err raft_init(struct raft *r, const struct raft_peer *self, uint64_t seed, int64_t timeout_us,
+                   struct mono now, const struct raft_saved *saved)
 {
     *r = (struct raft){.self = *self, .timeout_us = timeout_us};
     rng_seed(&r->rng, seed);
@@ -593,7 +602,7 @@ void raft_check(const struct raft *r)
 {
     uint64_t last = raft_log_last(&r->log), at;
     struct raft_voters v;
-    check(r->applied <= r->commit && r->commit <= last);                        /* F5 */
+    check(r->applied <= r->commit && r->commit <= last);                                   /* F5 */
     check(r->log.first - 1 <= r->snapshot.is.index && r->snapshot.is.index <= r->applied); /* F10 */
     check(r->stored <= last && r->asked_last <= last);
     check(r->stored_token <= r->tokens && r->state_token <= r->tokens);

@@ -6,13 +6,13 @@
  *     raft_step(raft, event, out):  a message, "this was stored", a proposal, the time
  *                                   -> what to store, to send, to apply, and when to wake
  *
- * The disk is one more peer: `out.store` says what must be on disk, in this order, under a token, and
- * RAFT_STORED brings the token back. What promises something (a vote, an answer to APPEND, the
- * leader's own share of a majority) waits here until its token is back; what is in `out.msgs` may be
- * sent at once. A failed store has no event: the process ends (replication 28).
+ * The disk is one more peer: `out.store` says what must be on disk, in this order, under a token,
+ * and RAFT_STORED brings the token back. What promises something (a vote, an answer to APPEND, the
+ * leader's own share of a majority) waits here until its token is back; what is in `out.msgs` may
+ * be sent at once. A failed store has no event: the process ends (replication 28).
  *
- * In an event everything is borrowed for the call; in an out everything belongs to the room until the
- * next step. */
+ * In an event everything is borrowed for the call; in an out everything belongs to the room until
+ * the next step. */
 #ifndef CORE_RAFT_RAFT_H
 #define CORE_RAFT_RAFT_H
 
@@ -45,10 +45,12 @@ struct raft_voters {
 
 bool raft_voters_has(const struct raft_voters *v, const struct raft_peer *p);
 
-/* The bytes of a RAFT_ENTRY_VOTERS and of a snapshot's voters: per voter 20 bytes of id, 16 of data-id. */
+/* The bytes of a RAFT_ENTRY_VOTERS and of a snapshot's voters: per voter 20 bytes of id, 16 of
+ * data-id. */
 enum { RAFT_VOTER_BYTES = 36, RAFT_VOTERS_BYTES = RAFT_VOTERS_MAX * RAFT_VOTER_BYTES };
 size_t raft_voters_put(char to[RAFT_VOTERS_BYTES], const struct raft_voters *v);
-enum err raft_voters_get(struct raft_voters *v, struct slice bytes) MUST_CHECK; /* ERR_SYNTAX; never 0 voters, nor one twice */
+enum err raft_voters_get(struct raft_voters *v, struct slice bytes)
+    MUST_CHECK; /* ERR_SYNTAX; never 0 voters, nor one twice */
 
 /* The state machine as of entry `index`. */
 struct raft_snapshot {
@@ -64,9 +66,9 @@ enum raft_msg_type {
     RAFT_MSG_PREVOTE_ANSWER,
     RAFT_MSG_VOTE,
     RAFT_MSG_VOTE_ANSWER,
-    RAFT_MSG_APPEND,      /* without entries: a heartbeat */
+    RAFT_MSG_APPEND, /* without entries: a heartbeat */
     RAFT_MSG_APPEND_ANSWER,
-    RAFT_MSG_SNAPSHOT,    /* one chunk; without bytes: a heartbeat */
+    RAFT_MSG_SNAPSHOT, /* one chunk; without bytes: a heartbeat */
     RAFT_MSG_SNAPSHOT_ANSWER,
     RAFT_MSG_TIMEOUT_NOW, /* campaign at once: the leader is leaving. No more fields */
     RAFT_MSG_TYPES
@@ -78,9 +80,9 @@ struct raft_msg {
     uint64_t term;             /* the sender's */
     union {
         struct {
-            uint64_t campaign;  /* the term that is asked for: PREVOTE: term + 1; VOTE: term */
+            uint64_t campaign; /* the term that is asked for: PREVOTE: term + 1; VOTE: term */
             uint64_t last_index, last_term;
-            bool transfer;      /* at the leader's own wish: those who hear it vote nevertheless */
+            bool transfer; /* at the leader's own wish: those who hear it vote nevertheless */
         } vote;
         struct {
             uint64_t campaign;
@@ -98,12 +100,12 @@ struct raft_msg {
             uint64_t hint_index, hint_term; /* and where the logs can agree at the latest */
         } append_answer;
         struct {
-            uint64_t index, term;      /* of the snapshot */
+            uint64_t index, term; /* of the snapshot */
             struct raft_voters voters;
-            uint64_t size;             /* of the whole */
-            uint32_t crc;              /* crc32c of the whole */
+            uint64_t size; /* of the whole */
+            uint32_t crc;  /* crc32c of the whole */
             uint64_t offset;
-            struct slice bytes;        /* at most RAFT_CHUNK_BYTES */
+            struct slice bytes; /* at most RAFT_CHUNK_BYTES */
         } snapshot;
         struct {
             uint64_t index;  /* of the snapshot */
@@ -115,31 +117,34 @@ struct raft_msg {
 /* ------------------------------------------------------------------------- events */
 
 enum raft_event_type {
-    RAFT_DUE = 1,  /* the time in out.wake has come, or may have */
+    RAFT_DUE = 1, /* the time in out.wake has come, or may have */
     RAFT_RECV,
-    RAFT_STORED,   /* everything up to this token is on disk */
-    RAFT_PROPOSE,  /* leader: an entry of the owner's */
-    RAFT_VOTERS,   /* leader: the voters shall be these: one more or one less than now */
-    RAFT_LEARNERS, /* who else gets the log; remembered, of use while leader. Voters among them are passed over */
+    RAFT_STORED,  /* everything up to this token is on disk */
+    RAFT_PROPOSE, /* leader: an entry of the owner's */
+    RAFT_VOTERS,  /* leader: the voters shall be these: one more or one less than now */
+    /* who else gets the log; remembered, of use while leader; voters among them are passed over */
+    RAFT_LEARNERS,
     RAFT_TRANSFER, /* leader: another voter shall lead, before a stop */
-    RAFT_TAKEN,    /* the owner's snapshot as of entry `index`, which was applied; kept, stored, and the log cut behind it */
-    RAFT_FOUND     /* this node alone is the group from now on: a new cluster, or an operator's recover-controller
-                      (every other voter stopped for ever). What its log holds becomes committed */
+    /* the owner's snapshot as of the applied entry `index`: kept, stored, the log cut behind it */
+    RAFT_TAKEN,
+    /* this node alone is the group from now on: a new cluster, or an operator's recover-controller
+     * (every other voter stopped for ever). What its log holds becomes committed */
+    RAFT_FOUND
 };
 
 struct raft_event {
     enum raft_event_type type;
     struct mono now; /* never earlier than last time */
     union {
-        const struct raft_msg *msg;        /* RECV */
-        uint64_t token;                    /* STORED */
-        struct slice bytes;                /* PROPOSE */
-        const struct raft_voters *voters;  /* VOTERS */
+        const struct raft_msg *msg;       /* RECV */
+        uint64_t token;                   /* STORED */
+        struct slice bytes;               /* PROPOSE */
+        const struct raft_voters *voters; /* VOTERS */
         struct {
             const struct raft_peer *at;
             size_t n;
         } learners;
-        struct raft_peer to;               /* TRANSFER; nobody: whoever is furthest */
+        struct raft_peer to; /* TRANSFER; nobody: whoever is furthest */
         struct {
             uint64_t index;
             struct slice bytes;
@@ -154,7 +159,7 @@ enum raft_refusal {
     RAFT_LEAVING,      /* a transfer is under way */
     RAFT_TOO_BIG,      /* beyond RAFT_ENTRY_BYTES */
     RAFT_BEHIND,       /* RAFT_UNCOMMITTED_BYTES wait for a majority: later */
-    RAFT_TOO_SOON,     /* replication 18: an earlier change, or this leader's first entry, is not committed */
+    RAFT_TOO_SOON,     /* 18: an earlier change, or this leader's first entry, is not committed */
     RAFT_NOT_ONE,      /* not one voter more or less, none left, or beyond RAFT_VOTERS_MAX */
     RAFT_NO_SUCH_VOTER /* TRANSFER: to nobody who could */
 };
@@ -163,14 +168,14 @@ const char *raft_refusal_text(enum raft_refusal why); /* static */
 /* What must be on disk, in this order. It also says what the log in memory just lost and gained:
  * rule 16 looks here before the messages of the same step leave. */
 struct raft_store {
-    uint64_t token;               /* rises by 1; 0: nothing */
+    uint64_t token; /* rises by 1; 0: nothing */
     bool has_state;
-    uint64_t term;                /* has_state */
-    struct raft_peer vote;        /* has_state */
+    uint64_t term;                        /* has_state */
+    struct raft_peer vote;                /* has_state */
     const struct raft_snapshot *snapshot; /* NULL: none */
-    bool is_reset;                /* with a snapshot: the log is empty behind it now */
-    uint64_t cut;                 /* entries from here on are no more; 0: none */
-    uint64_t first;               /* entries[0]'s index */
+    bool is_reset;                        /* with a snapshot: the log is empty behind it now */
+    uint64_t cut;                         /* entries from here on are no more; 0: none */
+    uint64_t first;                       /* entries[0]'s index */
     const struct raft_entry *entries;
     size_t n;
 };
@@ -179,15 +184,18 @@ struct raft_out {
     struct raft_store store;
     const struct raft_msg *msgs; /* order matters per receiver */
     size_t msgs_n;
-    const struct raft_snapshot *restore; /* not NULL: the state machine is this from now on; before `apply` */
-    uint64_t apply_first;        /* committed entries, each once, in order, all types: applied when raft_step returned */
+    const struct raft_snapshot
+        *restore; /* not NULL: the state machine is this from now on; before `apply` */
+    /* committed entries, each once, in order, all types: applied when raft_step returned */
+    uint64_t apply_first;
     const struct raft_entry *apply;
     size_t apply_n;
-    enum raft_refusal refused;   /* of PROPOSE, VOTERS, TRANSFER, FOUND */
-    uint64_t proposed;           /* the index of what was accepted; it holds if it is applied with raft.term of now */
-    bool role_changed;           /* role, term or leader */
-    bool voters_changed;         /* the newest voter set in the log: raft.voters (replication 16) */
-    struct mono wake;            /* step RAFT_DUE then */
+    enum raft_refusal refused; /* of PROPOSE, VOTERS, TRANSFER, FOUND */
+    /* the index of what was accepted; it holds if it is applied with the term of now */
+    uint64_t proposed;
+    bool role_changed;   /* role, term or leader */
+    bool voters_changed; /* the newest voter set in the log: raft.voters (replication 16) */
+    struct mono wake;    /* step RAFT_DUE then */
 };
 
 /* ------------------------------------------------------------------------- the room */
@@ -200,7 +208,7 @@ struct raft_member { /* whom a leader sends the log */
     struct raft_progress progress;
 };
 
-struct raft_kept { /* a snapshot and its bytes */
+struct raft_kept {           /* a snapshot and its bytes */
     struct raft_snapshot is; /* bytes: in `bytes` */
     struct buf bytes;
     uint32_t crc;
@@ -221,38 +229,39 @@ struct raft {
     struct raft_voters voters;     /* the newest in the log, committed or not */
     uint64_t voters_index;         /* of that entry, or the snapshot's */
     struct raft_log log;
-    uint64_t commit, applied, stored; /* indexes; stored: what lies in this log is on disk up to there */
-    struct raft_kept snapshot;     /* the newest one */
+    uint64_t commit, applied,
+        stored;                /* indexes; stored: what lies in this log is on disk up to there */
+    struct raft_kept snapshot; /* the newest one */
 
     /* private */
     int64_t timeout_us; /* T */
     struct rng rng;
     bool inside;
-    struct mono heard;            /* the leader, last */
+    struct mono heard; /* the leader, last */
     struct mono election_from, election_due;
     VEC(struct raft_member) members; /* leader */
     VEC(struct raft_peer) learners;
     enum raft_ballot votes[RAFT_VOTERS_MAX]; /* candidates: as voters.at */
-    bool transfer_wish;           /* candidate: TIMEOUT_NOW made us */
-    uint64_t noop;                /* leader: its first entry */
-    size_t uncommitted_bytes;     /* leader */
-    struct mono beat_due;         /* leader */
-    struct raft_peer successor;   /* leader: nobody: no transfer; ... */
-    struct mono transfer_due;     /* ... given up then */
+    bool transfer_wish;                      /* candidate: TIMEOUT_NOW made us */
+    uint64_t noop;                           /* leader: its first entry */
+    size_t uncommitted_bytes;                /* leader */
+    struct mono beat_due;                    /* leader */
+    struct raft_peer successor;              /* leader: nobody: no transfer; ... */
+    struct mono transfer_due;                /* ... given up then */
     bool is_transfer_said;
-    uint64_t verified;            /* not leader: equal to the leader's log up to here */
-    bool answer_due;              /* an APPEND is to be answered, once the term is on disk */
-    uint64_t answered;            /* what was told last */
-    struct raft_kept incoming;    /* a snapshot in chunks, ... */
-    uint64_t incoming_size;       /* ... whole when so big */
-    size_t kept_bytes;            /* of the entries up to the snapshot's */
-    uint64_t taken_token;         /* an own snapshot is being stored; the log is cut when it is; 0: none */
+    uint64_t verified;         /* not leader: equal to the leader's log up to here */
+    bool answer_due;           /* an APPEND is to be answered, once the term is on disk */
+    uint64_t answered;         /* what was told last */
+    struct raft_kept incoming; /* a snapshot in chunks, ... */
+    uint64_t incoming_size;    /* ... whole when so big */
+    size_t kept_bytes;         /* of the entries up to the snapshot's */
+    uint64_t taken_token; /* an own snapshot is being stored; the log is cut when it is; 0: none */
     uint64_t tokens, stored_token;
-    uint64_t state_token;         /* of the newest term and vote; above stored_token: not on disk yet */
+    uint64_t state_token; /* of the newest term and vote; above stored_token: not on disk yet */
     bool state_changed;
-    uint64_t asked_last;          /* entries up to here were asked to be stored */
+    uint64_t asked_last; /* entries up to here were asked to be stored */
     VEC(struct raft_asked) asked;
-    VEC(struct raft_msg) box;     /* messages that wait for the term to be on disk, or are out */
+    VEC(struct raft_msg) box; /* messages that wait for the term to be on disk, or are out */
     size_t box_out;
     struct raft_out out;
 };
@@ -267,18 +276,20 @@ struct raft_saved {
     size_t n;
 };
 
-/* saved: NULL for a node whose log is empty. ERR_CORRUPT: entries and snapshot do not fit together, or a
- * voters entry is no voter set. timeout_us: cluster-node-timeout. The owner restores saved->snapshot by
- * itself; apply goes on behind it. */
-enum err raft_init(struct raft *r, const struct raft_peer *self, uint64_t seed, int64_t timeout_us, struct mono now,
-                   const struct raft_saved *saved) MUST_CHECK;
+/* saved: NULL for a node whose log is empty. ERR_CORRUPT: entries and snapshot do not fit together,
+ * or a voters entry is no voter set. timeout_us: cluster-node-timeout. The owner restores
+ * saved->snapshot by itself; apply goes on behind it. */
+enum err raft_init(struct raft *r, const struct raft_peer *self, uint64_t seed, int64_t timeout_us,
+                   struct mono now, const struct raft_saved *saved) MUST_CHECK;
 void raft_free(struct raft *r);
 
 /* ERR_CORRUPT: a message contradicts what is committed here, or is no message of ours; nothing was
- * changed by it. ERR_NOMEM: a snapshot's chunk was not taken, it comes again. out is valid in any case. */
+ * changed by it. ERR_NOMEM: a snapshot's chunk was not taken, it comes again. out is valid in any
+ * case. */
 enum err raft_step(struct raft *r, const struct raft_event *ev, struct raft_out *out) MUST_CHECK;
 void raft_check(const struct raft *r);
-void raft_set_timeout(struct raft *r, int64_t timeout_us); /* T has changed; step RAFT_DUE after it */
+void raft_set_timeout(struct raft *r,
+                      int64_t timeout_us); /* T has changed; step RAFT_DUE after it */
 
 static inline bool raft_is_voter(const struct raft *r)
 {
@@ -291,9 +302,10 @@ static inline bool raft_leads(const struct raft *r)
     return r->role == RAFT_LEADER && r->applied >= r->noop;
 }
 
-/* Leader: what p has on its disk, and when it last answered; follower: p being the leader, when it was
- * heard. False: not known. match may be NULL. */
-bool raft_contact(const struct raft *r, const struct raft_peer *p, struct mono *heard, uint64_t *match);
+/* Leader: what p has on its disk, and when it last answered; follower: p being the leader, when it
+ * was heard. False: not known. match may be NULL. */
+bool raft_contact(const struct raft *r, const struct raft_peer *p, struct mono *heard,
+                  uint64_t *match);
 
 /* Bytes of log behind the newest snapshot: how worth while another one is. */
 static inline size_t raft_log_waste(const struct raft *r)

@@ -15,7 +15,8 @@ static bool is_sound(const struct raft_msg *m)
     for (size_t i = 0; i < m->append.n; i++) {
         const struct raft_entry *e = &m->append.entries[i];
         struct raft_voters v;
-        if (e->term < term || e->type == 0 || e->type >= RAFT_ENTRY_TYPES || e->bytes.n > RAFT_ENTRY_BYTES)
+        if (e->term < term || e->type == 0 || e->type >= RAFT_ENTRY_TYPES ||
+            e->bytes.n > RAFT_ENTRY_BYTES)
             return false;
         if (e->type == RAFT_ENTRY_VOTERS && raft_voters_get(&v, e->bytes) != ERR_OK)
             return false;
@@ -71,7 +72,8 @@ enum err raft_append_recv(struct raft *r, const struct raft_msg *m)
 {
     if (!is_sound(m) || contradicts_committed(r, m))
         return ERR_CORRUPT;
-    if (m->append.prev_index > r->commit && !raft_log_has(&r->log, m->append.prev_index, m->append.prev_term)) {
+    if (m->append.prev_index > r->commit &&
+        !raft_log_has(&r->log, m->append.prev_index, m->append.prev_term)) {
         refuse(r, m);
         return ERR_OK;
     }
@@ -93,8 +95,8 @@ void raft_append_say_answer(struct raft *r)
 
 /* ------------------------------------------------------------------------- the leader */
 
-/* An entry of an older term on a majority's disks may still be cut (figure 8): what is counted is an
- * entry of this term, and it takes with it what lies before. */
+/* An entry of an older term on a majority's disks may still be cut (figure 8): what is counted is
+ * an entry of this term, and it takes with it what lies before. */
 void raft_append_count(struct raft *r)
 {
     int64_t match[RAFT_VOTERS_MAX];
@@ -122,7 +124,8 @@ enum err raft_append_answered(struct raft *r, const struct raft_msg *m, struct m
         uint64_t hint = raft_log_hint(&r->log, theirs, m->append_answer.hint_term, &term);
         if (hint > theirs)
             hint = theirs; /* before what we hold: it needs the snapshot */
-        (void)raft_progress_refused(&member->progress, m->append_answer.prev_index, hint); /* false: an old one */
+        (void)raft_progress_refused(&member->progress, m->append_answer.prev_index,
+                                    hint); /* false: an old one */
         return ERR_OK;
     }
     if (m->append_answer.match > raft_log_last(&r->log))

@@ -49,7 +49,8 @@ const struct raft_entry *raft_log_at(const struct raft_log *l, uint64_t index)
     return &l->at[index - l->first];
 }
 
-void raft_log_append(struct raft_log *l, uint64_t term, enum raft_entry_type type, struct slice bytes)
+void raft_log_append(struct raft_log *l, uint64_t term, enum raft_entry_type type,
+                     struct slice bytes)
 {
     check(bytes.n <= RAFT_ENTRY_BYTES);
     check(term >= raft_log_last_term(l));

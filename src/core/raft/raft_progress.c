@@ -28,7 +28,8 @@ void raft_progress_sent(struct raft_progress *p, size_t n, size_t bytes)
 {
     check(p->state == RAFT_PROGRESS_REPLICATE && raft_progress_may_send(p) && n > 0);
     p->next += n;
-    p->flights[(p->flight + p->flights_n++) % RAFT_FLIGHTS] = (struct raft_flight){p->next - 1, bytes};
+    p->flights[(p->flight + p->flights_n++) % RAFT_FLIGHTS] =
+        (struct raft_flight){p->next - 1, bytes};
     p->flight_bytes += bytes;
 }
 
@@ -44,7 +45,7 @@ bool raft_progress_accepted(struct raft_progress *p, uint64_t match)
         p->match = match;
     if (p->next <= p->match)
         p->next = p->match + 1;
-    /* A follower that was in need of a snapshot and has it, or never needed it, is one like others. */
+    /* Who was in need of a snapshot and has it, or never needed it, is one like others. */
     if (p->state == RAFT_PROGRESS_SNAPSHOT && p->match >= p->snapshot_index)
         become(p, RAFT_PROGRESS_REPLICATE);
     else if (p->state == RAFT_PROGRESS_PROBE)
@@ -54,8 +55,8 @@ bool raft_progress_accepted(struct raft_progress *p, uint64_t match)
 
 bool raft_progress_refused(struct raft_progress *p, uint64_t prev, uint64_t hint)
 {
-    /* What it has on its disk it cannot have refused: the answer is older than that. A probe is refused
-     * where it stands, or not at all. */
+    /* What it has on its disk it cannot have refused: the answer is older than that. A probe is
+     * refused where it stands, or not at all. */
     if (p->state == RAFT_PROGRESS_SNAPSHOT || prev <= p->match || prev >= p->next)
         return false;
     if (p->state == RAFT_PROGRESS_PROBE && prev != p->next - 1)
@@ -73,7 +74,8 @@ void raft_progress_snapshot(struct raft_progress *p, uint64_t index)
     p->snapshot_index = index;
 }
 
-void raft_progress_wants(struct raft_progress *p, uint64_t offset, struct mono now, int64_t patience_us)
+void raft_progress_wants(struct raft_progress *p, uint64_t offset, struct mono now,
+                         int64_t patience_us)
 {
     if (offset <= p->snapshot_offset && !mono_reached(now, mono_after(p->chunk_sent, patience_us)))
         return; /* said before the chunk under way came */

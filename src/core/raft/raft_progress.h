@@ -2,10 +2,11 @@
 
 /* What a leader knows of one follower, and what it may send it next.
  *
- *     REPLICATE   entries, pipelined: next runs ahead of match, within bounds. So it begins, hopefully.
- *     PROBE       after a refusal: messages without entries, one at a time, until the place is found
- *                 where the logs agree; then REPLICATE
- *     SNAPSHOT    next is in the log no more: chunks, one at a time, until it is installed; then REPLICATE
+ *     REPLICATE   entries, pipelined: next runs ahead of match, within bounds. So it begins.
+ *     PROBE       after a refusal: messages without entries, one at a time, until the place is
+ *                 found where the logs agree; then REPLICATE
+ *     SNAPSHOT    next is in the log no more: chunks, one at a time, until it is installed; then
+ *                 REPLICATE
  *
  * 0 <= match < next. match: known to be on the follower's disk and equal to ours. */
 #ifndef CORE_RAFT_RAFT_PROGRESS_H
@@ -49,9 +50,12 @@ bool raft_progress_accepted(struct raft_progress *p, uint64_t match);
 /* It refused what stood behind `prev`; the logs can agree at `hint` at the latest. False: an old
  * answer, nothing changed. */
 bool raft_progress_refused(struct raft_progress *p, uint64_t prev, uint64_t hint);
-void raft_progress_snapshot(struct raft_progress *p, uint64_t index); /* from here on chunks, from offset 0 */
-/* It wants the snapshot from this offset on. The chunk under way counts as lost after patience_us. */
-void raft_progress_wants(struct raft_progress *p, uint64_t offset, struct mono now, int64_t patience_us);
+void raft_progress_snapshot(struct raft_progress *p,
+                            uint64_t index); /* from here on chunks, from offset 0 */
+/* It wants the snapshot from this offset on. The chunk under way counts as lost after
+ * patience_us. */
+void raft_progress_wants(struct raft_progress *p, uint64_t offset, struct mono now,
+                         int64_t patience_us);
 void raft_progress_check(const struct raft_progress *p);
 
 #endif

@@ -14,8 +14,8 @@ static inline size_t raft_majority(size_t n)
     return n / 2 + 1;
 }
 
-/* The greatest value that a majority has reached; n > 0. For indexes: what is on a majority of disks.
- * For times: since when a majority has been heard. */
+/* The greatest value that a majority has reached; n > 0. For indexes: what is on a majority of
+ * disks. For times: since when a majority has been heard. */
 int64_t raft_quorum_reached(const int64_t *values, size_t n);
 
 enum raft_poll { RAFT_POLL_OPEN, RAFT_POLL_WON, RAFT_POLL_LOST };

@@ -129,8 +129,8 @@ static bool is_sound(const struct raft_msg *m)
 static bool is_incoming(const struct raft *r, const struct raft_msg *m)
 {
     const struct raft_kept *k = &r->incoming;
-    return k->is.index == m->snapshot.index && k->is.term == m->snapshot.term && k->crc == m->snapshot.crc &&
-           r->incoming_size == m->snapshot.size;
+    return k->is.index == m->snapshot.index && k->is.term == m->snapshot.term &&
+           k->crc == m->snapshot.crc && r->incoming_size == m->snapshot.size;
 }
 
 static void say_wanted(struct raft *r, const struct raft_msg *m)
@@ -168,7 +168,8 @@ enum err raft_snapshot_recv(struct raft *r, const struct raft_msg *m)
     struct raft_kept *k = &r->incoming;
     if (!is_sound(m))
         return ERR_CORRUPT;
-    if (m->snapshot.index <= r->commit || raft_log_has(&r->log, m->snapshot.index, m->snapshot.term)) {
+    if (m->snapshot.index <= r->commit ||
+        raft_log_has(&r->log, m->snapshot.index, m->snapshot.term)) {
         if (m->snapshot.index > r->verified)
             r->verified = m->snapshot.index;
         if (m->snapshot.index > r->commit)

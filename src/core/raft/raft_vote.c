@@ -14,8 +14,8 @@ void raft_election_reset(struct raft *r, struct mono now)
     r->election_due = mono_after(now, half + (int64_t)rng_below(&r->rng, (uint64_t)spread + 1));
 }
 
-/* A campaign that nobody won is tried again sooner: its voters are awake, and no leader is there to be
- * disturbed. */
+/* A campaign that nobody won is tried again sooner: its voters are awake, and no leader is there to
+ * be disturbed. */
 static void retry_reset(struct raft *r, struct mono now)
 {
     int64_t eighth = r->timeout_us / 8;
@@ -30,7 +30,8 @@ static void votes_reset(struct raft *r)
 
 /* ------------------------------------------------------------------------- roles */
 
-void raft_become_follower(struct raft *r, uint64_t term, const struct raft_peer *leader, struct mono now)
+void raft_become_follower(struct raft *r, uint64_t term, const struct raft_peer *leader,
+                          struct mono now)
 {
     if (term > r->term || r->role == RAFT_LEADER || !raft_peer_equal(leader, &r->leader)) {
         r->verified = r->commit; /* what is committed is equal everywhere; the rest is to be seen */
@@ -159,7 +160,8 @@ bool raft_vote_is_sticky(const struct raft *r, const struct raft_msg *m, struct 
         return false;
     if (r->role == RAFT_LEADER)
         return true; /* it hears a majority, or it would not be one (F8) */
-    return !raft_peer_is_nobody(&r->leader) && !mono_reached(now, mono_after(r->heard, r->timeout_us / 2));
+    return !raft_peer_is_nobody(&r->leader) &&
+           !mono_reached(now, mono_after(r->heard, r->timeout_us / 2));
 }
 
 static bool may_vote(const struct raft *r, const struct raft_msg *m, struct mono now)
@@ -183,7 +185,8 @@ void raft_vote_recv(struct raft *r, const struct raft_msg *m, struct mono now)
             raft_state_set(r, r->term, &m->from);
         raft_election_reset(r, now);
     }
-    struct raft_msg *a = raft_say(r, is_vote ? RAFT_MSG_VOTE_ANSWER : RAFT_MSG_PREVOTE_ANSWER, &m->from);
+    struct raft_msg *a =
+        raft_say(r, is_vote ? RAFT_MSG_VOTE_ANSWER : RAFT_MSG_PREVOTE_ANSWER, &m->from);
     a->vote_answer.campaign = m->vote.campaign;
     a->vote_answer.granted = granted; /* it leaves once the vote is on disk (F3) */
 }
