@@ -68,7 +68,7 @@ struct disk_ops { /* a vec */
 };
 
 /* Who asked is in the token's upper byte. */
-enum disk_asker { ASKER_JOURNAL = 1, ASKER_STEPS };
+enum disk_asker { ASKER_JOURNAL = 1, ASKER_STEPS, ASKER_RAFT };
 
 static inline enum disk_asker disk_asker(uint64_t token)
 {

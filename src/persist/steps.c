@@ -16,11 +16,16 @@ static void copy_name(char to[DISK_NAME_BYTES], const char *name)
     memcpy(to, name, n + 1);
 }
 
+static enum disk_asker asker_of(const struct steps *s)
+{
+    return s->asker == 0 ? ASKER_STEPS : s->asker;
+}
+
 static struct disk_op *step(struct steps *s, enum disk_op_type type, uint32_t file, const char *name)
 {
     check(file < 64);
     struct disk_op *op = vec_add(&s->queue);
-    *op = (struct disk_op){.type = type, .lane = LANE_BACK, .file = file};
+    *op = (struct disk_op){.type = type, .lane = s->asker == ASKER_RAFT ? LANE_LOG : LANE_BACK, .file = file};
     if (name != NULL) {
         op->names = mem_zero(sizeof(*op->names));
         copy_name(op->names->name, name);
@@ -96,7 +101,7 @@ void steps_run(struct steps *s, struct disk_ops *out)
     if (s->under_way || s->next == s->queue.n)
         return;
     struct disk_op *op = under_way(s);
-    op->token = (uint64_t)ASKER_STEPS << 56 | ++s->tokens;
+    op->token = (uint64_t)asker_of(s) << 56 | ++s->tokens;
     if (op->names != NULL)
         copy_name(s->doing, op->names->name);
     *vec_add(out) = *op; /* with bytes and names: they are the performer's now */
@@ -126,7 +131,7 @@ void steps_drop(struct steps *s)
 
 void steps_done(struct steps *s, struct disk_done *done)
 {
-    check(s->under_way && disk_asker(done->token) == ASKER_STEPS);
+    check(s->under_way && disk_asker(done->token) == asker_of(s));
     enum disk_op_type type = under_way(s)->type;
     uint64_t handle = (uint64_t)1 << under_way(s)->file;
     if (type == DISK_OPEN && done->err == ERR_OK)

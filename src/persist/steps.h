@@ -10,6 +10,7 @@
 #include "persist/disk.h"
 
 struct steps {
+    enum disk_asker asker; /* 0: ASKER_STEPS, in the background lane; ASKER_RAFT: in the log's (of its own thread) */
     struct disk_ops queue; /* at[next ..] are still to come */
     size_t next;
     bool under_way;
@@ -37,7 +38,7 @@ void step_truncate(struct steps *s, const char *name, uint64_t size);
 void step_space(struct steps *s, const char *name);
 
 void steps_run(struct steps *s, struct disk_ops *out); /* asks for the next one, if none is under way */
-void steps_done(struct steps *s, struct disk_done *done); /* of ASKER_STEPS */
+void steps_done(struct steps *s, struct disk_done *done); /* of its asker */
 bool steps_idle(const struct steps *s);   /* nothing under way, nothing to come */
 size_t steps_bytes(const struct steps *s); /* waiting to be written */
 void steps_drop(struct steps *s);         /* what has not been asked for; CLOSEs of what is open stay */

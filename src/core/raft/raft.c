@@ -362,7 +362,7 @@ static enum err recv(struct raft *r, const struct raft_msg *m, struct mono now)
 {
     if (!raft_is_self(r, &m->to) || raft_is_self(r, &m->from) || raft_peer_is_nobody(&m->from))
         return ERR_OK; /* F9: for another data-id, or an echo */
-    if (m->term < r->term)
+    if (m->term < r->term && m->type != RAFT_MSG_PREVOTE_ANSWER) /* who grants one keeps its term */
         return recv_older(r, m, now);
     if (m->term > r->term && m->type != RAFT_MSG_PREVOTE) {
         if (m->type == RAFT_MSG_VOTE && raft_vote_is_sticky(r, m, now))
