@@ -46,6 +46,29 @@ void request_arena_free(struct request_arena *a)
     *a = (struct request_arena){0};
 }
 
+void request_own(struct request *req)
+{
+    size_t bytes = req->argc * sizeof(struct slice);
+    for (uint32_t i = 0; i < req->argc; i++)
+        bytes += req->blobs == NULL || req->blobs[i] == NULL ? req->argv[i].n : 0;
+    struct slice *argv = mem_get(bytes);
+    char *to = (char *)(argv + req->argc);
+    for (uint32_t i = 0; i < req->argc; i++) {
+        argv[i] = req->argv[i];
+        if ((req->blobs != NULL && req->blobs[i] != NULL) || argv[i].n == 0)
+            continue;
+        memcpy(to, argv[i].p, argv[i].n);
+        argv[i].p = to;
+        to += argv[i].n;
+    }
+    if (!req->owns)
+        memset(req->own, 0, sizeof(req->own));
+    mem_free(req->own[0]);
+    req->own[0] = argv;
+    req->argv = argv;
+    req->owns = true;
+}
+
 void request_free_owned(struct request *req)
 {
     if (req->blobs != NULL)
@@ -180,55 +203,93 @@ static inline enum request_read read_length(struct request_parser *p, const stru
 
 /* ------------------------------------------------------------------- arrays */
 
-/* "<mark><n>\r\n" with a number of up to 8 canonical digits; behind it then. */
-static inline bool plain_length(const char **at, const char *end, char mark, uint32_t *n)
+enum { SHORT_LENGTH_MAX = 99 };
+
+/* A length and what is behind its line. */
+struct length {
+    const char *p; /* NULL: it is not whole, or unusual */
+    size_t n;
+};
+
+/* "<mark><n>\r\n" at p with a number of 2 to 8 canonical digits. */
+static struct length long_length(const char *p, const char *end, char mark)
 {
     enum { DIGITS_MAX = 8 };
-    const char *p = *at;
-    if (end - p < 4 || *p != mark)
-        return false;
-    if (p[2] == '\r') { /* one digit: nearly all there are */
-        *n = (uint32_t)(unsigned char)p[1] - (uint32_t)'0';
-        *at = p + 4;
-        return *n <= 9;
-    }
-    const char *first = ++p, *last = end - p > DIGITS_MAX + 2 ? p + DIGITS_MAX : end - 2;
-    uint32_t sum = 0;
+    const struct length none = {NULL, 0};
+    if (*p++ != mark || *p == '0')
+        return none;
+    const char *first = p, *last = end - p > DIGITS_MAX + 2 ? p + DIGITS_MAX : end - 2;
+    size_t sum = 0;
     for (; p < last; p++) {
         unsigned d = (unsigned char)*p - (unsigned)'0';
         if (d > 9)
             break;
         sum = sum * 10 + d;
     }
-    if (p == first || *p != '\r' || (*first == '0' && p - first > 1))
-        return false;
-    *n = sum;
-    *at = p + 2;
-    return true;
+    return p == first || *p != '\r' ? none : (struct length){p + 2, sum};
 }
 
-/* A request that is all there and in no way unusual, without looking twice at anything. False, and
- * no trace, where there is something to say or to wait for. */
-static inline bool read_plain(const struct request_limits *l, struct slice in, struct request_arena *arena,
-                              struct request *req, size_t *used)
+/* The same for any number of canonical digits up to 8. Nearly all have one or two, and are judged as
+ * one word; its end may be one byte behind the input's. */
+static inline struct length plain_length(const char *p, const char *end, char mark)
 {
-    const char *p = in.p, *end = in.p + in.n;
-    uint32_t count, n;
-    if (!plain_length(&p, end, '*', &count) || count == 0 || count > arena->left ||
-        count > (uint64_t)l->args_max || l->unauthenticated)
-        return false;
-    struct slice *argv = arena->at;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!plain_length(&p, end, '$', &n) || n > l->bulk_max_bytes || (size_t)(end - p) < (size_t)n + 2)
-            return false;
-        argv[i] = slice_of(p, n);
-        p += n + 2;
+    const uint32_t first = (unsigned char)mark, cr = '\r';
+    uint32_t w;
+    if (end - p < (ptrdiff_t)sizeof(w))
+        return (struct length){NULL, 0};
+    memcpy(&w, p, sizeof(w)); /* little-endian is checked by configure */
+    uint32_t a = (w >> 8 & 0xff) - '0', b = (w >> 16 & 0xff) - '0';
+    if ((w & 0x00ff00ff) == (first | cr << 16))
+        return (struct length){a <= 9 ? p + 4 : NULL, a};
+    if ((w & 0xff0000ff) == (first | cr << 24) && a - 1 <= 8 && b <= 9)
+        return (struct length){p + 5, 10 * a + b};
+    return long_length(p, end, mark);
+}
+
+/* One request that is all there and in no way unusual, without looking twice at anything, its
+ * arguments into argv: where it ends. NULL where there is something to say or to wait for. */
+static inline const char *read_plain(const struct request_limits *l, const char *begin, const char *end,
+                                     struct slice *argv, size_t args_max, struct request *req)
+{
+    struct length count = plain_length(begin, end, '*');
+    const char *p = count.p;
+    if (p == NULL || count.n - 1 >= args_max)
+        return NULL;
+    for (size_t i = 0; i < count.n; i++) {
+        struct length bulk = plain_length(p, end, '$');
+        p = bulk.p;
+        if (p == NULL || end - p < (ptrdiff_t)bulk.n + 2)
+            return NULL;
+        if (bulk.n > SHORT_LENGTH_MAX && (int64_t)bulk.n > l->bulk_max_bytes)
+            return NULL;
+        argv[i] = slice_of(p, bulk.n);
+        p += bulk.n + 2;
     }
-    arena->at += count;
-    arena->left -= count;
-    *used = (size_t)(p - in.p);
-    *req = (struct request){.argv = argv, .argc = count, .bytes = *used};
-    return true;
+    req->argv = argv;
+    req->blobs = NULL;
+    req->argc = (uint32_t)count.n;
+    req->owns = false;
+    req->bytes = (size_t)(p - begin);
+    return p;
+}
+
+size_t request_next_plain(const struct request_parser *p, const struct request_limits *l, struct slice in,
+                          struct request_arena *arena, struct request *to, size_t max)
+{
+    size_t n = 0, left = arena->left;
+    if (p->open || l->unauthenticated || l->bulk_max_bytes < SHORT_LENGTH_MAX)
+        return 0;
+    struct slice *argv = arena->at;
+    for (const char *at = in.p, *end = in.p + in.n; n < max; n++) {
+        at = read_plain(l, at, end, argv, left, &to[n]);
+        if (at == NULL)
+            break;
+        argv += to[n].argc;
+        left -= to[n].argc;
+    }
+    arena->at = argv;
+    arena->left = left;
+    return n;
 }
 
 /* The whole request at once, into the arena. MORE leaves no trace. */
@@ -314,6 +375,7 @@ static void slow_finish(struct request_parser *p, struct slice in, struct reques
         req->argv = req->own[0] = mem_get(n * sizeof(struct slice));
     if (p->bytes > 0)
         req->blobs = req->own[1] = mem_zero(n * sizeof(struct blob *));
+    req->owns = req->own[0] != NULL || req->blobs != NULL;
     for (size_t i = 0; i < n; i++) {
         struct request_span *s = &p->spans.at[i];
         req->argv[i] = s->blob != NULL ? blob_slice(s->blob) : slice_of(in.p + s->at, s->n);
@@ -367,7 +429,7 @@ static enum request_read read_inline(struct request_parser *p, struct slice in, 
         return REQUEST_NONE;
     }
     *req = (struct request){.argv = w.list.at, .argc = (uint32_t)w.list.n, .bytes = *used,
-                            .own = {w.list.at, w.text}};
+                            .owns = true, .own = {w.list.at, w.text}};
     return REQUEST_WHOLE;
 }
 
@@ -379,8 +441,10 @@ enum request_read request_next(struct request_parser *p, const struct request_li
             return REQUEST_MORE;
         if (in.p[0] != '*')
             return read_inline(p, in, req, used);
-        if (read_plain(l, in, arena, req, used))
+        if (request_next_plain(p, l, in, arena, req, 1) > 0) {
+            *used = req->bytes;
             return REQUEST_WHOLE;
+        }
         enum request_read r = read_fast(p, l, in, arena, req, used);
         if (r != REQUEST_MORE)
             return r;

@@ -26,7 +26,8 @@ struct request {
     struct slice *argv;  /* in the arena or in `own` */
     struct blob **blobs; /* NULL, or argc of them: the blob that argv[i] is the whole of, or NULL */
     uint32_t argc;
-    size_t bytes;        /* how many the request took, for accounting */
+    bool owns;           /* something dies with it: blobs, or own, which is not set otherwise */
+    size_t bytes;        /* how many the request took */
     void *own[3];        /* memory that dies with the request */
 };
 
@@ -72,6 +73,12 @@ enum request_read {
 enum request_read request_next(struct request_parser *p, const struct request_limits *l, struct slice in,
                                struct request_arena *arena, struct request *req, size_t *used);
 
+/* The same for many at once: fills up to `max` requests that lie in `in` one behind the other, whole and
+ * in no way unusual, which nearly all are; how many those are. They used as many bytes as they say.
+ * What stands behind them is for request_next. */
+size_t request_next_plain(const struct request_parser *p, const struct request_limits *l, struct slice in,
+                          struct request_arena *arena, struct request *to, size_t max);
+
 /* While a big bulk is under way: where its next bytes belong, and how many may be read there
  * (0: read into the buffer as usual). */
 size_t request_parser_wants(struct request_parser *p, char **to);
@@ -79,12 +86,14 @@ void request_parser_filled(struct request_parser *p, size_t n);
 size_t request_parser_bytes(const struct request_parser *p); /* memory held */
 void request_parser_free(struct request_parser *p);
 
+/* For one that outlives the input it points into: its small arguments are copied, and its own. */
+void request_own(struct request *req);
 void request_free_owned(struct request *req);
 
 /* After it was executed. Nearly none owns anything. */
 static inline void request_free(struct request *req)
 {
-    if (req->blobs != NULL || req->own[0] != NULL || req->own[1] != NULL || req->own[2] != NULL)
+    if (req->owns)
         request_free_owned(req);
 }
 

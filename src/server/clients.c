@@ -127,27 +127,6 @@ void clients_bury(struct server *s)
 
 /* ---------------------------------------------------------------------- batches */
 
-/* The small arguments of a request that goes back are copied: the input they point into goes on. */
-static void request_own(struct request *r)
-{
-    size_t bytes = r->argc * sizeof(struct slice);
-    for (uint32_t i = 0; i < r->argc; i++)
-        bytes += r->blobs[i] == NULL ? r->argv[i].n : 0;
-    struct slice *argv = mem_get(bytes);
-    char *to = (char *)(argv + r->argc);
-    for (uint32_t i = 0; i < r->argc; i++) {
-        argv[i] = r->argv[i];
-        if (r->blobs[i] != NULL || argv[i].n == 0)
-            continue;
-        memcpy(to, argv[i].p, argv[i].n);
-        argv[i].p = to;
-        to += argv[i].n;
-    }
-    mem_free(r->own[0]);
-    r->own[0] = argv;
-    r->argv = argv;
-}
-
 static void keep(struct client *c, struct request *r)
 {
     check(c->kept == NULL); /* a request with big values ends its client's part of a batch */
@@ -193,12 +172,17 @@ static void batch_run(struct server *s)
     check(s->batch.n == 0);
 }
 
-static void batch_add(struct server *s, struct client *c, size_t start)
+/* The next n of batch.requests are this client's, the first of them at `start` of its input. */
+static void batch_add(struct server *s, struct client *c, size_t start, size_t n)
 {
-    size_t i = s->batch.n++;
-    s->batch.at[i] = (struct node_request){.conn = c->id, .req = &s->batch.requests[i]};
-    s->batch.from[i] = (struct batch_from){.client = c, .start = start};
-    if (s->batch.n == BATCH_MAX || s->batch.requests[i].blobs != NULL)
+    size_t i = s->batch.n, end = i + n;
+    for (; i < end; i++) {
+        s->batch.at[i] = (struct node_request){.conn = c->id, .req = &s->batch.requests[i]};
+        s->batch.from[i] = (struct batch_from){.client = c, .start = start};
+        start += s->batch.requests[i].bytes;
+    }
+    s->batch.n = end;
+    if (end == BATCH_MAX || s->batch.requests[end - 1].blobs != NULL)
         batch_run(s);
 }
 
@@ -231,7 +215,7 @@ static void feed_kept(struct server *s, struct client *c)
     c->kept = NULL;
     s->batch.requests[s->batch.n] = *r;
     mem_free(r);
-    batch_add(s, c, c->in_at); /* it has blobs: it is run at once */
+    batch_add(s, c, c->in_at, 1); /* it has blobs: it is run at once */
 }
 
 static void bad_input(struct server *s, struct client *c)
@@ -253,14 +237,22 @@ static void feed(struct server *s, struct client *c)
     while (may_feed(c)) {
         size_t used = 0;
         struct slice in = slice_of(c->in + c->in_at, c->in_n - c->in_at);
-        switch (request_next(&c->parser, &limits, in, &s->slices, &s->batch.requests[s->batch.n],
-                             &used)) {
+        struct request *to = &s->batch.requests[s->batch.n];
+        size_t start = c->in_at, max = BATCH_MAX - s->batch.n;
+        size_t n = request_next_plain(&c->parser, &limits, in, &s->slices, to, max);
+        if (n > 0) {
+            for (size_t i = 0; i < n; i++)
+                c->in_at += to[i].bytes;
+            batch_add(s, c, start, n);
+            continue;
+        }
+        switch (request_next(&c->parser, &limits, in, &s->slices, to, &used)) {
         case REQUEST_MORE: return;
         case REQUEST_BAD: bad_input(s, c); return;
         case REQUEST_NONE: c->in_at += used; break;
         case REQUEST_WHOLE:
             c->in_at += used;
-            batch_add(s, c, c->in_at - used);
+            batch_add(s, c, start, 1);
             if (limits.unauthenticated) { /* an AUTH lifts the limits for what is behind it */
                 batch_run(s);
                 limits = limits_of(s, c);

@@ -204,12 +204,16 @@ static size_t batch(struct bench *b, struct slice *in)
     struct request requests[BATCH];
     struct node_request at[BATCH];
     size_t n = 0;
-    for (; n < BATCH && in->n > 0; n++) {
-        size_t used;
-        enum request_read got = request_next(&b->parser, &limits, *in, &b->arena, &requests[n], &used);
-        check(got == REQUEST_WHOLE);
-        *in = slice_from(*in, used);
-        at[n] = (struct node_request){.conn = 0, .req = &requests[n]};
+    while (n < BATCH && in->n > 0) {
+        size_t got = request_next_plain(&b->parser, &limits, *in, &b->arena, &requests[n], BATCH - n), used;
+        if (got == 0) {
+            check(request_next(&b->parser, &limits, *in, &b->arena, &requests[n], &used) == REQUEST_WHOLE);
+            got = 1;
+        }
+        for (size_t end = n + got; n < end; n++) {
+            *in = slice_from(*in, requests[n].bytes);
+            at[n] = (struct node_request){.conn = 0, .req = &requests[n]};
+        }
     }
     step_and_store(b, &(struct node_event){.type = NODE_REQUESTS, .requests = {at, n}});
     for (size_t i = 0; i < n; i++) {

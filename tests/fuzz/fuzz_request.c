@@ -22,6 +22,22 @@ static void note(struct buf *seen, struct slice s)
     check(buf_add(seen, s) == ERR_OK);
 }
 
+/* Those that are in no way unusual come together. */
+static size_t read_plain(const struct request_parser *parser, struct slice in, struct request_arena *arena,
+                         struct buf *seen)
+{
+    struct request many[3];
+    size_t used = 0, n = request_next_plain(parser, &limits, in, arena, many, 3);
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < many[i].argc; k++)
+            note(seen, many[i].argv[k]);
+        note(seen, SLICE(";"));
+        used += many[i].bytes;
+        request_free(&many[i]);
+    }
+    return used;
+}
+
 static void read_all(struct slice in, size_t piece, struct buf *seen)
 {
     struct request_parser parser = {0};
@@ -35,6 +51,8 @@ static void read_all(struct slice in, size_t piece, struct buf *seen)
             size_t used = 0;
             char *exact = malloc(have - at + 1);
             memcpy(exact, in.p + at, have - at);
+            at += read_plain(&parser, slice_of(exact, have - at), &arena, seen);
+            memmove(exact, in.p + at, have - at);
             r = request_next(&parser, &limits, slice_of(exact, have - at), &arena, &req, &used);
             if (r == REQUEST_WHOLE) {
                 for (uint32_t i = 0; i < req.argc; i++)

@@ -83,25 +83,10 @@ static void step_done(struct sim *s)
 
 /* ------------------------------------------------------------------------- requests */
 
-/* The arguments of a request that goes back: the input they point into goes on. */
+/* A request that goes back: the input it points into goes on. */
 static void request_keep(struct sim_client *c, struct request *r)
 {
-    size_t bytes = r->argc * sizeof(struct slice);
-    for (uint32_t i = 0; i < r->argc; i++)
-        bytes += r->blobs == NULL || r->blobs[i] == NULL ? r->argv[i].n : 0;
-    struct slice *argv = mem_get(bytes);
-    char *to = (char *)(argv + r->argc);
-    for (uint32_t i = 0; i < r->argc; i++) {
-        argv[i] = r->argv[i];
-        if ((r->blobs != NULL && r->blobs[i] != NULL) || argv[i].n == 0)
-            continue;
-        memcpy(to, argv[i].p, argv[i].n);
-        argv[i].p = to;
-        to += argv[i].n;
-    }
-    mem_free(r->own[0]);
-    r->own[0] = argv;
-    r->argv = argv;
+    request_own(r);
     *vec_add(&c->kept) = *r;
 }
 

@@ -260,7 +260,45 @@ static void hiredis_reads_the_same(void **state)
     }
 }
 
+/* A third parser would agree with neither: up to any cut, all at once are those one by one. */
+static void many_at_once_are_those_one_by_one(void **state)
+{
+    (void)state;
+    struct slice in = SLICE("*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$12\r\nk23456789012\r\n*1\r\n$0\r\n\r\n"
+                            "*11\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n"
+                            "$1\r\n7\r\n$1\r\n8\r\n$1\r\n9\r\n$100\r\n"
+                            "0123456789012345678901234567890123456789012345678901234567890123456789"
+                            "012345678901234567890123456789\r\n*1\r\n$4\r\nPING\r\nPING\r\n");
+    struct request_parser parser = {0};
+    struct request_arena arena = {0};
+    struct request many[8], one;
+    size_t used;
+    assert_int_equal(request_next(&parser, &limits, SLICE("*1\r\n$1\r\nx\r\n"), &arena, &one, &used), REQUEST_WHOLE);
+    for (size_t cut = 0; cut <= in.n; cut++) {
+        char *exact = malloc(cut + 1); /* so that a byte too many is seen */
+        memcpy(exact, in.p, cut);
+        struct slice head = slice_of(exact, cut);
+        size_t n = request_next_plain(&parser, &limits, head, &arena, many, 8);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(request_next(&parser, &limits, head, &arena, &one, &used), REQUEST_WHOLE);
+            assert_int_equal(many[i].bytes, used);
+            assert_int_equal(many[i].argc, one.argc);
+            for (uint32_t k = 0; k < one.argc; k++)
+                assert_true(many[i].argv[k].p == one.argv[k].p && many[i].argv[k].n == one.argv[k].n);
+            head = slice_from(head, used);
+        }
+        if (cut == in.n)
+            assert_int_equal(n, 5); /* but the inline one */
+        request_arena_reset(&arena);
+        free(exact);
+    }
+    struct request_limits narrow = {.bulk_max_bytes = INT32_MAX, .args_max = 10, .unauthenticated = true};
+    assert_int_equal(request_next_plain(&parser, &narrow, in, &arena, many, 8), 0);
+    request_arena_free(&arena);
+}
+
 UNIT_TESTS("request",
+           TEST(many_at_once_are_those_one_by_one, "many at once are those that come one by one, up to any cut"),
            TEST(every_cut_reads_the_same, "every cut of the input reads the same (P2, P4)"),
            TEST(what_nobody_vouches_for_is_narrow, "before authentication arrays and bulks are narrow"),
            TEST(lines_without_an_end_are_refused, "a line without an end is refused past 64 KiB"),
