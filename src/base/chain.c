@@ -18,7 +18,18 @@ static struct chain_part *part_add(struct chain *c, uint32_t cap)
     else
         c->head = part;
     c->tail = part;
+    c->at = part->own;
+    c->left = cap;
     return part;
+}
+
+/* Another part is the last one now, or none. */
+static void tail_set(struct chain *c, struct chain_part *part)
+{
+    bool has_room = part != NULL && part->blob == NULL;
+    c->tail = part;
+    c->at = has_room ? (char *)(uintptr_t)part->p + part->n : NULL;
+    c->left = has_room ? (size_t)(part->own + part->cap - c->at) : 0;
 }
 
 static void part_free(struct chain_part *part, struct graves *g)
@@ -38,6 +49,22 @@ void chain_free(struct chain *c, struct graves *g)
     *c = (struct chain){0};
 }
 
+void chain_clear(struct chain *c)
+{
+    struct chain_part *part = c->head;
+    if (part == NULL || part->blob != NULL) {
+        chain_free(c, NULL);
+        return;
+    }
+    struct chain rest = {.head = part->next};
+    chain_free(&rest, NULL);
+    part->next = NULL;
+    part->p = part->own;
+    part->n = 0;
+    *c = (struct chain){.head = part};
+    tail_set(c, part);
+}
+
 char *chain_room_more(struct chain *c, size_t n)
 {
     check(n <= CHAIN_CHUNK_BYTES);
@@ -45,20 +72,16 @@ char *chain_room_more(struct chain *c, size_t n)
     if (c->tail != NULL)
         cap = CHAIN_CHUNK_BYTES;
     part_add(c, (uint32_t)(cap < n ? n : cap));
-    return (char *)c->tail->p;
+    return c->at;
 }
 
 void chain_put(struct chain *c, struct slice s)
 {
     while (s.n > 0) {
-        size_t fits = chain_part_left(c->tail);
-        if (fits == 0) {
-            chain_room(c, s.n < CHAIN_CHUNK_BYTES ? s.n : CHAIN_CHUNK_BYTES);
-            fits = chain_part_left(c->tail);
-        }
-        if (fits > s.n)
-            fits = s.n;
-        memcpy((char *)c->tail->p + c->tail->n, s.p, fits);
+        if (c->left == 0)
+            chain_room_more(c, s.n < CHAIN_CHUNK_BYTES ? s.n : CHAIN_CHUNK_BYTES);
+        size_t fits = c->left < s.n ? c->left : s.n;
+        memcpy(c->at, s.p, fits);
         chain_fill(c, fits);
         s = slice_from(s, fits);
     }
@@ -88,6 +111,8 @@ void chain_append(struct chain *c, struct chain *from)
     else
         c->head = from->head;
     c->tail = from->tail;
+    c->at = from->at;
+    c->left = from->left;
     c->n += from->n;
     c->put += from->n;
     *from = (struct chain){0};
@@ -104,7 +129,7 @@ void chain_consume(struct chain *c, size_t n, struct graves *g)
         part_free(part, g);
     }
     if (c->head == NULL) {
-        c->tail = NULL;
+        tail_set(c, NULL);
         check(n == 0 && c->n == 0);
         return;
     }
@@ -132,6 +157,7 @@ void chain_cut(struct chain *c, size_t n, struct graves *g)
         kept.tail = part;
     }
     chain_free(&rest, g);
+    tail_set(&kept, kept.tail);
     *c = kept;
     c->put = put;
 }

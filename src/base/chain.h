@@ -30,6 +30,8 @@ struct chain_part {
 
 struct chain {
     struct chain_part *head, *tail;
+    char *at;     /* where the tail's next byte goes, */
+    size_t left;  /* and how many it has room for */
     size_t n;     /* bytes in all */
     uint64_t put; /* bytes ever put in, since the chain was zeroed; put - n is what was consumed */
 };
@@ -41,6 +43,7 @@ struct chain_piece {
 };
 
 void chain_free(struct chain *c, struct graves *g);
+void chain_clear(struct chain *c); /* as chain_free, but a first chunk stays for what comes next */
 void chain_put(struct chain *c, struct slice s); /* copies */
 /* takes a reference of its own */
 void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n);
@@ -57,29 +60,24 @@ size_t chain_copy(const struct chain *c, char *to, size_t n);
 /* memory held, referenced blobs included */
 size_t chain_bytes(const struct chain *c);
 
-static inline size_t chain_part_left(const struct chain_part *part)
-{
-    if (part == NULL || part->blob != NULL)
-        return 0;
-    return part->cap - (size_t)(part->p - part->own) - part->n;
-}
-
 char *chain_room_more(struct chain *c, size_t n); /* chain_room's, where the tail has none */
 
 /* n <= CHAIN_CHUNK_BYTES contiguous bytes to fill ... */
 static inline char *chain_room(struct chain *c, size_t n)
 {
-    if (chain_part_left(c->tail) < n)
+    if (__builtin_expect(c->left < n, 0))
         return chain_room_more(c, n);
-    return (char *)c->tail->p + c->tail->n;
+    return c->at;
 }
 
 static inline void chain_fill(struct chain *c, size_t n) /* ... of which n were */
 {
-    check(n <= chain_part_left(c->tail));
-    c->tail->n += n;
+    check(n <= c->left);
+    c->at += n;
+    c->left -= n;
     c->n += n;
     c->put += n;
+    c->tail->n += n;
 }
 
 static inline bool chain_empty(const struct chain *c)

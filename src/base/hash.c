@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/hash.h"
 
+#include <assert.h>
+
 #include "base/bounds.h"
 #include "base/check.h"
 
 static inline uint64_t rotl(uint64_t x, int k)
 {
     return x << k | x >> (64 - k);
-}
-
-static inline uint64_t load64(const char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return v; /* little-endian is checked by configure */
 }
 
 struct sip {
@@ -61,6 +56,81 @@ uint64_t hash_keyed(const struct hash_key *key, struct slice s)
     sip_round(&v);
     sip_round(&v);
     return v.a ^ v.b ^ v.c ^ v.d;
+}
+
+#if defined(__x86_64__)
+#define HASH_TARGET __attribute__((target("aes")))
+typedef long long hash_block __attribute__((vector_size(16)));
+
+static bool hash_has_instruction(void)
+{
+    return __builtin_cpu_supports("aes");
+}
+
+static inline hash_block load128(const char *p)
+{
+    hash_block b;
+    memcpy(&b, p, sizeof(b));
+    return b;
+}
+
+/* All of up to 16 bytes, in pieces that overlap: with the length, which goes in apart, another block
+ * for each string. */
+static inline hash_block load_short(const char *p, size_t n)
+{
+    return (hash_block){(long long)slice_word(slice_of(p, n)),
+                        n >= 8 ? (long long)load64(p + n - 8) : 0};
+}
+
+#define HASH_ROUND(x, key) __builtin_ia32_aesenc128(x, key)
+
+HASH_TARGET static uint64_t hash_by_instruction(const struct hash_secret *secret, struct slice s)
+{
+    const hash_block *key = (const hash_block *)(const void *)secret->rounds;
+    const hash_block *chain = key + 1 + HASH_ROUNDS;
+    const char *p = s.p;
+    size_t left = s.n;
+    hash_block x = key[0];
+    for (; left > 16; left -= 16, p += 16) {
+        x ^= load128(p);
+        for (unsigned i = 0; i < HASH_CHAIN_ROUNDS; i++)
+            x = HASH_ROUND(x, chain[i]);
+    }
+    x ^= s.n >= 16 ? load128(p + left - 16) : load_short(p, left);
+    x = HASH_ROUND(x, key[1]);
+    x ^= (hash_block){(long long)s.n, 0}; /* behind a round, so that no block undoes it */
+    x = HASH_ROUND(x, key[2]);
+    x = HASH_ROUND(x, key[3]);
+    x = HASH_ROUND(x, key[4]);
+    x = HASH_ROUND(x, key[5]);
+    x = HASH_ROUND(x, key[6]);
+    x = HASH_ROUND(x, key[7]);
+    x = HASH_ROUND(x, key[8]);
+    x = HASH_ROUND(x, key[9]);
+    x = HASH_ROUND(x, key[10]);
+    return (uint64_t)x[0];
+}
+static_assert(HASH_ROUNDS == 10, "as many as are written out");
+#endif
+
+void hash_secret_draw(struct hash_secret *secret, struct rng *rng)
+{
+    *secret = (struct hash_secret){.sip = {rng_next(rng), rng_next(rng)}};
+    for (unsigned i = 0; i < HASH_ROUND_KEYS; i++)
+        for (unsigned half = 0; half < 2; half++)
+            secret->rounds[i][half] = rng_next(rng);
+#ifdef HASH_TARGET
+    secret->by_instruction = hash_has_instruction();
+#endif
+}
+
+uint64_t hash_secret(const struct hash_secret *secret, struct slice s)
+{
+#ifdef HASH_TARGET
+    if (secret->by_instruction)
+        return hash_by_instruction(secret, s);
+#endif
+    return hash_keyed(&secret->sip, s);
 }
 
 /* The tables are made by the compiler's preprocessor from the polynomials, so that they are
@@ -136,16 +206,19 @@ CRC32C_TARGET static uint32_t crc32c_by_instruction(uint32_t crc, struct slice s
 {
     const char *p = s.p;
     size_t left = s.n;
+    for (; left >= 32; left -= 32, p += 32) {
+        crc = CRC32C_8(crc, load64(p));
+        crc = CRC32C_8(crc, load64(p + 8));
+        crc = CRC32C_8(crc, load64(p + 16));
+        crc = CRC32C_8(crc, load64(p + 24));
+    }
     for (; left >= 8; left -= 8, p += 8)
         crc = CRC32C_8(crc, load64(p));
-    if (left >= 4) {
-        uint32_t v;
-        memcpy(&v, p, sizeof(v));
-        crc = CRC32C_4(crc, v);
-        left -= 4;
+    if (left & 4) {
+        crc = CRC32C_4(crc, load32(p));
         p += 4;
     }
-    for (; left > 0; left--, p++)
+    for (left &= 3; left > 0; left--, p++)
         crc = CRC32C_1(crc, (unsigned char)*p);
     return crc;
 }

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-static const char pairs[] =
+const char num_pairs[] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
@@ -25,11 +25,11 @@ size_t num_put_u64_any(char *to, uint64_t v)
     unsigned n = digits_of(v);
     unsigned at = n;
     while (v >= 100) {
-        memcpy(to + (at -= 2), pairs + 2 * (v % 100), 2);
+        memcpy(to + (at -= 2), num_pairs + 2 * (v % 100), 2);
         v /= 100;
     }
     if (v >= 10)
-        memcpy(to + (at -= 2), pairs + 2 * v, 2);
+        memcpy(to + (at -= 2), num_pairs + 2 * v, 2);
     else
         to[--at] = (char)('0' + v);
     return n;

@@ -17,15 +17,22 @@ enum { NUM_DOUBLE_CHARS = 5500 }; /* a long double in %.17Lf: up to 4933 digits 
 
 size_t num_put_i64(char *to, int64_t v); /* at most NUM_I64_CHARS */
 size_t num_put_u64_any(char *to, uint64_t v);
+extern const char num_pairs[];                         /* "00" to "99" */
 static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS */
 {
-    if (v >= 100)
+    if (v < 10) {
+        to[0] = (char)('0' + v);
+        return 1;
+    }
+    if (v >= 1000)
         return num_put_u64_any(to, v);
-    size_t tens = v >= 10;
-    if (tens)
-        to[0] = (char)('0' + v / 10);
-    to[tens] = (char)('0' + v % 10);
-    return 1 + tens;
+    size_t hundreds = v >= 100;
+    if (hundreds) {
+        to[0] = (char)('0' + v / 100);
+        v %= 100;
+    }
+    memcpy(to + hundreds, num_pairs + 2 * v, 2);
+    return 2 + hundreds;
 }
 /* exactly `digits`, lowercase, zero-padded */
 void num_put_hex(char *to, uint64_t v, unsigned digits);

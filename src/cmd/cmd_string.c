@@ -167,7 +167,7 @@ void cmd_set(struct cmd *c)
         return;
     }
     /* Nothing is asked of what was there before, nor whether it was due: it goes either way. */
-    if (set_or_reply(c, &c->first, 2, WALL_NEVER))
+    if (set_or_reply(c, c->first, 2, WALL_NEVER))
         reply_ok(c->reply);
 }
 
@@ -206,7 +206,7 @@ void cmd_psetex(struct cmd *c)
 
 void cmd_get(struct cmd *c)
 {
-    struct entry *e = look_read(c, c->db, &c->first);
+    struct entry *e = look_read(c, c->db, c->first);
     if (e == NULL)
         reply_null(c->reply);
     else if (is_string_or_reply(c, e))
@@ -292,7 +292,7 @@ void cmd_mget(struct cmd *c)
             store_prefetch_bucket(c->store, c->db, &keys[j]);
         }
         for (uint32_t j = 0; j < n; j++)
-            store_prefetch_entry(c->store, c->db, &keys[j]);
+            store_prefetch_entry(c->store, &keys[j]);
         for (uint32_t j = 0; j < n; j++) {
             struct entry *e = look_read(c, c->db, &keys[j]);
             if (e != NULL && e->type == ENTRY_STRING)

@@ -38,22 +38,50 @@ static void put_head(struct effects *e, char mark, size_t v)
     chain_fill(&e->bytes, (size_t)(head_into(to, mark, v) - to));
 }
 
-static void select_db(struct effects *e, unsigned db)
+/* More follows: the window takes only the first command. */
+static void window_back(struct effects *e)
 {
+    if (e->window_n > 0)
+        put_raw(e, slice_of(e->window, e->window_n));
+    e->window_n = e->window_max = 0;
+}
+
+static void command_begin(struct effects *e, unsigned db)
+{
+    char text[NUM_I64_CHARS];
+    window_back(e);
+    e->n++;
     if (__builtin_expect(e->db == db, 1))
         return;
-    char text[NUM_I64_CHARS];
-    put_raw(e, SLICE("*2\r\n$6\r\nSELECT\r\n"));
     e->db = db;
+    put_raw(e, SLICE("*2\r\n$6\r\nSELECT\r\n"));
     effect_arg(e, slice_of(text, num_put_u64(text, db)));
+}
+
+/* The same where all of it takes so many bytes at most: where they go. */
+static char *short_begin(struct effects *e, unsigned db, size_t bytes)
+{
+    if (e->n == 0 && bytes <= e->window_max && e->db == db) {
+        e->n = 1;
+        return e->window;
+    }
+    command_begin(e, db);
+    return chain_room(&e->bytes, bytes);
+}
+
+static void short_end(struct effects *e, const char *from, const char *to)
+{
+    if (e->window_max > 0)
+        e->window_n = (size_t)(to - from);
+    else
+        chain_fill(&e->bytes, (size_t)(to - from));
 }
 
 void effect_begin(struct effects *e, unsigned db, size_t argc)
 {
     if (e->off)
         return;
-    select_db(e, db);
-    e->n++;
+    command_begin(e, db);
     put_head(e, '*', argc);
 }
 
@@ -107,13 +135,10 @@ void effect_argv(struct effects *e, unsigned db, const struct slice *argv,
         return;
     size_t bytes = short_bytes(argv, argc);
     if (bytes > 0) {
-        select_db(e, db);
-        e->n++;
-        char *from = chain_room(&e->bytes, bytes);
-        char *to = head_into(from, '*', argc);
+        char *from = short_begin(e, db, bytes), *to = head_into(from, '*', argc);
         for (size_t i = 0; i < argc; i++)
             to = bulk_into(to, argv[i]);
-        chain_fill(&e->bytes, (size_t)(to - from));
+        short_end(e, from, to);
         return;
     }
     effect_begin(e, db, argc);
@@ -135,13 +160,10 @@ void effect_del(struct effects *e, unsigned db, struct slice key)
 static void set_short(struct effects *e, unsigned db, struct slice key, struct slice value)
 {
     static const char begin[] = "*3\r\n$3\r\nSET\r\n";
-    select_db(e, db);
-    e->n++;
-    char *from = chain_room(&e->bytes, sizeof(begin) + 2 * (HEAD_BYTES + 2) + key.n + value.n);
+    char *from = short_begin(e, db, sizeof(begin) + 2 * (HEAD_BYTES + 2) + key.n + value.n);
     memcpy(from, begin, sizeof(begin) - 1);
     char *to = bulk_into(from + sizeof(begin) - 1, key);
-    to = bulk_into(to, value);
-    chain_fill(&e->bytes, (size_t)(to - from));
+    short_end(e, from, bulk_into(to, value));
 }
 
 void effect_set(struct effects *e, unsigned db, struct slice key, struct slice value,
@@ -189,6 +211,7 @@ void effect_turn(struct effects *e, unsigned slot)
 {
     uint32_t n = e->n - e->others_n;
     if (n > 0) {
+        window_back(e);
         *vec_add(&e->others) = (struct effects_of_slot){e->bytes, n, e->slot};
         e->others_n = e->n;
         e->bytes = (struct chain){0};

@@ -29,6 +29,10 @@ struct effects {
     uint32_t expired;   /* of which DELs of keys that were due: a read may leave those */
     unsigned db; /* the database that the bytes end in; SELECTs are put in where it changes */
     bool off;    /* while a record is replayed: nothing is recorded again */
+    /* Where a single short command may be written instead of into bytes: the owner's memory. Any other
+     * effect after it takes it back into bytes. */
+    char *window;
+    size_t window_max, window_n; /* room, 0: no window; bytes written */
 };
 
 /* What follows is on this slot: a record has effects on one slot alone (replication, "record"). */
@@ -37,6 +41,14 @@ static inline void effect_slot(struct effects *e, unsigned slot)
 {
     if (__builtin_expect(e->slot != slot, 0))
         effect_turn(e, slot);
+}
+
+/* Before a command whose effect is likely to be one short command; after it, whatever it left. */
+static inline void effect_window(struct effects *e, char *at, size_t max)
+{
+    e->window = at;
+    e->window_max = max;
+    e->window_n = 0;
 }
 
 void effect_begin(struct effects *e, unsigned db, size_t argc); /* then argc times one of: */

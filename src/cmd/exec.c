@@ -23,8 +23,8 @@ void cmd_exec(struct cmd *c)
     size_t replied = c->reply->out->n;
     check(handler != NULL);
 
-    if (c->spec->first > 0)
-        effect_slot(c->effects, c->first.slot);
+    if (c->first != NULL)
+        effect_slot(c->effects, c->first->slot);
     handler(c);
 
     check(c->reply->out->n > replied); /* every command answers */
@@ -50,7 +50,7 @@ bool drop_due(struct cmd *c, unsigned db, const struct key *k)
     return true;
 }
 
-static struct entry *look(struct cmd *c, unsigned db, const struct key *k)
+static inline struct entry *look(struct cmd *c, unsigned db, const struct key *k)
 {
     struct entry *e = store_find(c->store, db, k);
     if (e != NULL && __builtin_expect(is_due(c, e), 0)) {
@@ -86,10 +86,8 @@ struct entry *look_write(struct cmd *c, unsigned db, const struct key *k)
     return e;
 }
 
-bool is_string_or_reply(struct cmd *c, const struct entry *e)
+bool wrong_type(struct cmd *c)
 {
-    if (e == NULL || e->type == ENTRY_STRING)
-        return true;
     reply_error(c->reply,
                 SLICE("WRONGTYPE Operation against a key holding the wrong kind of value"));
     return false;
@@ -165,6 +163,10 @@ void effect_same(struct cmd *c)
 
 void reply_entry(struct cmd *c, const struct entry *e)
 {
+    if (e->storage == ENTRY_INLINE) {
+        reply_bulk(c->reply, entry_inline_value(e));
+        return;
+    }
     struct blob *b = entry_blob(e);
     if (b != NULL) {
         reply_bulk_blob(c->reply, b, 0, b->n);

@@ -36,7 +36,7 @@ struct cmd {
     uint32_t argc;
     unsigned db;
     struct wall now;
-    struct key first; /* of the spec's first key, if it has one: hashed ahead by the batch */
+    const struct key *first; /* the spec's first key, if it has one: hashed ahead by the batch */
     struct store *store;
     struct reply *reply;
     struct effects *effects;
@@ -54,7 +54,7 @@ void cmd_exec(struct cmd *c); /* calls the spec's handler, which must be a DATA 
 /* The key at argv[i], hashed. */
 static inline struct key cmd_key(const struct cmd *c, uint32_t i)
 {
-    return (int)i == c->spec->first ? c->first : key_of(c->store, c->argv[i]);
+    return (int)i == c->spec->first ? *c->first : key_of(c->store, c->argv[i]);
 }
 
 /* The entry to read or to change, or NULL. One that is due is dropped first, its DEL among the
@@ -70,7 +70,11 @@ bool is_due(const struct cmd *c, const struct entry *e);
 bool drop_due(struct cmd *c, unsigned db, const struct key *k);
 
 /* True if e may be used as a string (NULL may); else WRONGTYPE was answered. */
-bool is_string_or_reply(struct cmd *c, const struct entry *e);
+bool wrong_type(struct cmd *c); /* the latter */
+static inline bool is_string_or_reply(struct cmd *c, const struct entry *e)
+{
+    return e == NULL || e->type == ENTRY_STRING || wrong_type(c);
+}
 
 /* The whole of argv[i] as a number; else the error was answered: text, or Redis' default one. */
 bool arg_i64_or_reply(struct cmd *c, uint32_t i, int64_t *v, const char *text);

@@ -83,27 +83,6 @@ const struct spec specs[SPEC_N] = {
 #undef CMD
 #undef SUB
 
-/* The first eight bytes as one number; of shorter names all, without reading past them: the pieces
- * overlap. */
-static uint64_t name_word(struct slice name)
-{
-    const unsigned char *p = (const unsigned char *)name.p;
-    size_t n = name.n;
-
-    if (n >= 8) {
-        uint64_t all;
-        memcpy(&all, p, 8);
-        return all;
-    }
-    if (n >= 4) {
-        uint32_t low, high;
-        memcpy(&low, p, 4);
-        memcpy(&high, p + n - 4, 4);
-        return low | (uint64_t)high << (8 * (n - 4));
-    }
-    return p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
-}
-
 /* Eight bytes to lowercase at once. With its top bit put aside, a byte plus (128 - c) has the top
  * bit set exactly if it is c or more; capitals are from 'A' but not from behind 'Z'. */
 static uint64_t lower_word(uint64_t w)
@@ -139,7 +118,7 @@ const struct spec *spec_find_top(struct slice name)
 {
     if (name.n == 0)
         return NULL;
-    uint64_t word = lower_word(name_word(name));
+    uint64_t word = lower_word(slice_word(name));
     for (size_t at = name_slot(word, name.n);; at = (at + 1) % SPEC_INDEX_SLOTS) {
         const struct name_slot *slot = &spec_index[at];
         if (slot->word == 0)

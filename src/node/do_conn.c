@@ -24,7 +24,7 @@ static bool authenticates(struct node *n, struct session *s, struct slice user,
         return false;
     if (n->options->requirepass[0] != '\0' && !is_password(n->options, password))
         return false;
-    s->authenticated = true;
+    s->locked = false;
     return true;
 }
 
@@ -120,7 +120,7 @@ void node_hello(struct call *c)
         reply_error(c->reply, slice_str(wrong_password));
         return;
     }
-    if (!s->authenticated) {
+    if (s->locked) {
         reply_error(
             c->reply,
             SLICE("NOAUTH HELLO must be called with the client already authenticated, otherwise "
@@ -186,7 +186,7 @@ void node_reset(struct call *c)
     s->protocol = 2;
     s->reply_mode = REPLY_ON;
     s->no_evict = s->no_touch = false;
-    s->authenticated = c->node->options->requirepass[0] == '\0';
+    s->locked = c->node->options->requirepass[0] != '\0';
     mem_free(s->name);
     s->name = NULL;
     c->reply->protocol = 2;

@@ -192,7 +192,7 @@ static void disk_done(struct node *n, const struct disk_done *ev, struct node_ou
 
 bool node_is_authenticated(const struct node *n, uint32_t conn)
 {
-    return session_at(n, conn)->authenticated;
+    return !session_at(n, conn)->locked;
 }
 
 void node_step(struct node *n, const struct node_event *ev, struct node_out *out)

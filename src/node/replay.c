@@ -53,7 +53,7 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
     *planned = i;
     for (i = 0; i < *planned; i++)
         if (steps[i].key.s.p != NULL)
-            store_prefetch_entry(&n->store, steps[i].command->db, &steps[i].key);
+            store_prefetch_entry(&n->store, &steps[i].key);
     return why;
 }
 
@@ -65,7 +65,7 @@ static bool apply(struct node *n, const struct slice *argv, const struct step *s
         return true;
     }
     struct cmd c = {.spec = step->spec, .argv = argv, .argc = step->command->argc, .db = step->command->db,
-                    .first = step->key, .now = n->wall, .store = &n->store, .reply = reply,
+                    .first = &step->key, .now = n->wall, .store = &n->store, .reply = reply,
                     .effects = &n->effects, .config = &n->cmd_config, .stats = &n->replay_stats,
                     .rng = &n->rng, .replay = true};
     cmd_exec(&c);

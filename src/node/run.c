@@ -2,9 +2,9 @@
 
 /* The path of a request: find the command, look whether it may run now, run it, commit, count.
  *
- * Requests come in batches over all connections that had some (hot-path.md 1, 2). Two passes go ahead
- * of the execution: the first hashes each command's first key and fetches its bucket, the second
- * fetches the entry; so the cache misses of 32 requests overlap instead of queueing. */
+ * Requests come in batches over all connections that had some (hot-path.md 1, 2). Three passes go
+ * ahead of the execution: they find each command and hash its first key, fetch its bucket, and fetch
+ * its entry; so the cache misses of 32 requests overlap instead of queueing. */
 #include "base/check.h"
 #include "base/num.h"
 #include "node/state.h"
@@ -12,7 +12,9 @@
 struct planned {
     struct session *session;
     const struct spec *spec; /* NULL: no such command */
-    struct key key;          /* of the first key, hashed; n of no meaning without one */
+    bool is_plain;           /* as far as the command and its arguments tell */
+    bool has_key;
+    struct key key;          /* the first one, hashed */
 };
 
 /* The place of the first key in argv, or 0. */
@@ -22,40 +24,44 @@ static uint32_t first_key_at(const struct spec *spec, uint32_t argc)
 }
 
 /* The command of q, which often is that of the request before it. */
-static inline const struct spec *spec_like(const struct planned *before, const struct request *was,
-                                           const struct request *q)
+static inline const struct spec *spec_like(const struct spec *before, struct slice name, const struct request *q)
 {
-    const struct spec *spec = before->spec;
-    if (spec != NULL && spec->container == SPEC_NONE && !spec_has_subs(spec) && q->argc > 0 &&
-        q->argv[0].n == was->argv[0].n) {
-        const char *a = q->argv[0].p, *b = was->argv[0].p;
-        size_t i = 0;
-        while (i < q->argv[0].n && a[i] == b[i])
-            i++;
-        if (i == q->argv[0].n)
-            return spec;
-    }
+    if (before != NULL && before->container == SPEC_NONE && !spec_has_subs(before) && q->argc > 0 &&
+        name.n <= 8 && q->argv[0].n == name.n && slice_word(q->argv[0]) == slice_word(name))
+        return before;
     return spec_find(q->argv, q->argc);
+}
+
+/* Short, of the right number of arguments, and of the keyspace alone. */
+static inline bool is_plain(const struct spec *spec, const struct request *q)
+{
+    return spec->handler == SPEC_DATA && spec_is_brief(spec, q->argc) && spec_arity_fits(spec, q->argc) &&
+           q->blobs == NULL;
 }
 
 static void plan(struct node *n, const struct node_request *at, size_t count, struct planned *plans)
 {
+    const struct spec *spec = NULL;
+    struct slice name = {NULL, 0};
     for (size_t i = 0; i < count; i++) {
         const struct request *q = at[i].req;
         struct planned *p = &plans[i];
         p->session = session_at(n, at[i].conn);
         check(p->session != NULL);
-        p->spec = i > 0 ? spec_like(p - 1, at[i - 1].req, q) : spec_find(q->argv, q->argc);
-        uint32_t first = first_key_at(p->spec, q->argc);
-        p->key.s.p = NULL;
-        if (first > 0) {
-            p->key = key_of(&n->store, q->argv[first]);
-            store_prefetch_bucket(&n->store, p->session->db, &p->key);
-        }
+        p->spec = spec = spec_like(spec, name, q);
+        name = q->argc > 0 ? q->argv[0] : name;
+        p->is_plain = spec != NULL && is_plain(spec, q);
+        uint32_t first = first_key_at(spec, q->argc);
+        p->has_key = first > 0;
+        if (first > 0)
+            key_set(&p->key, &n->store, q->argv[first]);
     }
     for (size_t i = 0; i < count; i++)
-        if (plans[i].key.s.p != NULL)
-            store_prefetch_entry(&n->store, plans[i].session->db, &plans[i].key);
+        if (plans[i].has_key)
+            store_prefetch_bucket(&n->store, plans[i].session->db, &plans[i].key);
+    for (size_t i = 0; i < count; i++)
+        if (plans[i].has_key)
+            store_prefetch_entry(&n->store, &plans[i].key);
 }
 
 /* ---------------------------------------------------------------- refusals */
@@ -102,7 +108,7 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
                      spec->id == SPEC_EXEC ? "EXECABORT Transaction discarded because of:" : "ERR", spec->name);
         return false;
     }
-    if (!s->authenticated && !(spec->flags & CMD_NO_AUTH)) {
+    if (s->locked && !(spec->flags & CMD_NO_AUTH)) {
         reply_error(r, SLICE("NOAUTH Authentication required."));
         return false;
     }
@@ -140,23 +146,39 @@ static bool is_paused(const struct node *n, const struct session *s, const struc
 
 /* ------------------------------------------------------------------ running */
 
-static inline __attribute__((always_inline)) void run_data(struct node *n, struct session *s,
-                                                           const struct spec *spec, const struct slice *argv,
-                                                           struct blob *const *blobs, uint32_t argc,
-                                                           const struct key *first, struct reply *r)
+static struct cmd cmd_of(struct node *n, const struct session *s, struct reply *r)
 {
-    struct cmd c = {.spec = spec, .argv = argv, .blobs = blobs, .argc = argc, .db = s->db, .now = n->wall,
-                    .store = &n->store, .reply = r, .effects = &n->effects, .config = &n->cmd_config,
-                    .stats = &n->cmd_stats, .rng = &n->rng,
-                    .no_touch = s->no_touch && spec->id != SPEC_TOUCH};
-    if (first != NULL) {
-        c.first = *first;
-    } else {
-        uint32_t at = first_key_at(spec, argc);
-        if (at > 0)
-            c.first = key_of(&n->store, argv[at]);
+    return (struct cmd){.db = s->db, .now = n->wall, .store = &n->store, .reply = r, .effects = &n->effects,
+                        .config = &n->cmd_config, .stats = &n->cmd_stats, .rng = &n->rng};
+}
+
+static void run_data(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
+                     struct blob *const *blobs, uint32_t argc, const struct key *first, struct reply *r)
+{
+    struct cmd c = cmd_of(n, s, r);
+    struct key key;
+    c.spec = spec;
+    c.argv = argv;
+    c.blobs = blobs;
+    c.argc = argc;
+    c.no_touch = s->no_touch && spec->id != SPEC_TOUCH;
+    c.first = first;
+    uint32_t at = first_key_at(spec, argc);
+    if (first == NULL && at > 0) {
+        key = key_of(&n->store, argv[at]);
+        c.first = &key;
     }
     cmd_exec(&c);
+}
+
+/* A command too short to time. Several of one kind one behind the other are counted together. */
+static inline void brief_add(struct node *n, const struct spec *spec, bool failed)
+{
+    if (n->brief_n == 0 || n->brief[n->brief_n - 1].spec != spec)
+        n->brief[n->brief_n++] = (struct brief_run){.spec = spec};
+    struct brief_run *run = &n->brief[n->brief_n - 1];
+    run->calls++;
+    run->failed += failed;
 }
 
 /* Runs it with everything that belongs to a run: monitors, its record, its time, its count. */
@@ -185,7 +207,7 @@ static void run_counted(struct node *n, struct session *s, const struct spec *sp
     if (failed)
         stats_error(n, r->error_code);
     if (brief) {
-        n->brief[n->brief_n++] = (struct brief_run){.spec = spec, .failed = failed};
+        brief_add(n, spec, failed);
         return;
     }
     uint64_t ns = n->world->stopwatch_ns(n->world) - began;
@@ -226,32 +248,65 @@ static bool queued(struct node *n, struct session *s, const struct request *q, c
     return multi_queues(&c);
 }
 
-/* Nothing is to be refused, queued, told to others or kept silent: nearly every request is such a
- * one, and needs none of the questions that admitted_or_reply and run_counted ask one by one. */
-static inline bool is_plain(const struct node *n, const struct session *s, const struct spec *spec, uint32_t argc)
+/* --------------------------------------------------------------- plain requests */
+
+/* Nearly every request is short, and there is nothing to refuse, queue, tell to others or keep silent:
+ * then none of the questions of run_request needs to be asked one by one. What the requests of a batch
+ * have in common is set up once for all of a session that stand one behind the other. */
+struct plain {
+    struct session *session; /* NULL: none yet, or it may have changed */
+    struct reply reply;
+    struct cmd cmd;
+    uint32_t stops; /* enum cmd_flag: commands with one of these are asked all questions now */
+};
+
+/* What there is to ask in the node's state. A plain command does not change it by more than bytes, of
+ * which a batch makes few: it is looked at anew after any other. */
+static uint32_t stops_of(const struct node *n)
 {
-    return spec != NULL && spec->handler == SPEC_DATA && spec_is_brief(spec, argc) && spec_arity_fits(spec, argc) &&
-           s->authenticated && !s->in_multi && s->reply_mode == REPLY_ON && !n->loading && !n->time_all &&
-           (!(spec->flags & (CMD_WRITE | CMD_DENYOOM)) || (n->memory_limit == 0 && commit_is_open(n))) &&
-           list_empty(&n->monitors) && n->brief_n < NODE_BATCH;
+    if (n->loading || n->time_all || pause_is_on(n) || !list_empty(&n->monitors))
+        return CMD_BRIEF; /* which all of them have */
+    if (n->memory_limit > 0 || !commit_is_open(n) || commit_holds(n))
+        return CMD_WRITE | CMD_DENYOOM | CMD_MAY_REPLICATE;
+    return 0;
 }
 
-static void run_plain(struct node *n, struct session *s, const struct planned *p, const struct request *q)
+static void plain_begin(struct node *n, struct plain *b, struct session *s)
 {
-    struct reply r = session_reply(s);
+    b->session = s;
+    b->reply = session_reply(s);
+    b->cmd = cmd_of(n, s, &b->reply);
     s->active = n->now;
-    s->last = p->spec;
-    run_data(n, s, p->spec, q->argv, q->blobs, q->argc, p->key.s.p != NULL ? &p->key : NULL, &r);
+    session_produced(n, s);
+}
+
+static void run_plain(struct node *n, struct plain *b, const struct planned *p, const struct request *q)
+{
+    struct session *s = p->session;
+    struct cmd *c = &b->cmd;
+    if (b->session != s)
+        plain_begin(n, b, s);
+    uint32_t errors = b->reply.errors;
+    c->spec = s->last = p->spec;
+    c->argv = q->argv;
+    c->argc = q->argc;
+    c->first = p->has_key ? &p->key : NULL;
+    if (p->spec->flags & CMD_WRITE)
+        commit_begin_short(n);
+    cmd_exec(c);
     if (n->effects.n > 0) { /* a key that was due is dropped by its reader, too */
         commit_effects(n);
         s->written = n->journal.appended;
     }
-    if (r.errors > 0)
-        stats_error(n, r.error_code);
-    n->brief[n->brief_n++] = (struct brief_run){.spec = p->spec, .failed = r.errors > 0};
+    effect_window(&n->effects, NULL, 0);
+    bool failed = b->reply.errors != errors;
+    if (failed)
+        stats_error(n, b->reply.error_code);
+    brief_add(n, p->spec, failed);
     s->fresh_replies++;
-    session_produced(n, s);
 }
+
+/* ------------------------------------------------------------------- any request */
 
 /* One request of a session; false: it is not taken for now. */
 static bool run_request(struct node *n, struct session *s, struct request *q, const struct planned *p,
@@ -270,10 +325,6 @@ static bool run_request(struct node *n, struct session *s, struct request *q, co
     }
     if (p->spec == NULL && cut_off_http(n, s, q, out))
         return true;
-    if (is_plain(n, s, p->spec, q->argc)) {
-        run_plain(n, s, p, q);
-        return true;
-    }
     struct chain dropped = {0};
     struct reply r = session_reply(s);
     if (s->reply_mode == REPLY_SKIP_NEXT)
@@ -287,7 +338,7 @@ static bool run_request(struct node *n, struct session *s, struct request *q, co
     } else if (admitted_or_reply(n, s, p->spec, q, &r)) {
         s->last = p->spec;
         if (!s->in_multi || !queued(n, s, q, p->spec, &r, out))
-            run_counted(n, s, p->spec, q->argv, q->blobs, q->argc, p->key.s.p != NULL ? &p->key : NULL, &r,
+            run_counted(n, s, p->spec, q->argv, q->blobs, q->argc, p->has_key ? &p->key : NULL, &r,
                         out);
         goto out;
     } else {
@@ -313,27 +364,34 @@ out:
  * a command would cost more than the command (hot-path.md 4). */
 static void settle_brief(struct node *n, uint64_t batch_ns)
 {
-    if (n->brief_n == 0)
-        return;
-    uint64_t share = batch_ns > n->alone_ns ? (batch_ns - n->alone_ns) / n->brief_n : 0;
-    for (size_t i = 0, same; i < n->brief_n; i += same) {
-        const struct spec *spec = n->brief[i].spec;
-        uint64_t failed = 0;
-        for (same = 0; i + same < n->brief_n && n->brief[i + same].spec == spec; same++)
-            failed += n->brief[i + same].failed;
-        stats_calls(n, spec, same, share, failed);
-    }
+    uint64_t calls = 0;
+    for (size_t i = 0; i < n->brief_n; i++)
+        calls += n->brief[i].calls;
+    uint64_t share = batch_ns > n->alone_ns && calls > 0 ? (batch_ns - n->alone_ns) / calls : 0;
+    for (size_t i = 0; i < n->brief_n; i++)
+        stats_calls(n, n->brief[i].spec, n->brief[i].calls, share, n->brief[i].failed);
     n->brief_n = 0;
 }
 
 static void run_batch(struct node *n, struct node_request *at, size_t count, struct node_out *out)
 {
     struct planned plans[NODE_BATCH];
+    struct plain plain;
     plan(n, at, count, plans);
     n->alone_ns = 0;
     uint64_t began = n->world->stopwatch_ns(n->world);
+    plain.session = NULL;
+    plain.stops = stops_of(n);
     for (size_t i = 0; i < count; i++) {
-        at[i].taken = run_request(n, plans[i].session, at[i].req, &plans[i], out);
+        const struct planned *p = &plans[i];
+        if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops)) {
+            run_plain(n, &plain, p, at[i].req);
+            at[i].taken = true;
+            continue;
+        }
+        at[i].taken = run_request(n, p->session, at[i].req, p, out);
+        plain.session = NULL;
+        plain.stops = stops_of(n);
     }
     settle_brief(n, n->world->stopwatch_ns(n->world) - began);
 }

@@ -41,7 +41,7 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     s->is_unix = ev->opened.is_unix;
     s->is_loopback = ev->opened.is_loopback || ev->opened.is_unix;
     s->created = s->active = n->now;
-    s->authenticated = n->options->requirepass[0] == '\0';
+    s->locked = n->options->requirepass[0] != '\0';
     address_set(s->peer, ev->opened.peer);
     address_set(s->local, ev->opened.local);
     list_init(&s->watches);

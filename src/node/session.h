@@ -7,6 +7,8 @@
 #ifndef NODE_SESSION_H
 #define NODE_SESSION_H
 
+#include <assert.h>
+
 #include "base/chain.h"
 #include "base/heap.h"
 #include "base/list.h"
@@ -68,16 +70,23 @@ struct session_multi {
 };
 
 struct session {
+    /* What makes a session's requests unlike those of most others: 0 together, nothing of it. */
+    union {
+        struct {
+            uint8_t held;       /* enum session_held */
+            uint8_t reply_mode; /* enum session_reply_mode */
+            bool locked;        /* it has to authenticate first */
+            bool in_multi;
+            bool closing;       /* what is owed is flushed, then it is closed; no input is taken */
+            bool no_touch;
+        };
+        uint64_t unusual;
+    };
     uint32_t conn;
     uint8_t protocol; /* 2 or 3 */
-    uint8_t held;     /* enum session_held */
-    uint8_t reply_mode;
-    bool authenticated;
-    bool in_multi;
     bool is_monitor;
     bool is_unix, is_loopback;
-    bool closing;     /* what is owed is flushed, then it is closed; no input is taken */
-    bool no_evict, no_touch;
+    bool no_evict;
     bool owed_silent; /* what it is held for is answered to nobody: CLIENT REPLY OFF or SKIP */
     bool flush_noted; /* it is in node->to_flush */
     unsigned db;
@@ -102,6 +111,8 @@ struct session {
     char *bad_input;           /* owned: the protocol error behind what it waits for; NULL: none */
     char peer[SESSION_ADDRESS_BYTES], local[SESSION_ADDRESS_BYTES];
 };
+
+static_assert(HELD_NOT == 0 && REPLY_ON == 0, "nothing unusual is 0");
 
 /* Held by a command that answers when it is let go. */
 static inline bool session_is_owed(const struct session *s)

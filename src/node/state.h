@@ -31,10 +31,10 @@ struct call {
 };
 typedef void node_handler(struct call *c);
 
-/* A command too short to time: it gets its share of the batch. */
+/* Commands too short to time, of one kind: they get their share of the batch. */
 struct brief_run {
     const struct spec *spec;
-    bool failed;
+    uint32_t calls, failed;
 };
 
 /* The start: what was read back so far. */
@@ -179,6 +179,7 @@ node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands
 /* ---- commit.c */
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
 void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
+void commit_begin_short(struct node *n); /* the next command's effect is likely to be a short one */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
 /* MISCONF, behind `before`: writes are refused now. */
 bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r);

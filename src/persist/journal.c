@@ -2,7 +2,6 @@
 #include "persist/journal.h"
 
 #include "base/check.h"
-#include "persist/record.h"
 
 enum { SYNC_EVERY_US = 1000 * 1000 };
 enum { FULL_RETRY_US = 1000 * 1000 };
@@ -60,17 +59,22 @@ void journal_stop(struct journal *j)
     j->sync_wanted = true;
 }
 
+static inline struct chain *end_of(struct journal *j)
+{
+    return j->switching ? &j->next : &j->pending;
+}
+
 static inline struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
 {
     j->appended.n++;
     j->ended = false;
     if (j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED) {
-        chain_free(bytes, NULL);
+        chain_clear(bytes);
         if (j->state == JOURNAL_OFF)
             j->written = j->synced = j->appended;
         return j->appended;
     }
-    record_put(j->switching ? &j->next : &j->pending, slot, at, bytes);
+    record_put(end_of(j), slot, at, bytes);
     return j->appended;
 }
 
@@ -78,6 +82,22 @@ struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes,
 {
     j->db = db;
     return append(j, slot, lineage_next(&j->slots[slot]), bytes);
+}
+
+char *journal_window(struct journal *j, size_t *n)
+{
+    *n = 0;
+    if (j->state != JOURNAL_OK || j->stopping)
+        return NULL;
+    return record_room(end_of(j), &j->line, n);
+}
+
+struct lsn journal_append_there(struct journal *j, unsigned slot, const char *bytes, size_t n)
+{
+    j->appended.n++;
+    j->ended = false;
+    record_put_there(end_of(j), &j->line, slot, lineage_next(&j->slots[slot]), bytes, n);
+    return j->appended;
 }
 
 struct lsn journal_mark(struct journal *j, struct chain *bytes)
@@ -88,7 +108,7 @@ struct lsn journal_mark(struct journal *j, struct chain *bytes)
 void journal_settle_loss(struct journal *j)
 {
     if (j->state != JOURNAL_OFF)
-        note_put_lost(j->switching ? &j->next : &j->pending, 0);
+        note_put_lost(end_of(j), 0);
 }
 
 /* #S first, where it is due: a line that it shifts would tell a wrong offset. */
@@ -200,7 +220,7 @@ static void switch_files(struct journal *j)
     j->old = j->file;
     j->file = j->to;
     j->to.open = false;
-    j->pending = (struct chain){0};
+    chain_free(&j->pending, NULL); /* its memory: it is empty */
     if (j->slots_n > 1) /* seqs tell of a lost tail alone, but not over many slots */
         note_put_forerunner(&j->pending, j->old.size);
     chain_append(&j->pending, &j->next);

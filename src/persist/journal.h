@@ -19,6 +19,7 @@
 #include "base/moment.h"
 #include "core/repl/lineage.h"
 #include "persist/disk.h"
+#include "persist/record.h"
 
 enum journal_policy { JOURNAL_NO, JOURNAL_EVERYSEC, JOURNAL_ALWAYS }; /* appendfsync */
 
@@ -51,6 +52,7 @@ struct journal {
     struct lsn appended, written, synced;
     struct chain pending;   /* appended and not handed to the disk */
     struct chain next;      /* while switching: what belongs to the next file */
+    struct record_line line; /* of the newest record */
     bool switching;
     bool stopping;          /* appendonly no: OFF once all is stored */
     bool ended;             /* #E is the newest */
@@ -107,6 +109,11 @@ static inline bool journal_is_ended(const struct journal *j)
 {
     return j->ended;
 }
+
+/* The same in one go: where the commands of the next record may be written, *n bytes at most, until
+ * anything else is asked of the journal; NULL: nowhere now. Then that they were, so many bytes. */
+char *journal_window(struct journal *j, size_t *n);
+struct lsn journal_append_there(struct journal *j, unsigned slot, const char *bytes, size_t n);
 
 /* At the end of every step, and when journal_due has come. */
 void journal_flush(struct journal *j, struct mono now, struct disk_ops *out);

@@ -6,6 +6,7 @@
 #include "base/num.h"
 
 enum { RECORD_COPY_BYTES = 4096 }; /* up to here a body is copied: cheaper than handing over its parts */
+enum { RECORD_ROOM_BYTES = 1024 };   /* a chunk with less left is not gone on with */
 enum { CRC_CHARS = 8 };
 enum { NOTE_MIN_BYTES = 3 + 1 + 1 + CRC_CHARS + 2 }; /* "#S 0 <crc>\r\n" */
 
@@ -54,19 +55,6 @@ static uint32_t crc_of_chain(uint32_t crc, const struct chain *c)
     return crc;
 }
 
-/* An emptied body keeps its chunk: the next record's bytes need one again. */
-static void body_empty(struct chain *body)
-{
-    struct chain_part *part = body->head;
-    if (part == NULL || part != body->tail) {
-        chain_free(body, NULL);
-        return;
-    }
-    part->p = part->own;
-    part->n = 0;
-    body->n = 0;
-}
-
 /* Finishes the line whose words end at `at`, and moves the body behind it. */
 static void put_line_and_body(struct chain *log, char *line, char *at, struct chain *body)
 {
@@ -81,7 +69,7 @@ static void put_line_and_body(struct chain *log, char *line, char *at, struct ch
     size_t n = chain_copy(body, bytes, body->n);
     put_tail(at, crc32c(crc, slice_of(bytes, n)));
     chain_fill(log, (size_t)(bytes - line) + n);
-    body_empty(body);
+    chain_clear(body);
 }
 
 static char *room_for(struct chain *log, const struct chain *body)
@@ -98,6 +86,55 @@ void record_put(struct chain *log, uint32_t slot, struct position at, struct cha
     to = put_number(to, at.seq);
     to = put_number(to, body->n);
     put_line_and_body(log, line, to, body);
+}
+
+/* The words up to the seq: of the next record in place, for an odometer's price. */
+static void line_begin(struct record_line *line, uint32_t slot, struct position at)
+{
+    if (line->n > 0 && slot == line->slot && at.epoch == line->at.epoch && at.seq == line->at.seq + 1) {
+        char *digit = line->text + line->n - 2;
+        for (; *digit == '9'; digit--)
+            *digit = '0';
+        line->at = at;
+        if (*digit != ' ') {
+            ++*digit;
+            return;
+        }
+    }
+    char *to = put_head(line->text, 'V');
+    to = put_number(to, slot);
+    to = put_number(to, at.epoch);
+    to = put_number(to, at.seq);
+    line->n = (uint32_t)(to - line->text);
+    line->slot = slot;
+    line->at = at;
+}
+
+static size_t line_guess(const struct record_line *line)
+{
+    return line->whole_n > 0 ? line->whole_n : NOTE_MIN_BYTES;
+}
+
+char *record_room(struct chain *log, const struct record_line *line, size_t *n)
+{
+    char *at = chain_room(log, RECORD_ROOM_BYTES);
+    *n = log->left - NOTE_LINE_BYTES;
+    return at + line_guess(line);
+}
+
+void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
+                      const char *body, size_t n)
+{
+    line_begin(line, slot, at);
+    size_t words_n = (size_t)(put_number(line->text + line->n, n) - line->text);
+    line->whole_n = (uint32_t)(words_n + CRC_CHARS + 2);
+    char *to = log->at;
+    if (to + line->whole_n != body)
+        memmove(to + line->whole_n, body, n);
+    memcpy(to, line->text, words_n);
+    uint32_t crc = crc32c(0, slice_of(line->text, words_n));
+    put_tail(to + words_n, crc32c(crc, slice_of(to + line->whole_n, n)));
+    chain_fill(log, line->whole_n + n);
 }
 
 void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body)

@@ -41,6 +41,20 @@ struct note {
  * memory for the next one (chain_free it in the end). */
 void record_put(struct chain *log, uint32_t slot, struct position at, struct chain *body);
 
+/* The same without a copy, for short bodies: they are written where they stay, behind room for their
+ * line. Records mostly have lines of one length that differ in a digit of their seq. */
+struct record_line {
+    char text[NOTE_LINE_BYTES]; /* "#V <slot> <epoch> <seq> <len> " of the newest one */
+    uint32_t n;         /* up to its <len> */
+    uint32_t slot;
+    struct position at;
+    uint32_t whole_n;   /* of the newest line, its end included */
+};
+/* Where a body may be written, and how many bytes; until something else is put into log. */
+char *record_room(struct chain *log, const struct record_line *line, size_t *n);
+void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
+                      const char *body, size_t n);
+
 void note_put_durable(struct chain *to, uint64_t offset);
 void note_put_base(struct chain *to, uint32_t slot, struct position at);
 void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body); /* body as for record_put */

@@ -212,7 +212,7 @@ bool entry_number(const struct entry *e, int64_t *v)
 struct slice entry_value(const struct entry *e, char *scratch)
 {
     if (e->storage == ENTRY_INLINE)
-        return slice_of(value_at(e), e->value_n);
+        return entry_inline_value(e);
     if (e->storage == ENTRY_BLOB)
         return blob_slice(entry_blob(e));
     return slice_of(scratch, num_put_i64(scratch, (int64_t)word_of(e)));

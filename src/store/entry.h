@@ -25,6 +25,7 @@
 enum { ENTRY_INLINE_MAX = 1024 }; /* the entry stays in the allocator's small classes */
 enum { ENTRY_EMBSTR_MAX = 44 };   /* Redis' border between embstr and raw in OBJECT ENCODING */
 enum { ENTRY_KEY_LONG = 0xffff }; /* key_n says: the length stands in front of the key */
+enum { ENTRY_CLOCK_MAX = (1 << 24) - 1 };
 
 enum entry_type { ENTRY_STRING };
 enum entry_storage { ENTRY_INLINE, ENTRY_NUMBER, ENTRY_BLOB };
@@ -88,6 +89,8 @@ static inline size_t entry_fixed_n(const struct entry *e) /* bytes in front of t
 
 static inline struct slice entry_key(const struct entry *e)
 {
+    if (__builtin_expect(!e->has_expiry && e->storage == ENTRY_INLINE && e->key_n < ENTRY_KEY_LONG, 1))
+        return (struct slice){e->body, e->key_n};
     const char *key = (const char *)e + entry_fixed_n(e);
     size_t n = e->key_n;
     if (__builtin_expect(n == ENTRY_KEY_LONG, 0))
@@ -103,6 +106,13 @@ static inline struct wall entry_expiry(const struct entry *e)
     return expiry;
 }
 
+/* Of an ENTRY_INLINE: its bytes, behind the key. */
+static inline struct slice entry_inline_value(const struct entry *e)
+{
+    struct slice key = entry_key(e);
+    return (struct slice){key.p + key.n, e->value_n};
+}
+
 static inline bool value_may_be_number(struct slice value)
 {
     return value.n > 0 && value.n <= NUM_I64_CHARS &&
@@ -116,9 +126,8 @@ static inline bool entry_put_same(struct entry *e, struct slice value, struct wa
     if (e->storage != ENTRY_INLINE || e->value_n != value.n || e->has_expiry ||
         !wall_is_never(expiry) || value_may_be_number(value))
         return false;
-    struct slice key = entry_key(e);
     if (value.n > 0)
-        memmove((char *)(uintptr_t)key.p + key.n, value.p, value.n);
+        memmove((char *)(uintptr_t)entry_inline_value(e).p, value.p, value.n);
     e->encoding = value.n <= ENTRY_EMBSTR_MAX ? ENTRY_ENC_EMBSTR : ENTRY_ENC_RAW;
     return true;
 }

@@ -43,8 +43,6 @@ static unsigned lfu_grown(struct store *s, unsigned counter)
 
 uint32_t evict_clock_used(struct store *s, const struct entry *e)
 {
-    if (!s->lfu)
-        return s->lru_clock;
     return (uint32_t)s->lfu_minutes << 8 | lfu_grown(s, evict_frequency(s, e));
 }
 

@@ -15,7 +15,7 @@
 
 #include "store/store.h"
 
-enum { EVICT_LRU_MAX = (1 << 24) - 1 };
+enum { EVICT_LRU_MAX = ENTRY_CLOCK_MAX };
 enum { EVICT_LFU_NEW = 5 }; /* so that a new key lives long enough to be used again */
 enum { EVICT_POOL = 16 };
 enum { EVICT_SAMPLES_MAX = 64 }; /* of maxmemory-samples, what is looked at in one go */
@@ -64,6 +64,6 @@ void evict_set_frequency(const struct store *s, struct entry *e, uint8_t frequen
 /* ------------------------------------------------- for the store's own */
 
 uint32_t evict_clock_new(const struct store *s);                       /* of a new entry */
-uint32_t evict_clock_used(struct store *s, const struct entry *e);     /* of an entry just used */
+uint32_t evict_clock_used(struct store *s, const struct entry *e);     /* of an entry just used, LFU */
 
 #endif

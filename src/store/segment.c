@@ -120,8 +120,8 @@ static inline __attribute__((always_inline)) void bucket_prefetch(const struct b
             __builtin_prefetch(place_entry(&b->place[i]));
 }
 
-void segment_split(struct segment from, struct segment half[2], const struct hash_key *key,
-                   uint64_t (*hash)(const struct hash_key *key, struct slice s))
+void segment_split(struct segment from, struct segment half[2], const struct hash_secret *key,
+                   uint64_t (*hash)(const struct hash_secret *key, struct slice s))
 {
     size_t n[2] = {0, 0};
     for (uint32_t at = 0; at < from.n; at++)

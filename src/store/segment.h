@@ -133,24 +133,32 @@ void segment_pour(struct segment from, struct segment to, unsigned shift, uint32
 
 /* Two segments, one bit deeper, of the keys of one, which is freed. A half without keys has no
  * buckets. */
-void segment_split(struct segment from, struct segment half[2], const struct hash_key *key,
-                   uint64_t (*hash)(const struct hash_key *key, struct slice s));
+void segment_split(struct segment from, struct segment half[2], const struct hash_secret *key,
+                   uint64_t (*hash)(const struct hash_secret *key, struct slice s));
 
 /* Calls for each entry whose home is this bucket; how many they were. */
 size_t segment_visit_home(struct segment s, uint32_t home,
                           void (*visit)(void *who, struct entry *e), void *who);
 
-/* The first place with this tag and position, or NULL: none is there. */
+/* The first place of a bucket with this tag and position, or NULL. */
+static inline struct place *bucket_place(struct bucket *b, uint8_t tag, uint32_t position)
+{
+    for (uint64_t m = bucket_match(b, tag); m != 0; m &= m - 1)
+        if (place_position(&b->place[match_index(m)]) == position)
+            return &b->place[match_index(m)];
+    return NULL;
+}
+
+/* The same of a segment: NULL: none is there. */
 static inline struct place *segment_hint(struct segment s, uint64_t hash)
 {
     uint32_t position = position_of(hash, s.depth);
     uint32_t at = home_of(s, position);
-    uint8_t tag = tag_of(hash);
     for (uint32_t i = 0; i < s.n; i++) {
         struct bucket *b = &s.b[at];
-        for (uint64_t m = bucket_match(b, tag); m != 0; m &= m - 1)
-            if (place_position(&b->place[match_index(m)]) == position)
-                return &b->place[match_index(m)];
+        struct place *p = bucket_place(b, tag_of(hash), position);
+        if (p != NULL)
+            return p;
         if (b->passed == 0)
             return NULL;
         at = bucket_after(s, at);

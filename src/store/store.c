@@ -9,11 +9,14 @@
 #include "store/slots.h"
 #include "store/walker.h"
 
-static void slot_init(struct store *s, struct store_slot *d)
+/* Hints tell a version and a place in slots, but not which table it was: a place whose table is replaced
+ * goes on counting. */
+static void slot_init(struct store *s, struct store_slot *d, uint64_t version)
 {
     *d = (struct store_slot){0};
-    table_init(&d->keys, &s->hash_key);
-    table_init(&d->dues, &s->hash_key);
+    table_init(&d->keys, &s->secret);
+    table_init(&d->dues, &s->secret);
+    d->keys.version += version;
 }
 
 static void init(struct store *s, unsigned slots_n, uint64_t seed, struct store_ops *ops)
@@ -22,11 +25,11 @@ static void init(struct store *s, unsigned slots_n, uint64_t seed, struct store_
     list_init(&s->dying);
     list_init(&s->dying_held);
     rng_seed(&s->rng, seed);
-    s->hash_key = (struct hash_key){rng_next(&s->rng), rng_next(&s->rng)};
+    hash_secret_draw(&s->secret, &s->rng);
     s->slots = mem_get(slots_n * sizeof(*s->slots));
     s->groups = slots_groups_new(slots_n);
     for (unsigned at = 0; at < slots_n; at++)
-        slot_init(s, &s->slots[at]);
+        slot_init(s, &s->slots[at], 0);
 }
 
 void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops)
@@ -68,22 +71,7 @@ static inline struct store_slot *slot_at(const struct store *s, unsigned db, con
     return &s->slots[db + k->slot];
 }
 
-static struct place *place_of(const struct store *s, unsigned db, const struct key *k)
-{
-    const struct table *t = &slot_at(s, db, k)->keys;
-    const struct store_hint *h = &s->hints[k->hash % STORE_HINTS];
-    if (h->hash == k->hash && h->table == db + k->slot)
-        return table_find_hinted(t, k->hash, k->s, h->at);
-    return table_find(t, k->hash, k->s);
-}
-
-struct entry *store_find(struct store *s, unsigned db, const struct key *k)
-{
-    const struct place *p = place_of(s, db, k);
-    return p != NULL ? place_entry(p) : NULL;
-}
-
-void store_used(struct store *s, struct entry *e)
+void store_used_lfu(struct store *s, struct entry *e)
 {
     e->clock = evict_clock_used(s, e) & EVICT_LRU_MAX;
 }
@@ -124,26 +112,6 @@ size_t store_keys_bytes(const struct store *s, unsigned db)
 size_t store_dues_bytes(const struct store *s, unsigned db)
 {
     return db_bytes(s, db, SLOTS_DUES);
-}
-
-void store_prefetch_bucket(struct store *s, unsigned db, const struct key *k)
-{
-    table_prefetch_bucket(&slot_at(s, db, k)->keys, k->hash);
-}
-
-void store_prefetch_entry(struct store *s, unsigned db, const struct key *k)
-{
-    s->hints[k->hash % STORE_HINTS] = (struct store_hint){
-        .hash = k->hash,
-        .at = table_prefetch_entry(&slot_at(s, db, k)->keys, k->hash),
-        .table = db + k->slot,
-    };
-}
-
-/* A hint tells a table's version and place, not which table it was. */
-static void forget_hints(struct store *s)
-{
-    memset(s->hints, 0, sizeof(s->hints));
 }
 
 /* ---------------------------------------------------------------- change */
@@ -288,7 +256,7 @@ static void put_over(struct store *s, struct entry *e)
 enum err store_put(struct store *s, unsigned db, const struct key *k, struct slice value,
                    struct wall until)
 {
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     if (p == NULL)
         return put_new(s, db, k, entry_new_string(k->s, value, until));
     struct entry *e = place_entry(p);
@@ -313,7 +281,7 @@ enum err store_put_blob(struct store *s, unsigned db, const struct key *k, struc
         blob_drop(value, &s->graves);
         return ERR_OK;
     }
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     if (p == NULL)
         return put_new(s, db, k, entry_new_blob(k->s, value, until));
     struct change c = change_begin(s, db, k, p);
@@ -326,7 +294,7 @@ enum err store_put_blob(struct store *s, unsigned db, const struct key *k, struc
 
 enum err store_put_number(struct store *s, unsigned db, const struct key *k, int64_t v)
 {
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     check(p != NULL);
     struct change c = change_begin(s, db, k, p);
     struct entry *e = place_entry(p);
@@ -338,7 +306,7 @@ enum err store_put_number(struct store *s, unsigned db, const struct key *k, int
 
 bool store_drop(struct store *s, unsigned db, const struct key *k)
 {
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     if (p == NULL)
         return false;
     entry_free(unlink_entry(s, db, k, p), &s->graves);
@@ -347,7 +315,7 @@ bool store_drop(struct store *s, unsigned db, const struct key *k)
 
 enum err store_set_expiry(struct store *s, unsigned db, const struct key *k, struct wall until)
 {
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     check(p != NULL);
     struct change c = change_begin(s, db, k, p);
     struct entry *e = place_entry(p);
@@ -373,7 +341,7 @@ static char *edit_new(struct store *s, unsigned db, const struct key *k, size_t 
 
 char *store_edit(struct store *s, unsigned db, const struct key *k, size_t n)
 {
-    struct place *p = place_of(s, db, k);
+    struct place *p = store_place(s, db, k);
     if (p == NULL)
         return edit_new(s, db, k, n);
     struct change c = change_begin(s, db, k, p);
@@ -387,7 +355,7 @@ char *store_edit(struct store *s, unsigned db, const struct key *k, size_t n)
 enum err store_move(struct store *s, unsigned db, const struct key *from, unsigned to_db,
                     const struct key *to)
 {
-    struct place *p = place_of(s, db, from);
+    struct place *p = store_place(s, db, from);
     check(p != NULL);
     bool renamed = !slice_equal(from->s, to->s);
     if (!renamed && db == to_db)
@@ -406,7 +374,7 @@ enum err store_move(struct store *s, unsigned db, const struct key *from, unsign
 enum err store_copy(struct store *s, unsigned db, const struct key *from, unsigned to_db,
                     const struct key *to)
 {
-    const struct place *p = place_of(s, db, from);
+    const struct place *p = store_place(s, db, from);
     check(p != NULL);
     struct entry *made = entry_copy(place_entry(p), to->s);
     if (made == NULL)
@@ -427,8 +395,9 @@ static void slot_flush(struct store *s, unsigned at)
     s->changes += table_n(&d->keys);
     s->entry_bytes -= d->entry_bytes;
     s->table_bytes -= table_bytes(&d->keys) + table_bytes(&d->dues);
+    uint64_t version = d->keys.version;
     walk_flushed(s, at, dying_add(s, d));
-    slot_init(s, d);
+    slot_init(s, d, version);
 }
 
 void store_flush(struct store *s, unsigned db)
@@ -438,7 +407,6 @@ void store_flush(struct store *s, unsigned db)
         s->ops->touched_all(s->ops, db, db);
     for (unsigned at = r.first; (at = slots_next(s, r, at, SLOTS_KEYS)) < r.first + r.n; at++)
         slot_flush(s, at);
-    forget_hints(s);
 }
 
 void store_swap(struct store *s, unsigned a, unsigned b)
@@ -457,9 +425,10 @@ void store_swap(struct store *s, unsigned a, unsigned b)
     struct store_slot was = s->slots[a];
     s->slots[a] = s->slots[b];
     s->slots[b] = was;
+    uint64_t a_n = s->slots[a].keys.version, b_n = s->slots[b].keys.version;
+    s->slots[a].keys.version = s->slots[b].keys.version = (a_n > b_n ? a_n : b_n) + 1;
     s->changes++;
     walk_swapped(s, a, b);
-    forget_hints(s);
 }
 
 bool store_has_idle_work(const struct store *s)
@@ -545,7 +514,6 @@ void store_slot_flush(struct store *s, unsigned slot)
     if (s->watched > 0)
         s->ops->touched_slot(s->ops, slot);
     slot_flush(s, slot);
-    forget_hints(s);
 }
 
 /* ------------------------------------------------------------ invariants */

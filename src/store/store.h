@@ -30,11 +30,14 @@
 #include "store/entry.h"
 #include "store/table.h"
 
-/* A key with its hash and slot, so that nobody computes them twice. */
+/* A key with its hash and slot, so that nobody computes them twice, and what the passes over a batch
+ * found of it. */
 struct key {
     struct slice s;
     uint64_t hash;
-    unsigned slot; /* 0 unless the store is slotted */
+    unsigned slot;       /* 0 unless the store is slotted */
+    unsigned hint_table; /* in slots: where they looked */
+    struct table_hint hint;
 };
 
 /* Who is told of what happens to keys. All borrowed for the call. */
@@ -58,15 +61,6 @@ struct store_slot {
     uint64_t due_cursor; /* where the active expiry goes on */
 };
 
-/* What the second pass over a batch found, kept for the third; a later key of the same place here
- * takes it (64 places: every fourth hint of a batch of 32 was lost). */
-enum { STORE_HINTS = 512 };
-struct store_hint {
-    uint64_t hash;
-    struct table_hint at;
-    unsigned table; /* in slots */
-};
-
 struct store_group; /* slots.h */
 
 struct store {
@@ -74,7 +68,7 @@ struct store {
     struct store_group *groups; /* counts over them */
     unsigned slots_n, dbs_n;    /* as many as databases; slotted: SLOTS and 1 */
     bool is_slotted;            /* a slot of its own for each key's slot_of */
-    struct hash_key hash_key;
+    struct hash_secret secret;
     struct rng rng;
     struct store_ops *ops;
     struct graves graves; /* big memory to be freed elsewhere; the owner empties it each turn */
@@ -92,7 +86,6 @@ struct store {
     uint8_t generations_n;       /* so many generations up to this one may be found in entries */
     struct list dying, dying_held; /* flushed tables, until they are freed; dying.h */
     unsigned due_db, due_slot;   /* where the active expiry goes on */
-    struct store_hint hints[STORE_HINTS];
 };
 
 /* Alone: databases of one slot each. Slotted: one database of SLOTS. The store is not moved afterwards. */
@@ -101,17 +94,46 @@ void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops);
 void store_free(struct store *s);
 void store_clock(struct store *s, struct wall now); /* each turn: what accesses are dated with */
 
+/* For who goes on with store_prefetch_bucket: the hint is not set. */
+static inline void key_set(struct key *k, const struct store *s, struct slice name)
+{
+    k->s = name;
+    k->hash = hash_secret(&s->secret, name);
+    k->slot = s->is_slotted ? slot_of(name) : 0;
+}
+
 static inline struct key key_of(const struct store *s, struct slice name)
 {
-    return (struct key){.s = name,
-                        .hash = hash_keyed(&s->hash_key, name),
-                        .slot = s->is_slotted ? slot_of(name) : 0};
+    struct key k = {.hint_table = 0};
+    key_set(&k, s, name);
+    return k;
 }
 
 /* ------------------------------------------------------------------ look */
 
-struct entry *store_find(struct store *s, unsigned db, const struct key *k); /* NULL: none; no access is noted */
-void store_used(struct store *s, struct entry *e); /* an access: LRU clock or LFU counter */
+/* Where k's entry is; NULL: none. */
+static inline struct place *store_place(const struct store *s, unsigned db, const struct key *k)
+{
+    const struct table *t = &s->slots[db + k->slot].keys;
+    return k->hint_table == db + k->slot ? table_find_hinted(t, k->hash, k->s, &k->hint) : table_find(t, k->hash, k->s);
+}
+
+static inline struct entry *store_find(struct store *s, unsigned db, const struct key *k) /* NULL: none */
+{
+    const struct place *p = store_place(s, db, k);
+    return p != NULL ? place_entry(p) : NULL;
+}
+
+void store_used_lfu(struct store *s, struct entry *e);
+
+/* An access: LRU clock or LFU counter. What is written anew for nothing would be written to memory. */
+static inline void store_used(struct store *s, struct entry *e)
+{
+    if (__builtin_expect(s->lfu, 0))
+        store_used_lfu(s, e);
+    else if (e->clock != s->lru_clock)
+        e->clock = s->lru_clock & ENTRY_CLOCK_MAX;
+}
 
 /* Is its time over? In the very millisecond of its expiry an entry is still there, as in Redis. */
 static inline bool store_is_due(const struct entry *e, struct wall now)
@@ -129,9 +151,18 @@ static inline size_t store_bytes(const struct store *s) /* entries, blobs, table
 size_t store_keys_bytes(const struct store *s, unsigned db); /* of a database's tables of keys; O(slots) */
 size_t store_dues_bytes(const struct store *s, unsigned db); /* of its indices of expiries */
 
-/* The two passes over a batch before it runs (hot-path.md 1). */
-void store_prefetch_bucket(struct store *s, unsigned db, const struct key *k);
-void store_prefetch_entry(struct store *s, unsigned db, const struct key *k);
+/* The two passes over a batch before it runs (hot-path.md 1), each over all its keys. A key is then
+ * looked for where they found it, as long as its table has not changed. */
+static inline void store_prefetch_bucket(struct store *s, unsigned db, struct key *k)
+{
+    k->hint_table = db + k->slot;
+    table_prefetch_bucket(&s->slots[k->hint_table].keys, k->hash, &k->hint);
+}
+
+static inline void store_prefetch_entry(struct store *s, struct key *k)
+{
+    table_prefetch_entry(&s->slots[k->hint_table].keys, k->hash, &k->hint);
+}
 
 /* ---------------------------------------------------------------- change
  *

@@ -197,9 +197,14 @@ static struct segment segment_ready(struct table *t, uint64_t hash)
 
 /* ------------------------------------------------------------ one key */
 
-void table_init(struct table *t, const struct hash_key *key)
+void table_init(struct table *t, const struct hash_secret *key)
 {
-    *t = (struct table){.key = key, .hash = hash_keyed, .deepest = 1};
+    *t = (struct table){.key = key, .hash = hash_secret, .deepest = 1, .version = 1};
+}
+
+struct place *table_find(const struct table *t, uint64_t hash, struct slice key)
+{
+    return segment_find(table_segment_at(t, hash), hash, key);
 }
 
 struct place *table_insert(struct table *t, uint64_t hash, struct entry *e)

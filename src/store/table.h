@@ -41,20 +41,22 @@ struct table {
     uint32_t deepest; /* how many segments are as deep as the directory */
     size_t n;         /* keys */
     size_t bytes;     /* memory of segments and directory */
-    uint64_t version; /* counts what makes places invalid */
-    const struct hash_key *key;
-    /* hash_keyed; a test may put a bad one. */
-    uint64_t (*hash)(const struct hash_key *key, struct slice s);
+    uint64_t version; /* counts what makes places invalid, from 1 */
+    const struct hash_secret *key;
+    /* hash_secret; a test may put a bad one. */
+    uint64_t (*hash)(const struct hash_secret *key, struct slice s);
 };
 
-/* What the second pass over a batch found, for the third. */
+/* What the first and the second pass over a batch found, for the third. */
 struct table_hint {
-    struct place *place; /* NULL: no such key */
-    uint64_t version;
+    struct bucket *home; /* NULL: its segment has no key */
+    struct place *place; /* of the second pass; NULL: no such key */
+    uint64_t version;    /* of the table then; 0: nothing was looked for */
+    uint32_t position;
 };
 
 /* An empty table holds no memory. The key is borrowed as long as the table lives. */
-void table_init(struct table *t, const struct hash_key *key);
+void table_init(struct table *t, const struct hash_secret *key);
 
 static inline size_t table_n(const struct table *t)
 {
@@ -85,46 +87,57 @@ static inline struct segment table_segment_at(const struct table *t, uint64_t ha
 
 /* The place of the entry with this key, or NULL. Valid until the next insert or remove. An insert
  * is of a key that is not there; remove tells by NULL that it was not. */
-static inline struct place *table_find(const struct table *t, uint64_t hash, struct slice key)
-{
-    return segment_find(table_segment_at(t, hash), hash, key);
-}
-
+struct place *table_find(const struct table *t, uint64_t hash, struct slice key);
 struct place *table_insert(struct table *t, uint64_t hash, struct entry *e);
 struct entry *table_remove(struct table *t, uint64_t hash, struct slice key);
 
 /* The entry at this place, which is of this hash, leaves the table. */
 struct entry *table_remove_at(struct table *t, uint64_t hash, struct place *p);
 
-/* Three passes over a batch: bucket of each key, entry of each key, then find. The hint is only
- * used while the table has not changed since. */
-/* Inlined by force: gcc 12 may drop calls of a function that only prefetches. */
-static inline __attribute__((always_inline)) void table_prefetch_bucket(const struct table *t,
-                                                                        uint64_t hash)
+/* Three passes over a batch: bucket of each key, entry of each key, then find. The hint is only used
+ * while the table has not changed since; between the first two it must not.
+ *
+ * What is fetched goes into the second cache: the first one has places for fewer lines on their way
+ * (hot-path.md 5). Inlined by force: gcc 12 may drop calls of a function that only prefetches. */
+enum { FETCH_FAR = 2 };
+
+static inline __attribute__((always_inline)) void table_prefetch_bucket(const struct table *t, uint64_t hash,
+                                                                        struct table_hint *hint)
 {
     struct segment s = table_segment_at(t, hash);
-    __builtin_prefetch(&s.b[home_of(s, position_of(hash, s.depth))]);
+    hint->position = position_of(hash, s.depth);
+    hint->version = t->version;
+    hint->home = s.b;
+    if (s.b == NULL)
+        return;
+    hint->home += home_of(s, hint->position);
+    __builtin_prefetch(hint->home, 0, FETCH_FAR);
+    __builtin_prefetch(hint->home + 1, 0, FETCH_FAR); /* where every eighth key or so is */
 }
 
-static inline struct table_hint table_prefetch_entry(const struct table *t, uint64_t hash)
+static inline __attribute__((always_inline)) void table_prefetch_entry(const struct table *t, uint64_t hash,
+                                                                       struct table_hint *hint)
 {
-    struct place *p = segment_hint(table_segment_at(t, hash), hash);
-    if (p != NULL) {
-        __builtin_prefetch(place_entry(p));
-        __builtin_prefetch((const char *)place_entry(p) + 64);
+    struct place *p = NULL;
+    if (hint->home != NULL) {
+        p = bucket_place(hint->home, tag_of(hash), hint->position);
+        if (p == NULL && hint->home->passed > 0)
+            p = segment_hint(table_segment_at(t, hash), hash);
     }
-    return (struct table_hint){p, t->version};
+    hint->place = p;
+    if (p != NULL) {
+        const char *e = (const char *)place_entry(p);
+        __builtin_prefetch(e, 0, FETCH_FAR);
+        __builtin_prefetch(e + 64, 0, FETCH_FAR);
+    }
 }
 
 static inline struct place *table_find_hinted(const struct table *t, uint64_t hash,
-                                              struct slice key, struct table_hint hint)
+                                              struct slice key, const struct table_hint *hint)
 {
-    if (hint.version == t->version) {
-        if (hint.place == NULL)
-            return NULL;
-        if (slice_equal(entry_key(place_entry(hint.place)), key))
-            return hint.place;
-    }
+    struct place *p = hint->place;
+    if (hint->version == t->version && (p == NULL || slice_equal(entry_key(place_entry(p)), key)))
+        return p;
     return table_find(t, hash, key);
 }
 

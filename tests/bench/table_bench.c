@@ -23,7 +23,7 @@
 enum { BATCH = 32, KEY_N = 16, LOOKUPS = 400000, ROUNDS = 15, REPEATS = 3 };
 static_assert(LOOKUPS % BATCH == 0, "whole batches");
 
-static const struct hash_key hash_key = {0x0123456789abcdef, 0xfedcba9876543210};
+static struct hash_secret secret;
 
 static double now_ns(void)
 {
@@ -69,13 +69,13 @@ static uint64_t lookups_batched(const struct table *t, char (*wanted)[KEY_N])
         struct table_hint hint[BATCH];
         for (size_t i = 0; i < BATCH; i++) {
             hash[i] = table_hash(t, slice_of(wanted[from + i], KEY_N));
-            table_prefetch_bucket(t, hash[i]);
+            table_prefetch_bucket(t, hash[i], &hint[i]);
         }
         for (size_t i = 0; i < BATCH; i++)
-            hint[i] = table_prefetch_entry(t, hash[i]);
+            table_prefetch_entry(t, hash[i], &hint[i]);
         for (size_t i = 0; i < BATCH; i++) {
             struct slice key = slice_of(wanted[from + i], KEY_N);
-            struct place *p = table_find_hinted(t, hash[i], key, hint[i]);
+            struct place *p = table_find_hinted(t, hash[i], key, &hint[i]);
             sum += p != NULL ? place_entry(p)->value_n : 0;
         }
     }
@@ -169,7 +169,7 @@ static void measure_pauses(const struct table *t, char (*keys)[KEY_N], uint64_t 
     float *inserts = mem_zero(n * sizeof(float)), *removes = mem_zero(n * sizeof(float));
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         struct table again;
-        table_init(&again, &hash_key);
+        table_init(&again, &secret);
         for (uint64_t i = 0; i < n; i++) {
             struct slice key = slice_of(keys[i], KEY_N);
             uint64_t hash = table_hash(t, key);
@@ -228,7 +228,10 @@ int main(int argc, char **argv)
         return 2;
     }
     struct table t;
-    table_init(&t, &hash_key);
+    struct rng rng;
+    rng_seed(&rng, 1);
+    hash_secret_draw(&secret, &rng);
+    table_init(&t, &secret);
     char(*keys)[KEY_N] = keys_of(n);
     char(*hits)[KEY_N] = wanted_of(0, n), (*misses)[KEY_N] = wanted_of(n, n);
     fill(&t, keys, n, value_n);

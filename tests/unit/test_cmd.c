@@ -78,10 +78,21 @@ static void run_argv(struct world *w, const struct slice *argv, struct blob *con
                     .stats = &w->stats,
                     .rng = &w->rng,
                     .replay = w->replay};
-    if (spec->first > 0)
-        c.first = key_of(&w->store, argv[spec->first]);
+    struct key first;
+    if (spec->first > 0) {
+        first = key_of(&w->store, argv[spec->first]);
+        c.first = &first;
+    }
     w->effects.off = w->replay;
+    /* Now and then a short effect may be written elsewhere; it means the same. */
+    char window[400];
+    effect_window(&w->effects, window, rng_below(&w->rng, 2) * rng_below(&w->rng, sizeof(window)));
     cmd_exec(&c);
+    if (w->effects.window_n > 0) {
+        assert_true(w->effects.n == 1 && chain_empty(&w->effects.bytes));
+        chain_put(&w->effects.bytes, slice_of(window, w->effects.window_n));
+    }
+    effect_window(&w->effects, NULL, 0);
 }
 
 static struct slice flat(const struct chain *c, char *to)

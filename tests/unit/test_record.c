@@ -45,6 +45,41 @@ static void a_record_is_written_as_the_format_says(void **state)
     }
 }
 
+/* Sequences over every change of a length: of the seq, of the body, of epoch and slot. */
+static void written_in_place_it_is_the_same(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 6);
+    struct chain log = {0}, there = {0}, bytes = {0};
+    struct record_line line = {.n = 0};
+    struct position at = {1, 0};
+    for (unsigned i = 0; i < 3000; i++) {
+        char body[1200];
+        size_t room, n = rng_below(&rng, rng_below(&rng, 2) == 0 ? 120 : 1200);
+        for (size_t k = 0; k < n; k++)
+            body[k] = (char)rng_next(&rng);
+        at.seq = i == 2000 ? 99999999990 : i == 2500 ? 7 : at.seq + 1;
+        at.epoch += i == 1000 || i == 2500;
+        uint32_t slot = i < 2800 ? 0 : (uint32_t)rng_below(&rng, SLOTS);
+        char *to = record_room(&there, &line, &room);
+        assert_true(room >= 800);
+        n = n < room ? n : room;
+        memcpy(to, body, n);
+        record_put_there(&there, &line, slot, at, to, n);
+        chain_put(&bytes, slice_of(body, n));
+        record_put(&log, slot, at, &bytes);
+    }
+    char *want = text_of(&log), *got = text_of(&there);
+    assert_int_equal(there.n, log.n);
+    assert_memory_equal(got, want, log.n);
+    free(want);
+    free(got);
+    chain_free(&log, NULL);
+    chain_free(&there, NULL);
+    chain_free(&bytes, NULL);
+}
+
 static void a_record_of_any_size_comes_back(void **state)
 {
     (void)state;
@@ -173,6 +208,7 @@ static void a_checksum_is_eight_lowercase_digits(void **state)
 
 UNIT_TESTS("record",
            TEST(a_record_is_written_as_the_format_says, "a record is its line, its crc and its bytes"),
+           TEST(written_in_place_it_is_the_same, "written in place a record is the same, whatever was before it"),
            TEST(a_record_of_any_size_comes_back, "a record of any size comes back byte for byte"),
            TEST(a_shared_blob_is_recorded_by_reference, "a big value is referenced by its record, not copied"),
            TEST(every_line_comes_back_and_no_flipped_bit_does, "each kind of line comes back; with any bit flipped it does not"),

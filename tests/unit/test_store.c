@@ -141,7 +141,7 @@ static void hints_of_a_batch_are_never_wrong(void **state)
             struct key k = key_of(&s, model_key_name((unsigned)rng_below(&rng, 200), name));
             unsigned db = (unsigned)rng_below(&rng, MODEL_DBS);
             store_prefetch_bucket(&s, db, &k);
-            store_prefetch_entry(&s, db, &k);
+            store_prefetch_entry(&s, &k);
         }
         for (unsigned n = 0; n < 3; n++)
             model_change(&m, &s, &rng, turn % 200 < 100 ? 2 : 8);
@@ -161,10 +161,12 @@ static void hints_do_not_survive_a_swap_or_a_flush(void **state)
     put(&s, 0, "a", "1", 0);
     put(&s, 1, "b", "2", 0);
     struct key a = key(&s, "a");
-    store_prefetch_entry(&s, 0, &a);
+    store_prefetch_bucket(&s, 0, &a);
+    store_prefetch_entry(&s, &a);
     store_swap(&s, 0, 1);
     assert_null(store_find(&s, 0, &a));
-    store_prefetch_entry(&s, 1, &a);
+    store_prefetch_bucket(&s, 1, &a);
+    store_prefetch_entry(&s, &a);
     store_flush(&s, 1);
     put(&s, 1, "c", "3", 0);
     assert_null(store_find(&s, 1, &a));

@@ -6,7 +6,7 @@
 
 #include "tests/lib/unit.h"
 
-static const struct hash_key hash_key = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+static struct hash_secret secret;
 
 /* What a table should hold: entry by key number, and how often a scan has seen it. */
 struct model {
@@ -31,8 +31,9 @@ static size_t number_of(const struct entry *e)
 static void model_begin(struct model *m, size_t size, uint64_t seed)
 {
     *m = (struct model){.size = size, .at = calloc(size, sizeof(*m->at)), .seen = calloc(size, sizeof(unsigned))};
-    table_init(&m->t, &hash_key);
     rng_seed(&m->rng, seed);
+    hash_secret_draw(&secret, &m->rng);
+    table_init(&m->t, &secret);
 }
 
 static void model_add(struct model *m, size_t i)
@@ -160,32 +161,32 @@ static void every_small_size_works(void **state)
     model_end(&m);
 }
 
-static uint64_t hash_all_equal(const struct hash_key *key, struct slice s)
+static uint64_t hash_all_equal(const struct hash_secret *key, struct slice s)
 {
     (void)key;
     (void)s;
     return 0xfedcba9876543210;
 }
 
-static uint64_t hash_equal_prefix(const struct hash_key *key, struct slice s)
+static uint64_t hash_equal_prefix(const struct hash_secret *key, struct slice s)
 {
-    return 0xabcde00000000000 | hash_keyed(key, s) >> 20;
+    return 0xabcde00000000000 | hash_secret(key, s) >> 20;
 }
 
-static uint64_t hash_equal_tag(const struct hash_key *key, struct slice s)
+static uint64_t hash_equal_tag(const struct hash_secret *key, struct slice s)
 {
-    return hash_keyed(key, s) & ~(uint64_t)0xff;
+    return hash_secret(key, s) & ~(uint64_t)0xff;
 }
 
-static uint64_t hash_two_ends(const struct hash_key *key, struct slice s)
+static uint64_t hash_two_ends(const struct hash_secret *key, struct slice s)
 {
-    return hash_keyed(key, s) % 2 == 0 ? 0 : UINT64_MAX;
+    return hash_secret(key, s) % 2 == 0 ? 0 : UINT64_MAX;
 }
 
 static void bad_hashes_are_slow_and_right(void **state)
 {
     (void)state;
-    uint64_t (*const bad[])(const struct hash_key *, struct slice) = {hash_all_equal, hash_equal_prefix,
+    uint64_t (*const bad[])(const struct hash_secret *, struct slice) = {hash_all_equal, hash_equal_prefix,
                                                                       hash_equal_tag, hash_two_ends};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct model m;
@@ -349,15 +350,16 @@ static void hints_hold_until_the_table_changes(void **state)
         char text[24];
         struct slice key = key_text(i, text);
         uint64_t hash = table_hash(&m.t, key);
-        table_prefetch_bucket(&m.t, hash);
-        struct table_hint hint = table_prefetch_entry(&m.t, hash);
-        struct place *p = table_find_hinted(&m.t, hash, key, hint);
+        struct table_hint hint;
+        table_prefetch_bucket(&m.t, hash, &hint);
+        table_prefetch_entry(&m.t, hash, &hint);
+        struct place *p = table_find_hinted(&m.t, hash, key, &hint);
         assert_ptr_equal(p != NULL ? place_entry(p) : NULL, m.at[i]);
         if (m.at[i] != NULL)
             model_remove(&m, i); /* the hint now points to what is no more */
         else
             model_add(&m, i);
-        p = table_find_hinted(&m.t, hash, key, hint);
+        p = table_find_hinted(&m.t, hash, key, &hint);
         assert_ptr_equal(p != NULL ? place_entry(p) : NULL, m.at[i]);
     }
     model_end(&m);
@@ -369,7 +371,7 @@ static void an_index_holds_entries_of_another_table(void **state)
     struct model m;
     model_begin(&m, 5000, 10);
     struct table dues;
-    table_init(&dues, &hash_key);
+    table_init(&dues, &secret);
     char text[24];
     for (size_t i = 0; i < m.size; i++) {
         model_add(&m, i);
