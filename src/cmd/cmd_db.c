@@ -217,6 +217,10 @@ void cmd_flushall(struct cmd *c)
 void cmd_swapdb(struct cmd *c)
 {
     int a, b;
+    if (c->store->is_slotted) {
+        reply_error(c->reply, SLICE("ERR SWAPDB is not allowed in cluster mode"));
+        return;
+    }
     if (!arg_int_or_reply(c, 1, &a, "ERR invalid first DB index") ||
         !arg_int_or_reply(c, 2, &b, "ERR invalid second DB index"))
         return;

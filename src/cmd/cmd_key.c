@@ -259,6 +259,10 @@ static void reply_same_object(struct cmd *c)
 void cmd_move(struct cmd *c)
 {
     unsigned to;
+    if (c->store->is_slotted) {
+        reply_error(c->reply, SLICE("ERR MOVE is not allowed in cluster mode"));
+        return;
+    }
     if (!db_or_reply(c, 2, &to))
         return;
     if (to == c->db) {
@@ -287,6 +291,10 @@ void cmd_copy(struct cmd *c)
         if (slice_is(c->argv[i], "replace")) {
             replace = true;
         } else if (slice_is(c->argv[i], "db") && i + 1 < c->argc) {
+            if (c->store->is_slotted && !slice_equal(c->argv[i + 1], SLICE("0"))) {
+                reply_error(c->reply, SLICE("ERR Copying to another database is not allowed in cluster mode"));
+                return;
+            }
             if (!db_or_reply(c, ++i, &db))
                 return;
         } else {

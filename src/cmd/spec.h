@@ -85,7 +85,8 @@
     X(GROUP_TRANSACTIONS, "transactions") \
     X(GROUP_CONNECTION, "connection")     \
     X(GROUP_SERVER, "server")             \
-    X(GROUP_SCRIPTING, "scripting")
+    X(GROUP_SCRIPTING, "scripting")       \
+    X(GROUP_CLUSTER, "cluster")
 
 #define X(name, text) name##_BIT,
 enum { CMD_FLAG_ROWS(X) CMD_FLAG_N };

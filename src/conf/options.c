@@ -63,6 +63,11 @@ static const struct option_choice choices_endpoint_type[] = {{"ip", ENDPOINT_IP}
                                                              {"hostname", ENDPOINT_HOSTNAME},
                                                              {"unknown-endpoint", ENDPOINT_UNKNOWN},
                                                              {NULL, 0}};
+static const struct option_choice choices_cluster_routing[] = {
+    {"auto", CLUSTER_ROUTING_AUTO},
+    {"forward", CLUSTER_ROUTING_FORWARD},
+    {"redirect", CLUSTER_ROUTING_REDIRECT},
+    {NULL, 0}};
 static const struct option_choice choices_tls_auth[] = {
     {"no", TLS_AUTH_NO}, {"yes", TLS_AUTH_YES}, {"optional", TLS_AUTH_OPTIONAL}, {NULL, 0}};
 

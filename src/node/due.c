@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "base/check.h"
-#include "node/state.h"
+#include "node/cluster.h"
 #include "node/waiting.h"
 #include "store/expire.h"
 
@@ -43,13 +43,13 @@ static void expire_drop(void *who, unsigned db, struct slice name)
     n->cmd_stats.expired += drop_recorded(n, db, name);
 }
 
-/* Only under a lease, later; alone it is always ours to say what has expired (replication 8). */
+/* Only under a lease; alone it is always ours to say what has expired (replication 8). */
 static void expire_some(struct node *n)
 {
     if (!mono_reached(n->now, n->expire_at))
         return;
     n->expire_at = mono_after(n->now, CRON_US);
-    if (n->expire_off || n->loading || pause_is_on(n) || commit_refuses(n) != NULL)
+    if (n->expire_off || n->loading || (n->cluster != NULL && !n->cluster->self.leased) || pause_is_on(n) || commit_refuses(n) != NULL)
         return;
     uint64_t began = latency_begin(n);
     struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
@@ -183,6 +183,8 @@ void due_step(struct node *n, struct node_out *out)
     if (mono_reached(n->now, n->next_cron)) {
         n->next_cron = mono_after(n->now, CRON_US);
         stats_sample(n);
+        if (n->cluster != NULL)
+            handover_look(n, out);
         rewrite_auto(&n->rewrite, n->now, n->options->auto_aof_rewrite_percentage,
                      (uint64_t)n->options->auto_aof_rewrite_min_size);
     }
@@ -196,5 +198,7 @@ struct mono due_next(const struct node *n)
     const struct heap_node *first = heap_first(&n->held);
     if (first != NULL)
         due = mono_earlier(due, (struct mono){first->due});
+    if (n->cluster != NULL)
+        due = mono_earlier(due, cluster_due(n));
     return mono_earlier(due, mono_earlier(journal_due(&n->journal), rewrite_due(&n->rewrite, n->now)));
 }

@@ -83,7 +83,7 @@ static void put_server(struct buf *b, struct node *n)
     put_word(b, "redis_git_sha1", "00000000");
     put_count(b, "redis_git_dirty", 0);
     put_word(b, "redis_build_id", "0");
-    put_word(b, "redis_mode", "standalone");
+    put_word(b, "redis_mode", n->cluster != NULL ? "cluster" : "standalone");
     put_fact(b, n, "os", "");
     put_count(b, "arch_bits", 8 * sizeof(void *));
     put_fact(b, n, "monotonic_clock", "POSIX clock_gettime");
@@ -392,8 +392,7 @@ static void put_latencystats(struct buf *b, struct node *n)
 
 static void put_cluster(struct buf *b, struct node *n)
 {
-    (void)n;
-    put_count(b, "cluster_enabled", 0);
+    put_count(b, "cluster_enabled", n->cluster != NULL);
 }
 
 static void put_keyspace(struct buf *b, struct node *n)

@@ -190,6 +190,19 @@ void watch_touched_slot(struct node *n, unsigned slot)
     }
 }
 
+void watch_slots_lost(struct node *n, const struct bits *slots)
+{
+    struct watched *w = n->watched;
+    for (size_t i = 0; i < w->cap; i++) {
+        for (struct watched_key *k = w->buckets[i]; k != NULL;) {
+            bool lost = bits_has(slots, k->slot);
+            if (lost)
+                touched(n, k);
+            k = lost ? w->buckets[i] : k->next;
+        }
+    }
+}
+
 static bool watched_is_due(const struct node *n, const struct entry *e)
 {
     return e != NULL && entry_expiry(e).ms <= n->wall.ms;

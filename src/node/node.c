@@ -4,6 +4,7 @@
 #include "node/node.h"
 
 #include "base/check.h"
+#include "node/cluster.h"
 #include "node/migrate.h"
 #include "node/state.h"
 #include "node/waiting.h"
@@ -74,6 +75,7 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     list_init(&n->waiting);
     list_init(&n->migrations);
     slots_init(n);
+    n->cluster = id->in_cluster ? cluster_new(id) : NULL;
     journal_init(&n->journal, JOURNAL_EVERYSEC, !o->appendonly, n->slots, node_slots_n(n), 0);
     rewrite_init(&n->rewrite, &n->store, &n->journal, log, wall);
     stats_init(n);
@@ -87,6 +89,7 @@ void node_free(struct node *n)
 {
     while (!list_empty(&n->sessions))
         session_close(n, CONTAINER_OF(n->sessions.next, struct session, in_all));
+    cluster_free(n);
     stats_free(n);
     load_free(n);
     rewrite_free(&n->rewrite);
@@ -122,6 +125,7 @@ static void out_clear(struct node_out *out)
     vec_clear(&out->send);
     vec_clear(&out->hang_up);
     vec_clear(&out->options);
+    vec_clear(&out->words);
     out->rewrite_config = out->purge_memory = false;
     out->listen = NULL;
     out->sleep_us = 0;
@@ -138,6 +142,7 @@ void node_out_free(struct node_out *out)
     vec_free(&out->send);
     vec_free(&out->hang_up);
     vec_free(&out->options);
+    vec_free(&out->words);
 }
 
 static void bad_input(struct node *n, uint32_t conn, const char *text)
@@ -156,6 +161,8 @@ static void bad_input(struct node *n, uint32_t conn, const char *text)
 static void closed(struct node *n, struct session *s, struct node_out *out)
 {
     migrate_abandon(s, out);
+    if (s->routing != NULL && s->routing->own != NULL)
+        peer_hang_up(n, s->routing->own, "its client is gone", out);
     session_close(n, s);
 }
 
@@ -207,6 +214,8 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     n->cmd_config.keeps_due = pause_is_on(n);
     store_clock(&n->store, n->wall);
     out_clear(out);
+    if (n->cluster != NULL)
+        cluster_step_begin(n, ev);
     switch (ev->type) {
     case NODE_OPENED: session_open(n, ev); break;
     case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;
@@ -216,18 +225,33 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_DISK: disk_done(n, &ev->disk, out); break;
     case NODE_DUE: due_step(n, out); break;
     case NODE_RELEASE: session_release(n, out); break;
-    case NODE_DIALED: migrate_dialed(n, ev->link.link, ev->link.dialed, out); break;
-    case NODE_LINK_TOOK: migrate_took(n, ev->link.link, ev->link.left, out); break;
-    case NODE_LINK_BYTES: migrate_bytes(n, ev->link.link, ev->link.in, out); break;
-    case NODE_LINK_CLOSED: migrate_closed(n, ev->link.link, out); break;
+    case NODE_DIALED:
+        if (!peer_dialed(n, ev->link.link, ev->link.dialed, out))
+            migrate_dialed(n, ev->link.link, ev->link.dialed, out);
+        break;
+    case NODE_LINK_TOOK:
+        if (!peer_took(n, ev->link.link, ev->link.left))
+            migrate_took(n, ev->link.link, ev->link.left, out);
+        break;
+    case NODE_LINK_BYTES:
+        if (!peer_bytes(n, ev->link.link, ev->link.in, out))
+            migrate_bytes(n, ev->link.link, ev->link.in, out);
+        break;
+    case NODE_LINK_CLOSED:
+        if (!peer_closed(n, ev->link.link, out))
+            migrate_closed(n, ev->link.link, out);
+        break;
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
     case NODE_LISTENING: config_listening(n, ev->listens, out); break;
+    case NODE_WORD: cluster_word(n, ev->word, out); break;
     case NODE_STOP: stop_begin(n, NULL); break;
     case NODE_LOAD_FILE: load_file(n, ev); break;
     case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;
     case NODE_LOAD_END: load_end(n, out); break;
     case NODE_LOG_READY: load_ready(n, ev); break;
     }
+    if (n->cluster != NULL)
+        cluster_step_end(n, out);
     rewrite_step(&n->rewrite, n->now, n->wall, ev->type == NODE_DUE, &out->disk);
     /* Under `always` the batches of a turn make one commit: the turn's release begins it. */
     if (ev->type != NODE_REQUESTS || n->journal.policy != JOURNAL_ALWAYS)

@@ -23,6 +23,7 @@
 #include "base/moment.h"
 #include "base/vec.h"
 #include "conf/options.h"
+#include "core/map/plane_word.h"
 #include "persist/aof.h"
 #include "persist/disk.h"
 #include "resp/request.h"
@@ -53,6 +54,7 @@ enum node_event_type {
     NODE_REWRITTEN,  /* out.rewrite_config was done, or failed */
     NODE_LISTENING,  /* out.listen was followed, or not */
     NODE_STOP,       /* SIGTERM, SIGINT */
+    NODE_WORD,       /* a word of the control plane (core/map/plane_word.h) */
     /* the start, with appendonly yes: each file of the log in order, its bytes, then the verdict */
     NODE_LOAD_FILE,
     NODE_LOAD_BYTES, /* out.load_used, out.load_want */
@@ -71,11 +73,13 @@ struct node_event {
     struct mono now;
     struct wall wall;
     unsigned wall_us; /* into wall.ms, 0 to 999: TIME, MONITOR and INFO show it */
+    struct mono lease; /* in a cluster: until when this node may serve (replication 7) */
     union {
         struct {
             uint32_t conn;
             struct slice peer, local; /* "127.0.0.1:50312"; "/path:0" for a unix socket */
             bool is_unix, is_loopback;
+            uint8_t forward; /* a connection of the cluster port, proven, VONG.HELLO ... FORWARD 2 or 3; else 0 */
             int fd; /* for CLIENT LIST only */
         } opened;
         struct {
@@ -93,6 +97,7 @@ struct node_event {
             size_t left;             /* NODE_LINK_TOOK: bytes that still wait to be taken */
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
+        const struct word *word; /* NODE_WORD */
         const char *rewrite_failed; /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
         bool listens; /* NODE_LISTENING: the doors are as asked; else they are as before */
         struct disk_done disk;
@@ -138,6 +143,9 @@ struct node_dial {
     uint32_t link;
     struct slice host; /* an address or a name */
     uint16_t port;
+    uint8_t forward;     /* 2, 3: to `peer` at its cluster port, and NODE_DIALED_OK once VONG.HELLO ... FORWARD 2|3
+                            was answered; 0: a server somewhere, told as soon as it is connected */
+    struct node_id peer; /* who must answer there */
 };
 struct node_send {
     uint32_t link;
@@ -152,6 +160,7 @@ struct node_out {
     VEC(struct node_dial) dial;
     VEC(struct node_send) send;   /* bytes taken by the shell, in order */
     VEC(uint32_t) hang_up;        /* these links are closed at once, unsent bytes dropped */
+    VEC(struct word) words;       /* to the control plane, taken by the shell, in order */
     VEC(uint16_t) options;        /* which options CONFIG SET changed (enum option), for the shell's part */
     struct mono wake;             /* NODE_DUE at this time at the latest */
     bool rewrite_config;          /* the shell reads its configuration file, options_rewrite()s it, writes it
@@ -198,6 +207,9 @@ struct node_identity {
     char run_id[41];
     uint64_t seed; /* of every random choice */
     int process_id;
+    bool in_cluster; /* the map says which slots are ours (cluster-enabled); and who this is there: */
+    struct node_id id;
+    uint32_t incarnation;
 };
 
 struct node;

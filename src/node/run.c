@@ -7,7 +7,7 @@
  * its entry; so the cache misses of 32 requests overlap instead of queueing. */
 #include "base/check.h"
 #include "base/num.h"
-#include "node/state.h"
+#include "node/cluster.h"
 
 struct planned {
     struct session *session;
@@ -264,7 +264,7 @@ struct plain {
  * which a batch makes few: it is looked at anew after any other. */
 static uint32_t stops_of(const struct node *n)
 {
-    if (n->loading || n->time_all || pause_is_on(n) || !list_empty(&n->monitors))
+    if (n->loading || n->time_all || n->cluster != NULL || pause_is_on(n) || !list_empty(&n->monitors))
         return CMD_BRIEF; /* which all of them have */
     if (n->memory_limit > 0 || !commit_is_open(n) || commit_holds(n))
         return CMD_WRITE | CMD_DENYOOM | CMD_MAY_REPLICATE;
@@ -360,6 +360,36 @@ out:
     return true;
 }
 
+/* In a cluster it is asked first whose it is (routed.c). */
+static bool run_routed(struct node *n, struct session *s, struct request *q, const struct planned *p,
+                       struct node_out *out)
+{
+    struct routed_here here;
+    switch (routed_begin(n, s, p->spec, q, &here, out)) {
+    case ROUTED_TAKEN: return true;
+    case ROUTED_HELD: return false;
+    case ROUTED_RUN: break;
+    }
+    bool taken = run_request(n, s, q, p, out);
+    routed_end(n, s, &here, out);
+    return taken;
+}
+
+void run_kept(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
+              struct node_out *out)
+{
+    struct request q = {.argv = k->argv, .blobs = k->blobs, .argc = k->argc};
+    bool time_all = n->time_all;
+    if (!admitted_or_reply(n, s, k->spec, &q, r)) {
+        stats_rejected(n, k->spec);
+        stats_error(n, r->error_code);
+        return;
+    }
+    n->time_all = true; /* there is no batch that its time could be shared in */
+    run_counted(n, s, k->spec, k->argv, k->blobs, k->argc, NULL, r, out);
+    n->time_all = time_all;
+}
+
 /* The time of a batch, less what was timed alone, is shared by its brief commands: two clock readings
  * a command would cost more than the command (hot-path.md 4). */
 static void settle_brief(struct node *n, uint64_t batch_ns)
@@ -389,7 +419,8 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
             at[i].taken = true;
             continue;
         }
-        at[i].taken = run_request(n, p->session, at[i].req, p, out);
+        at[i].taken = n->cluster == NULL ? run_request(n, p->session, at[i].req, p, out)
+                                         : run_routed(n, p->session, at[i].req, p, out);
         plain.session = NULL;
         plain.stops = stops_of(n);
     }

@@ -13,6 +13,7 @@
 #include "node/session.h"
 
 #include "base/check.h"
+#include "node/cluster.h"
 #include "node/migrate.h"
 #include "node/state.h"
 #include "node/waiting.h"
@@ -41,7 +42,11 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     s->is_unix = ev->opened.is_unix;
     s->is_loopback = ev->opened.is_loopback || ev->opened.is_unix;
     s->created = s->active = n->now;
-    s->locked = n->options->requirepass[0] != '\0';
+    s->locked = n->options->requirepass[0] != '\0' && ev->opened.forward == 0; /* a node has proven itself */
+    if (n->cluster != NULL)
+        s->routing = routing_new(ev->opened.forward);
+    if (ev->opened.forward != 0)
+        s->protocol = ev->opened.forward;
     address_set(s->peer, ev->opened.peer);
     address_set(s->local, ev->opened.local);
     list_init(&s->watches);
@@ -57,6 +62,7 @@ void session_close(struct node *n, struct session *s)
     multi_forget(n, s);
     waiting_forget(s);
     migrate_forget(n, s);
+    routing_free(n, s);
     heap_remove(&n->held, &s->due);
     list_drop(&s->in_monitors);
     list_drop(&s->in_all);
@@ -87,7 +93,7 @@ struct session *session_by_id(const struct node *n, uint64_t id)
 
 struct reply session_reply(struct session *s)
 {
-    return (struct reply){.out = &s->out, .protocol = s->protocol};
+    return (struct reply){.out = s->aside != NULL ? s->aside : &s->out, .protocol = s->protocol};
 }
 
 void session_produced(struct node *n, struct session *s)
@@ -179,13 +185,15 @@ static void gates_judge(struct node *n, struct session *s)
 static void session_judge(struct node *n, struct session *s, struct node_out *out)
 {
     gates_judge(n, s);
+    if (s->routing != NULL)
+        marks_left(s);
     size_t shut = (size_t)(s->out.put - s->open_end);
     if (shut >= GATED_MAX_BYTES && s->held == HELD_NOT)
         session_hold(n, s, HELD_OUTPUT, MONO_NEVER);
     else if (shut < GATED_MAX_BYTES && s->held == HELD_OUTPUT)
         session_let_go(n, s, out);
     size_t upto = s->out.n - shut;
-    bool close = s->closing && shut == 0 && !session_is_owed(s); /* half-closed clients wait for it */
+    bool close = s->closing && shut == 0 && !session_is_owed(s) && (s->routing == NULL || s->routing->turns_n == 0); /* half-closed clients wait for it */
     if (upto > 0 || close)
         *vec_add(&out->flush) =
             (struct node_flush){.conn = s->conn, .chain = &s->out, .upto = upto, .close = close};

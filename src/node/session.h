@@ -29,6 +29,8 @@ enum session_held {
     HELD_CONFIG,  /* CONFIG REWRITE: until the shell has written the file */
     HELD_LISTEN,  /* CONFIG SET of port or bind: until the shell's doors are open */
     HELD_BACKUP,  /* BACKUP: until its first file is there */
+    HELD_ROUTE,   /* enough of its commands are under way to other nodes, or must come back first */
+    HELD_ASK,     /* CLUSTER MEET, FORGET ...: until the control plane has answered */
     HELD_STOP     /* SHUTDOWN: until the process ends or it failed */
 };
 
@@ -104,6 +106,8 @@ struct session {
     struct heap_node due;      /* of what it is held for */
     struct waiting *waiting;   /* what it waits for: waiting.c's */
     struct migration *migration; /* migrate.c's */
+    struct routing *routing;     /* in a cluster; NULL: alone (cluster.h) */
+    struct chain *aside;       /* what it is answered now goes here, not to out: replies before it are still away */
     struct list in_monitors;
     struct list in_all;        /* node->sessions_all, oldest first */
     struct lsn written;        /* the newest record it made: WAIT, WAITAOF */
@@ -118,7 +122,7 @@ static_assert(HELD_NOT == 0 && REPLY_ON == 0, "nothing unusual is 0");
 static inline bool session_is_owed(const struct session *s)
 {
     return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG || s->held == HELD_BACKUP ||
-           s->held == HELD_LISTEN || s->held == HELD_STOP;
+           s->held == HELD_LISTEN || s->held == HELD_ASK || s->held == HELD_STOP;
 }
 
 #endif

@@ -94,6 +94,7 @@ struct node {
 
     struct stats *stats;       /* stats.c: counters, per command and in all */
     struct watched *watched;   /* multi.c: who watches what */
+    struct cluster *cluster;   /* cluster.h; NULL: alone */
     struct slowlog *slowlog;   /* slowlog.c */
     struct latency *latency;   /* latency.c: events over latency-monitor-threshold */
     struct evict_pool evict;   /* store/evict */
@@ -173,6 +174,9 @@ static inline bool pause_is_on(const struct node *n) /* then nothing expires and
 /* One command of an EXEC runs, every check passed, with its own count and time. */
 void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
                  struct blob *const *blobs, uint32_t argc, struct reply *r, struct node_out *out);
+/* One that waited in a turn (cluster.h): checked, run and counted as if it had just come. */
+void run_kept(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
+              struct node_out *out);
 void run_requests(struct node *n, struct node_request *at, size_t count, struct node_out *out);
 node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands.def */
 
@@ -219,6 +223,7 @@ void multi_forget(struct node *n, struct session *s); /* MULTI and WATCH, as by 
 void watch_touched(struct node *n, unsigned db, struct slice key);
 void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);
 void watch_touched_slot(struct node *n, unsigned slot);
+void watch_slots_lost(struct node *n, const struct bits *slots); /* whatever is watched there is touched */
 
 /* ---- monitor.c */
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */

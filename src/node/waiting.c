@@ -7,6 +7,7 @@
 #include "node/waiting.h"
 
 #include "base/check.h"
+#include "node/cluster.h"
 #include "node/migrate.h"
 #include "node/state.h"
 
@@ -113,6 +114,8 @@ void waiting_due(struct node *n, struct node_out *out)
         struct session *s = CONTAINER_OF(first, struct session, due);
         if (s->held == HELD_WAIT)
             waiting_end(n, s, out);
+        else if (s->held == HELD_ASK)
+            ask_due(n, s, out);
         else if (s->held == HELD_MIGRATE)
             migrate_due(n, s, out);
         else

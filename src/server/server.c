@@ -51,7 +51,7 @@ bool server_start(struct server *s, char *why, size_t why_n)
     server_look_at_clock(s);
     s->wake = s->cron = s->now;
     s->arena = mem_get(READ_ARENA_BYTES);
-    struct node_identity id;
+    struct node_identity id = {0};
     identify(&id);
     world_init(&s->world);
     s->node = node_new(&id, s->options, &s->log.log, &s->world, s->now, s->wall);

@@ -21,7 +21,7 @@
 #include "tests/lib/still_world.h"
 #include "tests/lib/unit.h"
 
-enum { ONE_CONNS = 8 };
+enum { ONE_CONNS = 64 };
 
 struct one {
     struct options options;
@@ -43,6 +43,10 @@ struct one {
     struct node_dial dialed;  /* the newest */
     char dialed_host[64];
     uint32_t hung_up;         /* the newest link that was */
+    struct mono lease;        /* in a cluster */
+    struct node_identity identity; /* before one_begin */
+    void (*links)(struct one *o);     /* several nodes: whoever carries between them */
+    void (*words)(struct one *o, struct word *w); /* the same; a word is given away */
 };
 
 static uint64_t one_stopwatch(struct node_world *w)
@@ -80,11 +84,14 @@ static inline void one_step(struct one *o, struct node_event ev)
 {
     ev.now = o->now;
     ev.wall = o->wall;
+    ev.lease = o->lease;
     node_step(o->node, &ev, &o->out);
     for (size_t i = 0; i < o->out.disk.n; i++)
         *vec_add(&o->asked) = o->out.disk.at[i];
     vec_clear(&o->out.disk);
-    one_links(o);
+    (o->links != NULL ? o->links : one_links)(o);
+    for (size_t i = 0; i < o->out.words.n; i++)
+        o->words(o, &o->out.words.at[i]);
     for (size_t i = 0; i < o->out.resume.n; i++)
         o->resumed[o->out.resume.at[i]] = true;
     for (size_t i = 0; i < o->out.flush.n; i++) {
@@ -140,9 +147,11 @@ static inline void one_loaded(struct one *o)
 }
 
 /* lines: of a configuration, separated by '\n'. */
-static inline void one_start_loading(struct one *o, const char *lines)
+static inline void one_begin(struct one *o, const char *lines) /* o is zeroed but for what it is to be */
 {
-    *o = (struct one){.now = {1000000}, .wall = {1700000000000}, .watch_step_ns = 1000};
+    o->now = (struct mono){1000000};
+    o->wall = (struct wall){1700000000000};
+    o->watch_step_ns = 1000;
     o->log = (struct log){.level = LOG_LEVEL_WARNING, .line = one_log};
     o->world = still_world(one_stopwatch);
     buf_init(&o->file, SIZE_MAX / 2);
@@ -158,7 +167,14 @@ static inline void one_start_loading(struct one *o, const char *lines)
         buf_free(&text);
         lines += n + (lines[n] == '\n');
     }
-    o->node = node_new(&(struct node_identity){.seed = 1}, &o->options, &o->log, &o->world, o->now, o->wall);
+    o->options.cluster_enabled = o->options.cluster_enabled || o->identity.in_cluster;
+    o->node = node_new(&o->identity, &o->options, &o->log, &o->world, o->now, o->wall);
+}
+
+static inline void one_start_loading(struct one *o, const char *lines)
+{
+    *o = (struct one){.identity = {.seed = 1}};
+    one_begin(o, lines);
 }
 
 static inline void one_start(struct one *o, const char *lines)

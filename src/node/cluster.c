@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The map as this data plane has applied it, the lease, and the fate of replies when either is lost. */
+#include "node/cluster.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "node/own.h"
+
+static const char lease_lost[] = "this node has lost contact with the cluster";
+static const char slot_lost[] = "its slot has another primary";
+
+struct cluster *cluster_new(const struct node_identity *id)
+{
+    struct cluster *c = mem_zero(sizeof(*c));
+    map_init(&c->map);
+    c->id = id->id;
+    c->self = (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
+    c->served = mem_zero(SLOTS * sizeof(c->served[0]));
+    c->parked_at = c->handing_until = MONO_NEVER;
+    list_init(&c->links);
+    list_init(&c->dirty);
+    list_init(&c->parked);
+    for (size_t i = 0; i < ORDER_BUCKETS; i++)
+        list_init(&c->order[i]);
+    return c;
+}
+
+void cluster_free(struct node *n) /* sessions are gone */
+{
+    struct cluster *c = n->cluster;
+    if (c == NULL)
+        return;
+    while (!list_empty(&c->links))
+        peer_link_free(CONTAINER_OF(c->links.next, struct peer_link, in_cluster));
+    check(list_empty(&c->parked));
+    mem_free(c->view.peers);
+    mem_free(c->served);
+    map_free(&c->map);
+    mem_free(c);
+}
+
+struct routing *routing_new(uint8_t forward)
+{
+    struct routing *r = mem_zero(sizeof(*r));
+    r->forward = forward;
+    r->asker = forward != 0 ? ROUTE_PEER : ROUTE_PLAIN;
+    r->settled = forward != 0;
+    list_init(&r->turns);
+    return r;
+}
+
+void routing_free(struct node *n, struct session *s)
+{
+    struct routing *r = s->routing;
+    if (r == NULL)
+        return;
+    flights_forget(n, s);
+    if (r->own != NULL)
+        r->own->own = NULL;
+    vec_free(&r->marks);
+    vec_free(&r->refused);
+    mem_free(r->seen);
+    mem_free(r);
+    s->routing = NULL;
+}
+
+/* ------------------------------------------------------------ fates of replies */
+
+void marks_left(struct session *s)
+{
+    struct routing *r = s->routing;
+    size_t left = 0;
+    while (left < r->marks.n && r->marks.at[left].end <= s->open_end)
+        left++;
+    if (left == 0)
+        return;
+    r->marks.n -= left;
+    if (r->marks.n > 0)
+        memmove(r->marks.at, r->marks.at + left, r->marks.n * sizeof(r->marks.at[0]));
+    else
+        vec_free(&r->marks); /* an idle session holds no buffers */
+}
+
+static bool is_closed(const struct bits *slots, uint16_t slot)
+{
+    return slots == NULL || slot == SLOT_ANY || bits_has(slots, slot);
+}
+
+void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
+{
+    const struct endpoint *at = &n->cluster->map.nodes.at[place].at;
+    const char *host = at->ip;
+    if (n->options->cluster_preferred_endpoint_type == ENDPOINT_HOSTNAME && at->hostname[0] != '\0')
+        host = at->hostname;
+    if (n->options->cluster_preferred_endpoint_type == ENDPOINT_UNKNOWN)
+        host = "";
+    reply_errorf(r, "MOVED %u %s:%u", slot, host, at->port);
+}
+
+/* What is said in a reply's place (replication 9). */
+static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind,
+                     const struct bits *slots)
+{
+    struct reply r = {.out = to, .protocol = s->protocol};
+    uint16_t primary = slot == SLOT_ANY ? MAP_NOBODY : n->cluster->map.slots[slot].primary;
+    if (kind == MARK_WRITE) {
+        n->cluster->uncertain++;
+        reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s",
+                     slots == NULL ? lease_lost : slot_lost);
+    } else {
+        if (slots != NULL && primary != MAP_NOBODY && primary != n->cluster->self.place)
+            reply_moved(n, &r, slot, primary);
+        else
+            reply_errorf(&r, "CLUSTERDOWN %s", slots == NULL ? lease_lost : slot_lost);
+        routed_refused(s, slot);
+    }
+    stats_error(n, r.error_code);
+}
+
+/* The bytes before place p of the output as it was, and the gates among them. */
+struct recut {
+    struct session *s;
+    const char *flat; /* the output as it was, */
+    uint64_t base;    /* which began here */
+    uint64_t at;
+    size_t gate;
+};
+
+static void recut_upto(struct recut *c, uint64_t p, bool keep)
+{
+    struct session *s = c->s;
+    while (c->gate < s->gates.n && s->gates.at[c->gate].end <= p) {
+        uint64_t end = s->gates.at[c->gate].end;
+        if (keep && end > c->at)
+            chain_put(&s->out, slice_of(c->flat + (c->at - c->base), (size_t)(end - c->at)));
+        c->at = end > c->at ? end : c->at;
+        s->gates.at[c->gate++].end = s->out.put;
+    }
+    if (keep && p > c->at)
+        chain_put(&s->out, slice_of(c->flat + (c->at - c->base), (size_t)(p - c->at)));
+    c->at = p > c->at ? p : c->at;
+}
+
+static void output_close(struct node *n, struct session *s, const struct bits *slots)
+{
+    struct routing *r = s->routing;
+    size_t bytes = s->out.n;
+    uint64_t end = s->out.put;
+    char *flat = mem_get(bytes + 1);
+    struct recut c = {.s = s, .flat = flat, .base = end - chain_copy(&s->out, flat, bytes), .at = s->open_end};
+    chain_cut(&s->out, (size_t)(s->open_end - c.base), &n->store.graves);
+    for (size_t i = 0; i < r->marks.n; i++) {
+        struct reply_mark *m = &r->marks.at[i];
+        bool closed = is_closed(slots, m->slot) && m->kind != MARK_FREE;
+        recut_upto(&c, m->begin, true);
+        m->begin = s->out.put;
+        if (closed) {
+            put_fate(n, s, &s->out, m->slot, m->kind, slots);
+            m->kind = MARK_FREE;
+        }
+        recut_upto(&c, m->end, !closed);
+        m->end = s->out.put;
+    }
+    recut_upto(&c, end, true);
+    mem_free(flat);
+    session_produced(n, s);
+}
+
+/* Replies of these slots (NULL: of all) that have not left: their fate is told in their place. */
+static void replies_close(struct node *n, struct session *s, const struct bits *slots)
+{
+    struct routing *r = s->routing;
+    bool any = false;
+    for (size_t i = 0; i < r->marks.n && !any; i++)
+        any = r->marks.at[i].kind != MARK_FREE && is_closed(slots, r->marks.at[i].slot);
+    if (any)
+        output_close(n, s, slots);
+    for (struct list *l = r->turns.next; l != &r->turns; l = l->next) {
+        struct turn *t = CONTAINER_OF(l, struct turn, in_session);
+        if (!t->done || t->kind == MARK_FREE || t->replies == 0 || !is_closed(slots, t->slot))
+            continue;
+        chain_free(&t->bytes, &n->store.graves);
+        put_fate(n, s, &t->bytes, t->slot, t->kind, slots);
+        t->kind = MARK_FREE;
+    }
+}
+
+static void close_replies(struct node *n, const struct bits *slots)
+{
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
+        replies_close(n, CONTAINER_OF(l, struct session, in_all), slots);
+}
+
+/* ------------------------------------------------------------------- the map */
+
+/* The epoch in which this node serves a slot; 0: it does not. While it loads it serves none. */
+static uint64_t serves(const struct node *n, unsigned slot)
+{
+    const struct cluster *c = n->cluster;
+    bool mine = !n->loading && map_is_primary(&c->map, slot, c->self.place, c->self.incarnation);
+    return mine ? c->map.slots[slot].epoch : 0;
+}
+
+/* Epochs that begin here, in runs of slots; and `served` follows. */
+static void slots_begin(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        uint64_t epoch = serves(n, slot);
+        unsigned to = slot;
+        bool begins = epoch != 0 && c->served[slot] != epoch;
+        while (begins && to + 1 < SLOTS && serves(n, to + 1) == epoch && c->served[to + 1] != epoch)
+            to++;
+        if (begins)
+            own_begin(n, slot, to, epoch);
+        for (unsigned i = slot; i <= to; i++)
+            c->served[i] = epoch;
+        slot = to;
+    }
+}
+
+/* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
+ * somebody watches are touched (replication 9, 10). */
+static void slots_changed(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    struct bits lost = {0};
+    bool any_lost = false;
+    c->mine_n = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        uint64_t now = serves(n, slot);
+        c->mine_n += now != 0;
+        if (c->served[slot] == now || c->served[slot] == 0)
+            continue;
+        bits_add(&lost, slot);
+        any_lost = true;
+        own_end(n, slot);
+    }
+    slots_begin(n);
+    c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
+    if (!any_lost)
+        return;
+    close_replies(n, &lost);
+    watch_slots_lost(n, &lost);
+}
+
+static void tell(struct node_out *out, struct word w)
+{
+    *vec_add(&out->words) = w;
+}
+
+static bool has_copy(const struct cluster *c, unsigned slot)
+{
+    const struct map_slot *s = &c->map.slots[slot];
+    for (unsigned i = 0; i < s->replicas_n; i++)
+        if (s->replicas[i] == c->self.place)
+            return true;
+    return false;
+}
+
+/* Slots without a primary that this node has a copy of: from now on it takes nothing of their last epoch,
+ * and tells where it stands as soon as that is on the disk (replication 20). */
+static void report_begin(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    c->reports = false;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct map_slot *s = &c->map.slots[slot];
+        if (s->primary != MAP_NOBODY || !has_copy(c, slot))
+            continue;
+        c->reports = true;
+        unsigned to = slot;
+        while (to + 1 < SLOTS && c->map.slots[to + 1].primary == MAP_NOBODY && has_copy(c, to + 1) &&
+               c->map.slots[to + 1].epoch == s->epoch && n->slots[to + 1].fence < s->epoch)
+            to++;
+        if (n->slots[slot].fence < s->epoch) {
+            c->report_at = own_fence(n, slot, to, s->epoch);
+            slot = to;
+        }
+    }
+}
+
+static void report_look(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    if (!c->reports || (n->journal.state != JOURNAL_OFF && !lsn_reached(n->journal.synced, c->report_at)))
+        return;
+    VEC(struct word_position) at = {0};
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (c->map.slots[slot].primary == MAP_NOBODY && has_copy(c, slot))
+            *vec_add(&at) = (struct word_position){.slot = (uint16_t)slot, .at = n->slots[slot].at};
+    c->reports = false;
+    tell(out, (struct word){.type = WORD_REPORT, .report = {.base = c->map.index,
+                                                            .incarnation = c->self.incarnation,
+                                                            .slots = at.at, .slots_n = at.n}});
+}
+
+static void map_changed(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    const struct map *m = &c->map;
+    c->self.place = m->index > 0 ? map_find(m, &c->id) : MAP_NOBODY;
+    bool slots = c->seen_slots != m->slots_ver, nodes = c->seen_nodes != m->nodes_ver;
+    c->seen_slots = m->slots_ver;
+    c->seen_nodes = m->nodes_ver;
+    if (slots || nodes)
+        slots_changed(n);
+    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->proposed_n) {
+        c->handing = (struct bits){0}; /* the fate is known (replication 12) */
+        c->handing_until = MONO_NEVER;
+    }
+    peer_look(n, out);
+    c->parked_at = n->now;
+    tell(out, (struct word){.type = WORD_APPLIED, .applied = m->index});
+    if ((slots || nodes) && !n->loading && c->self.place != MAP_NOBODY)
+        report_begin(n);
+}
+
+static void ask_answered(struct node *n, uint64_t token, const char *error, struct node_out *out)
+{
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->held != HELD_ASK || s->routing->token != token)
+            continue;
+        struct chain silent = {0};
+        struct reply r = session_owed_reply(s, &silent);
+        if (error[0] == '\0') {
+            reply_ok(&r);
+        } else {
+            reply_error(&r, slice_str(error));
+            stats_error(n, r.error_code);
+        }
+        session_owed_done(n, s, &silent, out);
+        return;
+    }
+}
+
+void ask_due(struct node *n, struct session *s, struct node_out *out)
+{
+    ask_answered(n, s->routing->token,
+                 "TRYAGAIN the cluster did not answer in time; CLUSTER NODES tells whether it was done", out);
+}
+
+static void view_take(struct cluster *c, const struct word_view *v)
+{
+    mem_free(c->view.peers);
+    c->view = *v;
+    c->view.peers = NULL;
+    if (v->peers_n == 0)
+        return;
+    c->view.peers = mem_get(v->peers_n * sizeof(v->peers[0]));
+    memcpy(c->view.peers, v->peers, v->peers_n * sizeof(v->peers[0]));
+}
+
+/* This node is to join another cluster. With keys it stays where it is; else it serves nothing from here
+ * on: what comes is refused as without a lease, until the next map. */
+static void close_cluster(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    bool closes = !n->loading && store_keys_n(&n->store, 0) == 0;
+    if (closes) {
+        c->closed = true;
+        c->self.leased = false;
+        close_replies(n, NULL);
+    }
+    tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
+}
+
+void cluster_word(struct node *n, const struct word *w, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    check(c != NULL);
+    switch (w->type) {
+    case WORD_ENTRY:
+        (void)map_apply(&c->map, w->entry.index, w->entry.entry);
+        map_changed(n, out);
+        break;
+    case WORD_MAP:
+        map_copy(&c->map, w->map);
+        c->closed = false;
+        map_changed(n, out);
+        break;
+    case WORD_ANSWER: ask_answered(n, w->answer.token, w->answer.error, out); break;
+    case WORD_VIEW: view_take(c, w->view); break;
+    case WORD_CLOSE: close_cluster(n, out); break;
+    case WORD_ASK:
+    case WORD_APPLIED:
+    case WORD_PROPOSE:
+    case WORD_REPORT:
+    case WORD_CLOSED:
+    case WORD_READY: check_failed("a word for the data plane", __FILE__, __LINE__);
+    }
+}
+
+/* --------------------------------------------------------------------- steps */
+
+/* A lease that is over closes what it covered, before anything else is done (replication 7): at
+ * RELEASE, too, whose clock was read after the commands ran. */
+void cluster_step_begin(struct node *n, const struct node_event *ev)
+{
+    struct cluster *c = n->cluster;
+    c->lease = ev->lease;
+    c->self.leased = n->now.us < c->lease.us && !c->closed;
+    c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
+    if (c->was_leased && !c->self.leased)
+        close_replies(n, NULL);
+    if (!c->was_leased && c->self.leased)
+        c->parked_at = n->now;
+    c->was_leased = c->self.leased;
+}
+
+void cluster_step_end(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    if (!c->ready_told && !n->loading) {
+        c->ready_told = true;
+        tell(out, (struct word){.type = WORD_READY});
+        slots_changed(n); /* what the map said meanwhile */
+        if (c->self.place != MAP_NOBODY)
+            report_begin(n);
+    }
+    report_look(n, out);
+    if (mono_reached(n->now, peer_due(n)))
+        peer_look(n, out);
+    flights_look(n, out);
+    peer_flush(n, out);
+}
+
+struct mono cluster_due(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    struct mono due = mono_earlier(c->parked_at, peer_due(n));
+    return c->self.leased ? mono_earlier(due, c->lease) : due;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The data plane's side of a cluster: its map, its lease, and commands that are under way elsewhere.
+ *
+ *     a command -> routed_begin: whose is it?
+ *         here      -> run (run.c) -> routed_end: its reply is marked with its slot
+ *         elsewhere -> a turn in the session's order, a flight over the link to that node
+ *
+ *     session   [turn: away][turn: done "+OK"][turn: away] ...    replies leave from the first on
+ *                   |                            |
+ *     flights    sent over link 7             parked: nobody serves its slot now; tried again
+ *
+ * A reply that was computed here while an earlier one is away is a turn, too, and waits in it. */
+#ifndef NODE_CLUSTER_H
+#define NODE_CLUSTER_H
+
+#include "node/route.h"
+#include "node/state.h"
+#include "resp/frame.h"
+
+enum { SLOT_ANY = SLOTS }; /* a reply computed from whatever slots there are: DBSIZE, KEYS */
+
+/* What a reply tells, should its slot be lost before it left (replication 9). */
+enum mark_kind { MARK_FREE, MARK_READ, MARK_WRITE };
+struct reply_mark {
+    uint64_t begin, end; /* places in out, as in gates */
+    uint16_t slot;
+    uint8_t kind;
+};
+
+/* What precedes a forwarded command: VONG.FOR <map> <epoch> <quorum> <user> <client> <refused>. */
+struct forward_for {
+    uint64_t map;     /* the forwarder's map index */
+    uint64_t epoch;   /* of the slot, there */
+    uint64_t quorum;  /* CLIENT QUORUM; 0: the cluster's */
+    uint64_t client;  /* whose command it is: a number of the forwarder's */
+    uint64_t refused; /* refusals the forwarder had read on this connection when it sent this */
+};
+
+/* A slot some of whose commands were refused on a connection: what was sent behind them before the
+ * forwarder knew is refused as well, else it would overtake them (replication 10). */
+struct refused_slot {
+    uint16_t slot;
+    uint64_t at; /* the connection's count then */
+};
+
+/* A session's place in the cluster. */
+struct routing {
+    uint8_t asker;     /* enum route_asker */
+    bool settled;      /* asker does not change any more by what it asks for */
+    bool readonly;     /* READONLY was said */
+    bool drains;       /* held until every turn is over */
+    uint8_t forward;   /* RESP version of a connection that forwards; 0: a client's */
+    double chance_bits; /* sum over `seen` of log2(1 / this node's share) */
+    struct bits *seen;  /* slots asked for until it was settled; NULL: none */
+    struct list turns;
+    size_t turns_n, turns_bytes;
+    VEC(struct reply_mark) marks; /* of what may not leave yet, oldest first */
+    /* of a connection that forwards */
+    struct forward_for for_now;
+    uint64_t refused_n;
+    VEC(struct refused_slot) refused;
+    /* transactions elsewhere */
+    struct peer_link *own;  /* for MULTI and WATCH of this session alone; NULL: none */
+    bool watches_far;       /* keys are watched over `own`, */
+    bool watch_lost;        /* or were: EXEC answers nil */
+    uint16_t watch_slot;
+    uint64_t watch_epoch;
+    uint64_t token;         /* of the ASK it waits for */
+};
+
+/* One place in the order of a session's replies. */
+struct turn {
+    struct list in_session;
+    struct session *session;
+    bool done, silent;
+    uint8_t kind;      /* of a reply that was computed here: enum mark_kind */
+    uint16_t slot;
+    uint32_t replies;
+    size_t held_bytes; /* as counted in turns_bytes */
+    struct chain bytes;
+    struct gather *gather; /* split over slots; NULL: it has one flight, or none */
+};
+
+enum flight_state { FLIGHT_PARKED, FLIGHT_SENT };
+
+/* One request on its way. Its request is kept: it may have to be sent again. */
+struct flight {
+    struct list in_order; /* bucket of (session, slot): unanswered ones, oldest first */
+    struct list in_where; /* link->sent or cluster->parked */
+    struct turn *turn;    /* NULL: its client is gone, and the answer nobody's */
+    struct peer_link *link; /* SENT */
+    struct kept_request request;
+    uint64_t session_id;
+    uint16_t slot;
+    uint8_t state;
+    uint8_t protocol;     /* of its reply */
+    bool is_write, is_refused;
+    bool on_own;          /* it goes over a link of its session's own */
+    bool is_exec;         /* request is EXEC: the session's queue goes before it */
+    bool waits_handover;  /* its slot is being handed over: a short patience */
+    uint32_t part;        /* of a gather */
+    uint32_t skip;        /* replies before its own */
+    uint64_t begin;       /* where it begins in what the link was given */
+    struct mono until, sent;
+    const char *why;      /* it was parked; with its code */
+};
+
+struct peer_link {
+    struct list in_cluster, in_dirty;
+    uint32_t id;
+    uint16_t place;
+    uint32_t incarnation;
+    struct node_id peer;
+    uint8_t protocol;
+    bool open;
+    struct mono dialed, heard;
+    struct session *own;   /* NULL: shared */
+    struct list sent;      /* flights, oldest first */
+    struct chain out;      /* goes at the step's end */
+    uint64_t put;          /* bytes ever given to the link, those in out included */
+    size_t left;           /* bytes of out.send not taken by the socket yet */
+    struct buf in;         /* a reply that is not whole */
+    struct frame frame;
+    struct forward_for last;
+    bool any_sent;
+    uint64_t refused_n;    /* refusals read */
+};
+
+enum { ORDER_BUCKETS = 4096 };
+
+struct cluster {
+    struct map map;
+    struct route_self self;  /* its map is the one above */
+    struct node_id id;
+    struct mono lease;
+    bool was_leased;
+    bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
+    bool ready_told;
+    uint64_t seen_slots, seen_nodes; /* slots_ver, nodes_ver as last looked at */
+    uint64_t *served;        /* per slot: the epoch it is served in; 0: it is not */
+    unsigned mine_n;
+    double slot_bits;        /* log2(SLOTS / mine_n) */
+    struct bits handing;     /* proposed to be handed over, fate not known (replication 12, 26) */
+    struct mono handing_until; /* then another try */
+    bool reports;            /* its place in slots without a primary, once `report_at` is synced */
+    struct lsn report_at;
+    uint64_t proposed_n;
+    struct word_view view;
+    uint64_t last_token;
+    struct list links, dirty;
+    struct list parked;
+    struct mono parked_at;   /* they are looked at again */
+    struct list order[ORDER_BUCKETS];
+    uint64_t forwarded, uncertain, retried; /* counts */
+};
+
+/* ---- cluster.c */
+struct cluster *cluster_new(const struct node_identity *id);
+void cluster_free(struct node *n);
+void cluster_step_begin(struct node *n, const struct node_event *ev);
+void cluster_step_end(struct node *n, struct node_out *out);
+void cluster_word(struct node *n, const struct word *w, struct node_out *out);
+struct mono cluster_due(const struct node *n);
+struct routing *routing_new(uint8_t forward);
+void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
+void marks_left(struct session *s); /* up to open_end they left */
+/* "MOVED 7 10.0.0.1:6379" */
+void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place);
+
+/* ---- do_cluster.c */
+bool cluster_or_reply(struct call *c);
+void ask_due(struct node *n, struct session *s, struct node_out *out);
+
+/* ---- routed.c */
+enum routed { ROUTED_RUN, ROUTED_TAKEN, ROUTED_HELD };
+struct routed_here {
+    struct turn *turn; /* its reply waits here; NULL: none is before it */
+    uint64_t begin;
+    uint32_t fresh;
+    uint16_t slot;
+    uint8_t kind;
+};
+enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
+                         struct routed_here *here, struct node_out *out);
+void routed_end(struct node *n, struct session *s, struct routed_here *here, struct node_out *out);
+void routed_refused(struct session *s, unsigned slot); /* a forwarded command of this slot was refused */
+enum route_asker routed_asker(const struct node *n, const struct session *s);
+void routed_refuse(struct node *n, struct session *s, const char *text, struct node_out *out);
+void routed_refuse_down(struct node *n, struct session *s, const char *why, struct node_out *out);
+void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place, struct node_out *out);
+enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec);
+void routed_says_cluster(struct session *s); /* READONLY, READWRITE, ASKING */
+void routed_hold(struct node *n, struct session *s, bool drains);
+bool routed_silent(struct session *s); /* CLIENT REPLY: is this command answered to nobody? */
+
+/* ---- flight.c */
+bool turns_are_full(const struct session *s);
+struct turn *turn_new(struct session *s, size_t held_bytes);
+void turns_deliver(struct node *n, struct session *s, struct node_out *out);
+struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
+                          struct blob *const *blobs, uint32_t argc, unsigned slot);
+bool flight_any(const struct node *n, const struct session *s, unsigned slot); /* unanswered ones */
+void flight_go(struct node *n, struct flight *f, struct node_out *out);
+void flight_park(struct node *n, struct flight *f, const char *why, int64_t again_us);
+void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
+void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out);
+void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
+void flights_look(struct node *n, struct node_out *out); /* parked ones */
+void flights_forget(struct node *n, struct session *s);
+void flight_free(struct flight *f);
+
+/* ---- peer.c */
+struct peer_link *peer_link_to(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
+                               struct node_out *out); /* NULL: it is full */
+void peer_send(struct node *n, struct peer_link *l, struct flight *f);
+void peer_flush(struct node *n, struct node_out *out);
+void peer_look(struct node *n, struct node_out *out); /* the map changed, or time went on: which are over? */
+struct mono peer_due(const struct node *n);
+bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct node_out *out); /* false: not ours */
+bool peer_took(struct node *n, uint32_t link, size_t left);
+bool peer_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
+bool peer_closed(struct node *n, uint32_t link, struct node_out *out);
+void peer_hang_up(struct node *n, struct peer_link *l, const char *why, struct node_out *out);
+void peer_link_free(struct peer_link *l);
+void peer_put_request(struct chain *to, const struct kept_request *q);
+
+/* ---- gather.c */
+void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                  struct node_out *out);
+void gather_part(struct turn *t, uint32_t part, struct slice reply);
+void gather_free(struct gather *g);
+
+/* ---- forward_for.c */
+void forward_for_put(struct chain *to, const struct forward_for *f);
+bool forward_for_get(const struct slice *argv, uint32_t argc, struct forward_for *f);
+
+/* ---- handover.c */
+void handover_look(struct node *n, struct node_out *out);
+bool handover_waits(const struct node *n, unsigned slot); /* it is another's by right, and has keys */
+
+/* ---- far_multi.c */
+enum routed far_multi_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
+                            struct routed_here *here, struct node_out *out);
+uint32_t far_multi_put(struct session *s, struct chain *to); /* MULTI and the queue; how many replies they have */
+void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
+void far_multi_end(struct node *n, struct session *s, struct node_out *out); /* UNWATCH, DISCARD, RESET */
+
+#endif

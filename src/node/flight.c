@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Turns and flights: what a session is owed in its order, and the requests that are away for it.
+ *
+ * Order of one slot (replication 10): a flight goes only if the one before it of the same session and
+ * slot is answered, or was sent over the very link it would go over now. All others are parked and
+ * looked at again: when the map changes, when the one before is answered, a little after a refusal.
+ * A flight is parked, too, while nobody serves its slot; that ends with what is served, or with its
+ * patience. A write that was sent and whose answer did not come is never sent again (9). */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "node/cluster.h"
+
+enum { TURNS_MAX = 10000 };                   /* of one session; more of its input is not taken */
+enum { TURNS_MAX_BYTES = 1024 * 1024 };       /* replication 5's bound, for what is held here */
+enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
+enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
+enum { HANDOVER_US = 100 * 1000 };            /* replication 26 */
+
+/* -------------------------------------------------------------------- turns */
+
+bool turns_are_full(const struct session *s)
+{
+    return s->routing->turns_n >= TURNS_MAX || s->routing->turns_bytes >= TURNS_MAX_BYTES;
+}
+
+struct turn *turn_new(struct session *s, size_t held_bytes)
+{
+    struct turn *t = mem_zero(sizeof(*t));
+    t->session = s;
+    t->held_bytes = held_bytes + TURN_BYTES;
+    list_push(&s->routing->turns, &t->in_session);
+    s->routing->turns_n++;
+    s->routing->turns_bytes += t->held_bytes;
+    return t;
+}
+
+static void turn_end(struct node *n, struct turn *t)
+{
+    struct routing *r = t->session->routing;
+    list_drop(&t->in_session);
+    r->turns_n--;
+    r->turns_bytes -= t->held_bytes;
+    chain_free(&t->bytes, &n->store.graves);
+    gather_free(t->gather);
+    mem_free(t);
+}
+
+/* What is whole at the front of the order becomes output. */
+void turns_deliver(struct node *n, struct session *s, struct node_out *out)
+{
+    struct routing *r = s->routing;
+    bool any = false;
+    while (!list_empty(&r->turns)) {
+        struct turn *t = CONTAINER_OF(r->turns.next, struct turn, in_session);
+        if (!t->done)
+            break;
+        uint64_t begin = s->out.put;
+        if (!t->silent && t->bytes.n > 0) {
+            chain_append(&s->out, &t->bytes);
+            s->fresh_replies += t->replies;
+        }
+        if (t->kind != MARK_FREE && s->out.put > begin)
+            *vec_add(&r->marks) = (struct reply_mark){begin, s->out.put, t->slot, t->kind};
+        turn_end(n, t);
+        any = true;
+    }
+    if (!any)
+        return;
+    session_produced(n, s);
+    bool room = !r->drains && r->turns_n < TURNS_MAX / 2 && r->turns_bytes < TURNS_MAX_BYTES / 2;
+    if (s->held == HELD_ROUTE && (r->turns_n == 0 || room)) {
+        r->drains = false;
+        session_let_go(n, s, out);
+    }
+}
+
+/* ------------------------------------------------------------------ flights */
+
+static struct list *bucket_of(struct node *n, uint64_t session_id, unsigned slot)
+{
+    uint64_t h = (session_id * SLOTS + slot) * UINT64_C(0x9e3779b97f4a7c15);
+    return &n->cluster->order[h >> 52];
+}
+
+static struct flight *before_in(struct list *bucket, struct list *from, uint64_t session_id, unsigned slot)
+{
+    for (struct list *l = from->prev; l != bucket; l = l->prev) {
+        struct flight *f = CONTAINER_OF(l, struct flight, in_order);
+        if (f->session_id == session_id && f->slot == slot)
+            return f;
+    }
+    return NULL;
+}
+
+static struct flight *flight_before(struct node *n, struct flight *f)
+{
+    return before_in(bucket_of(n, f->session_id, f->slot), &f->in_order, f->session_id, f->slot);
+}
+
+bool flight_any(const struct node *n, const struct session *s, unsigned slot)
+{
+    struct list *bucket = bucket_of((struct node *)(uintptr_t)n, s->id, slot);
+    return before_in(bucket, bucket, s->id, slot) != NULL;
+}
+
+static int64_t patience_us(const struct node *n)
+{
+    return (int64_t)n->cluster->map.settings.node_timeout_ms * 4000; /* longer than a failover */
+}
+
+struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
+                          struct blob *const *blobs, uint32_t argc, unsigned slot)
+{
+    struct flight *f = mem_zero(sizeof(*f));
+    kept_request_copy(&f->request, spec, argv, blobs, argc);
+    f->turn = t;
+    f->session_id = t->session->id;
+    f->slot = (uint16_t)slot;
+    f->protocol = t->session->protocol;
+    f->is_write = (spec->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+    f->until = mono_after(n->now, patience_us(n));
+    f->why = "TRYAGAIN it is on its way";
+    list_init(&f->in_where);
+    list_push(bucket_of(n, f->session_id, slot), &f->in_order);
+    return f;
+}
+
+void flight_free(struct flight *f)
+{
+    list_drop(&f->in_order);
+    list_drop(&f->in_where);
+    kept_request_free(&f->request);
+    mem_free(f);
+}
+
+/* Who waited for this one may go. */
+static void look_soon(struct node *n)
+{
+    if (!list_empty(&n->cluster->parked))
+        n->cluster->parked_at = n->now;
+}
+
+void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
+{
+    struct turn *t = f->turn;
+    uint32_t part = f->part;
+    if (t != NULL && f->is_exec)
+        multi_forget(n, t->session); /* nothing, if it ran here */
+    flight_free(f);
+    look_soon(n);
+    if (t == NULL)
+        return;
+    if (t->gather != NULL) {
+        gather_part(t, part, reply);
+    } else {
+        chain_put(&t->bytes, reply);
+        t->replies = 1;
+        t->done = true;
+    }
+    if (t->done)
+        turns_deliver(n, t->session, out);
+}
+
+void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)
+{
+    char flat[512];
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = 2};
+    reply_error(&r, slice_head(slice_str(text), sizeof(flat) - 8));
+    stats_error(n, r.error_code);
+    size_t flat_n = chain_copy(&bytes, flat, sizeof(flat));
+    chain_free(&bytes, NULL);
+    flight_answer(n, f, slice_of(flat, flat_n), out);
+}
+
+void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out)
+{
+    char text[256];
+    n->cluster->uncertain++;
+    (void)snprintf(text, sizeof(text), "UNCERTAIN the write may or may not have been kept: %s", why);
+    flight_error(n, f, text, out);
+}
+
+void flight_park(struct node *n, struct flight *f, const char *why, int64_t again_us)
+{
+    struct cluster *c = n->cluster;
+    f->state = FLIGHT_PARKED;
+    f->link = NULL;
+    f->why = why;
+    if (list_empty(&f->in_where))
+        list_push(&c->parked, &f->in_where);
+    c->parked_at = mono_earlier(c->parked_at, mono_after(n->now, again_us));
+}
+
+/* Its slot has come here: it is run as if it had just been asked for. */
+static void run_here(struct node *n, struct flight *f, struct node_out *out)
+{
+    struct turn *t = f->turn;
+    struct session *s = t->session;
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = f->protocol};
+    if (f->on_own && !f->is_exec) { /* it would wait for another server, and its turn cannot */
+        flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
+        return;
+    }
+    run_kept(n, s, &f->request, &r, out);
+    t->kind = f->is_write ? MARK_WRITE : MARK_READ;
+    t->slot = t->gather == NULL ? f->slot : SLOT_ANY;
+    char *flat = mem_get(bytes.n + 1);
+    size_t flat_n = chain_copy(&bytes, flat, bytes.n);
+    chain_free(&bytes, &n->store.graves);
+    flight_answer(n, f, slice_of(flat, flat_n), out);
+    mem_free(flat);
+}
+
+static void answer_moved(struct node *n, struct flight *f, uint16_t place, struct node_out *out)
+{
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = 2};
+    char flat[512];
+    reply_moved(n, &r, f->slot, place);
+    routed_refused(f->turn->session, f->slot);
+    size_t flat_n = chain_copy(&bytes, flat, sizeof(flat));
+    chain_free(&bytes, NULL);
+    flight_answer(n, f, slice_of(flat, flat_n), out);
+}
+
+/* Nothing of it was run. */
+static void give_up(struct node *n, struct flight *f, struct node_out *out)
+{
+    char text[256];
+    bool coded = strncmp(f->why, "TRYAGAIN", 8) == 0;
+    (void)snprintf(text, sizeof(text), "%s%s", coded ? "" : "CLUSTERDOWN ", f->why);
+    routed_refused(f->turn->session, f->slot);
+    flight_error(n, f, text, out);
+}
+
+static void go_forward(struct node *n, struct flight *f, const struct flight *before, uint16_t place,
+                       struct node_out *out)
+{
+    struct session *s = f->turn->session;
+    struct peer_link *l = peer_link_to(n, place, f->protocol, f->on_own ? s : NULL, out);
+    if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
+        flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why, AGAIN_US);
+        return;
+    }
+    list_drop(&f->in_where);
+    peer_send(n, l, f);
+}
+
+static bool is_handed_over(struct node *n, struct flight *f)
+{
+    if (!bits_has(&n->cluster->handing, f->slot))
+        return false;
+    if (!f->waits_handover)
+        f->until = mono_earlier(f->until, mono_after(n->now, HANDOVER_US));
+    f->waits_handover = true;
+    return true;
+}
+
+void flight_go(struct node *n, struct flight *f, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct session *s = f->turn->session;
+    struct flight *before = flight_before(n, f);
+    enum route_asker who = f->turn->gather != NULL ? ROUTE_PLAIN : routed_asker(n, s);
+    bool reads = s->routing->readonly && !f->is_write;
+    if (is_handed_over(n, f)) {
+        flight_park(n, f, "TRYAGAIN its slot is being handed over to another node", HANDOVER_US);
+        return;
+    }
+    struct route r = route_slot(&c->self, f->slot, who, reads);
+    if (r.to == ROUTE_FORWARD) {
+        go_forward(n, f, before, r.peer, out);
+        return;
+    }
+    if (before != NULL || (r.to == ROUTE_DOWN && who == ROUTE_PLAIN)) {
+        flight_park(n, f, before != NULL ? f->why : r.why, AGAIN_US);
+        return;
+    }
+    switch (r.to) {
+    case ROUTE_HERE: run_here(n, f, out); break;
+    case ROUTE_MOVED: answer_moved(n, f, r.peer, out); break;
+    case ROUTE_DOWN:
+        f->why = r.why;
+        give_up(n, f, out);
+        break;
+    case ROUTE_FORWARD: break;
+    }
+}
+
+/* In their order. One that is parked again goes behind those that were not looked at yet. */
+void flights_look(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    if (!mono_reached(n->now, c->parked_at))
+        return;
+    struct list look;
+    list_init(&look);
+    c->parked_at = MONO_NEVER;
+    while (!list_empty(&c->parked)) {
+        struct list *l = c->parked.next;
+        list_drop(l);
+        list_push(&look, l);
+    }
+    while (!list_empty(&look)) {
+        struct flight *f = CONTAINER_OF(look.next, struct flight, in_where);
+        list_drop(&f->in_where);
+        if (mono_reached(n->now, f->until))
+            give_up(n, f, out);
+        else
+            flight_go(n, f, out);
+    }
+    if (!list_empty(&c->parked)) /* the least patient of them is not known: they are looked at often */
+        c->parked_at = mono_earlier(c->parked_at, mono_after(n->now, AGAIN_US));
+}
+
+void flights_forget(struct node *n, struct session *s)
+{
+    struct routing *r = s->routing;
+    for (size_t i = 0; i < ORDER_BUCKETS && r->turns_n > 0; i++) {
+        for (struct list *l = n->cluster->order[i].next, *next; l != &n->cluster->order[i]; l = next) {
+            next = l->next;
+            struct flight *f = CONTAINER_OF(l, struct flight, in_order);
+            if (f->session_id != s->id)
+                continue;
+            f->turn = NULL;
+            if (f->state == FLIGHT_PARKED)
+                flight_free(f);
+        }
+    }
+    while (!list_empty(&r->turns))
+        turn_end(n, CONTAINER_OF(r->turns.next, struct turn, in_session));
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* One command split over slots, and its replies merged: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH.
+ *
+ *     MGET a b c d   ->  [MGET a d] to node 1   [MGET b c] here     (by slot, in their order)
+ *                    <-  *2 $1 A $1 D           *2 $1 B $-1
+ *     *4 $1 A $1 B $-1 $1 D
+ *
+ * Each part is atomic, the whole is not. Parts are asked for in RESP2 and rewritten. */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/num.h"
+#include "node/cluster.h"
+
+struct gather_part {
+    char *reply; /* owned; NULL: none yet */
+    size_t n;
+    size_t at;   /* the next element of an array */
+};
+
+struct gather {
+    const struct spec *spec;
+    uint8_t protocol;
+    uint32_t parts_n, waits;
+    struct gather_part *parts;
+    uint32_t keys_n;
+    uint16_t *part_of; /* of each key in its order */
+};
+
+void gather_free(struct gather *g)
+{
+    if (g == NULL)
+        return;
+    for (uint32_t i = 0; i < g->parts_n; i++)
+        mem_free(g->parts[i].reply);
+    mem_free(g->parts);
+    mem_free(g->part_of);
+    mem_free(g);
+}
+
+/* ------------------------------------------------------------------ splitting */
+
+/* Gives each key its part; parts in the order in which their slots come first. slots[i]: of part i. */
+static void assign(struct gather *g, const struct request *q, uint32_t step, uint16_t *slots)
+{
+    uint16_t *part_at = mem_zero(SLOTS * sizeof(*part_at)); /* + 1; 0: none */
+    for (uint32_t k = 0; k < g->keys_n; k++) {
+        unsigned slot = slot_of(q->argv[1 + k * step]);
+        if (part_at[slot] == 0) {
+            slots[g->parts_n] = (uint16_t)slot;
+            part_at[slot] = (uint16_t)++g->parts_n;
+        }
+        g->part_of[k] = (uint16_t)(part_at[slot] - 1);
+    }
+    mem_free(part_at);
+}
+
+static struct flight *part_new(struct node *n, struct turn *t, const struct request *q, uint32_t step,
+                               uint32_t part, uint16_t slot, struct slice *argv, struct blob **blobs)
+{
+    const struct gather *g = t->gather;
+    uint32_t argc = 1;
+    argv[0] = q->argv[0];
+    blobs[0] = NULL;
+    for (uint32_t k = 0; k < g->keys_n; k++) {
+        for (uint32_t i = 0; i < step && g->part_of[k] == part; i++) {
+            uint32_t from = 1 + k * step + i;
+            blobs[argc] = q->blobs != NULL ? q->blobs[from] : NULL;
+            argv[argc++] = q->argv[from];
+        }
+    }
+    struct flight *f = flight_new(n, t, g->spec, argv, blobs, argc, slot);
+    f->part = part;
+    f->protocol = 2;
+    return f;
+}
+
+void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                  struct node_out *out)
+{
+    uint32_t step = spec->step > 0 ? (uint32_t)spec->step : 1;
+    struct turn *t = turn_new(s, q->bytes);
+    struct gather *g = mem_zero(sizeof(*g));
+    t->silent = routed_silent(s);
+    t->gather = g;
+    s->active = n->now;
+    s->last = spec;
+    g->spec = spec;
+    g->protocol = s->protocol;
+    g->keys_n = (q->argc - 1) / step;
+    g->part_of = mem_get(g->keys_n * sizeof(g->part_of[0]));
+    uint16_t *slots = mem_get(SLOTS * sizeof(*slots));
+    assign(g, q, step, slots);
+    g->waits = g->parts_n;
+    g->parts = mem_zero(g->parts_n * sizeof(g->parts[0]));
+    struct slice *argv = mem_get(q->argc * sizeof(*argv));
+    struct blob **blobs = mem_get(q->argc * sizeof(*blobs));
+    struct flight **flights = mem_get(g->parts_n * sizeof(*flights));
+    uint32_t parts_n = g->parts_n;
+    for (uint32_t i = 0; i < parts_n; i++)
+        flights[i] = part_new(n, t, q, step, i, slots[i], argv, blobs);
+    for (uint32_t i = 0; i < parts_n; i++) /* with the last answer g is gone */
+        flight_go(n, flights[i], out);
+    mem_free(flights);
+    mem_free(blobs);
+    mem_free(argv);
+    mem_free(slots);
+}
+
+/* -------------------------------------------------------------------- merging */
+
+static struct slice part_reply(const struct gather_part *p)
+{
+    return slice_of(p->reply, p->n);
+}
+
+/* The error that tells most: that something is not known, else the first. */
+static const struct gather_part *worst(const struct gather *g)
+{
+    const struct gather_part *found = NULL;
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        const struct gather_part *p = &g->parts[i];
+        if (p->reply[0] != '-')
+            continue;
+        if (p->n > 11 && memcmp(p->reply, "-UNCERTAIN ", 11) == 0)
+            return p;
+        found = found != NULL ? found : p;
+    }
+    return found;
+}
+
+static bool merge_sum(const struct gather *g, struct reply *r)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        struct slice text = part_reply(&g->parts[i]);
+        int64_t v;
+        if (text.p[0] != ':' || text.n < 4 || !num_get_i64(slice_of(text.p + 1, text.n - 3), &v))
+            return false;
+        sum += v;
+    }
+    reply_i64(r, sum);
+    return true;
+}
+
+static bool merge_array(const struct gather *g, struct reply *r)
+{
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        uint64_t n;
+        if (!frame_array(part_reply(&g->parts[i]), &n, &g->parts[i].at))
+            return false;
+    }
+    reply_array(r, g->keys_n);
+    for (uint32_t k = 0; k < g->keys_n; k++) {
+        struct gather_part *p = &g->parts[g->part_of[k]];
+        struct slice rest = slice_from(part_reply(p), p->at);
+        struct frame f = {0};
+        if (frame_end(&f, rest) != FRAME_WHOLE)
+            return false;
+        if (f.at == 5 && memcmp(rest.p, "$-1\r\n", 5) == 0)
+            reply_null(r);
+        else
+            reply_raw(r, slice_head(rest, f.at));
+        p->at += f.at;
+    }
+    return true;
+}
+
+static void merge(struct turn *t)
+{
+    const struct gather *g = t->gather;
+    struct reply r = {.out = &t->bytes, .protocol = g->protocol};
+    const struct gather_part *bad = worst(g);
+    bool merged = true;
+    if (bad != NULL)
+        reply_raw(&r, part_reply(bad));
+    else if (g->spec->id == SPEC_MGET)
+        merged = merge_array(g, &r);
+    else if (g->spec->id == SPEC_MSET)
+        reply_ok(&r);
+    else
+        merged = merge_sum(g, &r);
+    if (!merged) {
+        chain_free(&t->bytes, NULL);
+        reply_error(&r, SLICE("ERR a node answered a part of this command with what cannot be merged"));
+    }
+    t->replies = 1;
+    t->done = true;
+}
+
+void gather_part(struct turn *t, uint32_t part, struct slice reply)
+{
+    struct gather *g = t->gather;
+    struct gather_part *p = &g->parts[part];
+    check(p->reply == NULL && reply.n > 0);
+    p->reply = mem_get(reply.n);
+    p->n = reply.n;
+    memcpy(p->reply, reply.p, reply.n);
+    if (--g->waits == 0)
+        merge(t);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Links that forward: one to each node and protocol version, and one of its own for each session that
+ * watches keys or runs transactions elsewhere.
+ *
+ * What is given to a link leaves at the end of the step; before it is through (the shell greets), it
+ * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
+ * not sent: it goes again. Of the rest, reads go again, and of writes nobody knows. */
+#include <assert.h>
+
+#include "base/check.h"
+#include "node/cluster.h"
+
+enum { LINK_MAX_BYTES = 16 * 1024 * 1024 }; /* given and not taken; more waits where it came from */
+enum { SILENT_TIMES = 3 };                  /* node timeouts: no gate over there waits for longer than two */
+
+static struct peer_link *link_at(struct node *n, uint32_t id)
+{
+    if (n->cluster == NULL)
+        return NULL;
+    for (struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (p->id == id)
+            return p;
+    }
+    return NULL;
+}
+
+static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
+                                  struct node_out *out)
+{
+    const struct map_node *to = &n->cluster->map.nodes.at[place];
+    struct peer_link *l = mem_zero(sizeof(*l));
+    l->id = ++n->last_link;
+    l->place = place;
+    l->incarnation = to->incarnation;
+    l->peer = to->id;
+    l->protocol = protocol;
+    l->own = own;
+    l->dialed = n->now;
+    list_init(&l->sent);
+    list_init(&l->in_dirty);
+    buf_init(&l->in, SIZE_MAX / 2);
+    list_push(&n->cluster->links, &l->in_cluster);
+    *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip),
+                                              .port = to->at.cluster_port, .forward = protocol, .peer = to->id};
+    return l;
+}
+
+struct peer_link *peer_link_to(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
+                               struct node_out *out)
+{
+    struct list *links = &n->cluster->links;
+    if (own != NULL && own->routing->own != NULL && own->routing->own->place == place)
+        return own->routing->own;
+    if (own != NULL && own->routing->own != NULL)
+        peer_hang_up(n, own->routing->own, "its slot is another node's now", out);
+    for (struct list *l = links->next; l != links && own == NULL; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (p->place == place && p->protocol == protocol && p->own == NULL)
+            return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
+    }
+    struct peer_link *made = link_new(n, place, protocol, own, out);
+    if (own != NULL)
+        own->routing->own = made;
+    return made;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+void peer_put_request(struct chain *to, const struct kept_request *q)
+{
+    struct reply r = {.out = to, .protocol = 2};
+    reply_array(&r, q->argc);
+    for (uint32_t i = 0; i < q->argc; i++) {
+        if (q->blobs[i] != NULL)
+            reply_bulk_blob(&r, q->blobs[i], 0, q->argv[i].n);
+        else
+            reply_bulk(&r, q->argv[i]);
+    }
+}
+
+static void put_for(struct node *n, struct peer_link *l, const struct flight *f)
+{
+    const struct cluster *c = n->cluster;
+    struct forward_for now = {.map = c->map.index, .epoch = c->map.slots[f->slot].epoch,
+                              .client = f->session_id, .refused = l->refused_n};
+    if (l->any_sent && memcmp(&now, &l->last, sizeof(now)) == 0)
+        return;
+    forward_for_put(&l->out, &now);
+    l->last = now;
+    l->any_sent = true;
+}
+
+void peer_send(struct node *n, struct peer_link *l, struct flight *f)
+{
+    uint64_t before = l->out.put;
+    f->begin = l->put;
+    put_for(n, l, f);
+    if (f->is_exec)
+        f->skip = far_multi_put(f->turn->session, &l->out);
+    peer_put_request(&l->out, &f->request);
+    l->put += l->out.put - before;
+    f->state = FLIGHT_SENT;
+    f->link = l;
+    f->sent = n->now;
+    list_push(&l->sent, &f->in_where);
+    n->cluster->forwarded++;
+    if (l->open && list_empty(&l->in_dirty))
+        list_push(&n->cluster->dirty, &l->in_dirty);
+}
+
+void peer_flush(struct node *n, struct node_out *out)
+{
+    struct list *dirty = &n->cluster->dirty;
+    while (!list_empty(dirty)) {
+        struct peer_link *l = CONTAINER_OF(dirty->next, struct peer_link, in_dirty);
+        list_drop(&l->in_dirty);
+        if (l->out.n == 0)
+            continue;
+        l->left += l->out.n;
+        *vec_add(&out->send) = (struct node_send){.link = l->id, .bytes = l->out};
+        l->out = (struct chain){0};
+    }
+}
+
+/* -------------------------------------------------------------------- its end */
+
+void peer_link_free(struct peer_link *l)
+{
+    while (!list_empty(&l->sent))
+        flight_free(CONTAINER_OF(l->sent.next, struct flight, in_where));
+    list_drop(&l->in_cluster);
+    list_drop(&l->in_dirty);
+    chain_free(&l->out, NULL);
+    buf_free(&l->in);
+    mem_free(l);
+}
+
+static void flight_lost(struct node *n, struct flight *f, bool never_sent, const char *why, struct node_out *out)
+{
+    if (f->turn == NULL)
+        flight_free(f);
+    else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
+        far_multi_answered(n, f, SLICE("*-1\r\n"), out); /* what was watched is not watched any more */
+    else if (never_sent || !f->is_write)
+        flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
+    else
+        flight_unsure(n, f, why, out);
+}
+
+/* Of a link that is over: in their order, each to its fate. */
+static void link_end(struct node *n, struct peer_link *l, const char *why, struct node_out *out)
+{
+    uint64_t taken = l->put - l->out.n - l->left;
+    struct routing *own = l->own != NULL ? l->own->routing : NULL;
+    struct list lost;
+    list_init(&lost);
+    while (!list_empty(&l->sent)) {
+        struct list *first = l->sent.next;
+        list_drop(first);
+        list_push(&lost, first);
+    }
+    if (own != NULL) {
+        own->own = NULL;
+        own->watch_lost |= own->watches_far;
+    }
+    while (!list_empty(&lost)) {
+        struct flight *f = CONTAINER_OF(lost.next, struct flight, in_where);
+        list_drop(&f->in_where);
+        flight_lost(n, f, f->begin >= taken, why, out);
+    }
+    peer_link_free(l);
+}
+
+void peer_hang_up(struct node *n, struct peer_link *l, const char *why, struct node_out *out)
+{
+    *vec_add(&out->hang_up) = l->id;
+    link_end(n, l, why, out);
+}
+
+/* ------------------------------------------------------------------- answers */
+
+static bool begins(struct slice s, const char *word)
+{
+    size_t n = strlen(word);
+    return s.n > n && memcmp(s.p, word, n) == 0;
+}
+
+/* Nothing was run: whoever answers so says it before. */
+static bool is_refusal(struct slice reply)
+{
+    return begins(reply, "-MOVED ") || begins(reply, "-TRYAGAIN ") || begins(reply, "-CLUSTERDOWN ") ||
+           begins(reply, "-LOADING ");
+}
+
+static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
+{
+    struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
+    bool refused = is_refusal(reply);
+    l->refused_n += refused;
+    if (f->skip > 0) { /* MULTI, QUEUED ... */
+        f->skip--;
+        f->is_refused |= refused;
+        return;
+    }
+    list_drop(&f->in_where);
+    refused |= f->is_refused;
+    f->is_refused = false;
+    if (f->turn == NULL) {
+        flight_free(f);
+        return;
+    }
+    struct routing *r = f->turn->session->routing;
+    if (f->is_exec && r->watches_far) {
+        far_multi_answered(n, f, refused ? SLICE("*-1\r\n") : reply, out);
+    } else if (refused) {
+        n->cluster->retried++;
+        flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",
+                    10 * 1000);
+    } else {
+        flight_answer(n, f, reply, out);
+    }
+}
+
+/* Whole replies from the front of in; how many bytes they took; *good: false, what follows is none. */
+static size_t read_replies(struct node *n, struct peer_link *l, struct slice in, bool *good, struct node_out *out)
+{
+    size_t at = 0;
+    while (at < in.n) {
+        enum frame_found found = frame_end(&l->frame, slice_from(in, at));
+        *good = found != FRAME_BAD && (found == FRAME_MORE || !list_empty(&l->sent));
+        if (found != FRAME_WHOLE || !*good)
+            break;
+        struct slice reply = slice_of(in.p + at, l->frame.at);
+        l->frame = (struct frame){0};
+        at += reply.n;
+        answered(n, l, reply, out);
+    }
+    return at;
+}
+
+bool peer_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out)
+{
+    struct peer_link *l = link_at(n, link);
+    bool good = true;
+    if (l == NULL)
+        return false;
+    l->heard = n->now;
+    if (l->in.n > 0) {
+        if (buf_add(&l->in, in) != ERR_OK) {
+            peer_hang_up(n, l, "its node's reply is too long", out);
+            return true;
+        }
+        buf_drop_front(&l->in, read_replies(n, l, buf_slice(&l->in), &good, out));
+    } else {
+        size_t used = read_replies(n, l, in, &good, out);
+        good = good && buf_add(&l->in, slice_from(in, used)) == ERR_OK;
+    }
+    if (l->in.n == 0)
+        buf_free(&l->in);
+    if (!good)
+        peer_hang_up(n, l, "its node answered what is no reply", out);
+    return true;
+}
+
+/* --------------------------------------------------------------------- events */
+
+bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct node_out *out)
+{
+    struct peer_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    if (how != NODE_DIALED_OK) {
+        link_end(n, l, "its node cannot be reached", out);
+        n->cluster->parked_at = mono_after(n->now, 50 * 1000); /* not in a loop */
+        return true;
+    }
+    l->open = true;
+    l->heard = n->now;
+    list_push(&n->cluster->dirty, &l->in_dirty);
+    return true;
+}
+
+bool peer_took(struct node *n, uint32_t link, size_t left)
+{
+    struct peer_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    l->left = left;
+    return true;
+}
+
+bool peer_closed(struct node *n, uint32_t link, struct node_out *out)
+{
+    struct peer_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    link_end(n, l, "the connection to its node broke", out);
+    return true;
+}
+
+static struct mono silent_at(const struct node *n, const struct peer_link *l)
+{
+    struct mono since = l->open ? l->heard : l->dialed;
+    if (!list_empty(&l->sent)) {
+        const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
+        since = since.us > f->sent.us ? since : f->sent;
+    } else if (l->open) {
+        return MONO_NEVER;
+    }
+    return mono_after(since, (int64_t)n->cluster->map.settings.node_timeout_ms * 1000 * SILENT_TIMES);
+}
+
+static const char *over_why(const struct node *n, const struct peer_link *l)
+{
+    const struct map *m = &n->cluster->map;
+    const struct map_node *to = l->place < m->nodes.n ? &m->nodes.at[l->place] : NULL;
+    if (to == NULL || !to->used || !node_id_equal(&to->id, &l->peer))
+        return "its node is no member of the cluster any more";
+    if (to->incarnation != l->incarnation)
+        return "its node was restarted";
+    if (to->health == MAP_DOWN)
+        return "its node is down";
+    return mono_reached(n->now, silent_at(n, l)) ? "its node does not answer" : NULL;
+}
+
+void peer_look(struct node *n, struct node_out *out)
+{
+    struct list *links = &n->cluster->links;
+    for (struct list *l = links->next, *next; l != links; l = next) {
+        next = l->next;
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        const char *why = over_why(n, p);
+        if (why != NULL)
+            peer_hang_up(n, p, why, out);
+    }
+}
+
+struct mono peer_due(const struct node *n)
+{
+    struct mono due = MONO_NEVER;
+    for (const struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next)
+        due = mono_earlier(due, silent_at(n, CONTAINER_OF(l, struct peer_link, in_cluster)));
+    return due;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "node/route.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+
+static struct route down(const char *why)
+{
+    return (struct route){.to = ROUTE_DOWN, .peer = MAP_NOBODY, .why = why};
+}
+
+/* In sync in this run: what it has is not older than what the primary acknowledged. */
+static bool holds_copy(const struct route_self *self, const struct map_slot *s)
+{
+    for (unsigned i = 0; i < s->isr_n; i++)
+        if (s->isr[i] == self->place && s->isr_incarnation[i] == self->incarnation)
+            return true;
+    return false;
+}
+
+struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads)
+{
+    const struct map_slot *s = &self->map->slots[slot];
+    if (reads && self->place != MAP_NOBODY && holds_copy(self, s) && (self->leased || self->reads_when_down))
+        return (struct route){.to = ROUTE_HERE, .peer = self->place};
+    if (s->primary == MAP_NOBODY)
+        return down("Hash slot not served");
+    if (s->primary == self->place) {
+        if (!map_is_primary(self->map, slot, self->place, self->incarnation))
+            return down("Hash slot not served: this node was restarted, and an election follows");
+        if (!self->leased) /* replication 7 */
+            return down("The cluster is down: this node has lost contact with it");
+        return (struct route){.to = ROUTE_HERE, .peer = self->place};
+    }
+    check(s->primary < self->map->nodes.n);
+    return (struct route){.to = who == ROUTE_PLAIN ? ROUTE_FORWARD : ROUTE_MOVED, .peer = s->primary};
+}
+
+enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc, unsigned *slot)
+{
+    if (spec->first == 1 && spec->last == 1 && spec->keys_n == 1 && argc > 1) {
+        *slot = slot_of(argv[1]); /* nearly every command */
+        return ROUTE_ONE_SLOT;
+    }
+    struct keys keys;
+    struct key_at key = {0};
+    if (spec->keys_n == 0 || !keys_of(spec, argv, argc, &keys))
+        return ROUTE_NO_KEY;
+    bool any = false;
+    while (keys_next(&keys, &key)) {
+        unsigned s = slot_of(argv[key.at]);
+        if (any && s != *slot)
+            return ROUTE_MANY_SLOTS;
+        *slot = s;
+        any = true;
+    }
+    return any ? ROUTE_ONE_SLOT : ROUTE_NO_KEY;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Where a command goes: here, to another node, back to the client, or nowhere for now.
+ *
+ * One decision, asked of the map and never of the network. It knows no session: whoever asks says what
+ * he is (cluster.md, "Routing"). */
+#ifndef NODE_ROUTE_H
+#define NODE_ROUTE_H
+
+#include "cmd/keys.h"
+#include "core/map/map.h"
+
+/* Who asks. */
+enum route_asker {
+    ROUTE_PLAIN, /* a client that knows no cluster: what is elsewhere is fetched for it */
+    ROUTE_AWARE, /* its library knows the map, and refreshes it when it is told */
+    ROUTE_PEER   /* a node or a proxy forwards: nothing is forwarded again */
+};
+
+enum route_to {
+    ROUTE_HERE,
+    ROUTE_FORWARD, /* to `peer` */
+    ROUTE_MOVED,   /* the client is told that it is `peer`'s */
+    ROUTE_DOWN     /* nobody serves it now, why */
+};
+
+struct route {
+    enum route_to to;
+    uint16_t peer;   /* place in the map */
+    const char *why; /* DOWN: behind "CLUSTERDOWN " */
+};
+
+struct route_self {
+    const struct map *map;
+    uint16_t place;       /* of this node; MAP_NOBODY: not in the map (a proxy) */
+    uint32_t incarnation; /* of this run */
+    bool leased;          /* its lease is valid now */
+    bool reads_when_down; /* cluster-allow-reads-when-down */
+};
+
+/* One slot's command. reads: it is a read of a connection that said READONLY. */
+struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads);
+
+/* Which slots a command's keys are in. */
+enum route_keys { ROUTE_NO_KEY, ROUTE_ONE_SLOT, ROUTE_MANY_SLOTS };
+enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc, unsigned *slot);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* In a cluster, each request is asked first whose it is.
+ *
+ * Most are ours, or nobody's: they run as they do alone, and their reply is marked with the slot. What
+ * is another's becomes a turn and a flight, or a refusal. A connection of another node's is never
+ * forwarded for: its commands run here, or are refused. */
+#include "base/check.h"
+#include "node/cluster.h"
+
+static const double chance_is_out_bits = 64; /* cluster.md, "Routing" */
+
+/* ------------------------------------------------------------- who asks, and how */
+
+enum route_asker routed_asker(const struct node *n, const struct session *s)
+{
+    const struct routing *r = s->routing;
+    if (r->forward != 0)
+        return ROUTE_PEER;
+    switch (n->options->cluster_routing) {
+    case CLUSTER_ROUTING_FORWARD: return ROUTE_PLAIN;
+    case CLUSTER_ROUTING_REDIRECT: return ROUTE_AWARE;
+    case CLUSTER_ROUTING_AUTO: break;
+    }
+    return (enum route_asker)r->asker;
+}
+
+static void settle(struct routing *r, enum route_asker asker)
+{
+    r->asker = (uint8_t)asker;
+    r->settled = true;
+    mem_free(r->seen);
+    r->seen = NULL;
+}
+
+void routed_says_cluster(struct session *s)
+{
+    if (s->routing->forward == 0)
+        settle(s->routing, ROUTE_AWARE);
+}
+
+/* Who asks for this node's slots alone, over so many that it cannot be chance, knows the map. */
+static void learn(const struct node *n, struct routing *r, unsigned slot)
+{
+    const struct cluster *c = n->cluster;
+    if (c->served[slot] == 0) {
+        settle(r, ROUTE_PLAIN);
+        return;
+    }
+    if (c->mine_n == SLOTS)
+        return;
+    if (r->seen == NULL)
+        r->seen = mem_zero(sizeof(*r->seen));
+    if (bits_has(r->seen, slot))
+        return;
+    bits_add(r->seen, slot);
+    r->chance_bits += c->slot_bits;
+    if (r->chance_bits >= chance_is_out_bits)
+        settle(r, ROUTE_AWARE);
+}
+
+/* As run_request does for what runs here. */
+bool routed_silent(struct session *s)
+{
+    if (s->reply_mode == REPLY_SKIP_NEXT)
+        s->reply_mode = REPLY_SKIP;
+    bool silent = s->reply_mode != REPLY_ON;
+    if (s->reply_mode == REPLY_SKIP)
+        s->reply_mode = REPLY_ON;
+    return silent;
+}
+
+/* ------------------------------------------------------------------ refusals */
+
+static void put_refusal(struct node *n, struct session *s, struct chain *bytes, struct node_out *out)
+{
+    struct turn *t = turn_new(s, bytes->n);
+    t->silent = routed_silent(s);
+    chain_append(&t->bytes, bytes);
+    t->replies = 1;
+    t->done = true;
+    multi_refused(n, s, NULL);
+    s->active = n->now;
+    turns_deliver(n, s, out);
+}
+
+void routed_refuse(struct node *n, struct session *s, const char *text, struct node_out *out)
+{
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = s->protocol};
+    reply_error(&r, slice_str(text));
+    stats_error(n, r.error_code);
+    put_refusal(n, s, &bytes, out);
+}
+
+void routed_refuse_down(struct node *n, struct session *s, const char *why, struct node_out *out)
+{
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = s->protocol};
+    reply_errorf(&r, "CLUSTERDOWN %s", why);
+    stats_error(n, r.error_code);
+    put_refusal(n, s, &bytes, out);
+}
+
+void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place, struct node_out *out)
+{
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = s->protocol};
+    reply_moved(n, &r, slot, place);
+    stats_error(n, r.error_code);
+    put_refusal(n, s, &bytes, out);
+}
+
+/* ------------------------------------------- connections of those who forward */
+
+void routed_refused(struct session *s, unsigned slot)
+{
+    struct routing *r = s->routing;
+    if (r->forward == 0)
+        return;
+    r->refused_n++;
+    if (slot >= SLOTS)
+        return;
+    for (size_t i = 0; i < r->refused.n; i++) {
+        if (r->refused.at[i].slot == slot) {
+            r->refused.at[i].at = r->refused_n;
+            return;
+        }
+    }
+    *vec_add(&r->refused) = (struct refused_slot){.slot = (uint16_t)slot, .at = r->refused_n};
+}
+
+/* Sent before its sender knew that an earlier one of the slot was refused? */
+static bool overtakes(struct routing *r, unsigned slot)
+{
+    size_t kept = 0;
+    bool found = false;
+    for (size_t i = 0; i < r->refused.n; i++) {
+        if (r->refused.at[i].at <= r->for_now.refused)
+            continue; /* all that comes now was sent by one who knew */
+        found |= r->refused.at[i].slot == slot;
+        r->refused.at[kept++] = r->refused.at[i];
+    }
+    r->refused.n = kept;
+    if (kept == 0)
+        vec_free(&r->refused);
+    return found;
+}
+
+static void take_for(struct node *n, struct session *s, const struct request *q, struct node_out *out)
+{
+    if (forward_for_get(q->argv, q->argc, &s->routing->for_now))
+        return;
+    log_say(n->log, LOG_LEVEL_WARNING, "A node at %s sent a VONG.FOR that cannot be read; its connection is closed",
+            s->peer);
+    s->closing = true;
+    *vec_add(&out->drop) = s->conn;
+}
+
+/* ------------------------------------------------------------------ one slot */
+
+static void fly(struct node *n, struct session *s, const struct spec *spec, const struct request *q, unsigned slot,
+                struct node_out *out)
+{
+    struct turn *t = turn_new(s, q->bytes);
+    t->silent = routed_silent(s);
+    s->active = n->now;
+    s->last = spec;
+    struct flight *f = flight_new(n, t, spec, q->argv, q->blobs, q->argc, slot);
+    f->on_own = spec->id == SPEC_MIGRATE || (spec->flags & CMD_BLOCKING) != 0;
+    flight_go(n, f, out);
+}
+
+/* Its reply will wait in a turn if others are before it. */
+enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec)
+{
+    bool data = spec != NULL && (spec->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)) != 0;
+    here->slot = (uint16_t)slot;
+    here->kind = !data ? MARK_FREE : (spec->flags & CMD_READONLY) != 0 ? MARK_READ : MARK_WRITE;
+    if (spec != NULL && spec->id == SPEC_EXEC)
+        here->kind = s->multi != NULL && (s->multi->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ;
+    here->begin = s->out.put;
+    here->fresh = s->fresh_replies;
+    here->turn = NULL;
+    if (s->routing->turns_n > 0) {
+        here->turn = turn_new(s, 0);
+        s->aside = &here->turn->bytes;
+    }
+    return ROUTED_RUN;
+}
+
+static enum routed one_slot(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                            unsigned slot, struct routed_here *here, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct routing *r = s->routing;
+    if (!r->settled)
+        learn(n, r, slot);
+    enum route_asker who = routed_asker(n, s);
+    bool overtaking = who == ROUTE_PEER && overtakes(r, slot);
+    if (who == ROUTE_PEER && (overtaking || r->for_now.epoch > c->map.slots[slot].epoch)) {
+        if (!overtaking)
+            routed_refused(s, slot);
+        else
+            r->refused_n++; /* the slot's count stays: what is sent again in order passes */
+        routed_refuse(n, s, "TRYAGAIN the map is on its way", out);
+        return ROUTED_TAKEN;
+    }
+    if (who == ROUTE_PEER && n->loading) {
+        routed_refused(s, slot);
+        routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
+        return ROUTED_TAKEN;
+    }
+    struct route to = route_slot(&c->self, slot, who, r->readonly && (spec->flags & CMD_READONLY) != 0);
+    if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD))
+        return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
+    bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
+    if (to.to == ROUTE_HERE && !waits)
+        return routed_run(s, here, slot, spec);
+    if (!waits && to.to == ROUTE_MOVED) {
+        routed_refused(s, slot);
+        routed_refuse_moved(n, s, slot, to.peer, out);
+    } else if (to.to == ROUTE_DOWN && !waits && (who != ROUTE_PLAIN || s->in_multi)) {
+        routed_refused(s, slot);
+        routed_refuse_down(n, s, to.why, out);
+    } else {
+        fly(n, s, spec, q, slot, out);
+    }
+    return ROUTED_TAKEN;
+}
+
+/* ------------------------------------------------------------------- requests */
+
+void routed_hold(struct node *n, struct session *s, bool drains)
+{
+    s->routing->drains |= drains;
+    session_hold(n, s, HELD_ROUTE, MONO_NEVER);
+}
+
+static bool is_refused_anyway(const struct session *s, const struct spec *spec, uint32_t argc)
+{
+    return spec == NULL || !spec_arity_fits(spec, argc) || spec->handler == SPEC_CONTAINER || s->locked ||
+           (s->in_multi && (spec->flags & CMD_NO_MULTI) != 0);
+}
+
+static enum routed many_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                              struct node_out *out)
+{
+    struct routing *r = s->routing;
+    enum route_asker who = routed_asker(n, s);
+    if (!r->settled)
+        settle(r, ROUTE_PLAIN); /* no cluster library sends such a one */
+    bool redirects = n->options->cluster_routing == CLUSTER_ROUTING_REDIRECT;
+    if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi)
+        routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
+    else
+        gather_begin(n, s, spec, q, out);
+    return ROUTED_TAKEN;
+}
+
+static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, struct routed_here *here,
+                           struct node_out *out)
+{
+    bool data = spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0;
+    if (data && !n->cluster->self.leased) { /* replication 7: it tells of slots */
+        routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
+        return ROUTED_TAKEN;
+    }
+    return routed_run(s, here, SLOT_ANY, spec);
+}
+
+enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
+                         struct routed_here *here, struct node_out *out)
+{
+    struct routing *r = s->routing;
+    unsigned slot = 0;
+    *here = (struct routed_here){.slot = SLOT_ANY, .kind = MARK_FREE, .begin = s->out.put,
+                                 .fresh = s->fresh_replies};
+    if (s->held != HELD_NOT || s->closing)
+        return ROUTED_RUN;
+    if (r->forward != 0 && slice_is(q->argv[0], "vong.for")) {
+        take_for(n, s, q, out);
+        return ROUTED_TAKEN;
+    }
+    if (turns_are_full(s)) {
+        routed_hold(n, s, false);
+        return ROUTED_HELD;
+    }
+    if (is_refused_anyway(s, spec, q->argc))
+        return routed_run(s, here, SLOT_ANY, NULL);
+    bool keyed = spec->keys_n > 0;
+    if (spec->handler == SPEC_NODE && r->turns_n > 0 && (!keyed || spec->id == SPEC_WATCH || spec->id == SPEC_MIGRATE)) {
+        routed_hold(n, s, true); /* it may answer later, or change what the session is */
+        return ROUTED_HELD;
+    }
+    if (spec->id == SPEC_WATCH || spec->id == SPEC_EXEC || spec->id == SPEC_UNWATCH || spec->id == SPEC_DISCARD ||
+        spec->id == SPEC_RESET)
+        return far_multi_begin(n, s, spec, q, here, out);
+    if (keyed && n->cluster->map.index == 0) {
+        routed_refuse_down(n, s, n->cluster->view.why_not[0] != '\0' ? n->cluster->view.why_not : "not yet joined", out);
+        return ROUTED_TAKEN;
+    }
+    switch (keyed ? route_keys(spec, q->argv, q->argc, &slot) : ROUTE_NO_KEY) {
+    case ROUTE_ONE_SLOT: return one_slot(n, s, spec, q, slot, here, out);
+    case ROUTE_MANY_SLOTS: return many_slots(n, s, spec, q, out);
+    case ROUTE_NO_KEY: break;
+    }
+    return no_slot(n, s, spec, here, out);
+}
+
+void routed_end(struct node *n, struct session *s, struct routed_here *here, struct node_out *out)
+{
+    struct turn *t = here->turn;
+    s->aside = NULL;
+    if (t == NULL) {
+        if (here->kind != MARK_FREE && s->out.put > here->begin)
+            *vec_add(&s->routing->marks) =
+                (struct reply_mark){here->begin, s->out.put, here->slot, here->kind};
+        return;
+    }
+    t->replies = s->fresh_replies - here->fresh;
+    s->fresh_replies = here->fresh;
+    t->kind = here->kind;
+    t->slot = here->slot;
+    t->done = true;
+    t->held_bytes += t->bytes.n;
+    s->routing->turns_bytes += t->bytes.n;
+    turns_deliver(n, s, out);
+}

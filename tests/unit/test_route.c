@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/lib/some_nodes.h"
+
+#include "node/cluster.h"
+
+static struct some w;
+
+static void send_format(unsigned node, uint32_t conn, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void send_format(unsigned node, uint32_t conn, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    some_send(&w, node, conn, line);
+}
+
+/* What left for this connection of this node since the last time begins with text. */
+static void expect_begins(unsigned node, uint32_t conn, const char *text)
+{
+    one_step(&w.node[node], (struct node_event){.type = NODE_RELEASE});
+    struct buf *got = &w.node[node].got[conn];
+    assert_true(got->n >= strlen(text));
+    assert_memory_equal(got->p, text, strlen(text));
+    buf_clear(got);
+}
+
+static void start(void)
+{
+    some_start(&w, "appendonly no");
+}
+
+static unsigned links_n(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        n += w.links[i].used;
+    return n;
+}
+
+static struct some_link *only_link(unsigned from, unsigned to)
+{
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].from == from && w.links[i].to == to)
+            return &w.links[i];
+    fail_msg("there is no such link");
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ deciding */
+
+static void the_map_decides(void **state)
+{
+    (void)state;
+    struct map m;
+    map_init(&m);
+    *vec_add(&m.nodes) = (struct map_node){.used = true, .incarnation = 5};
+    *vec_add(&m.nodes) = (struct map_node){.used = true, .incarnation = 1};
+    m.slots[7] = (struct map_slot){.epoch = 1, .primary = 0, .isr_n = 2, .isr = {0, 1}, .isr_incarnation = {5, 1}};
+    m.slots[8] = (struct map_slot){.epoch = 1, .primary = 1, .isr_n = 2, .isr = {1, 0}, .isr_incarnation = {1, 5}};
+    m.slots[9] = (struct map_slot){.epoch = 1, .primary = MAP_NOBODY};
+    struct route_self self = {.map = &m, .place = 0, .incarnation = 5, .leased = true};
+    assert_int_equal(route_slot(&self, 7, ROUTE_PLAIN, false).to, ROUTE_HERE);
+    assert_int_equal(route_slot(&self, 8, ROUTE_PLAIN, false).to, ROUTE_FORWARD);
+    assert_int_equal(route_slot(&self, 8, ROUTE_PLAIN, false).peer, 1);
+    assert_int_equal(route_slot(&self, 8, ROUTE_AWARE, false).to, ROUTE_MOVED);
+    assert_int_equal(route_slot(&self, 8, ROUTE_PEER, false).to, ROUTE_MOVED);
+    assert_int_equal(route_slot(&self, 8, ROUTE_AWARE, true).to, ROUTE_HERE);
+    assert_int_equal(route_slot(&self, 9, ROUTE_PLAIN, false).to, ROUTE_DOWN);
+    self.leased = false;
+    assert_int_equal(route_slot(&self, 7, ROUTE_PLAIN, false).to, ROUTE_DOWN);
+    assert_int_equal(route_slot(&self, 8, ROUTE_AWARE, true).to, ROUTE_MOVED);
+    self.reads_when_down = true;
+    assert_int_equal(route_slot(&self, 8, ROUTE_AWARE, true).to, ROUTE_HERE);
+    assert_int_equal(route_slot(&self, 7, ROUTE_PLAIN, false).to, ROUTE_DOWN);
+    self.leased = true;
+    self.incarnation = 6; /* restarted: the epoch was another run's */
+    assert_int_equal(route_slot(&self, 7, ROUTE_PLAIN, false).to, ROUTE_DOWN);
+    self.place = MAP_NOBODY;
+    assert_int_equal(route_slot(&self, 7, ROUTE_PLAIN, false).to, ROUTE_FORWARD);
+    map_free(&m);
+}
+
+/* ---------------------------------------------------------------- forwarding */
+
+static void a_plain_client_finds_every_key_anywhere(void **state)
+{
+    (void)state;
+    start();
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        send_format(0, 1, "SET %s at%u", some_key(&w, node, 0), node);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n");
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        send_format(2, 1, "GET %s", some_key(&w, node, 0));
+    some_carry(&w);
+    some_expect(&w, 2, 1, "$3\r\nat0\r\n$3\r\nat1\r\n$3\r\nat2\r\n");
+    send_format(1, 1, "GET %s", some_key(&w, 1, 0)); /* it really lives there */
+    some_expect(&w, 1, 1, "$3\r\nat1\r\n");
+    some_stop(&w);
+}
+
+static void replies_keep_the_order_of_requests(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0), *here = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s 1\nSET %s 2\nGET %s\nNOSUCH\nGET %s", far, here, here, far);
+    some_expect(&w, 0, 1, ""); /* the first is away */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n$1\r\n2\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n$1\r\n1\r\n");
+    some_stop(&w);
+}
+
+static void what_may_answer_later_waits_for_what_is_away(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "SET %s 1", far);
+    assert_int_equal(some_send(&w, 0, 1, "PING\nPING"), 0);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_true(w.node[0].resumed[1]);
+    assert_int_equal(some_send(&w, 0, 1, "PING"), 1);
+    some_expect(&w, 0, 1, "+PONG\r\n");
+    some_stop(&w);
+}
+
+static void thousands_in_a_pipeline_stay_in_order(void **state)
+{
+    (void)state;
+    start();
+    enum { MANY = 6000, EACH = 50 };
+    struct buf right;
+    buf_init(&right, SIZE_MAX / 2);
+    for (unsigned i = 0; i < MANY;) {
+        char lines[EACH * 32], text[64];
+        size_t n = 0;
+        for (unsigned j = 0; j < EACH; j++, i++) {
+            n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%sINCRBY o%u %u", j > 0 ? "\n" : "", i % 97, i);
+            unsigned sum = 0; /* each key's own order shows in its sums */
+            for (unsigned k = i % 97; k <= i; k += 97)
+                sum += k;
+            int text_n = snprintf(text, sizeof(text), ":%u\r\n", sum);
+            assert_int_equal(buf_add(&right, slice_of(text, (size_t)text_n)), ERR_OK);
+        }
+        for (size_t from = 0, taken; from < EACH; from += taken) { /* what is not taken comes again */
+            char *at = lines;
+            for (size_t k = 0; k < from; k++)
+                at = strchr(at, '\n') + 1;
+            taken = some_send(&w, 0, 1, at);
+            if (taken < EACH - from)
+                some_carry(&w);
+        }
+    }
+    some_carry(&w);
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    assert_int_equal(w.node[0].got[1].n, right.n);
+    assert_memory_equal(w.node[0].got[1].p, right.p, right.n);
+    assert_int_equal(links_n(), 2); /* one to each of the others */
+    buf_free(&right);
+    some_stop(&w);
+}
+
+static void resp3_has_its_own_link(void **state)
+{
+    (void)state;
+    start();
+    some_send(&w, 0, 1, "HELLO 3");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[0].got[1]);
+    send_format(0, 1, "GET %s", some_key(&w, 1, 0));
+    send_format(0, 2, "GET %s", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_expect(&w, 0, 1, "_\r\n");
+    some_expect(&w, 0, 2, "$-1\r\n");
+    assert_int_equal(links_n(), 2);
+    some_stop(&w);
+}
+
+/* --------------------------------------------------------------- who is aware */
+
+static void whoever_asks_for_our_slots_alone_is_aware_in_the_end(void **state)
+{
+    (void)state;
+    start();
+    unsigned asked = 0;
+    for (; asked < 40; asked++) /* 40 times log2(3) are 63.4 */
+        send_format(0, 1, "GET %s", some_key(&w, 0, asked));
+    assert_false(session_at(w.node[0].node, 1)->routing->settled);
+    send_format(0, 1, "GET %s", some_key(&w, 0, 0)); /* the same slot says nothing new */
+    assert_false(session_at(w.node[0].node, 1)->routing->settled);
+    send_format(0, 1, "GET %s", some_key(&w, 0, asked));
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[0].got[1]);
+    const char *far = some_key(&w, 1, 0);
+    char moved[64];
+    (void)snprintf(moved, sizeof(moved), "-MOVED %u 10.0.0.2:7000\r\n", slot_of(slice_str(far)));
+    send_format(0, 1, "GET %s", far);
+    expect_begins(0, 1, moved);
+    some_stop(&w);
+}
+
+static void one_foreign_slot_makes_plain_for_good(void **state)
+{
+    (void)state;
+    start();
+    send_format(0, 1, "GET %s", some_key(&w, 1, 0));
+    some_carry(&w);
+    for (unsigned i = 0; i < 60; i++)
+        send_format(0, 1, "GET %s", some_key(&w, 0, i));
+    send_format(0, 1, "SET %s v", some_key(&w, 2, 0));
+    some_carry(&w);
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    struct slice got = buf_slice(&w.node[0].got[1]);
+    assert_memory_equal(got.p + got.n - 5, "+OK\r\n", 5);
+    some_stop(&w);
+}
+
+static void a_cluster_of_one_makes_nobody_aware(void **state)
+{
+    (void)state;
+    start();
+    memset(w.owner, 0, sizeof(w.owner));
+    some_map(&w);
+    for (unsigned i = 0; i < 200; i++)
+        send_format(0, 1, "GET %s", some_key(&w, 0, i));
+    assert_int_equal(session_at(w.node[0].node, 1)->routing->asker, ROUTE_PLAIN);
+    some_stop(&w);
+}
+
+static void readonly_says_it_and_cluster_routing_commands(void **state)
+{
+    (void)state;
+    start();
+    some_send(&w, 0, 1, "READONLY");
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "GET %s", some_key(&w, 1, 0));
+    expect_begins(0, 1, "-MOVED ");
+    w.node[0].options.cluster_routing = CLUSTER_ROUTING_FORWARD;
+    send_format(0, 1, "GET %s", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    w.node[0].options.cluster_routing = CLUSTER_ROUTING_REDIRECT;
+    send_format(0, 2, "GET %s", some_key(&w, 1, 0));
+    expect_begins(0, 2, "-MOVED ");
+    some_stop(&w);
+}
+
+/* --------------------------------------------------------------- broken links */
+
+static void a_write_that_was_not_sent_goes_again(void **state)
+{
+    (void)state;
+    start();
+    w.cut = true;
+    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 60);
+    some_expect(&w, 0, 1, "");
+    w.cut = false;
+    some_later(&w, 60);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void patience_ends_with_an_error_that_libraries_retry(void **state)
+{
+    (void)state;
+    start();
+    w.cut = true;
+    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
+    for (int i = 0; i < 100; i++)
+        some_later(&w, 60);
+    expect_begins(0, 1, "-TRYAGAIN ");
+    some_stop(&w);
+}
+
+static void a_write_that_was_sent_is_uncertain_and_a_read_goes_again(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0), *other = some_key(&w, 1, 1);
+    send_format(0, 1, "SET %s old", other);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v\nGET %s", far, other);
+    struct some_link *l = only_link(0, 1);
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->link}});
+    some_link_break(&w, l);
+    some_expect(&w, 0, 1, "-UNCERTAIN the write may or may not have been kept: the connection to its node broke\r\n");
+    w.stopped[1] = false;
+    some_later(&w, 20);
+    some_expect(&w, 0, 1, "$3\r\nold\r\n");
+    send_format(0, 1, "GET %s", far); /* it was never sent again */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    some_stop(&w);
+}
+
+static void what_the_socket_did_not_take_was_not_sent(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "GET %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", far);
+    some_link_break(&w, only_link(0, 1));
+    some_expect(&w, 0, 1, "");
+    w.stopped[1] = false;
+    some_later(&w, 20);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void a_silent_node_is_hung_up(void **state)
+{
+    (void)state;
+    start();
+    w.stopped[1] = true;
+    send_format(0, 1, "GET %s", some_key(&w, 1, 0));
+    some_carry(&w);
+    send_format(0, 1, "SET %s v", some_key(&w, 1, 1));
+    struct some_link *l = only_link(0, 1);
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->link}});
+    for (int i = 0; i < 32; i++)
+        some_later(&w, 100);
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    some_expect(&w, 0, 1, ""); /* the read before it still tries */
+    w.stopped[1] = false;
+    some_later(&w, 20);
+    some_expect(&w, 0, 1, "$-1\r\n-UNCERTAIN the write may or may not have been kept: its node does not answer\r\n");
+    some_stop(&w);
+}
+
+static void a_client_that_leaves_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    start();
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v\nMGET %s %s", some_key(&w, 1, 0), some_key(&w, 1, 1), some_key(&w, 2, 1));
+    some_carry(&w);
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    w.stopped[1] = false;
+    some_carry(&w);
+    send_format(0, 2, "GET %s", some_key(&w, 1, 0)); /* replies still meet their requests */
+    some_carry(&w);
+    some_expect(&w, 0, 2, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+/* ---------------------------------------------------------------- moving maps */
+
+static void a_refusal_by_whoever_knows_more_is_tried_again(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 1, 0);
+    w.owner[slot_of(slice_str(key))] = 2;
+    some_map_make(&w);
+    some_map_to(&w, 1);
+    some_map_to(&w, 2); /* node 0 is late */
+    send_format(0, 1, "APPEND %s a\nAPPEND %s b", key, key);
+    some_carry(&w);
+    some_later(&w, 30);
+    some_expect(&w, 0, 1, "");
+    some_map_to(&w, 0);
+    some_carry(&w);
+    some_later(&w, 30);
+    some_expect(&w, 0, 1, ":1\r\n:2\r\n");
+    some_stop(&w);
+}
+
+/* The second of two writes reaches its node after that has learned that the slot is its own, while the
+ * first was refused before: it must not overtake. */
+static void nothing_overtakes_what_was_refused(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 1, 0);
+    w.owner[slot_of(slice_str(key))] = 2;
+    some_map_make(&w);
+    some_map_to(&w, 0);
+    some_map_to(&w, 1); /* node 2 is late: it does not know yet */
+    w.stopped[2] = true;
+    send_format(0, 1, "APPEND %s a", key);
+    some_carry(&w);
+    w.stopped[2] = false;
+    struct some_link *l = only_link(0, 2);
+    assert_true(some_deliver(&w, l)); /* refused; the answer is on its way */
+    w.stopped[2] = true;
+    send_format(0, 1, "APPEND %s b", key);
+    some_map_to(&w, 2); /* now it knows */
+    w.stopped[2] = false;
+    some_carry(&w);
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 20);
+    some_expect(&w, 0, 1, ":1\r\n:2\r\n");
+    send_format(2, 1, "GET %s", key);
+    some_expect(&w, 2, 1, "$2\r\nab\r\n");
+    some_stop(&w);
+}
+
+static void a_slot_without_a_primary_is_a_pause(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 1, 0);
+    w.owner[slot_of(slice_str(key))] = MAP_NOBODY;
+    some_map(&w);
+    send_format(0, 1, "SET %s v\nGET %s", key, key);
+    some_later(&w, 500);
+    some_expect(&w, 0, 1, "");
+    some_send(&w, 0, 2, "READONLY"); /* who is aware is told at once */
+    send_format(0, 2, "GET %s", key);
+    expect_begins(0, 2, "+OK\r\n-CLUSTERDOWN Hash slot not served\r\n");
+    w.owner[slot_of(slice_str(key))] = 0;
+    some_map(&w);
+    some_expect(&w, 0, 1, "+OK\r\n$1\r\nv\r\n"); /* and it has come here */
+    w.owner[slot_of(slice_str(key))] = MAP_NOBODY;
+    some_map(&w);
+    send_format(0, 1, "GET %s", key);
+    for (int i = 0; i < 50; i++)
+        some_later(&w, 100);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN Hash slot not served\r\n");
+    some_stop(&w);
+}
+
+/* ---------------------------------------------------------------- split and merge */
+
+static void commands_of_many_slots_are_split_and_merged(void **state)
+{
+    (void)state;
+    start();
+    const char *a = some_key(&w, 0, 0), *b = some_key(&w, 1, 0), *c = some_key(&w, 2, 0), *d = some_key(&w, 1, 1);
+    send_format(0, 1, "MSET %s A %s B %s C\nMGET %s %s %s %s %s", a, b, c, c, d, a, b, c);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n*5\r\n$1\r\nC\r\n$-1\r\n$1\r\nA\r\n$1\r\nB\r\n$1\r\nC\r\n");
+    send_format(1, 1, "EXISTS %s %s %s %s\nTOUCH %s %s\nDEL %s %s\nUNLINK %s %s %s", a, b, c, d, a, b, a, d, a, b, c);
+    some_carry(&w);
+    some_expect(&w, 1, 1, ":3\r\n:2\r\n:1\r\n:2\r\n");
+    some_send(&w, 0, 1, "HELLO 3");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[0].got[1]);
+    send_format(0, 1, "MGET %s %s", a, b);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*2\r\n_\r\n_\r\n");
+    some_stop(&w);
+}
+
+static void an_error_in_a_part_is_the_whole_answer(void **state)
+{
+    (void)state;
+    start();
+    const char *a = some_key(&w, 0, 0), *b = some_key(&w, 1, 0), *c = some_key(&w, 2, 0);
+    send_format(0, 1, "MGET %s %s", b, c);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*2\r\n$-1\r\n$-1\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "MSET %s A %s B %s C", a, b, c);
+    struct some_link *l = only_link(0, 1);
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->link}});
+    some_link_break(&w, l);
+    some_carry(&w);
+    expect_begins(0, 1, "-UNCERTAIN ");
+    some_stop(&w);
+}
+
+static void other_commands_of_many_slots_are_refused(void **state)
+{
+    (void)state;
+    start();
+    send_format(0, 1, "RENAME %s %s", some_key(&w, 0, 0), some_key(&w, 0, 1));
+    some_expect(&w, 0, 1, "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    some_send(&w, 0, 1, "MSET {t}a 1 {t}b 2");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+/* ---------------------------------------------------------------------- lease */
+
+static void without_a_lease_nothing_is_run(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    w.node[0].lease = w.node[0].now;
+    some_send(&w, 0, 1, "READONLY");
+    send_format(0, 1, "SET %s v\nDBSIZE", here);
+    some_expect(&w, 0, 1, "+OK\r\n-CLUSTERDOWN The cluster is down: this node has lost contact with it\r\n"
+                          "-CLUSTERDOWN this node has lost contact with the cluster\r\n");
+    send_format(0, 2, "SET %s v", here); /* a plain client waits for its return */
+    some_later(&w, 50);
+    some_expect(&w, 0, 2, "");
+    w.node[0].lease = mono_after(w.node[0].now, 1000000);
+    some_later(&w, 10);
+    some_expect(&w, 0, 2, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void a_lease_that_is_over_at_release_closes_the_gates(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    w.node[0].lease = mono_after(w.node[0].now, 1000);
+    send_format(0, 1, "SET %s v\nGET %s\nPING\nINCR n{%s}", here, here, here);
+    w.node[0].now.us += 1000; /* the process stood still */
+    some_expect(&w, 0, 1, "-UNCERTAIN the write may or may not have been kept: this node has lost contact with the cluster\r\n"
+                          "-CLUSTERDOWN this node has lost contact with the cluster\r\n+PONG\r\n"
+                          "-UNCERTAIN the write may or may not have been kept: this node has lost contact with the cluster\r\n");
+    some_stop(&w);
+}
+
+static void a_lost_slot_closes_its_gates_and_no_others(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *lost = some_key(&w, 0, 0), *kept = some_key(&w, 0, 1);
+    send_format(0, 1, "SET %s v\nSET %s v\nGET %s", lost, kept, lost);
+    some_expect(&w, 0, 1, ""); /* nothing is stored yet */
+    w.owner[slot_of(slice_str(lost))] = 1;
+    some_map(&w);
+    one_disk(&w.node[0]);
+    char right[256];
+    (void)snprintf(right, sizeof(right),
+                   "-UNCERTAIN the write may or may not have been kept: its slot has another primary\r\n+OK\r\n"
+                   "-MOVED %u 10.0.0.2:7000\r\n", slot_of(slice_str(lost)));
+    expect_begins(0, 1, right);
+    some_stop(&w);
+}
+
+/* --------------------------------------------------------------- transactions */
+
+static void a_transaction_elsewhere_is_run_there_as_one(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "MULTI\nSET %s 5\nINCR %s\nEXEC", far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:6\r\n");
+    send_format(0, 1, "MULTI\nSET %s 5\nSET %s 5\nEXEC", far, some_key(&w, 2, 0));
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    send_format(0, 1, "GET %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$1\r\n6\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_elsewhere_is_kept_there(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nSET %s 1", far);
+    send_format(1, 1, "SET %s 2", far); /* somebody else */
+    some_send(&w, 0, 1, "EXEC");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:3\r\n");
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.owner[slot_of(slice_str(far))] = 2; /* its epoch is another one (replication 10) */
+    some_map(&w);
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_dies_with_its_link(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_link_break(&w, only_link(0, 1));
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+/* ------------------------------------------------------------------- handover */
+
+static struct word *newest(unsigned node, enum word_type type)
+{
+    for (size_t i = w.words_n[node]; i-- > 0;)
+        if (w.words[node][i].type == type)
+            return &w.words[node][i];
+    return NULL;
+}
+
+static void an_empty_slot_goes_where_it_is_wanted(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
+    unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full));
+    send_format(0, 1, "SET %s v", full);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.map.slots[slot].want[0] = w.map.slots[kept].want[0] = 1;
+    some_map(&w);
+    some_later(&w, 110);
+    struct word *p = newest(0, WORD_PROPOSE);
+    assert_non_null(p);
+    assert_int_equal(p->entry.entry->type, MAP_HANDOVER);
+    assert_int_equal(p->entry.entry->handover.n, 1);
+    assert_true(bits_has(&p->entry.entry->handover.slots, slot));
+    assert_false(bits_has(&p->entry.entry->handover.slots, kept)); /* it has a key */
+    send_format(0, 1, "SET %s v", key); /* nothing of it is run until its fate is known */
+    some_expect(&w, 0, 1, "");
+    w.owner[slot] = 1;
+    w.map.nodes.at[0].proposed_n = 1;
+    some_map(&w);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(1, 1, "GET %s", key);
+    some_expect(&w, 1, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+static void a_handover_in_doubt_says_try_again_and_proposes_anew(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    w.map.slots[slot].want[0] = 1;
+    some_map(&w);
+    some_later(&w, 110);
+    send_format(0, 1, "SET %s v", key);
+    for (int i = 0; i < 12; i++)
+        some_later(&w, 10);
+    some_expect(&w, 0, 1, "-TRYAGAIN its slot is being handed over to another node\r\n");
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 2);
+    w.map.nodes.at[0].proposed_n = 2; /* void: it stays here */
+    some_map(&w);
+    send_format(0, 1, "SET %s v", key);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void the_control_plane_is_told(void **state)
+{
+    (void)state;
+    start();
+    assert_non_null(newest(0, WORD_READY));
+    assert_int_equal(newest(0, WORD_APPLIED)->applied, w.map.index);
+    unsigned slot = slot_of(slice_str(some_key(&w, 0, 0)));
+    w.owner[slot] = MAP_NOBODY;
+    some_map(&w);
+    struct word *r = newest(0, WORD_REPORT);
+    assert_non_null(r);
+    assert_int_equal(r->report.base, w.map.index);
+    assert_int_equal(r->report.slots_n, 1);
+    assert_int_equal(r->report.slots[0].slot, slot);
+    assert_null(newest(1, WORD_REPORT)); /* it has no copy */
+    some_stop(&w);
+}
+
+static void a_node_without_keys_closes_for_another_cluster(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    struct word word = {.type = WORD_CLOSE};
+    send_format(0, 1, "SET %s v", here);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
+    assert_false(newest(0, WORD_CLOSED)->closed); /* it has a key, and goes on */
+    send_format(0, 1, "DEL %s\nREADONLY", here);
+    some_expect(&w, 0, 1, ":1\r\n+OK\r\n");
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
+    assert_true(newest(0, WORD_CLOSED)->closed);
+    send_format(0, 1, "SET %s v", here);
+    expect_begins(0, 1, "-CLUSTERDOWN ");
+    struct map nothing;
+    map_init(&nothing);
+    struct word gone = {.type = WORD_MAP, .map = &nothing};
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &gone});
+    map_free(&nothing);
+    send_format(0, 1, "GET %s", here);
+    expect_begins(0, 1, "-CLUSTERDOWN not yet joined");
+    some_stop(&w);
+}
+
+UNIT_TESTS("routing",
+           TEST(the_map_decides, "the map and the lease decide whose a slot is"),
+           TEST(a_plain_client_finds_every_key_anywhere, "a plain client finds every key at every node"),
+           TEST(replies_keep_the_order_of_requests, "replies keep the order of requests, wherever they ran (replication 10)"),
+           TEST(what_may_answer_later_waits_for_what_is_away, "what may answer later waits for what is away"),
+           TEST(thousands_in_a_pipeline_stay_in_order, "thousands in a pipeline stay in order (replication 10)"),
+           TEST(resp3_has_its_own_link, "RESP3 has its own link"),
+           TEST(whoever_asks_for_our_slots_alone_is_aware_in_the_end, "whoever asks for our slots alone is aware once chance is out"),
+           TEST(one_foreign_slot_makes_plain_for_good, "one foreign slot before that makes plain for good"),
+           TEST(a_cluster_of_one_makes_nobody_aware, "a cluster of one makes nobody aware"),
+           TEST(readonly_says_it_and_cluster_routing_commands, "READONLY says it, and cluster-routing has the last word"),
+           TEST(a_write_that_was_not_sent_goes_again, "a write that was not sent goes again"),
+           TEST(patience_ends_with_an_error_that_libraries_retry, "patience ends with an error that libraries retry"),
+           TEST(a_write_that_was_sent_is_uncertain_and_a_read_goes_again, "a write that was sent is uncertain, a read goes again (replication 9)"),
+           TEST(what_the_socket_did_not_take_was_not_sent, "what the socket did not take was not sent"),
+           TEST(a_silent_node_is_hung_up, "a silent node is hung up"),
+           TEST(a_client_that_leaves_leaves_nothing_behind, "a client that leaves leaves nothing behind"),
+           TEST(a_refusal_by_whoever_knows_more_is_tried_again, "a refusal by whoever knows more is tried again"),
+           TEST(nothing_overtakes_what_was_refused, "nothing overtakes what was refused (replication 10)"),
+           TEST(a_slot_without_a_primary_is_a_pause, "a slot without a primary is a pause, then an error"),
+           TEST(commands_of_many_slots_are_split_and_merged, "commands of many slots are split and merged"),
+           TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
+           TEST(other_commands_of_many_slots_are_refused, "other commands of many slots are refused"),
+           TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
+           TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
+           TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
+           TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
+           TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
+           TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
+           TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
+           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew (12)"),
+           TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"),
+           TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"))
