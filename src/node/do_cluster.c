@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "core/map/map_setting.h"
+#include "core/ring/ring.h"
 #include "node/call.h"
 #include "node/cluster.h"
 #include "node/cluster_text.h"
@@ -70,6 +71,7 @@ void node_cluster_help(struct call *c)
         "    <id> <ip:port@cport> <flags> - <ping> <pong> <epoch> <link> <slot> ...",
         "REBALANCE [PAUSE|RESUME|STATUS]", "    Slots on their way to where they are wanted.",
         "REPLICAS <node-id>", "    None: copies are of slots, not of nodes.",
+        "RING", "    The circle of slots, and each node's share of it.",
         "SETTINGS GET|SET <name> <value>", "    What the whole cluster is set to.",
         "SHARDS", "    Slots and who serves them, by group of nodes.",
         "SLOTS", "    Ranges of slots and who serves them.",
@@ -175,6 +177,19 @@ void node_cluster_nodes(struct call *c)
     cluster_nodes_text(c->node, &text);
     reply_verbatim(c->reply, buf_slice(&text), "txt");
     buf_free(&text);
+}
+
+void node_cluster_ring(struct call *c)
+{
+    struct chain drawn = {0};
+    if (!cluster_or_reply(c))
+        return;
+    ring_text(&drawn, &c->node->cluster->map);
+    char *flat = mem_get(drawn.n + 1);
+    size_t flat_n = chain_copy(&drawn, flat, drawn.n);
+    reply_verbatim(c->reply, slice_of(flat, flat_n), "txt");
+    mem_free(flat);
+    chain_free(&drawn, NULL);
 }
 
 void node_cluster_slots(struct call *c)

@@ -16,7 +16,7 @@ NODE = "a" * 40
     "cluster delslotsrange 1 2", "cluster failover", "cluster flushslots", "cluster forget " + NODE,
     "cluster getkeysinslot 1 10", "cluster help", "cluster info", "cluster keyslot a", "cluster links",
     "cluster meet 127.0.0.1 7000", "cluster myid", "cluster myshardid", "cluster nodes", "cluster rebalance",
-    "cluster replicas " + NODE, "cluster replicate " + NODE, "cluster reset", "cluster saveconfig",
+    "cluster replicas " + NODE, "cluster replicate " + NODE, "cluster reset", "cluster ring", "cluster saveconfig",
     "cluster set-config-epoch 1", "cluster setslot 1 stable", "cluster settings get", "cluster shards",
     "cluster slaves " + NODE, "cluster slots",
 ])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/some_nodes.h"
 
+#include "core/ring/ring.h"
 #include "node/cluster.h"
 
 static struct some w;
@@ -92,6 +93,27 @@ static void shards_are_groups_of_slots(void **state)
     assert_int_equal(w.node[0].got[1].n, n);
     assert_memory_equal(w.node[0].got[1].p, right, (size_t)n);
 
+    some_stop(&w);
+}
+
+static void the_ring_is_drawn(void **state)
+{
+    (void)state;
+    start();
+    some_send(&w, 0, 1, "CLUSTER RING");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    struct chain drawn = {0};
+    char right[4096];
+    ring_text(&drawn, &w.map);
+    int head = snprintf(right, sizeof(right), "$%zu\r\n", drawn.n);
+    size_t n = (size_t)head + chain_copy(&drawn, right + head, sizeof(right) - (size_t)head);
+    chain_free(&drawn, NULL);
+    assert_int_equal(w.node[0].got[1].n, n + 2);
+    assert_memory_equal(w.node[0].got[1].p, right, n);
+    buf_clear(&w.node[0].got[1]);
+    some_send(&w, 0, 1, "HELLO 3\nCLUSTER RING");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    assert_non_null(memmem(w.node[0].got[1].p, w.node[0].got[1].n, "\r\ntxt:16384 slots, 3 nodes, ", 28));
     some_stop(&w);
 }
 
@@ -196,6 +218,7 @@ UNIT_TESTS("the cluster's face",
            TEST(nodes_are_lines, "CLUSTER NODES is a line for each, as libraries parse it"),
            TEST(slots_are_covered_even_without_a_primary, "CLUSTER SLOTS covers all 16384, and INFO counts them"),
            TEST(shards_are_groups_of_slots, "CLUSTER SHARDS groups slots by who serves them"),
+           TEST(the_ring_is_drawn, "CLUSTER RING draws the circle of slots"),
            TEST(small_questions, "the small questions, and what a cluster does not allow"),
            TEST(what_changes_the_cluster_is_asked_for, "what changes the cluster is asked of the control plane"),
            TEST(rebalance_status_tells_of_slots_with_keys, "CLUSTER REBALANCE STATUS tells of slots that wait with keys"))

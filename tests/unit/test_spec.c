@@ -182,7 +182,7 @@ static void left_out_commands_are_unknown(void **state)
     static const char *const rows[] = {"lpush", "sadd", "zadd", "hset", "xadd", "geoadd", "pfadd",
                                        "subscribe", "eval", "fcall", "function load", "acl list",
                                        "client tracking", "client caching", "client nope",
-                                       "cluster nope", "cluster ring", "script", "object nope"};
+                                       "cluster nope", "script", "object nope"};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (find(rows[i]) != NULL)
             fail_msg("%s is found", rows[i]);
