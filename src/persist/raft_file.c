@@ -567,6 +567,28 @@ void raft_file_done(struct raft_file *f, struct disk_done *done)
     }
 }
 
+void raft_file_forget(struct raft_file *f)
+{
+    char name[DISK_NAME_BYTES];
+    struct steps steps = f->steps;
+    check(raft_file_is_idle(f));
+    if (f->is_open)
+        step_close(&steps, f->handle);
+    while (f->segments.n > 0) { /* from the end: what is left is a log */
+        segment_name(name, f->segments.at[--f->segments.n].number);
+        step_unlink(&steps, name);
+    }
+    step_unlink(&steps, snapshot_name);
+    step_sync_dir(&steps, snapshot_name);
+    vec_free(&f->segments);
+    *f = (struct raft_file){.steps = steps};
+}
+
+bool raft_file_is_empty(const struct raft_file *f)
+{
+    return f->segments.n == 0 && f->durable_snapshot == 0;
+}
+
 const char *raft_file_failed(const struct raft_file *f, char *to, size_t to_n, int *system_errno)
 {
     if (f->steps.failed == NULL)

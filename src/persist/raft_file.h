@@ -94,6 +94,16 @@ void raft_file_store(struct raft_file *f, const struct raft_store *s); /* s->tok
 void raft_file_run(struct raft_file *f, struct disk_ops *out);
 void raft_file_done(struct raft_file *f, struct disk_done *done);
 
+/* The log becomes empty, as if nothing was ever stored: this node left its group. Asked for while it is
+ * idle; it is empty once it is idle again. A crash between leaves a shorter log. */
+void raft_file_forget(struct raft_file *f);
+bool raft_file_is_empty(const struct raft_file *f); /* no file of it is left */
+
+static inline bool raft_file_is_idle(const struct raft_file *f)
+{
+    return steps_idle(&f->steps) && f->stored_token == f->gathered_token;
+}
+
 static inline uint64_t raft_file_stored(const struct raft_file *f)
 {
     return f->stored_token;

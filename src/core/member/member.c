@@ -371,10 +371,8 @@ static void become_leading(struct member *m, bool leads, struct mono now)
 {
     m->leads = leads;
     m->led = now; /* M5 */
-    for (size_t i = 0; i < m->rumors.peers.n; i++) {
+    for (size_t i = 0; i < m->rumors.peers.n; i++)
         m->rumors.peers.at[i].told = (struct mono){0};
-        m->rumors.peers.at[i].asked = m->rumors.peers.at[i].asked_first = MONO_NEVER;
-    }
 }
 
 static void clock_apart(struct member *m, struct mono now)
@@ -433,7 +431,7 @@ void member_step(struct member *m, const struct member_event *ev, struct member_
     dispatch(m, ev);
     beat_if_due(m, ev->now);
     gossip_if_due(m, ev->now);
-    if (m->leads)
+    if (m->leads || m->is_voter)
         member_eye(m, ev->now);
     struct mono wake = mono_earlier(m->beat_due, m->gossip_due);
     *out = (struct member_out){.msgs = m->msgs.at,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The leader's eye: who is silent, over, well, or new (replication 16, 17, 19). */
+/* The leader's eye: who is silent, over, well, or new (replication 16, 17, 19). Every voter asks
+ * about who is silent: a new leader, whose forerunner it may be, need not begin with that. */
 #include "base/check.h"
 #include "core/member/member.h"
 
@@ -15,7 +16,7 @@ static int64_t since(const struct member *m, struct mono at, struct mono now)
 static void tell(struct member *m, struct member_peer *p, enum member_news_type type,
                  uint32_t incarnation, const char *why, struct mono now)
 {
-    if (!mono_reached(now, p->told))
+    if (!m->leads || !mono_reached(now, p->told))
         return;
     p->told = mono_after(now, m->wait_t / 4);
     *vec_add(&m->news) = (struct member_news){
@@ -26,8 +27,7 @@ static void tell(struct member *m, struct member_peer *p, enum member_news_type 
 void member_eye_restart(struct member *m, struct member_peer *p, uint32_t incarnation,
                         struct mono now)
 {
-    if (m->leads)
-        tell(m, p, MEMBER_IS_NEW, incarnation, "it beats in a later incarnation", now);
+    tell(m, p, MEMBER_IS_NEW, incarnation, "it beats in a later incarnation", now);
 }
 
 /* Does a majority of the voters hear it, in its own words? (17) */
@@ -86,7 +86,9 @@ static void look_at_silence(struct member *m, struct member_peer *p, struct mono
                             : "nobody asked has heard it",
                  now);
     }
-    if (p->no_lease.us != INT64_MAX && since(m, p->no_lease, now) >= m->wait_t / 2)
+    /* While it was SUSPECT it could have none: that counts from its CLEAR. */
+    struct mono without = p->no_lease.us > p->suspect.us ? p->no_lease : p->suspect;
+    if (p->no_lease.us != INT64_MAX && since(m, without, now) >= m->wait_t / 2)
         tell(m, p, MEMBER_IS_SILENT, p->known.incarnation, "it reports that it has no lease", now);
 }
 

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A connection, from either side:
+ *
+ *     dialed or accepted -> handshake (wire/hello) -> open: frames -> over
+ *
+ * A contact that is over stays in the list to the end of the step: somebody may stand on it. */
+#include "control/contact.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "control/inside.h"
+
+enum { UNREAD_MAX_BYTES = 80 * 1024 * 1024 };  /* the greatest frame and what follows it in one read */
+enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 }; /* between attempts to reach a member */
+
+struct contact *contact_find(struct control *c, uint32_t conn, bool is_link)
+{
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->conn == conn && k->is_link == is_link && !k->over)
+            return k;
+    }
+    return NULL;
+}
+
+/* The book of a member's links; places are used again, so it is begun anew for another node. */
+static struct contact_peer *peer_at(struct control *c, uint16_t place)
+{
+    while (c->peers.n <= place)
+        *vec_add(&c->peers) = (struct contact_peer){0};
+    struct contact_peer *p = &c->peers.at[place];
+    if (!node_id_equal(&p->id, &c->map.nodes.at[place].id)) {
+        if (p->link != NULL)
+            contact_end(c, p->link);
+        *p = (struct contact_peer){.id = c->map.nodes.at[place].id};
+    }
+    return p;
+}
+
+static struct contact_peer *peer_of(struct control *c, const struct node_id *id)
+{
+    uint16_t place = map_find(&c->map, id);
+    return place == MAP_NOBODY ? NULL : peer_at(c, place);
+}
+
+static struct contact *contact_new(struct control *c, uint32_t conn, bool is_link)
+{
+    struct contact *k = mem_zero(sizeof(*k));
+    k->conn = conn;
+    k->is_link = is_link;
+    k->since = c->now;
+    buf_init(&k->unread, UNREAD_MAX_BYTES);
+    *vec_add(&c->contacts) = k;
+    return k;
+}
+
+static void contact_free(struct contact *k)
+{
+    struct graves g = {0};
+    hello_free(&k->hello);
+    wire_reader_free(&k->reader);
+    buf_free(&k->unread);
+    chain_free(&k->out, &g);
+    mem_free(k);
+}
+
+/* Nobody finds it any more; what it had to say still leaves with contacts_carry. */
+static void drop(struct control *c, struct contact *k)
+{
+    k->over = true;
+    for (size_t i = 0; i < c->peers.n; i++) {
+        struct contact_peer *p = &c->peers.at[i];
+        if (p->guest == k)
+            p->guest = NULL;
+        if (p->link == k) {
+            int64_t pause = (int64_t)RETRY_FIRST_US << (p->tries < 5 ? p->tries : 5);
+            p->link = NULL;
+            p->tries++;
+            p->retry = mono_after(c->now, pause < RETRY_MOST_US ? pause : RETRY_MOST_US);
+        }
+    }
+}
+
+static void hang_up(struct control *c, struct contact *k)
+{
+    *vec_add(&c->out->hang_up) = (struct control_hang_up){k->conn, k->is_link, .after_sent = true};
+    drop(c, k);
+}
+
+void contact_end(struct control *c, struct contact *k)
+{
+    if (!k->over)
+        hang_up(c, k);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+struct contact *contact_dial(struct control *c, enum contact_use use, const char *host, uint16_t port,
+                             const struct node_id *wanted)
+{
+    struct contact *k = contact_new(c, ++c->last_link, true);
+    k->use = (uint8_t)use;
+    if (wanted != NULL)
+        k->id = *wanted;
+    k->port = port;
+    snprintf(k->host, sizeof(k->host), "%s", host);
+    snprintf(k->peer, sizeof(k->peer), "%s:%u", host, (unsigned)port);
+    *vec_add(&c->out->dial) = (struct control_dial){k->conn, slice_str(k->host), port};
+    return k;
+}
+
+void contact_guest(struct control *c, const struct control_event *ev)
+{
+    struct contact *k = contact_new(c, ev->guest.conn, false);
+    struct hello_self self = control_self(c);
+    snprintf(k->peer, sizeof(k->peer), "%.*s", (int)ev->guest.peer.n, ev->guest.peer.p);
+    hello_answer(&k->hello, &self, ev->guest.nonce);
+}
+
+static enum hello_purpose purpose_of(const struct contact *k)
+{
+    return k->use == CONTACT_MEMBER || k->use == CONTACT_HINT ? HELLO_CONTROL : HELLO_MEET;
+}
+
+void contact_dialed(struct control *c, const struct control_event *ev)
+{
+    struct contact *k = contact_find(c, ev->dialed.link, true);
+    if (k == NULL)
+        return;
+    if (ev->dialed.how != CONTROL_DIALED_OK) {
+        drop(c, k);
+        if (k->use == CONTACT_MEMBER && ev->dialed.how == CONTROL_DIALED_REFUSED)
+            control_refused(c, &k->id);
+        control_missed(c, k, ev->dialed.how == CONTROL_DIALED_REFUSED ? "connection refused" : "not reached");
+        return;
+    }
+    struct hello_self self = control_self(c);
+    const struct node_id *wanted = k->use == CONTACT_MEMBER ? &k->id : NULL;
+    k->dialed = true;
+    k->since = c->now;
+    if (c->config.at.ip[0] == '\0' && ev->dialed.local.n > 0 && ev->dialed.local.n < IP_BYTES)
+        memcpy(c->config.at.ip, ev->dialed.local.p, ev->dialed.local.n);
+    hello_dial(&k->hello, &self, purpose_of(k), wanted, ev->dialed.nonce, &k->out);
+}
+
+/* A guest that brings clients' commands is the data plane's. */
+static void give(struct control *c, struct contact *k)
+{
+    struct control_give g = {.conn = k->conn, .protocol = k->hello.purpose == HELLO_FORWARD2 ? 2 : 3, .from = k->id};
+    chain_put(&g.unread, buf_slice(&k->unread));
+    *vec_add(&c->out->give) = g;
+    drop(c, k);
+}
+
+static void opened(struct control *c, struct contact *k)
+{
+    struct contact_peer *p;
+    k->open = true;
+    k->id = k->hello.peer.id;
+    k->incarnation = k->hello.peer.incarnation;
+    k->reader = (struct wire_reader){.from = k->is_link ? WIRE_ANSWERS : WIRE_DIALS, .open = true};
+    if (!k->is_link && k->hello.purpose == HELLO_MEET)
+        k->use = CONTACT_CALLER;
+    if (k->use == CONTACT_MEMBER && (p = peer_of(c, &k->id)) != NULL) {
+        if (k->is_link)
+            p->tries = 0;
+        else
+            p->guest = k;
+    }
+    control_opened(c, k);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static void refused(struct control *c, struct contact *k)
+{
+    log_say(c->log, LOG_LEVEL_WARNING, "%s %s: %s", k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
+    control_missed(c, k, k->hello.why);
+    contact_end(c, k);
+}
+
+static bool shake(struct control *c, struct contact *k) /* false: there is no more to read */
+{
+    struct hello_self self = control_self(c);
+    size_t used = 0;
+    enum hello_verdict v = hello_step(&k->hello, &self, buf_slice(&k->unread), &used, &k->out);
+    buf_drop_front(&k->unread, used);
+    if (v == HELLO_MORE)
+        return false;
+    if (v == HELLO_REFUSED) {
+        refused(c, k);
+        return false;
+    }
+    if (!k->is_link && (k->hello.purpose == HELLO_FORWARD2 || k->hello.purpose == HELLO_FORWARD3)) {
+        k->id = k->hello.peer.id;
+        give(c, k);
+        return false;
+    }
+    opened(c, k);
+    return !k->over;
+}
+
+static void read_frames(struct control *c, struct contact *k)
+{
+    size_t at = 0;
+    while (!k->over) {
+        struct wire_in in;
+        size_t used = 0;
+        enum wire_read got = wire_next(&k->reader, slice_from(buf_slice(&k->unread), at), &in, &used);
+        if (got == WIRE_MORE)
+            break;
+        if (got == WIRE_BAD) {
+            log_say(c->log, LOG_LEVEL_WARNING, "%s said what is no message: %s", k->peer, k->reader.why);
+            put_refused(&k->out, HELLO_MALFORMED, k->reader.why);
+            contact_end(c, k);
+            break;
+        }
+        c->received++;
+        control_heard(c, k, &in);
+        at += used;
+    }
+    buf_drop_front(&k->unread, at);
+}
+
+void contact_bytes(struct control *c, uint32_t conn, bool is_link, struct slice in)
+{
+    struct contact *k = contact_find(c, conn, is_link);
+    if (k == NULL)
+        return;
+    if (buf_add(&k->unread, in) != ERR_OK) {
+        log_say(c->log, LOG_LEVEL_WARNING, "%s sends more than a message can be: closed", k->peer);
+        contact_end(c, k);
+        return;
+    }
+    if (!k->open && !shake(c, k))
+        return;
+    read_frames(c, k);
+}
+
+void contact_closed(struct control *c, uint32_t conn, bool is_link)
+{
+    struct contact *k = contact_find(c, conn, is_link);
+    if (k == NULL)
+        return;
+    drop(c, k);
+    control_missed(c, k, k->open ? "the connection broke" : "it closed the connection before the handshake was through");
+}
+
+void contact_is_member(struct control *c, struct contact *k)
+{
+    struct contact_peer *p = peer_of(c, &k->id);
+    if (p == NULL || (p->link != NULL && p->link->open))
+        return;
+    if (p->link != NULL)
+        contact_end(c, p->link);
+    k->use = CONTACT_MEMBER;
+    p->link = k;
+    p->tries = 0;
+}
+
+/* "127.0.0.1:5000" or "[fe80::1]:5000" without its port. */
+void contact_ip(const struct contact *k, char ip[IP_BYTES])
+{
+    struct slice s = slice_str(k->peer);
+    while (s.n > 0 && s.p[s.n - 1] != ':')
+        s.n--;
+    if (s.n > 0)
+        s.n--;
+    if (s.n >= 2 && s.p[0] == '[')
+        s = slice_of(s.p + 1, s.n - 2);
+    if (s.n >= IP_BYTES)
+        s.n = 0;
+    memcpy(ip, s.p, s.n);
+    ip[s.n] = '\0';
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static struct contact *best(const struct control *c, uint16_t place)
+{
+    if (place >= c->peers.n || !node_id_equal(&c->peers.at[place].id, &c->map.nodes.at[place].id))
+        return NULL;
+    const struct contact_peer *p = &c->peers.at[place];
+    return p->link != NULL && p->link->open ? p->link : p->guest;
+}
+
+bool contact_is_up(const struct control *c, uint16_t place)
+{
+    return best(c, place) != NULL;
+}
+
+struct chain *contact_answer(struct control *c, struct contact *k)
+{
+    c->sent++;
+    return &k->out;
+}
+
+struct chain *contact_to(struct control *c, uint16_t place)
+{
+    struct contact *k = best(c, place);
+    return k == NULL ? NULL : contact_answer(c, k);
+}
+
+/* Before there is a map the voters must reach one another, or there will never be one. */
+struct chain *contact_to_id(struct control *c, const struct node_id *id)
+{
+    uint16_t place = map_find(&c->map, id);
+    if (place != MAP_NOBODY)
+        return contact_to(c, place);
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && (k->use == CONTACT_MEMBER || k->use == CONTACT_HINT) && node_id_equal(&k->id, id))
+            return contact_answer(c, k);
+    }
+    return NULL;
+}
+
+bool contact_is_dialed(const struct control *c, const char *host, uint16_t port)
+{
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        const struct contact *k = c->contacts.at[i];
+        if (k->is_link && !k->over && k->port == port && strcmp(k->host, host) == 0)
+            return true;
+    }
+    return false;
+}
+
+void contacts_carry(struct control *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (!chain_empty(&k->out)) {
+            struct control_send *s = vec_add(&c->out->send);
+            *s = (struct control_send){.conn = k->conn, .is_link = k->is_link};
+            chain_append(&s->bytes, &k->out);
+        }
+        if (k->over)
+            contact_free(k);
+        else
+            c->contacts.at[kept++] = k;
+    }
+    c->contacts.n = kept;
+}
+
+/* --------------------------------------------------------------- what is due */
+
+static bool takes_too_long(const struct control *c, const struct contact *k)
+{
+    return !k->open && mono_reached(c->now, mono_after(k->since, HANDSHAKE_US));
+}
+
+/* A link to this member is kept. */
+static bool is_dialed(const struct control *c, uint16_t place)
+{
+    const struct map_node *n = &c->map.nodes.at[place];
+    return n->used && n->at.ip[0] != '\0' && !node_id_equal(&n->id, &c->identity.node);
+}
+
+void contacts_due(struct control *c)
+{
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->over || !takes_too_long(c, k))
+            continue;
+        control_missed(c, k, "no answer in five seconds");
+        contact_end(c, k);
+    }
+    if (c->standing != STANDING_IN)
+        return;
+    for (uint16_t i = 0; i < c->map.nodes.n; i++) {
+        const struct map_node *n = &c->map.nodes.at[i];
+        if (!is_dialed(c, i))
+            continue;
+        struct contact_peer *p = peer_at(c, i);
+        if (p->link == NULL && mono_reached(c->now, p->retry))
+            p->link = contact_dial(c, CONTACT_MEMBER, n->at.ip, n->at.cluster_port, &n->id);
+    }
+}
+
+struct mono contacts_wake(const struct control *c)
+{
+    struct mono wake = MONO_NEVER;
+    for (size_t i = 0; i < c->contacts.n; i++)
+        if (!c->contacts.at[i]->open)
+            wake = mono_earlier(wake, mono_after(c->contacts.at[i]->since, HANDSHAKE_US));
+    if (c->standing != STANDING_IN)
+        return wake;
+    for (uint16_t i = 0; i < c->map.nodes.n; i++)
+        if (is_dialed(c, i) && (i >= c->peers.n || c->peers.at[i].link == NULL))
+            wake = mono_earlier(wake, i < c->peers.n ? c->peers.at[i].retry : c->now);
+    return wake;
+}
+
+void contacts_free(struct control *c)
+{
+    for (size_t i = 0; i < c->contacts.n; i++)
+        contact_free(c->contacts.at[i]);
+    vec_free(&c->contacts);
+    vec_free(&c->peers);
+}

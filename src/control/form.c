@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* How a cluster comes to be, and grows.
+ *
+ *     started, in no cluster ── no cluster-join ──> founds one, alone in it
+ *                            └─ cluster-join ──> asks a seed each second: JOIN -> JOINED -> in
+ *     CLUSTER MEET at A, naming B: A tells B of itself; who is empty and alone joins the other
+ *
+ * A node that leaves a cluster of its own for another first has its data plane closed: it must hold no
+ * key then, and takes none any more (C8). */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/num.h"
+#include "control/inside.h"
+#include "wire/wire_map.h"
+
+static void random_bytes(struct control *c, uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        b[i] = (uint8_t)rng_below(&c->rng, 256);
+}
+
+void form_identity(struct control *c)
+{
+    struct identity *i = &c->identity;
+    if (!i->is_known) {
+        random_bytes(c, i->node.b, sizeof(i->node.b));
+        i->is_known = true;
+    }
+    if (c->config.new_data || i->incarnation == 0)
+        random_bytes(c, i->data.b, sizeof(i->data.b));
+    i->incarnation++;
+    c->identity_changed = true;
+}
+
+struct map_member form_self(const struct control *c)
+{
+    struct map_member m = {.id = c->identity.node,
+                           .data = c->identity.data,
+                           .incarnation = c->identity.incarnation,
+                           .at = c->config.at,
+                           .weight = c->config.weight};
+    memcpy(m.zone, c->config.zone, sizeof(m.zone));
+    return m;
+}
+
+static void found(struct control *c)
+{
+    struct map_entry e = {.type = MAP_FOUND, .found = {.settings = c->config.settings, .first = form_self(c)}};
+    random_bytes(c, c->identity.cluster.b, sizeof(c->identity.cluster.b));
+    e.found.cluster = c->identity.cluster;
+    c->identity.in_cluster = true;
+    c->identity_changed = true;
+    c->standing = STANDING_IN;
+    keep_found(c, &e);
+    log_say(c->log, LOG_LEVEL_NOTICE, "a new cluster begins with this node; others join with cluster-join or CLUSTER MEET");
+}
+
+/* This start's incarnation is on disk (C1). */
+void form_begin(struct control *c)
+{
+    if (c->identity.in_cluster)
+        c->standing = STANDING_IN;
+    else if (c->config.join.n > 0)
+        c->standing = STANDING_OUT;
+    else
+        found(c);
+    c->seed_due = c->now;
+}
+
+/* ---------------------------------------------------------------- the seeds */
+
+/* "host:port[@cluster port]" */
+static bool get_seed(struct slice s, char host[HOSTNAME_BYTES], uint16_t *port)
+{
+    uint64_t p, cp;
+    size_t colon = s.n, at;
+    while (colon > 0 && s.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || colon - 1 >= HOSTNAME_BYTES)
+        return false;
+    struct slice ports = slice_from(s, colon);
+    for (at = 0; at < ports.n && ports.p[at] != '@'; at++)
+        ;
+    if (!num_get_u64(slice_head(ports, at), &p) || p == 0 || p > UINT16_MAX)
+        return false;
+    cp = p + CLUSTER_PORT_OFFSET;
+    if (at < ports.n && !num_get_u64(slice_from(ports, at + 1), &cp))
+        return false;
+    if (cp == 0 || cp > UINT16_MAX)
+        return false;
+    memcpy(host, s.p, colon - 1);
+    host[colon - 1] = '\0';
+    *port = (uint16_t)cp;
+    return true;
+}
+
+const char *control_join_wrong(struct slice join)
+{
+    char host[HOSTNAME_BYTES];
+    uint16_t port;
+    while (join.n > 0) {
+        const char *comma = memchr(join.p, ',', join.n);
+        struct slice one = slice_head(join, comma == NULL ? join.n : (size_t)(comma - join.p));
+        if (!get_seed(one, host, &port))
+            return "each seed is host:port, or host:port@cluster-port, with commas between";
+        join = slice_from(join, one.n + 1);
+    }
+    return NULL;
+}
+
+/* The n-th of cluster-join's seeds; false: there are not so many. */
+static bool seed_at(const struct control *c, size_t n, char host[HOSTNAME_BYTES], uint16_t *port)
+{
+    for (struct slice left = c->config.join; left.n > 0;) {
+        const char *comma = memchr(left.p, ',', left.n);
+        struct slice one = slice_head(left, comma == NULL ? left.n : (size_t)(comma - left.p));
+        if (n-- == 0)
+            return get_seed(one, host, port);
+        left = slice_from(left, one.n + 1);
+    }
+    return false;
+}
+
+/* In no cluster: one seed after the other is asked to let this node join. */
+static void ask_a_seed(struct control *c)
+{
+    char host[HOSTNAME_BYTES];
+    uint16_t port = c->join_to_port;
+    memcpy(host, c->join_to, sizeof(host));
+    if (port == 0 && !seed_at(c, c->seed_next++, host, &port)) {
+        c->seed_next = 1;
+        if (!seed_at(c, 0, host, &port))
+            return;
+    }
+    contact_dial(c, CONTACT_SEED, host, port, NULL);
+}
+
+static void look_there(struct control *c, const char *host, uint16_t port)
+{
+    if (!contact_is_dialed(c, host, port))
+        contact_dial(c, CONTACT_HINT, host, port, NULL);
+}
+
+/* In one, and nobody of it is reached: members may be where the map does not say, or there is no map yet. */
+static void look_for_members(struct control *c)
+{
+    char host[HOSTNAME_BYTES];
+    uint16_t port;
+    for (size_t i = 0; i < c->identity.peers.n; i++)
+        look_there(c, c->identity.peers.at[i].ip, c->identity.peers.at[i].cluster_port);
+    for (size_t i = 0; seed_at(c, i, host, &port); i++)
+        look_there(c, host, port);
+}
+
+static bool is_lost(const struct control *c)
+{
+    return c->standing == STANDING_IN && control_is_lost(c);
+}
+
+void form_due(struct control *c)
+{
+    if ((c->standing != STANDING_OUT && !is_lost(c)) || !mono_reached(c->now, c->seed_due))
+        return;
+    c->seed_due = mono_after(c->now, SEED_RETRY_US);
+    if (c->standing == STANDING_OUT)
+        ask_a_seed(c);
+    else
+        look_for_members(c);
+}
+
+struct mono form_wake(const struct control *c)
+{
+    return c->standing == STANDING_OUT || is_lost(c) ? c->seed_due : MONO_NEVER;
+}
+
+void form_seed_opened(struct control *c, struct contact *k)
+{
+    struct map_entry e = {.type = MAP_JOIN, .member = form_self(c)};
+    struct chain bytes = {0};
+    struct graves g = {0};
+    char flat[4096];
+    put_map_entry(&bytes, &e);
+    size_t n = chain_copy(&bytes, flat, sizeof(flat));
+    check(n == bytes.n);
+    chain_free(&bytes, &g);
+    put_join(contact_answer(c, k), &(struct wire_join){slice_of(flat, n)});
+}
+
+void form_seed_missed(struct control *c, const struct contact *k, const char *why)
+{
+    char text[sizeof(c->why_not)];
+    snprintf(text, sizeof(text), "%.100s: %.150s", k->peer, why);
+    if (strcmp(text, c->why_not) != 0)
+        log_say(c->log, LOG_LEVEL_NOTICE, "not yet joined: %s; tried again each second", text);
+    memcpy(c->why_not, text, sizeof(text));
+}
+
+void form_joined(struct control *c, struct contact *k, const struct wire_joined *m)
+{
+    if (c->standing != STANDING_OUT)
+        return;
+    if (m->why_not[0] != '\0') {
+        form_seed_missed(c, k, m->why_not);
+        contact_end(c, k);
+        return;
+    }
+    struct identity_peer p = {.cluster_port = k->port};
+    c->identity.in_cluster = true;
+    c->identity.cluster = m->cluster;
+    vec_clear(&c->identity.peers);
+    if (strlen(k->host) < sizeof(p.ip)) {
+        memcpy(p.ip, k->host, strlen(k->host) + 1);
+        *vec_add(&c->identity.peers) = p;
+    }
+    c->identity_changed = true;
+    c->standing = STANDING_IN;
+    c->why_not[0] = '\0';
+    c->seed_due = c->now;
+    log_say(c->log, LOG_LEVEL_NOTICE, "joined the cluster of %s", k->peer);
+    put_fetch(contact_answer(c, k), &(struct wire_fetch){1});
+}
+
+/* An address of a member, of old or of cluster-join: is it one of ours, and what does the map say? */
+void form_hint_opened(struct control *c, struct contact *k)
+{
+    contact_is_member(c, k);
+    put_fetch(contact_answer(c, k), &(struct wire_fetch){c->map.index + 1});
+}
+
+/* A caller asks a member. */
+enum err form_join_asked(struct control *c, struct contact *k, const struct wire_join *m, char *why)
+{
+    struct map_entry *e;
+    struct wire_joined no = {.cluster = c->map.cluster};
+    TRY(get_map_entry(m->entry, &e, why));
+    if (e->type != MAP_JOIN || !node_id_equal(&e->member.id, &k->id)) {
+        map_entry_free(e);
+        snprintf(why, WIRE_WHY_BYTES, "VONG.JOIN with an entry that is not about its sender");
+        return ERR_SYNTAX;
+    }
+    if (e->member.at.ip[0] == '\0') /* it does not know where it is reached: where it calls from */
+        contact_ip(k, e->member.at.ip);
+    if (c->map.index == 0) {
+        snprintf(no.why_not, sizeof(no.why_not), "the node asked is in no cluster itself yet");
+        put_joined(contact_answer(c, k), &no);
+    } else {
+        ticket_new(c, TICKET_JOIN, k->conn, e);
+    }
+    map_entry_free(e);
+    return ERR_OK;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The insides of a control plane, for the files of this room alone. */
+#ifndef CONTROL_INSIDE_H
+#define CONTROL_INSIDE_H
+
+#include "base/rng.h"
+#include "control/contact.h"
+#include "control/control.h"
+#include "core/member/member.h"
+#include "core/raft/raft.h"
+#include "wire/wire_control.h"
+
+enum { TAIL_ENTRIES = 4096 };             /* committed entries kept for who follows: minutes of the busiest map, */
+enum { TAIL_BYTES = 4 * 1024 * 1024 };    /* and never more than this */
+enum { TICKETS_MAX = 1024 };              /* proposals under way: more clients than that want no cluster changed */
+enum { TICKET_US = 10 * 1000 * 1000 };    /* then whoever asked is told that there is no controller */
+enum { HANDSHAKE_US = 5 * 1000 * 1000 };  /* a stranger may hold a descriptor no longer */
+enum { SEED_RETRY_US = 1000 * 1000 };     /* cluster-join: a seed each second */
+enum { VIEW_US = 500 * 1000 };            /* how often the data plane is told how things look */
+
+/* What a node is on its way to. */
+enum standing {
+    STANDING_NEW = 1, /* this start's incarnation is not on disk yet: nothing is said or heard (C1) */
+    STANDING_OUT,     /* in no cluster: cluster-join's seeds are asked */
+    STANDING_IN,      /* in one; its map may not be there yet */
+    STANDING_LEAVING, /* alone in one, empty, about to join another: the data plane is asked to close (C8) */
+    STANDING_GONE     /* removed from its cluster: it serves nothing and says so */
+};
+
+/* A committed entry, kept for who follows. */
+struct tail_entry {
+    uint64_t term;
+    uint8_t type; /* enum raft_entry_type */
+    char *bytes;  /* owned */
+    size_t n;
+};
+
+/* Who waits for a proposal. What a node proposes for itself has no ticket: the map shows it. */
+enum ticket_for {
+    TICKET_ASK,   /* a client, through the data plane: token is the ask's */
+    TICKET_JOIN   /* a caller that joins: token is the guest's number */
+};
+
+/* An entry on its way to being decided. */
+struct ticket {
+    uint64_t number;
+    enum ticket_for who;
+    uint64_t token;
+    bool over;
+    char *bytes;           /* the entry, as in the log; owned */
+    size_t n;
+    uint64_t index, term;  /* where it stands; 0: not accepted yet */
+    struct mono retry;     /* passed on again then */
+    struct mono until;     /* then given up */
+};
+
+/* The leader's knowledge of one member; by place. */
+struct ward {
+    struct node_id id;
+    uint64_t proposed;        /* index of the newest entry about it that this leader appended; 0: none */
+    struct mono down_since;   /* it is DOWN, as this leader saw; MONO_NEVER: it is not */
+    struct map_entry *restart; /* the RESTARTED it asked for; owned; NULL: none */
+};
+
+/* The leader's knowledge of one slot without a primary. */
+struct vote_of_slot {
+    uint16_t place;           /* who reported */
+    uint32_t incarnation;
+    uint64_t base;            /* the map index it answered */
+    struct position at;
+};
+struct election {
+    uint64_t ver;             /* of the slot: a report from before counts no more */
+    uint8_t n;
+    struct vote_of_slot vote[MAP_COPIES];
+    struct mono complete;     /* since when every report is there; MONO_NEVER: not yet */
+};
+
+struct steward {
+    uint64_t term;            /* it leads in; 0: it does not */
+    uint64_t began;           /* its first applied index: who has that much of the log is up to date */
+    VEC(struct ward) wards;   /* by place */
+    uint64_t placed;          /* index of the newest PLACE appended */
+    uint64_t placed_nodes_ver, placed_settings;
+    struct election *elections; /* SLOTS of them, once any slot was reported; owned */
+    uint64_t elected;         /* index of the newest ELECT appended */
+    uint64_t looked;          /* the map's index when elections were looked at */
+    bool reported;            /* something new since then */
+    struct mono elect_due;
+    struct mono voters_due;
+    struct raft_peer learner; /* who learns the log, to vote then */
+    struct mono wake;
+};
+
+struct control {
+    struct control_config config;
+    struct log *log;
+    struct mono now;
+    struct control_pulse pulse;
+    struct rng rng;
+    struct control_out *out; /* of the step under way; NULL between steps */
+    enum standing standing;
+    bool stopping;
+    struct mono stop_until, transfer_retry;
+
+    /* keep.c */
+    struct identity identity;
+    bool identity_changed;
+    struct steps steps;      /* of the identity's file */
+    struct raft_file file;
+    struct raft raft;
+    struct mono raft_wake;
+    struct map_entry *founding;  /* the cluster's first entry, until it is appended; owned */
+    bool forgetting;             /* its former cluster's log is being deleted: consensus rests */
+
+    /* what is committed: follow.c */
+    struct map map;
+    struct raft_voters voters;   /* of the newest applied entry that names them, */
+    uint64_t voters_index;       /* which is this, or a map that came whole */
+    uint64_t settings_seen;      /* counts applied entries that changed settings */
+    bool members_changed;        /* nodes, voters or settings, since they were last told */
+    bool log_changed;            /* raft's, committed or not, the same */
+    bool was_member;             /* the map has named this node */
+    VEC(struct tail_entry) tail; /* tail.at[i] is entry tail_first + i */
+    uint64_t tail_first;
+    size_t tail_bytes;
+    struct mono fetch_due;       /* not asked again before */
+    struct mono want_due;        /* what this node wants for itself is looked at again */
+    struct word report;          /* the data plane's newest; owned */
+
+    struct member member;
+    struct mono member_wake, lease;
+    int64_t timeout_us;          /* T, as member and raft know it */
+    uint64_t told_index;         /* the map's, as member knows it */
+    bool told_leads;
+
+    VEC(struct contact *) contacts;
+    VEC(struct contact_peer) peers; /* by place in the map */
+    uint32_t last_link;
+    uint64_t sent, received;     /* messages */
+
+    VEC(struct ticket) tickets;
+    uint64_t last_ticket;
+    uint16_t leader_hint;        /* place; what a voter said of who leads */
+    struct steward steward;
+
+    /* form.c, meet.c */
+    struct mono seed_due;
+    size_t seed_next;            /* whose turn it is, of cluster-join's */
+    char why_not[256];           /* of being in no cluster */
+    char join_to[HOSTNAME_BYTES]; /* whom CLUSTER MEET lets it join, */
+    uint16_t join_to_port;       /* 0: nobody */
+    uint32_t leaving_caller;     /* the guest that is answered once the data plane has closed; 0: none */
+
+    struct word_view told;       /* the newest view; without peers */
+    struct mono view_due;
+};
+
+/* ---- control.c */
+void control_heard(struct control *c, struct contact *k, struct wire_in *in); /* a frame of an open contact */
+void control_opened(struct control *c, struct contact *k);  /* its handshake is through */
+void control_missed(struct control *c, struct contact *k, const char *why); /* it did not come about, or broke */
+void control_member_anew(struct control *c);
+void control_refused(struct control *c, const struct node_id *who);
+struct hello_self control_self(const struct control *c);
+void control_tell(struct control *c, struct word w);        /* to the data plane */
+int64_t control_timeout_us(const struct control *c);        /* T */
+uint16_t control_place(const struct control *c);            /* this node's in the map, or MAP_NOBODY */
+uint16_t control_leader(const struct control *c);           /* who leads, or who knows; MAP_NOBODY: nobody is known */
+bool control_is_lost(const struct control *c);              /* no map, or none of the others is reached */
+void control_leads_or_not(struct control *c);
+
+/* ---- contact.c */
+void contact_guest(struct control *c, const struct control_event *ev);
+void contact_dialed(struct control *c, const struct control_event *ev);
+void contact_bytes(struct control *c, uint32_t conn, bool is_link, struct slice in);
+void contact_closed(struct control *c, uint32_t conn, bool is_link);
+/* A link to an address, for an errand. wanted: who is to be there, or NULL. */
+struct contact *contact_dial(struct control *c, enum contact_use use, const char *host, uint16_t port,
+                             const struct node_id *wanted);
+struct contact *contact_find(struct control *c, uint32_t conn, bool is_link); /* NULL: gone */
+void contact_end(struct control *c, struct contact *k); /* closed once what was put has left */
+void contact_ip(const struct contact *k, char ip[IP_BYTES]); /* where it is, without the port */
+/* Where a message to the member at `place` is put; NULL: it is not reached now. Counts as a message. */
+struct chain *contact_to(struct control *c, uint16_t place);
+struct chain *contact_to_id(struct control *c, const struct node_id *id);
+bool contact_is_dialed(const struct control *c, const char *host, uint16_t port); /* there is a link, or will be */
+struct chain *contact_answer(struct control *c, struct contact *k);
+bool contact_is_up(const struct control *c, uint16_t place);
+void contact_is_member(struct control *c, struct contact *k); /* a hint turned out to be one */
+void contacts_due(struct control *c);       /* dials who is to be dialed, ends what takes too long */
+struct mono contacts_wake(const struct control *c);
+void contacts_carry(struct control *c);     /* end of a step: what was put goes into the out */
+void contacts_free(struct control *c);
+
+/* ---- keep.c */
+void keep_begin(struct control *c, const struct raft_loaded *loaded);
+void keep_found(struct control *c, const struct map_entry *e); /* a cluster of this node alone begins with it */
+void keep_forget(struct control *c);                           /* its cluster: log, map and id */
+void keep_peers(struct control *c);                            /* members or their addresses changed */
+/* One step of raft and all that follows from it, but for member and steward: they look afterwards. */
+struct keep_fate {
+    enum raft_refusal refused;
+    uint64_t index;
+};
+void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate); /* fate: NULL or filled */
+/* False: not accepted; why (WIRE_WHY_BYTES) says why. */
+bool keep_propose(struct control *c, struct slice entry, uint64_t *index, char *why);
+bool keep_propose_entry(struct control *c, const struct map_entry *e, uint64_t *index, char *why);
+void keep_voters(struct control *c, const struct raft_voters *v);
+void keep_learner(struct control *c, const struct raft_peer *p); /* nobody: none */
+void keep_stored(struct control *c, struct disk_done *done);
+bool keep_is_ready(const struct control *c); /* this start is on disk */
+void keep_disk(struct control *c); /* end of a step: what the disk is asked for */
+void keep_free(struct control *c);
+
+/* ---- follow.c */
+void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes);
+void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m);
+void follow_ahead(struct control *c, uint16_t place, uint64_t index); /* that member has this much */
+void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);
+enum err follow_entries(struct control *c, const struct wire_entries *m, char *why) MUST_CHECK;
+enum err follow_map(struct control *c, const struct wire_whole *m, char *why) MUST_CHECK;
+void follow_propose(struct control *c, const struct map_entry *e); /* the data plane's */
+void follow_report(struct control *c, struct word *w);             /* taken */
+void follow_due(struct control *c);
+void follow_forget(struct control *c);
+void follow_free(struct control *c);
+
+/* ---- ticket.c */
+void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const struct map_entry *e);
+void ticket_end(struct control *c, struct ticket *t, const char *why); /* why not; NULL: it is done */
+void ticket_proposed(struct control *c, const struct wire_proposed *m);
+void ticket_from_peer(struct control *c, struct contact *k, const struct wire_propose *m);
+void tickets_due(struct control *c);
+struct mono tickets_wake(const struct control *c);
+
+/* ---- form.c, meet.c */
+void form_identity(struct control *c); /* this start's */
+void form_begin(struct control *c);    /* it is on disk */
+struct map_member form_self(const struct control *c);
+void form_due(struct control *c);
+struct mono form_wake(const struct control *c);
+void form_seed_opened(struct control *c, struct contact *k);
+void form_hint_opened(struct control *c, struct contact *k);
+void form_seed_missed(struct control *c, const struct contact *k, const char *why);
+void form_joined(struct control *c, struct contact *k, const struct wire_joined *m);
+enum err form_join_asked(struct control *c, struct contact *k, const struct wire_join *m, char *why) MUST_CHECK;
+void meet_answer(struct control *c, uint64_t token, const char *why); /* an ask's; NULL: it was done */
+void meet_asked(struct control *c, const struct word *w);
+void meet_opened(struct control *c, struct contact *k);
+void meet_missed(struct control *c, const struct contact *k, const char *why);
+void meet_met(struct control *c, struct contact *k, const struct wire_met *m);
+void meet_called(struct control *c, struct contact *k, const struct wire_meet *m);
+void meet_closed(struct control *c, bool closed);
+
+/* ---- steward.c */
+void steward_step(struct control *c);
+void steward_news(struct control *c, const struct member_news *news);
+void steward_wants_restart(struct control *c, const struct map_entry *e, char *why);
+void steward_report(struct control *c, uint16_t place, const struct wire_report *m);
+void steward_free(struct control *c);
+
+/* ---- say.c */
+enum { NODE_NAME_BYTES = 80, SAY_BYTES = 256 };
+const char *say_node(const struct map_node *n, char name[NODE_NAME_BYTES]); /* name */
+void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES]);
+
+#endif

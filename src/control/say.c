@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Entries and nodes as an operator reads them in the log. */
+#include <stdio.h>
+
+#include "control/inside.h"
+
+const char *say_node(const struct map_node *n, char name[NODE_NAME_BYTES])
+{
+    static const char hex[] = "0123456789abcdef";
+    char id[9] = {0};
+    for (unsigned i = 0; i < 4; i++) {
+        id[2 * i] = hex[n->id.b[i] >> 4];
+        id[2 * i + 1] = hex[n->id.b[i] & 15];
+    }
+    snprintf(name, NODE_NAME_BYTES, "%s (%s:%u)", id, n->at.ip, (unsigned)n->at.port);
+    return name;
+}
+
+static const char *say_id(const struct map *m, const struct node_id *id, char name[NODE_NAME_BYTES])
+{
+    uint16_t place = map_find(m, id);
+    struct map_node stranger = {.id = *id};
+    return say_node(place == MAP_NOBODY ? &stranger : &m->nodes.at[place], name);
+}
+
+static const char *say_member(const struct map_member *m, char name[NODE_NAME_BYTES])
+{
+    struct map_node n = {.id = m->id, .at = m->at};
+    return say_node(&n, name);
+}
+
+static unsigned slots_of(const struct map_entry *e)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < e->runs.run_n; i++)
+        n += e->runs.run[i].to - e->runs.run[i].from + 1U;
+    return n;
+}
+
+/* m: as it is before the entry, or after it. */
+void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
+{
+    char a[NODE_NAME_BYTES], b[NODE_NAME_BYTES];
+    switch (e->type) {
+    case MAP_FOUND: snprintf(text, SAY_BYTES, "cluster founded by node %s", say_member(&e->found.first, a)); return;
+    case MAP_JOIN: snprintf(text, SAY_BYTES, "node %s joins", say_member(&e->member, a)); return;
+    case MAP_ANNOUNCE: snprintf(text, SAY_BYTES, "node %s is reached there now", say_member(&e->member, a)); return;
+    case MAP_SUSPECTED: snprintf(text, SAY_BYTES, "SUSPECT node %s", say_id(m, &e->about, a)); return;
+    case MAP_DOWNED: snprintf(text, SAY_BYTES, "DOWN node %s: its slots have no primary", say_id(m, &e->about, a)); return;
+    case MAP_CLEARED: snprintf(text, SAY_BYTES, "CLEAR node %s: it is heard well again", say_id(m, &e->about, a)); return;
+    case MAP_RESTARTED:
+        snprintf(text, SAY_BYTES, "RESTART node %s, incarnation %u", say_member(&e->member, a),
+                 (unsigned)e->member.incarnation);
+        return;
+    case MAP_LEAVE: snprintf(text, SAY_BYTES, "node %s leaves: it is drained", say_id(m, &e->about, a)); return;
+    case MAP_REMOVE: snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a)); return;
+    case MAP_SET: snprintf(text, SAY_BYTES, "%s is %lld", e->set.name, (long long)e->set.value); return;
+    case MAP_PLACE: snprintf(text, SAY_BYTES, "%u slots are to move", slots_of(e)); return;
+    case MAP_ELECT:
+        snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e), e->runs.give_up ? ", without their data" : "");
+        return;
+    case MAP_HANDOVER:
+        snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a), bits_n(&e->handover.slots),
+                 say_id(m, &e->handover.to, b));
+        return;
+    case MAP_TYPES: break;
+    }
+    snprintf(text, SAY_BYTES, "an entry of no known kind");
+}

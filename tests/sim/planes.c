@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/sim/planes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "core/map/map_setting.h"
+#include "tests/sim/sim_disk.h"
+
+enum { FIRST_PORT = 7000, PULSE_US = 20 * 1000, RAFT_FILES = 64 };
+enum { NO_ANSWER_US = 1000 * 1000 };
+
+static int64_t drawn(struct planes *w)
+{
+    double u = (double)(rng_next(&w->rng) >> 11) * 0x1.0p-53;
+    double x = 0;
+    while (u > 0.001 && x < 7) { /* an exponential, without the mathematics library's rounding */
+        u *= 0.5;
+        x += 0.6931;
+    }
+    return w->delay_least_us + (int64_t)(x * (double)w->delay_mean_us * ((double)rng_below(&w->rng, 1000) / 1000.0));
+}
+
+/* ---------------------------------------------------------------- the step of one */
+
+static void take_out(struct planes *w, struct plane *p);
+
+static void wrong(struct planes *w, const char *what, uint32_t who)
+{
+    if (w->wrong[0] != '\0')
+        return;
+    snprintf(w->wrong, sizeof(w->wrong), "at %lld us: %.180s (host %u)", (long long)w->now.us, what, who);
+    if (w->trace)
+        printf("WRONG %s\n", w->wrong);
+}
+
+static void plan(struct planes *w, struct heap_node *n, struct mono at)
+{
+    heap_remove(&w->calendar, n);
+    if (at.us != MONO_NEVER.us)
+        heap_add(&w->calendar, n, at.us > w->now.us ? at.us : w->now.us);
+}
+
+static void step(struct planes *w, struct plane *p, struct control_event *ev)
+{
+    ev->now = w->now;
+    ev->pulse = (struct control_pulse){.progress = p->progress, .has_data = bits_n(&p->data.full) > 0};
+    control_step(p->control, ev, &p->out);
+    if (p->checked != control_map(p->control)->index) {
+        control_check(p->control);
+        p->checked = control_map(p->control)->index;
+    }
+    take_out(w, p);
+}
+
+static void nonce_fill(struct planes *w, uint8_t *nonce)
+{
+    for (size_t i = 0; i < HELLO_NONCE_BYTES; i++)
+        nonce[i] = (uint8_t)rng_below(&w->rng, 256);
+}
+
+/* ---------------------------------------------------------------- the network */
+
+static struct packet *packet_new(struct planes *w, enum packet_type type, size_t conn, bool to_a)
+{
+    struct packet *k = mem_zero(sizeof(*k));
+    *k = (struct packet){.world = w, .type = type, .conn = conn, .to_a = to_a};
+    return k;
+}
+
+static void packet_free(struct packet *k)
+{
+    mem_free(k->bytes);
+    mem_free(k);
+}
+
+static void post(struct planes *w, struct packet *k, int64_t us)
+{
+    struct plane_conn *c = &w->conns.at[k->conn];
+    struct mono *free = k->to_a ? &c->a_free : &c->b_free;
+    struct mono at = mono_after(w->now, us);
+    if (!mono_reached(at, *free))
+        at = *free;
+    *free = at;
+    heap_add(&w->calendar, &k->due, at.us);
+}
+
+static bool is_cut(const struct planes *w, const struct plane_conn *c, bool to_a)
+{
+    return to_a ? w->cut[c->b][c->a] : w->cut[c->a][c->b];
+}
+
+static void close_end(struct planes *w, size_t conn, bool at_a)
+{
+    struct plane_conn *c = &w->conns.at[conn];
+    bool *open = at_a ? &c->a_open : &c->b_open;
+    if (!*open)
+        return;
+    *open = false;
+    if (!c->stalled && !is_cut(w, c, !at_a))
+        post(w, packet_new(w, PACKET_CLOSED, conn, !at_a), drawn(w));
+}
+
+static void dial(struct planes *w, struct plane *p, const struct control_dial *d)
+{
+    struct plane_conn c = {.a = p->number, .b = (uint32_t)(d->port - FIRST_PORT), .link = d->link, .a_open = true};
+    check(c.b < w->n);
+    *vec_add(&w->conns) = c;
+    bool lost = w->cut[c.a][c.b] || w->cut[c.b][c.a];
+    post(w, packet_new(w, PACKET_DIAL, w->conns.n - 1, false), lost ? NO_ANSWER_US : drawn(w));
+}
+
+/* The listener answers, or nobody does. */
+static void dialed(struct planes *w, struct packet *k)
+{
+    struct plane_conn *c = &w->conns.at[k->conn];
+    struct plane *a = &w->at[c->a], *b = &w->at[c->b];
+    struct control_event ev = {.type = CONTROL_DIALED, .dialed = {.link = c->link, .local = SLICE("10.0.0.1")}};
+    if (!c->a_open || a->control == NULL)
+        return;
+    nonce_fill(w, ev.dialed.nonce);
+    if (w->cut[c->a][c->b] || w->cut[c->b][c->a])
+        ev.dialed.how = CONTROL_DIALED_NOWHERE;
+    else if (b->control == NULL)
+        ev.dialed.how = CONTROL_DIALED_REFUSED;
+    if (ev.dialed.how != CONTROL_DIALED_OK)
+        c->a_open = false;
+    if (ev.dialed.how == CONTROL_DIALED_OK) {
+        struct control_event in = {.type = CONTROL_GUEST, .guest = {.conn = ++b->guests_n, .peer = SLICE("10.0.0.2:1234")}};
+        c->b_open = true;
+        c->guest = b->guests_n;
+        nonce_fill(w, in.guest.nonce);
+        if (!b->frozen)
+            step(w, b, &in);
+    }
+    step(w, a, &ev);
+}
+
+static void deliver(struct planes *w, struct packet *k)
+{
+    struct plane_conn *c = &w->conns.at[k->conn];
+    struct plane *p = &w->at[k->to_a ? c->a : c->b];
+    bool *open = k->to_a ? &c->a_open : &c->b_open;
+    if (!*open || p->control == NULL || c->stalled)
+        return;
+    struct control_event ev = {0};
+    if (k->type == PACKET_BYTES) {
+        ev.type = k->to_a ? CONTROL_LINK_BYTES : CONTROL_GUEST_BYTES;
+        ev.bytes.conn = k->to_a ? c->link : c->guest;
+        ev.bytes.in = slice_of(k->bytes, k->n);
+    } else {
+        *open = false;
+        ev.type = k->to_a ? CONTROL_LINK_CLOSED : CONTROL_GUEST_CLOSED;
+        ev.closed = k->to_a ? c->link : c->guest;
+    }
+    step(w, p, &ev);
+}
+
+static void arrive(struct planes *w, struct packet *k)
+{
+    struct plane_conn *c = &w->conns.at[k->conn];
+    struct plane *p = &w->at[k->type == PACKET_DIAL || k->to_a ? c->a : c->b];
+    if (p->frozen) {
+        *vec_add(&p->waiting) = k;
+        return;
+    }
+    if (k->type == PACKET_DIAL)
+        dialed(w, k);
+    else
+        deliver(w, k);
+    packet_free(k);
+}
+
+static size_t conn_of(struct planes *w, const struct plane *p, uint32_t number, bool is_link)
+{
+    for (size_t i = w->conns.n; i-- > 0;) {
+        const struct plane_conn *c = &w->conns.at[i];
+        if (is_link ? c->a == p->number && c->a_open && c->link == number
+                    : c->b == p->number && c->b_open && c->guest == number)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static void send(struct planes *w, struct plane *p, struct control_send *s)
+{
+    size_t at = conn_of(w, p, s->conn, s->is_link), n = s->bytes.n;
+    w->packets_n++;
+    w->bytes_n += n;
+    if (at != SIZE_MAX && !w->conns.at[at].stalled) {
+        if (is_cut(w, &w->conns.at[at], !s->is_link)) {
+            w->conns.at[at].stalled = true;
+        } else {
+            struct packet *k = packet_new(w, PACKET_BYTES, at, !s->is_link);
+            k->bytes = mem_get(n);
+            k->n = chain_copy(&s->bytes, k->bytes, n);
+            post(w, k, drawn(w));
+        }
+    }
+    chain_free(&s->bytes, NULL);
+}
+
+void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
+{
+    w->cut[from][to] = cut;
+    for (size_t i = 0; i < w->conns.n && !cut; i++) {
+        struct plane_conn *c = &w->conns.at[i];
+        if (!c->stalled || is_cut(w, c, true) || is_cut(w, c, false))
+            continue;
+        c->stalled = false; /* something was lost in it: both ends find out */
+        post(w, packet_new(w, PACKET_CLOSED, i, true), drawn(w));
+        post(w, packet_new(w, PACKET_CLOSED, i, false), drawn(w));
+    }
+}
+
+/* ---------------------------------------------------------------- the false data plane */
+
+static void tell(struct planes *w, struct plane *p, struct word word)
+{
+    struct control_event ev = {.type = CONTROL_WORD, .word = &word};
+    step(w, p, &ev);
+}
+
+static uint16_t self_of(const struct plane *p)
+{
+    return map_find(&p->data.map, control_id(p->control));
+}
+
+/* Slots that are to be elsewhere and hold nothing go there. */
+static void data_hand_over(struct planes *w, struct plane *p)
+{
+    struct map *m = &p->data.map;
+    uint16_t self = self_of(p);
+    struct map_entry e = {.type = MAP_HANDOVER, .base = m->index};
+    uint16_t to = MAP_NOBODY;
+    if (self == MAP_NOBODY || m->settings.rebalance_paused)
+        return;
+    if (m->nodes.at[self].proposed_n >= p->data.proposed_n)
+        p->data.giving = (struct bits){{0}};
+    e.handover.empty = true;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        const struct map_slot *slot = &m->slots[s];
+        if (slot->primary != self || slot->want_n == 0 || slot->want[0] == self || bits_has(&p->data.full, s) ||
+            m->nodes.at[slot->want[0]].health != MAP_UP)
+            continue;
+        if (to == MAP_NOBODY)
+            to = slot->want[0];
+        if (slot->want[0] == to)
+            bits_add(&e.handover.slots, s);
+    }
+    if (to == MAP_NOBODY)
+        return;
+    for (unsigned s = bits_next(&e.handover.slots, 0); s < SLOTS; s = bits_next(&e.handover.slots, s + 1))
+        bits_add(&p->data.giving, s);
+    e.about = m->nodes.at[self].id;
+    e.incarnation = m->nodes.at[self].incarnation;
+    e.handover.n = ++p->data.proposed_n;
+    e.handover.to = m->nodes.at[to].id;
+    e.handover.to_incarnation = m->nodes.at[to].incarnation;
+    tell(w, p, (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}});
+}
+
+static void data_report(struct planes *w, struct plane *p)
+{
+    struct map *m = &p->data.map;
+    uint16_t self = self_of(p);
+    struct word r = {.type = WORD_REPORT, .report = {.base = m->index}};
+    if (self == MAP_NOBODY || m->nodes.at[self].health != MAP_UP)
+        return;
+    r.report.incarnation = control_incarnation(p->control);
+    r.report.slots = mem_get(SLOTS * sizeof(*r.report.slots));
+    for (unsigned s = 0; s < SLOTS; s++) {
+        const struct map_slot *slot = &m->slots[s];
+        bool mine = false;
+        for (unsigned i = 0; i < slot->replicas_n; i++)
+            mine |= slot->replicas[i] == self;
+        if (slot->primary == MAP_NOBODY && mine)
+            r.report.slots[r.report.slots_n++] = (struct word_position){(uint16_t)s, p->data.at[s]};
+    }
+    if (r.report.slots_n > 0 && m->nodes.at[self].incarnation == r.report.incarnation)
+        tell(w, p, r);
+    else
+        word_free(&r);
+}
+
+static void data_heard(struct planes *w, struct plane *p, struct word *word)
+{
+    struct plane_data *d = &p->data;
+    switch (word->type) {
+    case WORD_ENTRY:
+        if (word->entry.entry != NULL)
+            map_apply(&d->map, word->entry.index, word->entry.entry);
+        d->map.index = word->entry.index;
+        break;
+    case WORD_MAP: map_copy(&d->map, word->map); break;
+    case WORD_VIEW: p->view = *word->view; break;
+    case WORD_ANSWER: *vec_add(&p->answers) = *word; return;
+    case WORD_CLOSE:
+        tell(w, p, (struct word){.type = WORD_CLOSED, .closed = bits_n(&d->full) == 0});
+        break;
+    case WORD_ASK:
+    case WORD_APPLIED:
+    case WORD_PROPOSE:
+    case WORD_REPORT:
+    case WORD_CLOSED:
+    case WORD_READY: check(!"a word for the control plane");
+    }
+    if (word->type == WORD_ENTRY || word->type == WORD_MAP) {
+        tell(w, p, (struct word){.type = WORD_APPLIED, .applied = d->map.index});
+        data_report(w, p);
+        data_hand_over(w, p);
+    }
+    word_free(word);
+}
+
+/* ---------------------------------------------------------------- outs */
+
+static void take_disk(struct planes *w, struct plane *p)
+{
+    for (size_t i = 0; i < p->out.disk.n; i++) {
+        struct disk_done done;
+        p->disk.now = w->now;
+        check(!sim_disk_take(&p->disk, &p->out.disk.at[i], &done));
+    }
+    p->out.disk.n = 0;
+}
+
+static void take_out(struct planes *w, struct plane *p)
+{
+    struct control_out *o = &p->out;
+    VEC(struct word) words = {0};
+    p->lease = o->lease;
+    plan(w, &p->wake, o->wake);
+    take_disk(w, p);
+    for (size_t i = 0; i < o->dial.n; i++)
+        dial(w, p, &o->dial.at[i]);
+    for (size_t i = 0; i < o->send.n; i++)
+        send(w, p, &o->send.at[i]);
+    for (size_t i = 0; i < o->hang_up.n; i++) {
+        size_t at = conn_of(w, p, o->hang_up.at[i].conn, o->hang_up.at[i].is_link);
+        if (at != SIZE_MAX)
+            close_end(w, at, o->hang_up.at[i].is_link);
+    }
+    check(o->give.n == 0 && !o->failed);
+    for (size_t i = 0; i < o->words.n; i++)
+        *vec_add(&words) = o->words.at[i];
+    o->send.n = o->words.n = 0;
+    for (size_t i = 0; i < words.n; i++)
+        data_heard(w, p, &words.at[i]);
+    vec_free(&words);
+}
+
+/* ---------------------------------------------------------------- hosts */
+
+static void line(struct log *log, enum log_level level, struct slice text)
+{
+    struct plane *p = CONTAINER_OF(log, struct plane, log);
+    if (p->world->trace)
+        printf("[%9.3f] %u %s%.*s\n", (double)p->world->now.us / 1e6, p->number, level == LOG_LEVEL_WARNING ? "! " : "",
+               (int)text.n, text.p);
+}
+
+struct plane *plane_add(struct planes *w, int join)
+{
+    struct plane *p = &w->at[w->n];
+    check(w->n < PLANES_MAX);
+    *p = (struct plane){.world = w, .number = (uint32_t)w->n++, .log = {LOG_LEVEL_VERBOSE, line}};
+    static char seeds[PLANES_MAX][32];
+    if (join >= 0)
+        snprintf(seeds[p->number], sizeof(seeds[0]), "10.0.0.1:1@%d", FIRST_PORT + join);
+    p->config = (struct control_config){.at = {.ip = "10.0.0.1", .port = (uint16_t)(1000 + p->number),
+                                               .cluster_port = (uint16_t)(FIRST_PORT + p->number)},
+                                        .weight = 1,
+                                        .node_file = "nodes.conf",
+                                        .secret = SLICE("a secret"),
+                                        .new_data = true,
+                                        .join = join >= 0 ? slice_str(seeds[p->number]) : (struct slice){0}};
+    map_settings_preset(&p->config.settings);
+    p->config.settings.replication_factor = 1;
+    sim_disk_init(&p->disk, rng_next(&w->rng), &w->calendar);
+    return p;
+}
+
+/* Files of the controller's log as the start finds them. */
+static size_t find_raft(struct plane *p, struct raft_found found[RAFT_FILES])
+{
+    static const char dir[] = RAFT_DIR "/";
+    size_t n = 0;
+    for (size_t i = 0; i < p->disk.names.at.n; i++) {
+        const struct sim_name *name = &p->disk.names.at.at[i];
+        const struct sim_inode *f = &p->disk.inodes.at[name->inode];
+        if (strncmp(name->name, dir, sizeof(dir) - 1) != 0)
+            continue;
+        check(n < RAFT_FILES);
+        found[n++] = (struct raft_found){slice_str(name->name + sizeof(dir) - 1), slice_of(f->p, f->n)};
+    }
+    return n;
+}
+
+void plane_start(struct planes *w, struct plane *p)
+{
+    struct raft_found found[RAFT_FILES];
+    struct raft_loaded loaded = {0};
+    struct identity identity = {0};
+    struct sim_inode *file = sim_disk_file(&p->disk, "nodes.conf");
+    check(p->control == NULL);
+    if (file != NULL && identity_get(&identity, slice_of(file->p, file->n)) != ERR_OK)
+        wrong(w, "the node's file is damaged", p->number);
+    if (raft_file_load(&loaded, found, find_raft(p, found)) != ERR_OK)
+        wrong(w, loaded.text, p->number);
+    p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
+    p->config.new_data = file == NULL;
+    map_init(&p->data.map);
+    p->data.proposed_n = 0;
+    p->data.giving = (struct bits){{0}};
+    p->control = control_new(&p->config, &identity, &loaded, &p->log, w->now);
+    raft_loaded_free(&loaded);
+    plan(w, &p->wake, w->now);
+    plan(w, &p->pulse, w->now);
+}
+
+void plane_kill(struct planes *w, struct plane *p, bool power)
+{
+    for (size_t i = 0; i < w->conns.n; i++) {
+        struct plane_conn *c = &w->conns.at[i];
+        if (c->a == p->number)
+            close_end(w, i, true);
+        if (c->b == p->number)
+            close_end(w, i, false);
+    }
+    plane_freeze(w, p, false);
+    heap_remove(&w->calendar, &p->wake);
+    heap_remove(&w->calendar, &p->pulse);
+    control_free(p->control);
+    control_out_free(&p->out);
+    p->out = (struct control_out){0};
+    p->control = NULL;
+    p->lease = (struct mono){0};
+    map_free(&p->data.map);
+    p->disk.now = w->now;
+    if (power)
+        sim_disk_power_cut(&p->disk);
+    else
+        sim_disk_kill(&p->disk);
+}
+
+void plane_freeze(struct planes *w, struct plane *p, bool frozen)
+{
+    p->frozen = frozen;
+    if (frozen)
+        return;
+    for (size_t i = 0; i < p->waiting.n; i++) /* all that came, in its order */
+        arrive(w, p->waiting.at[i]);
+    vec_clear(&p->waiting);
+    if (p->control != NULL) {
+        plan(w, &p->wake, w->now);
+        plan(w, &p->pulse, w->now);
+    }
+}
+
+void plane_ask(struct planes *w, struct plane *p, struct word ask)
+{
+    tell(w, p, ask);
+}
+
+/* ---------------------------------------------------------------- what must hold */
+
+bool plane_has_lease(const struct planes *w, const struct plane *p)
+{
+    return p->control != NULL && !mono_reached(w->now, p->lease);
+}
+
+unsigned plane_slots(const struct plane *p)
+{
+    uint16_t self = p->control == NULL ? MAP_NOBODY : self_of(p);
+    unsigned n = 0;
+    for (unsigned s = 0; self != MAP_NOBODY && s < SLOTS; s++)
+        n += map_is_primary(&p->data.map, s, self, control_incarnation(p->control));
+    return n;
+}
+
+struct plane *planes_leader(struct planes *w)
+{
+    struct plane *found = NULL;
+    for (size_t i = 0; i < w->n; i++) {
+        if (w->at[i].control == NULL || !control_leads(w->at[i].control))
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = &w->at[i];
+    }
+    return found;
+}
+
+bool planes_agree(struct planes *w)
+{
+    const struct map *first = NULL;
+    size_t up = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const struct plane *p = &w->at[i];
+        if (p->control == NULL)
+            continue;
+        const struct map *m = control_map(p->control);
+        if (first == NULL)
+            first = m;
+        if (m->index == 0 || m->index != first->index || memcmp(&m->cluster, &first->cluster, sizeof(m->cluster)) != 0)
+            return false;
+        up++;
+    }
+    return first != NULL && map_members_n(first) >= up;
+}
+
+static bool same_cluster(const struct plane *a, const struct plane *b)
+{
+    return memcmp(&a->data.map.cluster, &b->data.map.cluster, sizeof(a->data.map.cluster)) == 0;
+}
+
+/* One slot of a cluster, two who may serve it at once: what leases are for. */
+static void check_leases(struct planes *w)
+{
+    static uint32_t server[SLOTS];
+    memset(server, 0, sizeof(server));
+    for (size_t i = 0; i < w->n; i++) {
+        struct plane *p = &w->at[i];
+        uint16_t self = plane_has_lease(w, p) ? self_of(p) : MAP_NOBODY;
+        for (unsigned s = 0; self != MAP_NOBODY && s < SLOTS; s++) {
+            if (!map_is_primary(&p->data.map, s, self, control_incarnation(p->control)) || bits_has(&p->data.giving, s))
+                continue;
+            if (server[s] != 0 && same_cluster(p, &w->at[server[s] - 1]))
+                wrong(w, "two may serve one slot", p->number);
+            server[s] = p->number + 1;
+        }
+    }
+}
+
+static void check_maps(struct planes *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (w->at[i].control == NULL || w->at[k].control == NULL)
+                continue;
+            const struct map *a = control_map(w->at[i].control), *b = control_map(w->at[k].control);
+            if (a->index == b->index && a->index > 0 && memcmp(&a->cluster, &b->cluster, sizeof(a->cluster)) == 0 &&
+                memcmp(a->slots, b->slots, SLOTS * sizeof(*a->slots)) != 0)
+                wrong(w, "equal indexes, different maps", w->at[i].number);
+        }
+}
+
+/* ---------------------------------------------------------------- time */
+
+static void pulse(struct planes *w, struct plane *p)
+{
+    if (!p->data.hung)
+        p->progress++;
+    plan(w, &p->pulse, mono_after(w->now, PULSE_US));
+}
+
+static void due(struct planes *w, struct heap_node *n)
+{
+    if ((char *)n < (char *)w->at || (char *)n >= (char *)(w->at + PLANES_MAX)) {
+        arrive(w, CONTAINER_OF(n, struct packet, due));
+        return;
+    }
+    struct plane *p = &w->at[(size_t)((char *)n - (char *)w->at) / sizeof(*p)];
+    struct disk_done done;
+    if (p->frozen && n != &p->disk.lanes[LANE_LOG].due && n != &p->disk.lanes[LANE_BACK].due)
+        return;
+    if (n == &p->wake) {
+        step(w, p, &(struct control_event){.type = CONTROL_DUE});
+    } else if (n == &p->pulse) {
+        pulse(w, p);
+    } else {
+        p->disk.now = w->now;
+        if (sim_disk_due(&p->disk, n, &done))
+            step(w, p, &(struct control_event){.type = CONTROL_STORED, .disk = &done});
+    }
+}
+
+static bool turn(struct planes *w, struct mono until)
+{
+    struct heap_node *n = heap_first(&w->calendar);
+    if (n == NULL || n->due > until.us || w->wrong[0] != '\0')
+        return false;
+    heap_remove(&w->calendar, n);
+    bool moved = n->due > w->now.us;
+    w->now = (struct mono){n->due > w->now.us ? n->due : w->now.us};
+    due(w, n);
+    if (moved && rng_below(&w->rng, w->n) < 4) {
+        check_leases(w);
+        if (rng_below(&w->rng, w->n) == 0)
+            check_maps(w);
+    }
+    return true;
+}
+
+void planes_run(struct planes *w, int64_t us)
+{
+    struct mono until = mono_after(w->now, us);
+    while (turn(w, until))
+        ;
+    w->now = until;
+}
+
+bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w))
+{
+    struct mono until = mono_after(w->now, us);
+    while (!done(w))
+        if (!turn(w, until))
+            return false;
+    return true;
+}
+
+void planes_init(struct planes *w, uint64_t seed)
+{
+    memset(w, 0, sizeof(*w));
+    w->seed = seed;
+    w->now.us = 1000 * 1000;
+    w->delay_least_us = 100;
+    w->delay_mean_us = 300;
+    rng_seed(&w->rng, seed);
+}
+
+void planes_free(struct planes *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        struct plane *p = &w->at[i];
+        if (p->control != NULL)
+            plane_kill(w, p, false);
+        for (size_t k = 0; k < p->answers.n; k++)
+            word_free(&p->answers.at[k]);
+        vec_free(&p->answers);
+        vec_free(&p->waiting);
+        sim_disk_free(&p->disk);
+    }
+    for (struct heap_node *n; (n = heap_first(&w->calendar)) != NULL;) {
+        heap_remove(&w->calendar, n);
+        packet_free(CONTAINER_OF(n, struct packet, due));
+    }
+    heap_free(&w->calendar);
+    vec_free(&w->conns);
+}

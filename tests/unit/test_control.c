@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/sim/planes.h"
+
+#include <stdlib.h>
+
+#include "tests/lib/unit.h"
+
+enum { SECOND = 1000 * 1000 };
+
+static struct planes world;
+
+static void begin(uint64_t seed, unsigned n)
+{
+    planes_init(&world, seed);
+    world.trace = getenv("TRACE") != NULL;
+    for (unsigned i = 0; i < n; i++)
+        plane_start(&world, plane_add(&world, i == 0 ? -1 : 0));
+}
+
+static void end(void)
+{
+    assert_string_equal(world.wrong, "");
+    planes_free(&world);
+}
+
+static unsigned health(unsigned who)
+{
+    struct plane *leader = planes_leader(&world);
+    if (leader == NULL)
+        return UINT32_MAX;
+    const struct map *m = control_map(leader->control);
+    for (uint16_t i = 0; i < m->nodes.n; i++)
+        if (m->nodes.at[i].used && m->nodes.at[i].at.cluster_port == 7000 + who)
+            return m->nodes.at[i].health;
+    return UINT32_MAX;
+}
+
+/* Everybody runs, has a lease, a share of the slots, and the controller has as many voters as it may. */
+static bool whole(struct planes *w)
+{
+    unsigned slots = 0;
+    if (!planes_agree(w))
+        return false;
+    for (size_t i = 0; i < w->n; i++) {
+        struct plane *p = &w->at[i];
+        unsigned its = plane_slots(p);
+        if (!plane_has_lease(w, p) || (p->config.weight > 0 && its == 0))
+            return false;
+        slots += its;
+    }
+    return slots == SLOTS && control_voters(w->at[0].control) == (w->n >= 5 ? 5 : w->n >= 3 ? 3 : 1);
+}
+
+static void a_cluster_forms_by_itself(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 7; n++) {
+        begin(n, n);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        end();
+    }
+}
+
+static unsigned victim;
+
+static bool victim_is_down(struct planes *w)
+{
+    (void)w;
+    return health(victim) == MAP_DOWN;
+}
+
+/* Milliseconds from the end of the victim to the committed DOWN. */
+static int64_t kill_one(uint64_t seed, bool leads)
+{
+    begin(seed, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    planes_run(&world, (int64_t)rng_below(&world.rng, SECOND));
+    struct plane *leader = planes_leader(&world);
+    victim = leads ? leader->number : (leader->number + 1) % 3;
+    struct mono killed = world.now;
+    plane_kill(&world, &world.at[victim], false);
+    assert_true(planes_until(&world, 10 * SECOND, victim_is_down));
+    int64_t ms = (world.now.us - killed.us) / 1000;
+    plane_start(&world, &world.at[victim]);
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    end();
+    return ms;
+}
+
+static void who_dies_is_down_within_the_timeout(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++)
+        assert_true(kill_one(seed, false) <= 1200);
+}
+
+/* A new leader comes first. Now and then two campaign at once, and it takes T/8 to T/4 longer. */
+static void a_leader_that_dies_is_down_as_soon(void **state)
+{
+    (void)state;
+    unsigned late = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        int64_t ms = kill_one(seed, true);
+        late += ms > 1200;
+        assert_true(ms <= 1450);
+    }
+    assert_true(late <= 3);
+}
+
+static void who_is_cut_off_has_no_lease_when_it_is_down(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        begin(seed, 3);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        victim = planes_leader(&world)->number;
+        for (uint32_t k = 0; k < 3; k++)
+            if (k != victim) {
+                planes_cut(&world, victim, k, true);
+                if (seed % 2 == 0) /* the other half: one way only */
+                    planes_cut(&world, k, victim, true);
+            }
+        planes_run(&world, 5 * SECOND); /* check_leases looks all the while */
+        assert_false(plane_has_lease(&world, &world.at[victim]));
+        for (uint32_t k = 0; k < 3; k++) {
+            planes_cut(&world, victim, k, false);
+            planes_cut(&world, k, victim, false);
+        }
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        end();
+    }
+}
+
+static void a_minority_serves_nothing_and_says_why(void **state)
+{
+    (void)state;
+    begin(1, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    plane_kill(&world, &world.at[1], false);
+    plane_kill(&world, &world.at[2], false);
+    planes_run(&world, 3 * SECOND);
+    assert_false(plane_has_lease(&world, &world.at[0]));
+    assert_non_null(strstr(world.at[0].view.why_not, "majority"));
+    plane_start(&world, &world.at[1]);
+    plane_start(&world, &world.at[2]);
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    end();
+}
+
+static void a_power_cut_of_all_is_survived(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        begin(seed, 3);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        for (uint32_t i = 0; i < 3; i++)
+            plane_kill(&world, &world.at[i], true);
+        planes_run(&world, SECOND);
+        for (uint32_t i = 0; i < 3; i++)
+            plane_start(&world, &world.at[i]);
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        end();
+    }
+}
+
+static void a_hung_data_plane_costs_the_lease_after_the_timeout(void **state)
+{
+    (void)state;
+    for (int patient = 0; patient < 2; patient++) {
+        planes_init(&world, 3);
+        world.trace = getenv("TRACE") != NULL;
+        for (int i = 0; i < 3; i++) {
+            plane_add(&world, i == 0 ? -1 : 0)->config.settings.node_timeout_ms = patient ? 15000 : 1000;
+            plane_start(&world, &world.at[i]);
+        }
+        assert_true(planes_until(&world, 40 * SECOND, whole));
+        world.at[1].data.hung = true;
+        planes_run(&world, 10 * SECOND);
+        assert_int_equal(plane_has_lease(&world, &world.at[1]), patient);
+        victim = 1;
+        assert_int_equal(health(1), patient ? MAP_UP : MAP_DOWN);
+        world.at[1].data.hung = false;
+        assert_true(planes_until(&world, 40 * SECOND, whole));
+        end();
+    }
+}
+
+static void clusters_meet(void **state)
+{
+    (void)state;
+    planes_init(&world, 5);
+    world.trace = getenv("TRACE") != NULL;
+    for (int i = 0; i < 3; i++)
+        plane_start(&world, plane_add(&world, -1));
+    planes_run(&world, SECOND);
+    for (uint16_t i = 1; i < 3; i++) {
+        struct word ask = {.type = WORD_ASK, .ask = {.token = i, .what = ASK_MEET, .text = "10.0.0.1", .cluster_port = (uint16_t)(7000 + i)}};
+        plane_ask(&world, &world.at[0], ask);
+    }
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    assert_int_equal(world.at[0].answers.n, 2);
+    assert_string_equal(world.at[0].answers.at[0].answer.error, "");
+    end();
+}
+
+static void two_that_hold_keys_do_not_meet(void **state)
+{
+    (void)state;
+    planes_init(&world, 5);
+    world.trace = getenv("TRACE") != NULL;
+    for (int i = 0; i < 2; i++) {
+        plane_start(&world, plane_add(&world, -1));
+        bits_add(&world.at[i].data.full, 77);
+    }
+    planes_run(&world, SECOND);
+    plane_ask(&world, &world.at[0],
+              (struct word){.type = WORD_ASK, .ask = {.what = ASK_MEET, .text = "10.0.0.1", .cluster_port = 7001}});
+    planes_run(&world, 2 * SECOND);
+    assert_int_equal(world.at[0].answers.n, 1);
+    assert_non_null(strstr(world.at[0].answers.at[0].answer.error, "hold no key"));
+    assert_int_equal(plane_slots(&world.at[0]), SLOTS);
+    assert_int_equal(plane_slots(&world.at[1]), SLOTS);
+    end();
+}
+
+static bool two_are_left(struct planes *w)
+{
+    struct plane *leader = planes_leader(w);
+    return leader != NULL && map_members_n(control_map(leader->control)) == 2;
+}
+
+static void who_is_forgotten_is_drained_and_gone(void **state)
+{
+    (void)state;
+    begin(7, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(world.at[2].control)}};
+    plane_ask(&world, &world.at[1], ask);
+    assert_true(planes_until(&world, 20 * SECOND, two_are_left));
+    planes_run(&world, 2 * SECOND);
+    assert_string_equal(world.at[1].answers.at[0].answer.error, "");
+    assert_int_equal(plane_slots(&world.at[0]) + plane_slots(&world.at[1]), SLOTS);
+    assert_non_null(strstr(world.at[2].view.why_not, "removed"));
+    end();
+}
+
+static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
+{
+    (void)state;
+    begin(8, 4);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(world.at[3].control)}};
+    plane_kill(&world, &world.at[3], false);
+    planes_run(&world, 3 * SECOND);
+    plane_ask(&world, &world.at[1], ask);
+    planes_run(&world, 10 * SECOND);
+    assert_int_equal(plane_slots(&world.at[0]) + plane_slots(&world.at[1]) + plane_slots(&world.at[2]), SLOTS);
+    end();
+}
+
+static void a_wrong_secret_is_refused(void **state)
+{
+    (void)state;
+    begin(9, 1);
+    struct plane *p = plane_add(&world, 0);
+    p->config.secret = SLICE("another secret");
+    plane_start(&world, p);
+    planes_run(&world, 5 * SECOND);
+    assert_int_equal(control_map(p->control)->index, 0);
+    assert_non_null(strstr(p->view.why_not, "secret"));
+    end();
+}
+
+UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a cluster: leases, voters, shares"),
+           TEST(who_dies_is_down_within_the_timeout, "who dies is DOWN within T + 200 ms, and serves again after its restart (replication 16, 17, 22)"),
+           TEST(a_leader_that_dies_is_down_as_soon, "a leader that dies is DOWN as soon, but for a split vote (replication 17)"),
+           TEST(who_is_cut_off_has_no_lease_when_it_is_down, "who is cut off has no lease when it is DOWN (replication 15, 17)"),
+           TEST(a_minority_serves_nothing_and_says_why, "a minority has no lease and says why"),
+           TEST(a_power_cut_of_all_is_survived, "a power cut of all is survived (C1, C3)"),
+           TEST(a_hung_data_plane_costs_the_lease_after_the_timeout, "a data plane that hangs for T costs the lease, one that hangs shorter does not (replication 15)"),
+           TEST(clusters_meet, "empty clusters meet and become one (C8)"),
+           TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
+           TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
+           TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22)"),
+           TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))
