@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/evict.h"
 
+#include <stdio.h>
+
 #include "tests/lib/unit.h"
 
 static struct key key(struct store *s, unsigned i, char name[NUM_I64_CHARS])
@@ -60,6 +62,58 @@ static void lru_prefers_what_was_used_long_ago(void **state)
     assert_true(low > 1950); /* by chance it were 1,000 */
     store_check(&s);
     store_free(&s);
+}
+
+static void put_aged(struct store *s, const char *kind, unsigned i)
+{
+    char name[32];
+    int n = snprintf(name, sizeof(name), "%s%u", kind, i);
+    struct key k = key_of(s, slice_of(name, (size_t)n));
+    assert_int_equal(store_put(s, 0, &k, SLICE("value"), WALL_NEVER), ERR_OK);
+}
+
+/* 500 keys last used at 1,000, 65,000 at 1,010, 500 at 1,020; and then a new one for each that is dropped. */
+static void old_used_and_new(struct store *s, unsigned *cold, unsigned *hot)
+{
+    struct evict_pool pool;
+    unsigned db;
+    evict_pool_init(&pool);
+    clock_at(s, 1000);
+    for (unsigned i = 0; i < 500; i++)
+        put_aged(s, "cold", i);
+    clock_at(s, 1010);
+    for (unsigned i = 0; i < 65000; i++)
+        put_aged(s, "middle", i);
+    clock_at(s, 1020);
+    for (unsigned i = 0; i < 500; i++)
+        put_aged(s, "hot", i);
+    for (unsigned i = 0; i < 25000; i++) {
+        clock_at(s, 1030 + i / 5000);
+        put_aged(s, "late", i);
+        const struct entry *e = evict_pick(s, EVICT_ALLKEYS_LRU, 10, &pool, &db);
+        assert_non_null(e);
+        struct key k = key_of(s, entry_key(e));
+        *cold += k.s.p[0] == 'c';
+        *hot += k.s.p[0] == 'h';
+        assert_true(store_drop(s, 0, &k));
+    }
+    evict_pool_free(&pool);
+}
+
+/* Samples come in buckets, of keys that are neighbours by their hash: whatever the hashes are, an old
+ * key must be met as often as any other. */
+static void lru_finds_the_old_under_every_seed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct store s;
+        unsigned cold = 0, hot = 0;
+        store_init(&s, 1, seed * 0x9e3779b97f4a7c15, NULL);
+        old_used_and_new(&s, &cold, &hot);
+        assert_in_range(cold, 460, 500); /* by chance 190 */
+        assert_int_equal(hot, 0);
+        store_free(&s);
+    }
 }
 
 static void lfu_prefers_what_is_seldom_used(void **state)
@@ -297,6 +351,7 @@ static void the_lfu_counter_grows_by_its_logarithm_and_decays(void **state)
 
 UNIT_TESTS("evict",
            TEST(lru_prefers_what_was_used_long_ago, "LRU prefers what was used long ago"),
+           TEST(lru_finds_the_old_under_every_seed, "LRU finds the old under every seed"),
            TEST(lfu_prefers_what_is_seldom_used, "LFU prefers what is seldom used"),
            TEST(the_nearest_expiry_goes_first, "volatile-ttl prefers the nearest expiry"),
            TEST(volatile_policies_take_only_what_has_an_expiry,
