@@ -201,9 +201,17 @@ static void waitaof_asks_for_a_sync_and_waits_for_it(void **state)
     struct one o;
     one_start(&o, "appendfsync everysec");
     one_open(&o, 1);
+    one_send(&o, 1, "SET j v");
+    one_disk(&o); /* with the sync that is due first of all: the next is due in a second */
+    one_expect(&o, 1, "+OK\r\n");
     one_send(&o, 1, "SET k v\nWAITAOF 1 0 0");
-    one_disk(&o);
-    one_expect(&o, 1, "+OK\r\n*2\r\n:1\r\n:0\r\n");
+    one_step(&o, (struct node_event){.type = NODE_RELEASE});
+    one_disk_next(&o);
+    one_expect(&o, 1, "+OK\r\n");
+    assert_int_equal(o.asked.n, 1);
+    assert_int_equal(o.asked.at[0].type, DISK_SYNC);
+    one_disk_next(&o);
+    one_expect(&o, 1, "*2\r\n:1\r\n:0\r\n");
     one_stop(&o);
 }
 
