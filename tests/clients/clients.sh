@@ -26,10 +26,11 @@ password_of() { # directory: the option for redis-cli, or nothing
     sed -n 's/.*--requirepass \([^ ]*\).*/--no-auth-warning -a \1/p' "$1/args"
 }
 
-serves() { # directory: waits until it serves; fails when the process has ended
-    for _ in $(seq 600); do
+serves() { # directory: waits until it serves, and no other one; fails when the process has ended
+    for _ in $(seq 1200); do
         # shellcheck disable=SC2046
-        [ "$(redis-cli $(password_of "$1") -p "$(cat "$1/port")" ping 2>&1)" = PONG ] && return 0
+        said=$(printf 'ping\ninfo server\n' | redis-cli $(password_of "$1") -p "$(cat "$1/port")" 2>&1 | tr -d '\r')
+        echo "$said" | grep -qx PONG && echo "$said" | grep -qx "process_id:$(cat "$1/pid")" && return 0
         kill -0 "$(cat "$1/pid")" 2>/dev/null || return 1
         sleep 0.05
     done
@@ -39,7 +40,7 @@ serves() { # directory: waits until it serves; fails when the process has ended
 start() { # directory, further arguments: on the first port that can be had
     mkdir -p "$1"
     echo "$2" >"$1/args"
-    port=$((20000 + $$ % 10000))
+    port=$((11000 + $$ % 8000)) # below those of tests/outside
     for _ in $(seq 20); do
         port=$((port + 1))
         if [ -z "$(redis-cli -p $port ping 2>/dev/null)" ]; then
@@ -54,7 +55,7 @@ stop() { # directory
     [ -s "$1/pid" ] || return 0
     pid=$(cat "$1/pid")
     kill "$pid" 2>/dev/null || return 0
-    for _ in $(seq 400); do
+    for _ in $(seq 1200); do
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.05
     done
@@ -135,10 +136,10 @@ missing() { # program: what it lacks, in words; nothing when it can run
 
 run_program() {
     case $1 in
-    redis_py | handshakes) PYTHONDONTWRITEBYTECODE=1 timeout 300 "$python" "$here/$1.py" ;;
-    ioredis | node_redis) NODE_PATH=$modules timeout 300 node "$here/$1.js" ;;
-    hiredis_client) timeout 300 "$builddir/tests/clients/hiredis_client" ;;
-    redis_cli) timeout 300 sh "$here/redis_cli.sh" ;;
+    redis_py | handshakes) PYTHONDONTWRITEBYTECODE=1 timeout 900 "$python" "$here/$1.py" ;;
+    ioredis | node_redis) NODE_PATH=$modules timeout 900 node "$here/$1.js" ;;
+    hiredis_client) timeout 900 "$builddir/tests/clients/hiredis_client" ;;
+    redis_cli) timeout 900 sh "$here/redis_cli.sh" ;;
     esac
 }
 

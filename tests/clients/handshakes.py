@@ -36,7 +36,7 @@ class Reply:
 
 class Connection:
     def __init__(self, host=HOST, port=PORT):
-        self.socket = socket.create_connection((host, port), timeout=20)
+        self.socket = socket.create_connection((host, port), timeout=60)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self):

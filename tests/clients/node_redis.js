@@ -59,8 +59,8 @@ for (const RESP of [2, 3]) {
             assert.deepEqual(await c.mGet([a, b, none]), ['x', 'y', null]);
             assert.equal(await c.get(none), null);
             assert.equal(await c.exists([a, b, none]), 2);
-            assert.equal(await c.pExpire(a, 5000), 1);
-            assert(await c.pTTL(a) > 4000);
+            assert.equal(await c.pExpire(a, 500000), 1);
+            assert(await c.pTTL(a) > 400000);
             assert.equal(await c.getDel(b), 'y');
             assert.equal(await c.lcsLen(a, b), 0);
             assert.equal(await c.append(b, 'xyz'), 3);
@@ -173,7 +173,7 @@ claim('QUIT and an abrupt end leave no connection behind', async () => {
         assert.equal(await alive(), 2);
         await a.close();
         b.destroy();
-        const end = Date.now() + 5000;
+        const end = Date.now() + 60000;
         while (await alive() > 0) assert(Date.now() < end, 'still listed');
     });
 });

@@ -31,10 +31,10 @@ function need(value, name, what) {
 
 function restartServer() {
     const command = need(target.restart, 'VONG_RESTART', 'nobody can restart the server');
-    execSync(command, { stdio: 'ignore', timeout: 60000 });
+    execSync(command, { stdio: 'ignore', timeout: 200000 });
 }
 
-function inTime(promise, ms = 30000) {
+function inTime(promise, ms = 120000) {
     let timer;
     const late = new Promise((_, reject) => {
         timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
@@ -42,7 +42,7 @@ function inTime(promise, ms = 30000) {
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-async function until(condition, what, ms = 15000) {
+async function until(condition, what, ms = 60000) {
     const end = Date.now() + ms;
     for (;;) {
         const got = await condition();

@@ -42,10 +42,10 @@ def need(value, name, what):
 
 def restart_server():
     command = need(RESTART, "VONG_RESTART", "nobody can restart the server")
-    subprocess.run(command, shell=True, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run(command, shell=True, check=True, timeout=200, stdout=subprocess.DEVNULL)
 
 
-def until(condition, seconds=15, what="it did not happen in time"):
+def until(condition, seconds=60, what="it did not happen in time"):
     end = time.monotonic() + seconds
     while True:
         got = condition()
