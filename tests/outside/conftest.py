@@ -19,19 +19,27 @@ BUILD = pathlib.Path(os.environ.get("top_builddir", pathlib.Path(__file__).paren
 VONG = os.environ.get("VONG_SERVER", str(BUILD / "vong-server"))
 
 
+ports_taken = []  # a UDP socket for each port given out: other test programs pass these ports by
+
+
 def free_port():
-    """A port nobody listens on now, out of the range the system gives to outgoing connections."""
+    """A port nobody listens on, out of the range the system gives to outgoing connections. It is this
+    program's own until its end, also while no server listens there: between two starts, say."""
     for port in range(20000 + os.getpid() % 8000, 32000):
-        with socket.socket() as s:
-            try:
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            own.bind(("127.0.0.1", port))
+            with socket.socket() as s:
                 s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            own.close()
+            continue
+        ports_taken.append(own)
+        return port
     raise RuntimeError("no free port")
 
 
-def until(condition, seconds=20, what="it did not happen in time"):
+def until(condition, seconds=60, what="it did not happen in time"):
     """Waits for a condition, and says what was waited for when it does not come."""
     end = time.monotonic() + seconds
     while not (got := condition()):
@@ -103,7 +111,7 @@ class Server:
         self.process.wait(60)
         self.close_clients()
 
-    def socket(self, timeout=30):
+    def socket(self, timeout=60):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
@@ -119,11 +127,25 @@ class Server:
             c.close()
         self.clients = []
 
+    def worked(self):
+        """How long the thread that serves was at work until now, in ms: its own time, that of others who
+        keep the machine busy is not in it. Told in steps of 10 ms."""
+        fields = open(f"/proc/{self.pid}/task/{self.pid}/stat").read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
     def rss(self):
         for line in open(f"/proc/{self.pid}/status"):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("no VmRSS")
+
+
+def is_gone(pid):
+    """The process has ended, whether or not somebody has asked for its exit code."""
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 @pytest.fixture

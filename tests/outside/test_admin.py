@@ -392,13 +392,13 @@ def test_slowlog(server):
 
 def test_latency(server):
     """LATENCY sees what took longer than its threshold"""
-    server.start("--latency-monitor-threshold", "10", "--enable-debug-command", "local")
+    server.start("--latency-monitor-threshold", "1500", "--enable-debug-command", "local")
     c = server.client()
     assert c.execute_command("LATENCY", "LATEST") == []
-    c.execute_command("DEBUG", "SLEEP", "0.03")
+    c.execute_command("DEBUG", "SLEEP", "1.6")
     c.ping()
     (event, at, newest, worst), = c.execute_command("LATENCY", "LATEST")
-    assert event == "command" and abs(at - time.time()) < 10 and 30 <= newest <= worst
+    assert event == "command" and abs(at - time.time()) < 60 and 1600 <= newest <= worst
     assert c.execute_command("LATENCY", "HISTORY", "command") == [[at, newest]]
     assert "command - high" in c.execute_command("LATENCY", "GRAPH", "command")
     assert "command:" in str(c.execute_command("LATENCY", "DOCTOR"))
@@ -459,7 +459,7 @@ def test_debug(server):
     for how in ("RELOAD", "LOADAOF"):
         assert c.execute_command("DEBUG", how) in (b"OK", "OK", True)
         assert c.execute_command("DEBUG", "DIGEST") == digest
-    assert c.dbsize() == 1004 and 990 < c.ttl("timed") <= 1000 and c.object("encoding", "number") == "int"
+    assert c.dbsize() == 1004 and 800 < c.ttl("timed") <= 1000 and c.object("encoding", "number") == "int"
     c.set("number", 18)
     assert c.execute_command("DEBUG", "DIGEST") != digest
     c.set("number", 17)
@@ -544,6 +544,6 @@ def test_shutdown(server, words):
     w.sendall(request("SHUTDOWN", *words))
     assert w.recv(100) == b""
     w.close()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     server.close_clients()
     assert server.restart().client().get("k") == "v"

@@ -131,7 +131,7 @@ def client_main(port, model, generation, journal):
     rng = random.Random(os.getpid())
     n = 0
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             reader = Reader(s)
             while True:
@@ -171,12 +171,12 @@ class Load:
             c.start()
 
     def under_way(self):
-        """Each client had replies."""
-        return all(j.read()[1] > 0 for j in self.journals)
+        """Each client had replies, so many that the kill has something to lose."""
+        return all(j.read()[1] > 50 for j in self.journals)
 
     def ended(self):
         for c in self.children:
-            c.join(60)
+            c.join(120)
             assert c.exitcode == 0, "a client did not end with its server"
         for j in self.journals:
             os.close(j.fd)

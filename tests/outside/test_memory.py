@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What memory costs others: maxmemory with each policy, values of 512 MB, and freeing what is big, while
-another client measures how long its PINGs take. (Idle connections and slow readers: test_limits.py.)"""
+another client's PINGs tell how long the server is at something else. (Idle connections and slow readers:
+test_limits.py.)"""
 
 import os
 import threading
@@ -19,21 +20,24 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 
 
 class Pings:
-    """PINGs of a client of its own, one after the other, while something happens: latencies in ms."""
+    """PINGs of a client of its own, one after the other, while something happens. took: how long each was
+    under way; cost: how long the server was at work meanwhile, which a busy machine does not change; in ms."""
 
     def __init__(self, server):
         self.server = server
-        self.took = []
+        self.took, self.cost = [], []
+        self.before = self.whole = server.worked()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         with self.server.socket(timeout=60) as s:
             while not self.stop.is_set():
-                begin = time.monotonic()
+                worked, begin = self.server.worked(), time.monotonic()
                 s.sendall(b"PING\r\n")
                 assert s.recv(100) == b"+PONG\r\n"
                 self.took.append((time.monotonic() - begin) * 1000)
+                self.cost.append(self.server.worked() - worked)
                 self.stop.wait(0.0005)
 
     def __enter__(self):
@@ -44,14 +48,28 @@ class Pings:
     def __exit__(self, *_):
         self.stop.set()
         self.thread.join(60)
+        self.whole = self.server.worked() - self.before
         self.took.sort()
 
-    def at(self, share):
-        return self.took[min(len(self.took) - 1, int(len(self.took) * share))]
+    def most(self):
+        """The longest that the server was at something else before it answered."""
+        return max(self.cost)
 
     def __str__(self):
-        return (f"{len(self.took)} PINGs: median {self.at(0.5):.2f} ms, 99 % {self.at(0.99):.2f} ms, "
-                f"most {self.took[-1]:.1f} ms")
+        n = len(self.took)
+        return (f"{n} PINGs: median {self.took[n // 2]:.2f} ms, 99 % {self.took[n * 99 // 100]:.2f} ms, "
+                f"most {self.took[-1]:.1f} ms; the server worked {self.whole:.0f} ms, {self.most():.0f} at most "
+                "before an answer")
+
+
+def one_of_three(attempt):
+    """A bound on time holds when one of three attempts keeps it; an attempt returns what was too slow."""
+    for _ in range(3):
+        slow = attempt()
+        if not slow or SANITIZED:
+            return
+        print("too slow:", slow)
+    raise AssertionError(slow)
 
 
 def used(c):
@@ -86,11 +104,11 @@ def test_eviction(server, policy):
     c.set("lasting", "value")
     n = 150_000
     refused, most = write_much(c, n, **({"ex": 10_000} if is_volatile else {}))
+    until(lambda: c.dbsize() == n + 1 - c.info("stats")["evicted_keys"], what="keys are neither there nor evicted")
     evicted = c.info("stats")["evicted_keys"]
     print(f"{policy}: {evicted} of {n} evicted, most memory {most / LIMIT:.3f} of maxmemory")
     assert refused == 0
     assert evicted > n // 3
-    assert c.dbsize() >= n + 1 - evicted - 1
     assert LIMIT * 0.8 < used(c) <= LIMIT * 1.02
     assert most <= LIMIT * 1.05
     if is_volatile:
@@ -106,6 +124,7 @@ def test_nothing_to_evict(server, policy):
     assert refused > 0
     assert most <= LIMIT * 1.05
     assert c.info("stats")["evicted_keys"] == 0
+    c.config_set("maxmemory", used(c) - 500_000) # below it whatever buffers come and go
     with pytest.raises(redis.RedisError) as e:
         c.execute_command("APPEND", "k0", "more")
     assert str(e.value) == OOM
@@ -115,14 +134,14 @@ def test_nothing_to_evict(server, policy):
     with pytest.raises(redis.RedisError, match="EXECABORT|OOM"):
         c.pipeline(transaction=True).set("a", "x").execute()
     assert c.get("k0") == "x" * 200
-    assert c.delete(*[f"k{i}" for i in range(1000)]) == 1000
+    assert c.delete(*[f"k{i}" for i in range(5000)]) == 5000
 
     def accepted():
         try:
             return c.set("another", "x")
         except redis.RedisError as e:
             assert str(e) == OOM
-    until(accepted, 10) # what is used beside keys is looked at ten times a second
+    until(accepted) # what is used beside keys is looked at ten times a second
 
 
 def test_lru_keeps_what_is_used(server):
@@ -133,14 +152,15 @@ def test_lru_keeps_what_is_used(server):
     hot = [f"hot{i}" for i in range(500)]
     c.mset({k: "h" * 200 for k in hot})
     c.mset({f"cold{i}": "h" * 200 for i in range(500)})
-    for begin in range(0, 100_000, 5000):
-        write_much(c, 5000, prefix=f"fill{begin}:")
-        c.mget(hot)
-        time.sleep(0.06) # the clock of LRU has to move
+    until(lambda: c.object("idletime", "cold499") >= 2) # LRU's clock has seconds: what follows is younger
+    write_much(c, 65_000, prefix="middle")
+    until(lambda: c.object("idletime", "middle64999") >= 2)
+    c.mget(hot)
+    write_much(c, 35_000, prefix="late")
     kept, cold = c.exists(*hot), c.exists(*[f"cold{i}" for i in range(500)])
     print(f"{kept} of 500 used keys and {cold} of 500 unused ones are left")
     assert kept > 450
-    assert cold < 250  # a few to 200; by chance alone 350 or so
+    assert cold < 150 # a few to 50; by chance alone 350 or so
 
 
 def test_volatile_ttl_drops_the_nearest(server):
@@ -165,6 +185,8 @@ def test_eviction_is_in_the_log(server):
     server.start("--maxmemory", LIMIT, "--maxmemory-policy", "allkeys-random")
     c = server.client()
     write_much(c, 100_000)
+    c.config_set("maxmemory", 0) # nothing more is evicted
+    assert c.set("last", "written") # and what was is in the log before this
     keys = c.dbsize()
     assert keys < 90_000
     server.kill()
@@ -176,18 +198,22 @@ def test_lower_limit_live(server):
     """CONFIG SET maxmemory below what is used evicts down to it while others are served"""
     server.start("--maxmemory-policy", "allkeys-lru", "--appendonly", "no")
     c = server.client()
-    write_much(c, 200_000)
-    before = used(c)
-    with Pings(server) as pings:
-        c.config_set("maxmemory", before // 2)
 
-        begun = time.monotonic()
-        c.set("one", "more") # waits for room; it is not refused
-        waited = time.monotonic() - begun
-        until(lambda: used(c) <= before // 2 + LIMIT // 100)
-    print(f"half of {before // 1_000_000} MB evicted, a SET waited {waited:.2f} s; {pings}")
-    if not SANITIZED:
-        assert pings.at(0.99) < 50
+    def attempt():
+        c.config_set("maxmemory", 0)
+        write_much(c, 200_000)
+        before = used(c)
+        with Pings(server) as pings:
+            c.config_set("maxmemory", before // 2)
+
+            begun = time.monotonic()
+            c.set("one", "more") # waits for room; it is not refused
+            waited = time.monotonic() - begun
+            until(lambda: used(c) <= before // 2 + LIMIT // 100)
+        print(f"half of {before // 1_000_000} MB evicted, a SET waited {waited:.2f} s; {pings}")
+        return pings.most() > 50 and str(pings)
+
+    one_of_three(attempt)
 
 
 # ------------------------------------------------------------------------ big values
@@ -217,17 +243,17 @@ def test_512_mb(server, wire):
     """a value of 512 MB: SET, GET, GETRANGE, SETRANGE, APPEND, DEL, while others are served"""
     server.start("--appendonly", "no")
     w = wire(server, timeout=120)
-    told = []
-
     def step(name, act):
-        with Pings(server) as pings:
-            begin = time.monotonic()
-            act()
-            took = time.monotonic() - begin
-        told.append(f"{name} {took:.2f} s; {pings}")
-        if not SANITIZED:
-            assert pings.at(0.99) < 100, told[-1]
-            assert pings.took[-1] < 1000, told[-1]
+        def attempt():
+            with Pings(server) as pings:
+                begin = time.monotonic()
+                act()
+                took = time.monotonic() - begin
+            told = f"{name} {took:.2f} s; {pings}"
+            print(told)
+            return pings.most() > 200 and told
+
+        one_of_three(attempt)
 
     def set_big():
         send_big(w, ["SET", "big"], BIG, b"a")
@@ -247,7 +273,8 @@ def test_512_mb(server, wire):
 
     def drop():
         w.send(request("DEL", "big") + request("EXISTS", "big"))
-        w.expect(b":1\r\n:0\r\n")
+        assert w.line() in (b":1", b":0") # 0 in a second attempt
+        w.expect(b":0\r\n")
 
     step("SET", set_big)
     step("GET", get_big)
@@ -257,7 +284,6 @@ def test_512_mb(server, wire):
     assert w.line() == b"-ERR string exceeds maximum allowed size (proto-max-bulk-len)"
     step("SET again", set_big)
     step("DEL", drop)
-    print("\n".join(told))
     until(lambda: used(server.client()) < 100_000_000, what="the memory is not given back")
 
 
@@ -274,7 +300,8 @@ def test_append_to_big(server, wire):
             w.expect(b":%d\r\n" % (n + 10 * (i + 1)))
     print(f"20 APPENDs to 300 MB: {pings}")
     if not SANITIZED:
-        assert pings.took[-1] < 5000 # the bytes move once, to where there is room for more
+        # The bytes move once, to where there is room for more: not with each APPEND.
+        assert pings.most() > pings.whole / 4 or pings.most() < 50, pings
     for x in w, other:
         x.send(request("GET", "big"))
     w.send(request("APPEND", "big", "later"))
@@ -318,23 +345,23 @@ def test_flush(server, command):
     """a flush of a million keys holds others up by a few milliseconds"""
     server.start("--appendonly", "no")
     keys = 100_000 if SANITIZED else 1_000_000
-    fill(server, keys)
     c = server.client()
-    assert c.dbsize() == keys
-    before = used(c)
-    with Pings(server) as pings:
-        begin = time.monotonic()
-        c.execute_command(command)
-        took = (time.monotonic() - begin) * 1000
-        assert c.dbsize() == 0
-        until(lambda: used(c) < before // 4, what="the memory is not given back")
-        whole = (time.monotonic() - begin) * 1000
-        fresh = c.set("fresh", 1) and c.dbsize() == 1
-    print(f"{command} of {keys} keys answered after {took:.1f} ms, freed after {whole:.0f} ms; {pings}")
-    assert fresh
-    if not SANITIZED:
-        assert pings.at(0.5) < 5
-        assert pings.at(0.99) < 50
+
+    def attempt():
+        fill(server, keys)
+        before = used(c)
+        with Pings(server) as pings:
+            begin = time.monotonic()
+            c.execute_command(command)
+            took = (time.monotonic() - begin) * 1000
+            assert c.dbsize() == 0
+            until(lambda: used(c) < before // 4, what="the memory is not given back")
+            whole = (time.monotonic() - begin) * 1000
+            assert c.set("fresh", 1) and c.dbsize() == 1
+        print(f"{command} of {keys} keys answered after {took:.1f} ms, freed after {whole:.0f} ms; {pings}")
+        return pings.most() > 50 and str(pings)
+
+    one_of_three(attempt)
 
 
 def test_delete_big_values(server):
@@ -342,19 +369,22 @@ def test_delete_big_values(server):
     server.start("--appendonly", "no", "--maxmemory", "0")
     c = server.client()
     many, size = 60, 5_000_000
-    for i in range(many):
-        c.set(f"big{i}", bytes(size))
-    full = used(c)
-    with Pings(server) as pings:
-        c.delete(*[f"big{i}" for i in range(many // 3)])
-        p = c.pipeline(transaction=False)
-        for i in range(many // 3, 2 * many // 3):
-            p.set(f"big{i}", "small")
-        for i in range(2 * many // 3, many):
-            p.pexpire(f"big{i}", 1)
-        p.execute()
-        until(lambda: used(c) < full // 10, what="the memory is not given back")
-    print(f"{many} values of {size // 1_000_000} MB gone: {pings}")
-    assert c.dbsize() == many // 3
-    if not SANITIZED:
-        assert pings.at(0.99) < 20
+
+    def attempt():
+        for i in range(many):
+            c.set(f"big{i}", bytes(size))
+        full = used(c)
+        with Pings(server) as pings:
+            c.delete(*[f"big{i}" for i in range(many // 3)])
+            p = c.pipeline(transaction=False)
+            for i in range(many // 3, 2 * many // 3):
+                p.set(f"big{i}", "small")
+            for i in range(2 * many // 3, many):
+                p.pexpire(f"big{i}", 1)
+            p.execute()
+            until(lambda: used(c) < full // 10, what="the memory is not given back")
+        print(f"{many} values of {size // 1_000_000} MB gone: {pings}")
+        assert c.dbsize() == many // 3
+        return pings.most() > 20 and str(pings)
+
+    one_of_three(attempt)

@@ -24,7 +24,7 @@ def start(make_server, stock):
     return make
 
 
-def migrate(client, port, key, *more, db=0, timeout=5000, host="127.0.0.1"):
+def migrate(client, port, key, *more, db=0, timeout=60_000, host="127.0.0.1"):
     try:
         got = client.execute_command("MIGRATE", host, port, key, db, timeout, *more)
     except redis.ResponseError as e:  # redis-py takes the code ERR away
@@ -103,11 +103,12 @@ def test_down(running):
     c = running.client()
     c.set("k", "v")
     began = time.monotonic()
-    assert migrate(c, free_port(), "k", timeout=30000) == "IOERR error or timeout writing to target instance"
+    assert migrate(c, free_port(), "k") == "IOERR error or timeout writing to target instance"
     for host, port in (("", 1234), ("127.0.0.1", "x"), ("127.0.0.1", 0), ("no\0such", 1234), ("x" * 300, 1234)):
         assert migrate(c, port, "k", host=host) == "IOERR error or timeout connecting to the client"
-    assert migrate(c, 1234, "k", host="no-such-host.invalid") == "IOERR error or timeout connecting to the client"
-    assert time.monotonic() - began < 20 and c.get("k") == "v"
+    assert time.monotonic() - began < 50
+    assert migrate(c, 1234, "k", host="no-such-host.invalid", timeout=5000) == "IOERR error or timeout connecting to the client"
+    assert c.get("k") == "v"
 
 
 def test_names(running, start):
@@ -126,15 +127,15 @@ def test_silent(running, wire):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         w = wire(running)
         began = time.monotonic()
-        w.send(request("MIGRATE", "127.0.0.1", silent.getsockname()[1], "k", 0, 700) + request("PING"))
+        w.send(request("MIGRATE", "127.0.0.1", silent.getsockname()[1], "k", 0, 4000) + request("PING"))
         slowest = 0
         for i in range(200):
             at = time.monotonic()
             c.set("other", i)
             slowest = max(slowest, time.monotonic() - at)
-        assert slowest < 0.5
+        assert slowest < 2
         assert w.line() == b"-IOERR error or timeout reading to target instance"
-        assert 0.65 < time.monotonic() - began < 10
+        assert 3.9 < time.monotonic() - began < 60
         assert w.line() == b"+PONG"
     assert c.get("k") == "v"
 
@@ -148,11 +149,13 @@ def test_half_read(running):
             link, _ = s.accept()
             link.recv(100)
             link.sendall(b"+OK\r\n")
-            time.sleep(3)
+            told.wait(60)
             link.close()
+        told = threading.Event()
         thread = threading.Thread(target=serve)
         thread.start()
-        assert migrate(c, s.getsockname()[1], "k", timeout=800) == "IOERR error or timeout writing to target instance"
+        assert migrate(c, s.getsockname()[1], "k", timeout=4000) == "IOERR error or timeout writing to target instance"
+        told.set()
         thread.join()
     assert c.strlen("k") == len(BIG)
 
@@ -164,12 +167,12 @@ def test_dies(running, start):
     c = running.client()
     c.set("k", "v")
     got = []
-    thread = threading.Thread(target=lambda: got.append(migrate(running.client(), there.port, "k", timeout=20000)))
+    thread = threading.Thread(target=lambda: got.append(migrate(running.client(), there.port, "k", timeout=60_000)))
     thread.start()
     until(lambda: any(client["cmd"] == "migrate" for client in c.client_list()))
     assert c.get("k") == "v"
     there.process.kill()
-    thread.join(20)
+    thread.join(60)
     assert got and got[0].startswith("IOERR error or timeout ") and c.get("k") == "v"
 
 
@@ -181,7 +184,7 @@ def test_changed(running, start):
     with socket.create_server(("127.0.0.1", 0)) as s:
         got = []
         thread = threading.Thread(
-            target=lambda: got.append(migrate(running.client(), s.getsockname()[1], "k", timeout=20000)))
+            target=lambda: got.append(migrate(running.client(), s.getsockname()[1], "k", timeout=60_000)))
         thread.start()
         link, _ = s.accept()
         assert b"SELECT" in link.recv(1000)
@@ -189,7 +192,7 @@ def test_changed(running, start):
         assert b"RESTORE" in link.recv(1000)
         c.append("k", "w")
         link.sendall(b"+OK\r\n")
-        thread.join(20)
+        thread.join(60)
         link.close()
     assert got[0].startswith("IOERR error: a key changed here") and c.get("k") == "vw"
     assert migrate(c, there.port, "k") == "OK" and there.client().get("k") == "vw"
@@ -228,7 +231,7 @@ def test_many_at_once(running, start):
     def work(t):
         own = running.client()
         for i in range(200):
-            if migrate(own, there.port, f"k{t}:{i}", timeout=30000) != "OK":
+            if migrate(own, there.port, f"k{t}:{i}") != "OK":
                 failed.append((t, i))
 
     threads = [threading.Thread(target=work, args=(t,)) for t in range(8)]
@@ -251,7 +254,7 @@ def test_stop_on_the_way(running):
         w = running.socket()
         w.sendall(request("MIGRATE", "127.0.0.1", silent.getsockname()[1], "k", 0, 60000))
         link, _ = silent.accept()
-        assert running.stop(seconds=20) == 0
+        assert running.stop(seconds=40) == 0
         link.close()
         w.close()
     assert running.restart().client().get("k") == "v"

@@ -13,7 +13,7 @@ import time
 import pytest
 import redis
 
-from conftest import VONG, request, until
+from conftest import VONG, is_gone, request, until
 
 
 def run(*args, **kw):
@@ -216,8 +216,13 @@ def test_unix_socket_alone(server):
     path = server.dir / "sock"
     server.launch("--unixsocket", path, "--port", "0")
     c = server.client(unix_socket_path=str(path))
-    until(lambda: path.exists())
-    assert c.ping()
+
+    def serves():
+        try:
+            return c.ping()
+        except redis.ConnectionError:
+            return False
+    until(serves)
     with pytest.raises(ConnectionRefusedError):
         server.socket()
 
@@ -242,7 +247,7 @@ def test_daemonize(server):
         assert server.client().ping()
     finally:
         os.kill(pid, signal.SIGTERM)
-    until(lambda: not os.path.exists(f"/proc/{pid}"))
+    until(lambda: is_gone(pid))
     assert not pidfile.exists()
 
 
@@ -257,7 +262,7 @@ def test_supervised_systemd(server):
     path = str(server.dir / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
-        s.settimeout(20)
+        s.settimeout(60)
         server.launch("--supervised", "systemd", env={"NOTIFY_SOCKET": path})
         assert s.recv(100) == b"READY=1"
         assert server.client().ping()
@@ -299,7 +304,7 @@ def test_debian_config_starts(server):
         assert c.info("server")["config_file"] == str(path)
     finally:
         os.kill(pid, signal.SIGTERM)
-    until(lambda: not os.path.exists(f"/proc/{pid}"))
+    until(lambda: is_gone(pid))
 
 
 def test_config_rewrite(server, tmp_path):
@@ -339,6 +344,22 @@ def connected(server, wire):
         return None
 
 
+def ask_while_loading(server, wire):
+    """Starts the server; what it answers to GET and to INFO before all is loaded. Should it be faster than
+    we are, it is started once more."""
+    for _ in range(20):
+        server.launch("--appendfsync", "no")
+        w = until(lambda: connected(server, wire))
+        w.send(request("GET", "key:1") + request("INFO", "persistence"))
+        refusal = w.line()
+        if refusal.startswith(b"-"):
+            info = w.read(int(w.line()[1:]))
+            if b"\r\nloading:1\r\n" in info:
+                return refusal, info
+        server.kill()
+    raise AssertionError("nothing was refused while the log was loaded")
+
+
 def test_loading(server, wire):
     """while the log is loaded clients get -LOADING, INFO tells how far it is, and then all is there"""
     server.start("--appendfsync", "no")
@@ -348,14 +369,11 @@ def test_loading(server, wire):
         w.send(b"".join(request("SET", f"key:{i}", "v" * 100) for i in range(at, at + 20_000)))
         w.expect(b"+OK\r\n" * 20_000)
     server.kill()
-    server.launch("--appendfsync", "no")
-    w = until(lambda: connected(server, wire))
-    w.send(request("GET", "key:1"))
-    assert w.line() == b"-LOADING Redis is loading the dataset in memory"
-    c = server.client()
-    info = c.info("persistence")
-    assert info["loading"] == 1 and 0 <= info["loading_loaded_perc"] <= 100
+    refusal, info = ask_while_loading(server, wire)
+    assert refusal == b"-LOADING Redis is loading the dataset in memory"
+    assert b"\r\nloading_loaded_perc:" in info
     server.wait_ready()
+    c = server.client()
     until(lambda: c.info("persistence")["loading"] == 0)
     assert c.dbsize() == n and c.get("key:599999") == "v" * 100
 
@@ -368,12 +386,9 @@ def test_stop_while_loading(server, wire):
         w.send(b"".join(request("SET", f"key:{i}", "v" * 100) for i in range(at, at + 20_000)))
         w.expect(b"+OK\r\n" * 20_000)
     server.kill()
-    server.launch("--appendfsync", "no")
-    w = until(lambda: connected(server, wire))
-    w.send(request("GET", "key:1"))
-    assert w.line().startswith(b"-LOADING")
+    ask_while_loading(server, wire)
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     assert server.start().client().dbsize() == 400_000
 
 
@@ -383,21 +398,23 @@ program, directory = sys.argv[1:]
 subprocess.run("ip link set lo up && ip addr add 10.87.65.43/32 dev lo", shell=True, check=True)
 p = subprocess.Popen([program, "--port", "6379", "--dir", directory])
 def ask(address, data):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
-            with socket.create_connection((address, 6379), timeout=10) as s:
+            with socket.create_connection((address, 6379), timeout=60) as s:
                 if data:
                     s.sendall(data)
                 return s.recv(2000)
         except ConnectionRefusedError:
             assert time.monotonic() < end
             time.sleep(0.01)
-assert ask("127.0.0.1", b"PING\\r\\n") == b"+PONG\\r\\n"
-assert ask("10.87.65.43", b"").startswith(b"-DENIED "), "a stranger was let in"
-assert ask("127.0.0.1", b"CONFIG SET requirepass secret\\r\\n") == b"+OK\\r\\n"
-assert ask("10.87.65.43", b"PING\\r\\n").startswith(b"-NOAUTH"), "with a password strangers may come"
-p.kill()
+try:
+    assert ask("127.0.0.1", b"PING\\r\\n") == b"+PONG\\r\\n"
+    assert ask("10.87.65.43", b"").startswith(b"-DENIED "), "a stranger was let in"
+    assert ask("127.0.0.1", b"CONFIG SET requirepass secret\\r\\n") == b"+OK\\r\\n"
+    assert ask("10.87.65.43", b"PING\\r\\n").startswith(b"-NOAUTH"), "with a password strangers may come"
+finally:
+    p.kill()
 """
 
 
@@ -406,7 +423,7 @@ def test_protected_mode(server):
     """protected mode turns strangers away with -DENIED until there is a password"""
     # In a network namespace of its own, an address of loopback's device that is none of 127/8 is a stranger's.
     r = subprocess.run(["unshare", "--net", sys.executable, "-c", DENIED, VONG, str(server.dir)], capture_output=True,
-                       text=True, timeout=60)
+                       text=True, timeout=200)
     assert r.returncode == 0, r.stderr
 
 
@@ -417,6 +434,6 @@ def test_refused_log_leaves_no_pidfile(server):
     (folder / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
     (folder / "appendonly.aof.1.incr.aof").write_bytes(b"no log at all\r\n")
     server.launch("--pidfile", server.dir / "pid")
-    assert server.process.wait(20) == 1
+    assert server.process.wait(60) == 1
     assert "appendonly.aof.1.incr.aof is damaged at byte 0" in server.log
     assert not (server.dir / "pid").exists()

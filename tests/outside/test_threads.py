@@ -56,7 +56,7 @@ class Client(threading.Thread):
 
 def rewritten(c):
     until(lambda: c.info("persistence")["aof_rewrite_in_progress"] == 0 and
-          c.info("persistence")["rdb_bgsave_in_progress"] == 0, 60)
+          c.info("persistence")["rdb_bgsave_in_progress"] == 0, 120)
 
 
 @pytest.mark.parametrize("policy", ["always", "everysec"])
@@ -75,7 +75,7 @@ def test_all_at_once(server, policy):
                     lambda: c.config_set("appendonly", "no"), lambda: c.config_set("appendonly", "yes")):
             before = sum(t.done for t in clients)
             act()
-            until(lambda: sum(t.done for t in clients) >= before + 4, 60, "the clients stand still")
+            until(lambda: sum(t.done for t in clients) >= before + 4, 120, "the clients stand still")
             rewritten(c)
         rounds += 1
     keys = c.dbsize()
@@ -84,7 +84,7 @@ def test_all_at_once(server, policy):
         s.recv(10)
     assert server.process.wait(60) == 0, server.log[-3000:]
     for t in clients:
-        t.join(30)
+        t.join(60)
         assert isinstance(t.error, redis.ConnectionError), t.error
     assert keys > 0
     server.start()

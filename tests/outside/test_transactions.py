@@ -93,8 +93,13 @@ def test_watched_key_expires(running):
     """a watched key that expires before EXEC was touched by time"""
     c = running.client()
     p = c.pipeline()
-    c.set("k", "v", px=50)
-    p.watch("k")
+
+    def watched_alive():
+        p.reset()
+        c.set("k", "v", px=500)
+        p.watch("k")
+        return c.exists("k")
+    until(watched_alive)
     until(lambda: not c.exists("k"), what="the key expires")
     p.multi()
     p.ping()
