@@ -189,6 +189,7 @@ static bool crc32c_has_instruction(void)
 }
 #define CRC32C_8(crc, v) ((uint32_t)__builtin_ia32_crc32di(crc, v))
 #define CRC32C_4(crc, v) __builtin_ia32_crc32si(crc, v)
+#define CRC32C_2(crc, v) __builtin_ia32_crc32hi(crc, v)
 #define CRC32C_1(crc, v) __builtin_ia32_crc32qi(crc, v)
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
 #define CRC32C_TARGET
@@ -198,6 +199,7 @@ static bool crc32c_has_instruction(void)
 }
 #define CRC32C_8(crc, v) __builtin_aarch64_crc32cx(crc, v)
 #define CRC32C_4(crc, v) __builtin_aarch64_crc32cw(crc, v)
+#define CRC32C_2(crc, v) __builtin_aarch64_crc32ch(crc, v)
 #define CRC32C_1(crc, v) __builtin_aarch64_crc32cb(crc, v)
 #endif
 
@@ -218,9 +220,13 @@ CRC32C_TARGET static uint32_t crc32c_by_instruction(uint32_t crc, struct slice s
         crc = CRC32C_4(crc, load32(p));
         p += 4;
     }
-    for (left &= 3; left > 0; left--, p++)
-        crc = CRC32C_1(crc, (unsigned char)*p);
-    return crc;
+    if (left & 2) {
+        uint16_t v;
+        memcpy(&v, p, sizeof(v));
+        crc = CRC32C_2(crc, v);
+        p += 2;
+    }
+    return left & 1 ? CRC32C_1(crc, (unsigned char)*p) : crc;
 }
 #endif
 

@@ -12,7 +12,7 @@ const char num_pairs[] =
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
-static unsigned digits_of(uint64_t v)
+unsigned num_chars_any(uint64_t v)
 {
     unsigned n = 1;
     for (; v >= 10000; v /= 10000)
@@ -22,7 +22,7 @@ static unsigned digits_of(uint64_t v)
 
 size_t num_put_u64_any(char *to, uint64_t v)
 {
-    unsigned n = digits_of(v);
+    unsigned n = num_chars_any(v);
     unsigned at = n;
     while (v >= 100) {
         memcpy(to + (at -= 2), num_pairs + 2 * (v % 100), 2);

@@ -17,7 +17,17 @@ enum { NUM_DOUBLE_CHARS = 5500 }; /* a long double in %.17Lf: up to 4933 digits 
 
 size_t num_put_i64(char *to, int64_t v); /* at most NUM_I64_CHARS */
 size_t num_put_u64_any(char *to, uint64_t v);
-extern const char num_pairs[];                         /* "00" to "99" */
+extern const char num_pairs[]; /* "00" to "99" */
+unsigned num_chars_any(uint64_t v);
+static inline size_t num_chars(uint64_t v) /* as many as num_put_u64 writes */
+{
+    return v < 10 ? 1 : v < 100 ? 2 : v < 1000 ? 3 : num_chars_any(v);
+}
+static inline size_t num_put_two(char *to, uint64_t v) /* both digits of v < 100 */
+{
+    memcpy(to, num_pairs + 2 * v, 2);
+    return 2;
+}
 static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS */
 {
     if (v < 10) {

@@ -68,6 +68,39 @@ static inline bool slice_equal(struct slice a, struct slice b)
     return a.n == 0 || memcmp(a.p, b.p, a.n) == 0;
 }
 
+struct slice_piece {
+    uint64_t a, b;
+};
+
+/* All bytes of s to `to`, where they may overlap; what is behind them there. Up to 64 go in pieces that
+ * overlap each other, without a call: all are read before any is written. */
+static inline char *slice_copy(char *to, struct slice s)
+{
+    struct slice_piece w, x, y, z;
+    if (s.n - 16 <= 16) {
+        memcpy(&w, s.p, 16);
+        memcpy(&z, s.p + s.n - 16, 16);
+        memcpy(to, &w, 16);
+        memcpy(to + s.n - 16, &z, 16);
+    } else if (s.n - 32 <= 32) {
+        memcpy(&w, s.p, 16);
+        memcpy(&x, s.p + 16, 16);
+        memcpy(&y, s.p + s.n - 32, 16);
+        memcpy(&z, s.p + s.n - 16, 16);
+        memcpy(to, &w, 16);
+        memcpy(to + 16, &x, 16);
+        memcpy(to + s.n - 32, &y, 16);
+        memcpy(to + s.n - 16, &z, 16);
+    } else if (s.n - 8 < 8) {
+        uint64_t head = load64(s.p), tail = load64(s.p + s.n - 8);
+        memcpy(to, &head, 8);
+        memcpy(to + s.n - 8, &tail, 8);
+    } else if (s.n > 0) {
+        memmove(to, s.p, s.n);
+    }
+    return to + s.n;
+}
+
 /* The part from `at` on; at most all of it is skipped. */
 static inline struct slice slice_from(struct slice s, size_t at)
 {

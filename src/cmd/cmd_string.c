@@ -167,8 +167,18 @@ void cmd_set(struct cmd *c)
         return;
     }
     /* Nothing is asked of what was there before, nor whether it was due: it goes either way. */
-    if (set_or_reply(c, c->first, 2, WALL_NEVER))
-        reply_ok(c->reply);
+    if (c->blobs != NULL) {
+        if (set_or_reply(c, c->first, 2, WALL_NEVER))
+            reply_ok(c->reply);
+        return;
+    }
+    const struct slice *value = &c->argv[2];
+    if (store_put(c->store, c->db, c->first, *value, WALL_NEVER) != ERR_OK) {
+        reply_nomem(c);
+        return;
+    }
+    effect_set(c->effects, c->db, c->first->s, *value, NULL, WALL_NEVER);
+    reply_ok(c->reply);
 }
 
 void cmd_setnx(struct cmd *c)

@@ -16,20 +16,15 @@ static inline char *head_into(char *to, char mark, size_t v)
 {
     *to++ = mark;
     to += num_put_u64(to, v);
-    *to++ = '\r';
-    *to++ = '\n';
-    return to;
+    memcpy(to, "\r\n", 2);
+    return to + 2;
 }
 
 static inline char *bulk_into(char *to, struct slice s)
 {
-    to = head_into(to, '$', s.n);
-    if (s.n > 0)
-        memcpy(to, s.p, s.n);
-    to += s.n;
-    *to++ = '\r';
-    *to++ = '\n';
-    return to;
+    to = slice_copy(head_into(to, '$', s.n), s);
+    memcpy(to, "\r\n", 2);
+    return to + 2;
 }
 
 static void put_head(struct effects *e, char mark, size_t v)

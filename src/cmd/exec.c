@@ -50,7 +50,7 @@ bool drop_due(struct cmd *c, unsigned db, const struct key *k)
     return true;
 }
 
-static inline struct entry *look(struct cmd *c, unsigned db, const struct key *k)
+static inline __attribute__((always_inline)) struct entry *look(struct cmd *c, unsigned db, const struct key *k)
 {
     struct entry *e = store_find(c->store, db, k);
     if (e != NULL && __builtin_expect(is_due(c, e), 0)) {
@@ -72,8 +72,13 @@ struct entry *look_quiet(struct cmd *c, unsigned db, const struct key *k)
 
 struct entry *look_read(struct cmd *c, unsigned db, const struct key *k)
 {
-    struct entry *e = look_quiet(c, db, k);
-    if (e != NULL && !c->no_touch)
+    struct entry *e = look(c, db, k);
+    if (e == NULL) {
+        c->stats->misses++;
+        return NULL;
+    }
+    c->stats->hits++;
+    if (!c->no_touch)
         store_used(c->store, e);
     return e;
 }

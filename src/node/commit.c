@@ -5,13 +5,6 @@
 #include "base/check.h"
 #include "node/state.h"
 
-void commit_begin_short(struct node *n)
-{
-    size_t room;
-    char *at = journal_window(&n->journal, &room);
-    effect_window(&n->effects, at, room);
-}
-
 static inline void append(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
 {
     check(own_has(n, slot)); /* N8 */
@@ -23,13 +16,6 @@ void commit_effects(struct node *n)
     struct effects *e = &n->effects;
     if (n->in_exec || e->n == 0)
         return;
-    if (e->window_n > 0) { /* it is the only one, and the journal is well */
-        check(own_has(n, e->slot)); /* N8 */
-        journal_append_there(&n->journal, e->slot, e->window, e->window_n);
-        e->n = e->expired = 0;
-        e->window_n = 0;
-        return;
-    }
     if (e->n > 1)
         effect_wrap(e); /* all or nothing wherever it is read (N3) */
     for (size_t i = 0; i < e->others.n; i++)

@@ -9,6 +9,8 @@
 #include "base/num.h"
 #include "node/cluster.h"
 
+enum { NEAR = 3 }; /* commands ahead of which an entry is fetched into the first cache (hot-path.md 5) */
+
 struct planned {
     struct session *session;
     const struct spec *spec; /* NULL: no such command */
@@ -18,18 +20,29 @@ struct planned {
 };
 
 /* The place of the first key in argv, or 0. */
-static uint32_t first_key_at(const struct spec *spec, uint32_t argc)
+static inline uint32_t first_key_at(const struct spec *spec, uint32_t argc)
 {
-    return spec != NULL && spec->first > 0 && (uint32_t)spec->first < argc ? (uint32_t)spec->first : 0;
+    return spec->first > 0 && (uint32_t)spec->first < argc ? (uint32_t)spec->first : 0;
 }
 
-/* The command of q, which often is that of the request before it. */
-static inline const struct spec *spec_like(const struct spec *before, struct slice name, const struct request *q)
+/* Commands often are that of the request before them: it is known again by its first eight bytes. */
+struct spec_seen {
+    const struct spec *spec; /* NULL: it is found in any case */
+    uint64_t word;
+    size_t n;
+};
+
+static inline const struct spec *spec_again(struct spec_seen *seen, const struct request *q)
 {
-    if (before != NULL && before->container == SPEC_NONE && !spec_has_subs(before) && q->argc > 0 &&
-        name.n <= 8 && q->argv[0].n == name.n && slice_word(q->argv[0]) == slice_word(name))
-        return before;
-    return spec_find(q->argv, q->argc);
+    size_t n = q->argv[0].n;
+    uint64_t word = slice_word(q->argv[0]);
+    if (word != seen->word || n != seen->n || seen->spec == NULL) {
+        const struct spec *spec = spec_find(q->argv, q->argc);
+        bool by_name = spec != NULL && spec->container == SPEC_NONE && !spec_has_subs(spec) && n <= 8;
+        *seen = (struct spec_seen){by_name ? spec : NULL, word, n};
+        return spec;
+    }
+    return seen->spec;
 }
 
 /* Short, of the right number of arguments, and of the keyspace alone. */
@@ -41,17 +54,18 @@ static inline bool is_plain(const struct spec *spec, const struct request *q)
 
 static void plan(struct node *n, const struct node_request *at, size_t count, struct planned *plans)
 {
-    const struct spec *spec = NULL;
-    struct slice name = {NULL, 0};
+    struct spec_seen seen = {NULL, 0, 0};
     for (size_t i = 0; i < count; i++) {
         const struct request *q = at[i].req;
         struct planned *p = &plans[i];
         p->session = session_at(n, at[i].conn);
-        check(p->session != NULL);
-        p->spec = spec = spec_like(spec, name, q);
-        name = q->argc > 0 ? q->argv[0] : name;
-        p->is_plain = spec != NULL && is_plain(spec, q);
-        uint32_t first = first_key_at(spec, q->argc);
+        check(p->session != NULL && q->argc > 0);
+        p->spec = spec_again(&seen, q);
+        p->is_plain = p->has_key = false;
+        if (p->spec == NULL)
+            continue;
+        p->is_plain = is_plain(p->spec, q);
+        uint32_t first = first_key_at(p->spec, q->argc);
         p->has_key = first > 0;
         if (first > 0)
             key_set(&p->key, &n->store, q->argv[first]);
@@ -280,6 +294,22 @@ static void plain_begin(struct node *n, struct plain *b, struct session *s)
     session_produced(n, s);
 }
 
+/* Its effect is likely to be one short command, which is then written where its record stays. */
+static inline void run_plain_write(struct node *n, struct cmd *c)
+{
+    struct effects *e = &n->effects;
+    size_t room;
+    char *at = journal_window(&n->journal, &room);
+    effect_window(e, at, room);
+    cmd_exec(c);
+    if (e->window_n > 0) {
+        check(own_has(n, e->slot)); /* N8 */
+        journal_append_there(&n->journal, e->slot, e->window, e->window_n);
+        e->n = e->expired = 0;
+    }
+    effect_window(e, NULL, 0);
+}
+
 static void run_plain(struct node *n, struct plain *b, const struct planned *p, const struct request *q)
 {
     struct session *s = p->session;
@@ -287,18 +317,19 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
     if (b->session != s)
         plain_begin(n, b, s);
     uint32_t errors = b->reply.errors;
+    uint64_t before = n->journal.appended.n;
     c->spec = s->last = p->spec;
     c->argv = q->argv;
     c->argc = q->argc;
     c->first = p->has_key ? &p->key : NULL;
     if (p->spec->flags & CMD_WRITE)
-        commit_begin_short(n);
-    cmd_exec(c);
-    if (n->effects.n > 0) { /* a key that was due is dropped by its reader, too */
+        run_plain_write(n, c);
+    else
+        cmd_exec(c);
+    if (n->effects.n > 0) /* a key that was due is dropped by its reader, too */
         commit_effects(n);
+    if (n->journal.appended.n != before)
         s->written = n->journal.appended;
-    }
-    effect_window(&n->effects, NULL, 0);
     bool failed = b->reply.errors != errors;
     if (failed)
         stats_error(n, b->reply.error_code);
@@ -414,6 +445,8 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
     plain.stops = stops_of(n);
     for (size_t i = 0; i < count; i++) {
         const struct planned *p = &plans[i];
+        if (i + NEAR < count && p[NEAR].has_key)
+            table_prefetch_near(&p[NEAR].key.hint);
         if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops)) {
             run_plain(n, &plain, p, at[i].req);
             at[i].taken = true;
@@ -424,6 +457,7 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
         plain.session = NULL;
         plain.stops = stops_of(n);
     }
+    journal_seal(&n->journal);
     settle_brief(n, n->world->stopwatch_ns(n->world) - began);
 }
 

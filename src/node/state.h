@@ -183,13 +183,13 @@ node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands
 /* ---- commit.c */
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
 void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
-void commit_begin_short(struct node *n); /* the next command's effect is likely to be a short one */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
 /* MISCONF, behind `before`: writes are refused now. */
 bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r);
 static inline bool commit_is_open(const struct node *n) /* false: it is to be asked whether they are refused */
 {
-    return n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve;
+    return n->journal.state == JOURNAL_OFF ||
+           (n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve);
 }
 bool commit_holds(const struct node *n); /* too much waits for the disk, or is to be evicted: writers wait */
 void commit_let_go(struct node *n, struct node_out *out); /* writers that waited, once they need not */

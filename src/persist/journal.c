@@ -84,22 +84,6 @@ struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes,
     return append(j, slot, lineage_next(&j->slots[slot]), bytes);
 }
 
-char *journal_window(struct journal *j, size_t *n)
-{
-    *n = 0;
-    if (j->state != JOURNAL_OK || j->stopping)
-        return NULL;
-    return record_room(end_of(j), &j->line, n);
-}
-
-struct lsn journal_append_there(struct journal *j, unsigned slot, const char *bytes, size_t n)
-{
-    j->appended.n++;
-    j->ended = false;
-    record_put_there(end_of(j), &j->line, slot, lineage_next(&j->slots[slot]), bytes, n);
-    return j->appended;
-}
-
 struct lsn journal_mark(struct journal *j, struct chain *bytes)
 {
     return append(j, 0, (struct position){0, 0}, bytes);
@@ -152,6 +136,7 @@ static void ask_close(struct journal *j, struct journal_file *f, struct disk_ops
 
 static void ask_write(struct journal *j, struct disk_ops *out)
 {
+    check(j->line.open_n == 0);
     if (j->tell_durable && !j->is_broken_off) {
         struct chain line = {0};
         note_put_durable(&line, j->file.whole); /* J2 */

@@ -111,9 +111,25 @@ static inline bool journal_is_ended(const struct journal *j)
 }
 
 /* The same in one go: where the commands of the next record may be written, *n bytes at most, until
- * anything else is asked of the journal; NULL: nowhere now. Then that they were, so many bytes. */
-char *journal_window(struct journal *j, size_t *n);
-struct lsn journal_append_there(struct journal *j, unsigned slot, const char *bytes, size_t n);
+ * anything else is asked of the journal; NULL: nowhere now. Then that they were, so many bytes. Before
+ * the flush journal_seal finishes those records. */
+static inline char *journal_window(struct journal *j, size_t *n)
+{
+    *n = 0;
+    if (j->state != JOURNAL_OK || j->stopping)
+        return NULL;
+    return record_room(j->switching ? &j->next : &j->pending, &j->line, n);
+}
+static inline void journal_append_there(struct journal *j, unsigned slot, const char *bytes, size_t n)
+{
+    j->appended.n++;
+    j->ended = false;
+    record_put_there(j->switching ? &j->next : &j->pending, &j->line, slot, lineage_next(&j->slots[slot]), bytes, n);
+}
+static inline void journal_seal(struct journal *j)
+{
+    record_seal(&j->line);
+}
 
 /* At the end of every step, and when journal_due has come. */
 void journal_flush(struct journal *j, struct mono now, struct disk_ops *out);

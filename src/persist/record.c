@@ -6,7 +6,6 @@
 #include "base/num.h"
 
 enum { RECORD_COPY_BYTES = 4096 }; /* up to here a body is copied: cheaper than handing over its parts */
-enum { RECORD_ROOM_BYTES = 1024 };   /* a chunk with less left is not gone on with */
 enum { CRC_CHARS = 8 };
 enum { NOTE_MIN_BYTES = 3 + 1 + 1 + CRC_CHARS + 2 }; /* "#S 0 <crc>\r\n" */
 
@@ -88,53 +87,51 @@ void record_put(struct chain *log, uint32_t slot, struct position at, struct cha
     put_line_and_body(log, line, to, body);
 }
 
-/* The words up to the seq: of the next record in place, for an odometer's price. */
-static void line_begin(struct record_line *line, uint32_t slot, struct position at)
+enum { SEQS_OF_A_LINE = 100 };
+
+/* The words up to the last two digits of the seq. */
+static void line_begin(struct record_line *line, uint32_t slot, uint64_t epoch, uint64_t seqs)
 {
-    if (line->n > 0 && slot == line->slot && at.epoch == line->at.epoch && at.seq == line->at.seq + 1) {
-        char *digit = line->text + line->n - 2;
-        for (; *digit == '9'; digit--)
-            *digit = '0';
-        line->at = at;
-        if (*digit != ' ') {
-            ++*digit;
-            return;
-        }
-    }
     char *to = put_head(line->text, 'V');
     to = put_number(to, slot);
-    to = put_number(to, at.epoch);
-    to = put_number(to, at.seq);
+    to = put_number(to, epoch);
+    to += seqs > 0 ? num_put_u64(to, seqs) : 0;
     line->n = (uint32_t)(to - line->text);
     line->slot = slot;
-    line->at = at;
-}
-
-static size_t line_guess(const struct record_line *line)
-{
-    return line->whole_n > 0 ? line->whole_n : NOTE_MIN_BYTES;
-}
-
-char *record_room(struct chain *log, const struct record_line *line, size_t *n)
-{
-    char *at = chain_room(log, RECORD_ROOM_BYTES);
-    *n = log->left - NOTE_LINE_BYTES;
-    return at + line_guess(line);
+    line->epoch = epoch;
+    line->seqs = seqs;
 }
 
 void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
                       const char *body, size_t n)
 {
-    line_begin(line, slot, at);
-    size_t words_n = (size_t)(put_number(line->text + line->n, n) - line->text);
+    uint64_t seqs = at.seq / SEQS_OF_A_LINE, rest = at.seq % SEQS_OF_A_LINE;
+    if (seqs != line->seqs || slot != line->slot || at.epoch != line->epoch || line->n == 0)
+        line_begin(line, slot, at.epoch, seqs);
+    size_t words_n = line->n + (seqs > 0 || rest > 9 ? 2 : 1) + 1 + num_chars(n) + 1;
     line->whole_n = (uint32_t)(words_n + CRC_CHARS + 2);
-    char *to = log->at;
-    if (to + line->whole_n != body)
-        memmove(to + line->whole_n, body, n);
-    memcpy(to, line->text, words_n);
-    uint32_t crc = crc32c(0, slice_of(line->text, words_n));
-    put_tail(to + words_n, crc32c(crc, slice_of(to + line->whole_n, n)));
+    char *begin = log->at, *to = begin;
+    if (begin + line->whole_n != body)
+        memmove(begin + line->whole_n, body, n);
+    to = slice_copy(to, slice_of(line->text, line->n));
+    to += seqs > 0 ? num_put_two(to, rest) : num_put_u64(to, rest);
+    *to++ = ' ';
+    to = put_number(to, n);
+    memcpy(to + CRC_CHARS, "\r\n", 2);
+    if (line->open_n == RECORDS_OPEN)
+        record_seal(line);
+    line->open[line->open_n++] = (struct record_open){begin, (uint32_t)words_n, (uint32_t)n};
     chain_fill(log, line->whole_n + n);
+}
+
+void record_seal(struct record_line *line)
+{
+    for (uint32_t i = 0; i < line->open_n; i++) {
+        const struct record_open *o = &line->open[i];
+        uint32_t crc = crc32c(0, slice_of(o->p, o->words_n));
+        put_crc(o->p + o->words_n, crc32c(crc, slice_of(o->p + o->words_n + CRC_CHARS + 2, o->body_n)));
+    }
+    line->open_n = 0;
 }
 
 void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body)

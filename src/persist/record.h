@@ -42,18 +42,37 @@ struct note {
 void record_put(struct chain *log, uint32_t slot, struct position at, struct chain *body);
 
 /* The same without a copy, for short bodies: they are written where they stay, behind room for their
- * line. Records mostly have lines of one length that differ in a digit of their seq. */
+ * line. A line is mostly that of the record before it, as long and but for the last digits of its seq.
+ * The crcs of up to
+ * RECORDS_OPEN are computed together, by record_seal: one after the other each would wait for its bytes
+ * to be written, and for itself. */
+enum { RECORDS_OPEN = 32 };
 struct record_line {
-    char text[NOTE_LINE_BYTES]; /* "#V <slot> <epoch> <seq> <len> " of the newest one */
-    uint32_t n;         /* up to its <len> */
+    char text[NOTE_LINE_BYTES]; /* "#V <slot> <epoch> <seq>" of the newest one, but for its last two digits */
+    uint32_t n;         /* 0: there was none */
     uint32_t slot;
-    struct position at;
+    uint64_t epoch;
+    uint64_t seqs;      /* seq / 100 */
     uint32_t whole_n;   /* of the newest line, its end included */
+    uint32_t open_n;
+    struct record_open {
+        char *p;          /* of its line */
+        uint32_t words_n; /* up to its crc */
+        uint32_t body_n;
+    } open[RECORDS_OPEN];
 };
+enum { RECORD_ROOM_BYTES = 1024 }; /* a chunk with less left is not gone on with */
+
 /* Where a body may be written, and how many bytes; until something else is put into log. */
-char *record_room(struct chain *log, const struct record_line *line, size_t *n);
+static inline char *record_room(struct chain *log, const struct record_line *line, size_t *n)
+{
+    char *at = chain_room(log, RECORD_ROOM_BYTES);
+    *n = log->left - NOTE_LINE_BYTES;
+    return at + line->whole_n;
+}
 void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
                       const char *body, size_t n);
+void record_seal(struct record_line *line); /* before the bytes go anywhere */
 
 void note_put_durable(struct chain *to, uint64_t offset);
 void note_put_base(struct chain *to, uint32_t slot, struct position at);

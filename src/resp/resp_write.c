@@ -13,12 +13,6 @@ void reply_raw(struct reply *r, struct slice s)
     chain_put(r->out, s);
 }
 
-void reply_ok(struct reply *r)
-{
-    memcpy(chain_room(r->out, 5), "+OK\r\n", 5);
-    chain_fill(r->out, 5);
-}
-
 void reply_simple(struct reply *r, struct slice s)
 {
     chain_put(r->out, SLICE("+"));
@@ -56,9 +50,7 @@ void reply_bulk(struct reply *r, struct slice s)
     }
     char *to = chain_room(r->out, s.n + NUM_I64_CHARS + 5);
     size_t n = put_head(to, '$', (int64_t)s.n);
-    if (s.n > 0)
-        memcpy(to + n, s.p, s.n);
-    memcpy(to + n + s.n, "\r\n", 2);
+    memcpy(slice_copy(to + n, s), "\r\n", 2);
     chain_fill(r->out, n + s.n + 2);
 }
 

@@ -22,7 +22,11 @@ struct reply {
 };
 
 void reply_raw(struct reply *r, struct slice s); /* already encoded */
-void reply_ok(struct reply *r);
+static inline void reply_ok(struct reply *r)
+{
+    memcpy(chain_room(r->out, 5), "+OK\r\n", 5);
+    chain_fill(r->out, 5);
+}
 void reply_simple(struct reply *r, struct slice s); /* "+s" */
 void reply_i64(struct reply *r, int64_t v);
 void reply_bulk(struct reply *r, struct slice s);

@@ -126,8 +126,7 @@ static inline bool entry_put_same(struct entry *e, struct slice value, struct wa
     if (e->storage != ENTRY_INLINE || e->value_n != value.n || e->has_expiry ||
         !wall_is_never(expiry) || value_may_be_number(value))
         return false;
-    if (value.n > 0)
-        memmove((char *)(uintptr_t)entry_inline_value(e).p, value.p, value.n);
+    slice_copy((char *)(uintptr_t)entry_inline_value(e).p, value);
     e->encoding = value.n <= ENTRY_EMBSTR_MAX ? ENTRY_ENC_EMBSTR : ENTRY_ENC_RAW;
     return true;
 }

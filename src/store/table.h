@@ -51,6 +51,7 @@ struct table {
 struct table_hint {
     struct bucket *home; /* NULL: its segment has no key */
     struct place *place; /* of the second pass; NULL: no such key */
+    const char *entry;   /* where it was, or NULL: to be fetched, never to be read */
     uint64_t version;    /* of the table then; 0: nothing was looked for */
     uint32_t position;
 };
@@ -125,11 +126,21 @@ static inline __attribute__((always_inline)) void table_prefetch_entry(const str
             p = segment_hint(table_segment_at(t, hash), hash);
     }
     hint->place = p;
+    hint->entry = NULL;
     if (p != NULL) {
-        const char *e = (const char *)place_entry(p);
+        const char *e = hint->entry = (const char *)place_entry(p);
         __builtin_prefetch(e, 0, FETCH_FAR);
         __builtin_prefetch(e + 64, 0, FETCH_FAR);
     }
+}
+
+/* The last piece of its way, shortly before it is needed. */
+static inline __attribute__((always_inline)) void table_prefetch_near(const struct table_hint *hint)
+{
+    if (hint->entry == NULL)
+        return;
+    __builtin_prefetch(hint->entry);
+    __builtin_prefetch(hint->entry + 64);
 }
 
 static inline struct place *table_find_hinted(const struct table *t, uint64_t hash,

@@ -69,7 +69,10 @@ static void written_in_place_it_is_the_same(void **state)
         record_put_there(&there, &line, slot, at, to, n);
         chain_put(&bytes, slice_of(body, n));
         record_put(&log, slot, at, &bytes);
+        if (rng_below(&rng, 50) == 0)
+            record_seal(&line);
     }
+    record_seal(&line);
     char *want = text_of(&log), *got = text_of(&there);
     assert_int_equal(there.n, log.n);
     assert_memory_equal(got, want, log.n);
