@@ -55,6 +55,7 @@ struct routing {
     struct bits *seen;  /* slots asked for until it was settled; NULL: none */
     struct list turns;
     size_t turns_n, turns_bytes;
+    size_t reply_most; /* of late, from other nodes; 0: none has come yet */
     VEC(struct reply_mark) marks; /* of what may not leave yet, oldest first */
     /* of a connection that forwards */
     struct forward_for for_now;
@@ -74,6 +75,7 @@ struct turn {
     struct list in_session;
     struct session *session;
     bool done, silent;
+    bool begun;        /* some of its reply has become output, and more is to come */
     uint8_t kind;      /* of a reply that was computed here: enum mark_kind */
     uint16_t slot;
     uint32_t replies;
@@ -101,6 +103,7 @@ struct flight {
     bool waits_handover;  /* its slot is being handed over: a short patience */
     uint32_t part;        /* of a gather */
     uint32_t skip;        /* replies before its own */
+    size_t passed;        /* bytes of its reply that were passed on before it was whole */
     uint64_t begin;       /* where it begins in what the link was given */
     struct mono until, sent;
     const char *why;      /* it was parked; with its code */
@@ -204,10 +207,14 @@ bool flight_any(const struct node *n, const struct session *s, unsigned slot); /
 void flight_go(struct node *n, struct flight *f, struct node_out *out);
 void flight_park(struct node *n, struct flight *f, const char *why, int64_t again_us);
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
+bool flight_part(struct node *n, struct flight *f, struct slice in, struct node_out *out); /* of its reply; false: only whole */
+void flight_again(struct node *n, struct flight *f); /* what came of its reply is forgotten */
 void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out);
 void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
 void flights_look(struct node *n, struct node_out *out); /* parked ones */
 void flights_forget(struct node *n, struct session *s);
+void turns_break(struct node *n, struct session *s, const char *why); /* a reply cannot be told to its end: it is closed */
+bool turns_begun(const struct session *s);
 void flight_free(struct flight *f);
 
 /* ---- peer.c */

@@ -14,15 +14,25 @@
 
 enum { TURNS_MAX = 10000 };                   /* of one session; more of its input is not taken */
 enum { TURNS_MAX_BYTES = 1024 * 1024 };       /* replication 5's bound, for what is held here */
+enum { FIRST_TURNS = 256 };                   /* until the length of a reply is known */
+enum { REPLIES_MAX_BYTES = 32 * 1024 * 1024 }; /* about so much is asked for at once */
 enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
 enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
 enum { HANDOVER_US = 100 * 1000 };            /* replication 26 */
 
 /* -------------------------------------------------------------------- turns */
 
+/* Who asks for long replies may have few under way: no node is told to keep its answers back, since
+ * others wait for what is behind them on the link. */
+static size_t turns_max(const struct routing *r)
+{
+    size_t n = r->reply_most > 0 ? REPLIES_MAX_BYTES / r->reply_most : FIRST_TURNS;
+    return n < 4 ? 4 : n > TURNS_MAX ? TURNS_MAX : n;
+}
+
 bool turns_are_full(const struct session *s)
 {
-    return s->routing->turns_n >= TURNS_MAX || s->routing->turns_bytes >= TURNS_MAX_BYTES;
+    return s->routing->turns_n >= turns_max(s->routing) || s->routing->turns_bytes >= TURNS_MAX_BYTES;
 }
 
 struct turn *turn_new(struct session *s, size_t held_bytes)
@@ -47,15 +57,70 @@ static void turn_end(struct node *n, struct turn *t)
     mem_free(t);
 }
 
-/* What is whole at the front of the order becomes output. */
+static void turn_holds(struct turn *t, size_t more)
+{
+    t->held_bytes += more;
+    t->session->routing->turns_bytes += more;
+}
+
+static void turn_holds_less(struct turn *t, size_t less)
+{
+    t->held_bytes -= less;
+    t->session->routing->turns_bytes -= less;
+}
+
+/* What is there of the reply that is next, and not whole. */
+static bool turn_pass(struct node *n, struct turn *t)
+{
+    if (t->bytes.n == 0 || t->gather != NULL)
+        return false;
+    turn_holds_less(t, t->bytes.n);
+    t->begun = true;
+    if (t->silent)
+        chain_free(&t->bytes, &n->store.graves);
+    else
+        chain_append(&t->session->out, &t->bytes);
+    return true;
+}
+
+bool turns_begun(const struct session *s)
+{
+    const struct list *turns = &s->routing->turns;
+    return !list_empty(turns) && CONTAINER_OF(turns->next, struct turn, in_session)->begun;
+}
+
+void turns_break(struct node *n, struct session *s, const char *why)
+{
+    log_say(n->log, LOG_LEVEL_WARNING, "Closing client %s: %s", s->peer, why);
+    flights_forget(n, s);
+    s->closing = true;
+    session_produced(n, s);
+}
+
+/* What other nodes answered and its client has not read yet is bounded as all of its output is. */
+static bool owes_too_much(const struct node *n, const struct session *s, size_t more)
+{
+    int64_t hard = n->options->client_output_buffer_limit.of[CLIENT_NORMAL].hard;
+    return hard > 0 && s->routing->turns_bytes + more > (size_t)hard;
+}
+
+static void close_over(struct node *n, struct session *s, struct node_out *out)
+{
+    turns_break(n, s, "replies of other nodes wait, over the hard client-output-buffer-limit");
+    *vec_add(&out->drop) = s->conn;
+}
+
+/* What is whole at the front of the order becomes output, and what is there of the one behind it. */
 void turns_deliver(struct node *n, struct session *s, struct node_out *out)
 {
     struct routing *r = s->routing;
     bool any = false;
     while (!list_empty(&r->turns)) {
         struct turn *t = CONTAINER_OF(r->turns.next, struct turn, in_session);
-        if (!t->done)
+        if (!t->done) {
+            any |= turn_pass(n, t);
             break;
+        }
         uint64_t begin = s->out.put;
         if (!t->silent && t->bytes.n > 0) {
             chain_append(&s->out, &t->bytes);
@@ -69,7 +134,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
     if (!any)
         return;
     session_produced(n, s);
-    bool room = !r->drains && r->turns_n < TURNS_MAX / 2 && r->turns_bytes < TURNS_MAX_BYTES / 2;
+    bool room = !r->drains && r->turns_n < turns_max(r) / 2 && r->turns_bytes < TURNS_MAX_BYTES / 2;
     if (s->held == HELD_ROUTE && (r->turns_n == 0 || room)) {
         r->drains = false;
         session_let_go(n, s, out);
@@ -142,16 +207,51 @@ static void look_soon(struct node *n)
         n->cluster->parked_at = n->now;
 }
 
+bool flight_part(struct node *n, struct flight *f, struct slice in, struct node_out *out)
+{
+    struct turn *t = f->turn;
+    if (t != NULL && owes_too_much(n, t->session, in.n)) {
+        close_over(n, t->session, out);
+        t = f->turn; /* NULL: nobody reads it now */
+    }
+    if (f->skip > 0 || (t != NULL && t->gather != NULL))
+        return false;
+    f->passed += in.n;
+    if (t == NULL)
+        return true;
+    chain_put(&t->bytes, in);
+    turn_holds(t, in.n);
+    turns_deliver(n, t->session, out);
+    return true;
+}
+
+void flight_again(struct node *n, struct flight *f)
+{
+    f->passed = 0;
+    turn_holds_less(f->turn, f->turn->bytes.n);
+    chain_free(&f->turn->bytes, &n->store.graves);
+}
+
+static void note_length(struct routing *r, size_t n)
+{
+    r->reply_most -= r->reply_most / 8;
+    r->reply_most = n > r->reply_most ? n : r->reply_most;
+}
+
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
 {
     struct turn *t = f->turn;
+    struct session *s = t != NULL ? t->session : NULL;
     uint32_t part = f->part;
+    size_t length = f->passed + reply.n;
     if (t != NULL && f->is_exec)
         multi_forget(n, t->session); /* nothing, if it ran here */
     flight_free(f);
     look_soon(n);
     if (t == NULL)
         return;
+    note_length(s->routing, length);
+    turn_holds(t, reply.n);
     if (t->gather != NULL) {
         gather_part(t, part, reply);
     } else {
@@ -160,7 +260,9 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
         t->done = true;
     }
     if (t->done)
-        turns_deliver(n, t->session, out);
+        turns_deliver(n, s, out);
+    if (owes_too_much(n, s, 0))
+        close_over(n, s, out);
 }
 
 void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)

@@ -12,6 +12,7 @@
 #include "node/cluster.h"
 
 enum { LINK_MAX_BYTES = 16 * 1024 * 1024 }; /* given and not taken; more waits where it came from */
+enum { PASS_BYTES = 64 * 1024 };            /* of a reply that is not whole: they go on to its client */
 enum { SILENT_TIMES = 3 };                  /* node timeouts: no gate over there waits for longer than two */
 
 static struct peer_link *link_at(struct node *n, uint32_t id)
@@ -139,6 +140,12 @@ void peer_link_free(struct peer_link *l)
 
 static void flight_lost(struct node *n, struct flight *f, bool never_sent, const char *why, struct node_out *out)
 {
+    if (f->turn != NULL && f->passed > 0 && f->turn->begun) {
+        *vec_add(&out->drop) = f->turn->session->conn;
+        turns_break(n, f->turn->session, "a reply that it has the beginning of is lost");
+    } else if (f->turn != NULL && f->passed > 0) {
+        flight_again(n, f);
+    }
     if (f->turn == NULL)
         flight_free(f);
     else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
@@ -197,7 +204,7 @@ static bool is_refusal(struct slice reply)
 static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
 {
     struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
-    bool refused = is_refusal(reply);
+    bool refused = f->passed == 0 && is_refusal(reply);
     l->refused_n += refused;
     if (f->skip > 0) { /* MULTI, QUEUED ... */
         f->skip--;
@@ -223,6 +230,20 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
     }
 }
 
+/* A long reply goes on to its client as it comes: the link holds no more than a little of it. */
+static size_t pass_on(struct node *n, struct peer_link *l, struct slice in, struct node_out *out)
+{
+    struct frame passed = l->frame;
+    size_t bytes = frame_pass(&passed, in);
+    if (list_empty(&l->sent) || bytes < PASS_BYTES)
+        return 0;
+    struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
+    if (!flight_part(n, f, slice_head(in, bytes), out))
+        return 0;
+    l->frame = passed;
+    return bytes;
+}
+
 /* Whole replies from the front of in; how many bytes they took; *good: false, what follows is none. */
 static size_t read_replies(struct node *n, struct peer_link *l, struct slice in, bool *good, struct node_out *out)
 {
@@ -230,6 +251,8 @@ static size_t read_replies(struct node *n, struct peer_link *l, struct slice in,
     while (at < in.n) {
         enum frame_found found = frame_end(&l->frame, slice_from(in, at));
         *good = found != FRAME_BAD && (found == FRAME_MORE || !list_empty(&l->sent));
+        if (found == FRAME_MORE)
+            at += pass_on(n, l, slice_from(in, at), out);
         if (found != FRAME_WHOLE || !*good)
             break;
         struct slice reply = slice_of(in.p + at, l->frame.at);

@@ -232,6 +232,12 @@ static void gates_fail(struct node *n, struct session *s, const char *why)
     gates_judge(n, s);
     if (s->gates.n == 0)
         return;
+    if (s->routing != NULL && turns_begun(s)) {
+        vec_free(&s->gates);
+        chain_cut(&s->out, s->out.n - (size_t)(s->out.put - s->open_end), &n->store.graves);
+        turns_break(n, s, why); /* in the middle of a reply nothing can be told */
+        return;
+    }
     uint32_t owed = 0;
     for (size_t i = 0; i < s->gates.n; i++)
         owed += s->gates.at[i].replies;

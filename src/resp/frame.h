@@ -29,6 +29,15 @@ enum frame_found {
 /* in begins where the reply does. */
 enum frame_found frame_end(struct frame *f, struct slice in);
 
+/* Of a reply that is not whole, all that is there and was looked at may be passed on: how many bytes of in.
+ * What comes is to be given from behind them. */
+static inline size_t frame_pass(struct frame *f, struct slice in)
+{
+    size_t n = f->at < in.n ? f->at : in.n;
+    f->at -= n;
+    return n;
+}
+
 /* The head of a whole reply: how many elements follow it, and where the first begins. False: it is no
  * array (or set, or push), or a null one. */
 bool frame_array(struct slice reply, uint64_t *n, size_t *first);

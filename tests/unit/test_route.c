@@ -355,6 +355,173 @@ static void a_client_that_leaves_leaves_nothing_behind(void **state)
     some_stop(&w);
 }
 
+/* --------------------------------------------------------------- long replies */
+
+/* As node 1 would answer, in pieces. */
+static void answer_some(struct some_link *l, struct slice in)
+{
+    one_step(&w.node[l->from], (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = l->link, .in = in}});
+}
+
+static void answer_x(struct some_link *l, size_t n)
+{
+    char x[32 * 1024];
+    memset(x, 'x', sizeof(x));
+    for (size_t piece; n > 0; n -= piece) {
+        piece = n < sizeof(x) ? n : sizeof(x);
+        answer_some(l, slice_of(x, piece));
+    }
+}
+
+static const struct peer_link *link_of_node(unsigned node)
+{
+    return CONTAINER_OF(w.node[node].node->cluster->links.next, struct peer_link, in_cluster);
+}
+
+/* Bytes of the first reply that this link has brought. */
+static size_t link_given(unsigned node, uint32_t link)
+{
+    const struct list *links = &w.node[node].node->cluster->links;
+    for (const struct list *l = links->next; l != links; l = l->next) {
+        const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (p->id == link)
+            return CONTAINER_OF(p->sent.next, struct flight, in_where)->passed + p->in.n;
+    }
+    fail_msg("the link is gone");
+    return 0;
+}
+
+/* Two clients ask node 1; its answers are to be given by hand. */
+static struct some_link *two_wait(void)
+{
+    start();
+    const char *far = some_key(&w, 1, 0);
+    w.stopped[1] = true;
+    send_format(0, 1, "GET %s", far);
+    send_format(0, 2, "GET %s", far);
+    some_carry(&w);
+    return only_link(0, 1);
+}
+
+static bool is_dropped(unsigned node, uint32_t conn)
+{
+    struct node_out *out = &w.node[node].out;
+    for (size_t i = 0; i < out->drop.n; i++)
+        if (out->drop.at[i] == conn)
+            return true;
+    return false;
+}
+
+static void a_long_reply_goes_on_as_it_comes(void **state)
+{
+    (void)state;
+    struct some_link *l = two_wait();
+    enum { LONG = 3000000 };
+    answer_some(l, SLICE("$3000000\r\n"));
+    answer_x(l, LONG / 2);
+    assert_true(link_of_node(0)->in.cap < 256 * 1024);
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    assert_true(w.node[0].got[1].n > LONG / 2 - 128 * 1024);
+    answer_x(l, LONG - LONG / 2);
+    answer_some(l, SLICE("\r\n$1\r\nv\r\n"));
+    some_expect(&w, 0, 2, "$1\r\nv\r\n");
+    assert_int_equal(w.node[0].got[1].n, LONG + 12);
+    assert_memory_equal(w.node[0].got[1].p + LONG + 8, "xx\r\n", 4);
+    some_stop(&w);
+}
+
+static void a_long_reply_that_breaks_off_ends_its_connection(void **state)
+{
+    (void)state;
+    struct some_link *l = two_wait();
+    answer_some(l, SLICE("$3000000\r\n"));
+    answer_x(l, 500000);
+    w.stopped[1] = false;
+    uint32_t link = l->link;
+    some_link_drop(l);
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_CLOSED, .link = {.link = link}});
+    assert_true(is_dropped(0, 1)); /* it has the beginning */
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    for (int i = 0; i < 3; i++)
+        some_later(&w, 30);
+    some_expect(&w, 0, 2, "$-1\r\n"); /* the other one was asked for again */
+    some_stop(&w);
+}
+
+static void what_waits_behind_another_is_bounded(void **state)
+{
+    (void)state;
+    start();
+    struct option_limit *limit = &w.node[0].options.client_output_buffer_limit.of[CLIENT_NORMAL];
+    limit->hard = 1000000;
+    const char *slow = some_key(&w, 2, 0), *far = some_key(&w, 1, 0);
+    w.stopped[1] = w.stopped[2] = true;
+    send_format(0, 1, "GET %s\nGET %s", slow, far);
+    send_format(0, 2, "GET %s", far);
+    some_carry(&w);
+    struct some_link *l = only_link(0, 1);
+    answer_some(l, SLICE("$3000000\r\n"));
+    for (int i = 0; i < 20 && !is_dropped(0, 1); i++)
+        answer_x(l, 64 * 1024);
+    assert_true(is_dropped(0, 1));
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    size_t given = link_given(0, l->link);
+    assert_true(given < 1100000);
+    answer_x(l, 3000010 - given);
+    answer_some(l, SLICE("\r\n$1\r\nv\r\n")); /* and the link goes on for the others */
+    some_expect(&w, 0, 2, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+static void who_asks_for_long_replies_has_few_under_way(void **state)
+{
+    (void)state;
+    struct some_link *l = two_wait();
+    answer_some(l, SLICE("$4000000\r\n"));
+    answer_x(l, 4000000);
+    answer_some(l, SLICE("\r\n$1\r\nv\r\n"));
+    const char *far = some_key(&w, 1, 0);
+    unsigned taken = 0;
+    char line[64];
+    (void)snprintf(line, sizeof(line), "GET %s", far);
+    while (taken < 100 && some_send(&w, 0, 1, line) == 1)
+        taken++;
+    assert_int_equal(taken, 8); /* of about 32 MiB */
+    for (unsigned i = 0; i < taken; i++)
+        answer_some(l, SLICE("$1\r\nv\r\n"));
+    assert_true(w.node[0].resumed[1]);
+    some_stop(&w);
+}
+
+/* 12 clients write 2 MiB each, and their node takes nothing: the link is given 16 MiB and no more. */
+static void a_link_is_given_no_more_than_it_takes(void **state)
+{
+    (void)state;
+    start();
+    enum { CLIENTS = 12, LONG = 2 * 1024 * 1024 };
+    char *text = malloc(LONG + 128);
+    const char *far = some_key(&w, 1, 0);
+    w.stopped[1] = true;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        if (i > 1)
+            one_open(&w.node[0], i + 1);
+        int head = sprintf(text, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(far), far, LONG);
+        memset(text + head, 'x', LONG);
+        strcpy(text + head + LONG, "\r");
+        assert_int_equal(some_send(&w, 0, i + 1, text), 1);
+        if (i == 0)
+            some_carry(&w); /* dialed */
+    }
+    free(text);
+    assert_in_range(link_of_node(0)->left + link_of_node(0)->out.n, 16 * 1024 * 1024, 18 * 1024 * 1024);
+    w.stopped[1] = false;
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 20);
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        some_expect(&w, 0, i + 1, "+OK\r\n");
+    some_stop(&w);
+}
+
 /* ---------------------------------------------------------------- moving maps */
 
 static void a_refusal_by_whoever_knows_more_is_tried_again(void **state)
@@ -719,6 +886,11 @@ UNIT_TESTS("routing",
            TEST(what_the_socket_did_not_take_was_not_sent, "what the socket did not take was not sent"),
            TEST(a_silent_node_is_hung_up, "a silent node is hung up"),
            TEST(a_client_that_leaves_leaves_nothing_behind, "a client that leaves leaves nothing behind"),
+           TEST(a_long_reply_goes_on_as_it_comes, "a long reply goes on to its client as it comes"),
+           TEST(a_long_reply_that_breaks_off_ends_its_connection, "a long reply that breaks off ends its connection, and no other"),
+           TEST(what_waits_behind_another_is_bounded, "what waits behind another reply is bounded, and its link goes on"),
+           TEST(who_asks_for_long_replies_has_few_under_way, "who asks for long replies has few under way"),
+           TEST(a_link_is_given_no_more_than_it_takes, "a link is given 16 MiB more than it takes, and the rest in time"),
            TEST(a_refusal_by_whoever_knows_more_is_tried_again, "a refusal by whoever knows more is tried again"),
            TEST(nothing_overtakes_what_was_refused, "nothing overtakes what was refused (replication 10)"),
            TEST(a_slot_without_a_primary_is_a_pause, "a slot without a primary is a pause, then an error"),
