@@ -175,9 +175,22 @@ static void opened(struct control *c, struct contact *k)
 
 /* ---------------------------------------------------------------- reading */
 
+/* A cluster that forms has some for a moment: one end has not heard yet that the other is a member. */
+static bool is_growing_pain(const struct control *c, const struct hello *h)
+{
+    static const struct cluster_id none;
+    return h->refusal == HELLO_UNKNOWN ||
+           (h->refusal == HELLO_BAD_CLUSTER &&
+            (!c->identity.in_cluster || memcmp(&h->peer.cluster, &none, sizeof(none)) == 0));
+}
+
+/* Said aloud once, and again when there is something else to say: it is tried again all the time. */
 static void refused(struct control *c, struct contact *k)
 {
-    log_say(c->log, LOG_LEVEL_WARNING, "%s %s: %s", k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
+    bool again = strcmp(c->refusal, k->hello.why) == 0;
+    memcpy(c->refusal, k->hello.why, sizeof(c->refusal));
+    log_say(c->log, again || is_growing_pain(c, &k->hello) ? LOG_LEVEL_VERBOSE : LOG_LEVEL_WARNING, "%s %s: %s",
+            k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
     control_missed(c, k, k->hello.why);
     contact_end(c, k);
 }
@@ -284,7 +297,10 @@ static struct contact *best(const struct control *c, uint16_t place)
     if (place >= c->peers.n || !node_id_equal(&c->peers.at[place].id, &c->map.nodes.at[place].id))
         return NULL;
     const struct contact_peer *p = &c->peers.at[place];
-    return p->link != NULL && p->link->open ? p->link : p->guest;
+    if (p->link == NULL || !p->link->open)
+        return p->guest;
+    /* A link to where a former run was may lead to another than the one that calls. */
+    return p->guest != NULL && p->guest->incarnation > p->link->incarnation ? p->guest : p->link;
 }
 
 bool contact_is_up(const struct control *c, uint16_t place)

@@ -207,6 +207,26 @@ void control_refused(struct control *c, const struct node_id *who)
     member_do(c, &(struct member_event){.type = MEMBER_REFUSED, .refused = *who});
 }
 
+static void gone(struct control *c, const char *why)
+{
+    c->standing = STANDING_GONE;
+    c->why_gone = why;
+    log_say(c->log, LOG_LEVEL_WARNING, "%s: it serves nothing any more", why);
+}
+
+/* Am I still a member, and is it me? */
+static void look_at_own_place(struct control *c)
+{
+    uint16_t place = control_place(c);
+    if (c->standing != STANDING_IN || c->map.index == 0)
+        return;
+    if (place == MAP_NOBODY && c->was_member)
+        gone(c, "this node was removed from its cluster");
+    else if (place != MAP_NOBODY && c->map.nodes.at[place].incarnation > c->identity.incarnation)
+        gone(c, "a later run of this node is a member: its data directory was copied, and the copy runs too");
+    c->was_member |= place != MAP_NOBODY;
+}
+
 /* After anything that changed log, map or voters. */
 static void follow_changes(struct control *c)
 {
@@ -222,11 +242,7 @@ static void follow_changes(struct control *c)
     }
     if (nodes)
         keep_peers(c);
-    if (c->map.index > 0 && c->standing == STANDING_IN && control_place(c) == MAP_NOBODY && c->was_member) {
-        c->standing = STANDING_GONE;
-        log_say(c->log, LOG_LEVEL_WARNING, "this node was removed from its cluster: it serves nothing any more");
-    }
-    c->was_member |= control_place(c) != MAP_NOBODY;
+    look_at_own_place(c);
 }
 
 /* ---------------------------------------------------------------- frames */
@@ -237,7 +253,7 @@ void control_opened(struct control *c, struct contact *k)
     case CONTACT_SEED: form_seed_opened(c, k); break;
     case CONTACT_NAMED: meet_opened(c, k); break;
     case CONTACT_HINT: form_hint_opened(c, k); break;
-    case CONTACT_MEMBER:
+    case CONTACT_MEMBER: follow_former_run(c, k); break;
     case CONTACT_CALLER: break;
     }
 }
@@ -438,7 +454,7 @@ static void why_no_service(struct control *c, char *text, size_t n)
     if (c->standing == STANDING_OUT)
         snprintf(text, n, "not yet joined: %.140s", c->why_not[0] != '\0' ? c->why_not : "no seed has answered yet");
     else if (c->standing == STANDING_GONE)
-        snprintf(text, n, "this node was removed from its cluster");
+        snprintf(text, n, "%s", c->why_gone);
     else if (c->standing == STANDING_LEAVING)
         snprintf(text, n, "this node joins another cluster");
     else if (c->map.index == 0)

@@ -108,6 +108,21 @@ static void tell_removed(struct control *c, const struct node_id *id)
         give_whole(c, to);
 }
 
+/* A run that another one has followed, on a copied directory perhaps, is to know. */
+void follow_former_run(struct control *c, struct contact *k)
+{
+    uint16_t place = map_find(&c->map, &k->id);
+    if (k->open && !k->over && k->use == CONTACT_MEMBER && place != MAP_NOBODY &&
+        k->incarnation < c->map.nodes.at[place].incarnation)
+        give_whole(c, contact_answer(c, k));
+}
+
+static void tell_former_runs(struct control *c)
+{
+    for (size_t i = 0; c->raft.role == RAFT_LEADER && i < c->contacts.n; i++)
+        follow_former_run(c, c->contacts.at[i]);
+}
+
 /* Returns why it is void, or NULL. */
 static const char *apply_owner(struct control *c, uint64_t index, struct slice bytes)
 {
@@ -121,6 +136,8 @@ static const char *apply_owner(struct control *c, uint64_t index, struct slice b
     c->settings_seen += a.settings;
     if (e->type == MAP_REMOVE && !a.is_void)
         tell_removed(c, &e->about);
+    else if (e->type == MAP_RESTARTED && !a.is_void)
+        tell_former_runs(c);
     tell_entry(c, index, e);
     return !a.is_void ? NULL : a.why_void != NULL ? a.why_void : "it changed nothing";
 }

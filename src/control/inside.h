@@ -25,7 +25,7 @@ enum standing {
     STANDING_OUT,     /* in no cluster: cluster-join's seeds are asked */
     STANDING_IN,      /* in one; its map may not be there yet */
     STANDING_LEAVING, /* alone in one, empty, about to join another: the data plane is asked to close (C8) */
-    STANDING_GONE     /* removed from its cluster: it serves nothing and says so */
+    STANDING_GONE     /* removed from its cluster, or another runs in its name: it serves nothing and says so */
 };
 
 /* A committed entry, kept for who follows. */
@@ -139,6 +139,7 @@ struct control {
     VEC(struct contact_peer) peers; /* by place in the map */
     uint32_t last_link;
     uint64_t sent, received;     /* messages */
+    char refusal[WIRE_WHY_BYTES]; /* the newest one's text */
 
     VEC(struct ticket) tickets;
     uint64_t last_ticket;
@@ -152,6 +153,8 @@ struct control {
     char join_to[HOSTNAME_BYTES]; /* whom CLUSTER MEET lets it join, */
     uint16_t join_to_port;       /* 0: nobody */
     uint32_t leaving_caller;     /* the guest that is answered once the data plane has closed; 0: none */
+
+    const char *why_gone;
 
     struct word_view told;       /* the newest view; without peers */
     struct mono view_due;
@@ -224,6 +227,7 @@ enum err follow_entries(struct control *c, const struct wire_entries *m, char *w
 enum err follow_map(struct control *c, const struct wire_whole *m, char *why) MUST_CHECK;
 void follow_propose(struct control *c, const struct map_entry *e); /* the data plane's */
 void follow_report(struct control *c, struct word *w);             /* taken */
+void follow_former_run(struct control *c, struct contact *k); /* tells it, if it is one */
 void follow_due(struct control *c);
 void follow_forget(struct control *c);
 void follow_free(struct control *c);

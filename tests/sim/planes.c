@@ -383,6 +383,22 @@ struct plane *plane_add(struct planes *w, int join)
     return p;
 }
 
+void plane_copy_disk(struct planes *w, struct plane *to, const struct plane *from)
+{
+    sim_disk_init(&to->disk, rng_next(&w->rng), &w->calendar);
+    for (size_t i = 0; i < from->disk.names.at.n; i++) {
+        const struct sim_name *name = &from->disk.names.at.at[i];
+        const struct sim_inode *f = &from->disk.inodes.at[name->inode];
+        struct sim_inode copy = {.p = mem_get(f->n + 1), .n = f->n, .cap = f->n + 1, .synced = f->n};
+        struct sim_name same = *name;
+        memcpy(copy.p, f->p, f->n);
+        same.inode = to->disk.inodes.n;
+        *vec_add(&to->disk.inodes) = copy;
+        *vec_add(&to->disk.names.at) = same;
+        *vec_add(&to->disk.lasting.at) = same;
+    }
+}
+
 /* Files of the controller's log as the start finds them. */
 static size_t find_raft(struct plane *p, struct raft_found found[RAFT_FILES])
 {

@@ -88,6 +88,7 @@ void planes_init(struct planes *w, uint64_t seed);
 void planes_free(struct planes *w);
 /* A host with an empty disk; join: a number, or -1: it founds a cluster. */
 struct plane *plane_add(struct planes *w, int join);
+void plane_copy_disk(struct planes *w, struct plane *to, const struct plane *from); /* to's is begun anew */
 void plane_start(struct planes *w, struct plane *p);
 void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or its power too */
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);

@@ -271,6 +271,22 @@ static void a_wrong_secret_is_refused(void **state)
     end();
 }
 
+static void a_copied_directory_serves_once(void **state)
+{
+    (void)state;
+    begin(10, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct plane *copy = plane_add(&world, 0);
+    sim_disk_free(&copy->disk);
+    plane_copy_disk(&world, copy, &world.at[2]);
+    plane_start(&world, copy);
+    planes_run(&world, 10 * SECOND); /* check_leases looks all the while */
+    assert_int_equal(plane_slots(&world.at[0]) + plane_slots(&world.at[1]) + plane_slots(copy), SLOTS);
+    assert_false(plane_has_lease(&world, &world.at[2]));
+    assert_non_null(strstr(world.at[2].view.why_not, "copied"));
+    end();
+}
+
 UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a cluster: leases, voters, shares"),
            TEST(who_dies_is_down_within_the_timeout, "who dies is DOWN within T + 200 ms, and serves again after its restart (replication 16, 17, 22)"),
            TEST(a_leader_that_dies_is_down_as_soon, "a leader that dies is DOWN as soon, but for a split vote (replication 17)"),
@@ -282,4 +298,5 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22)"),
+           TEST(a_copied_directory_serves_once, "of a node and its copy one serves, and the other says why (replication 19)"),
            TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))

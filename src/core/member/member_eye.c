@@ -27,6 +27,7 @@ static void tell(struct member *m, struct member_peer *p, enum member_news_type 
 void member_eye_restart(struct member *m, struct member_peer *p, uint32_t incarnation,
                         struct mono now)
 {
+    p->newer = now;
     tell(m, p, MEMBER_IS_NEW, incarnation, "it beats in a later incarnation", now);
 }
 
@@ -43,13 +44,19 @@ void member_eye_beat(struct member *m, struct member_peer *p, const struct membe
         p->well = now;
 }
 
+/* A later run of it beats: this one is to end, however well it is heard (19). */
+static bool is_followed(const struct member *m, const struct member_peer *p, struct mono now)
+{
+    return p->newer.us > 0 && now.us - p->newer.us < m->wait_t;
+}
+
 /* T/4 of it, all of it behind the SUSPECT or DOWN: else one that is heard and gets no lease
  * would be cleared at once, and suspected again. */
 static bool is_well(const struct member *m, const struct member_peer *p, struct mono now)
 {
     struct mono from = p->well.us > p->suspect.us ? p->well : p->suspect;
-    return p->well.us != INT64_MAX && now.us - p->heard.us <= m->wait_t / 4 &&
-           since(m, from, now) >= m->wait_t / 4;
+    return !is_followed(m, p, now) && p->well.us != INT64_MAX &&
+           now.us - p->heard.us <= m->wait_t / 4 && since(m, from, now) >= m->wait_t / 4;
 }
 
 /* Three others are asked whether they hear it; again each T/8 while it is silent. */
