@@ -66,7 +66,7 @@ struct member_peer { /* what this node believes of a member */
     struct mono well;     /* since when it is heard well (17); MONO_NEVER: it is not */
     struct mono suspect;  /* since when this node knows of the committed entry health_index (17) */
     struct mono asked, asked_first; /* others were asked; MONO_NEVER: not, in this silence */
-    struct mono newer;    /* the newest heartbeat of a later incarnation; {0}: none */
+    struct mono newer;              /* the newest heartbeat of a later incarnation; {0}: none */
     struct mono told;               /* news of it: not again before */
     uint32_t hot;                   /* so many messages more carry it first */
     struct member_doubt doubts[DOUBTERS_MAX];
