@@ -644,7 +644,7 @@ class Server:
     def start(self):
         self.log = open(os.path.join(self.dir, "log"), "ab")
         self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 self.connections = [Connection(self.path)]

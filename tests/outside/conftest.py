@@ -129,9 +129,8 @@ class Server:
 
     def worked(self):
         """How long the thread that serves was at work until now, in ms: its own time, that of others who
-        keep the machine busy is not in it. Told in steps of 10 ms."""
-        fields = open(f"/proc/{self.pid}/task/{self.pid}/stat").read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+        keep the machine busy is not in it."""
+        return int(open(f"/proc/{self.pid}/task/{self.pid}/schedstat").read().split()[0]) / 1e6
 
     def rss(self):
         for line in open(f"/proc/{self.pid}/status"):

@@ -55,10 +55,14 @@ class Pings:
         """The longest that the server was at something else before it answered."""
         return max(self.cost)
 
+    def slow(self, spare=10):
+        """What is to be done goes in pieces: here one was a quarter of it and more; or nothing."""
+        return self.most() > max(spare, self.whole / 4) and str(self)
+
     def __str__(self):
         n = len(self.took)
         return (f"{n} PINGs: median {self.took[n // 2]:.2f} ms, 99 % {self.took[n * 99 // 100]:.2f} ms, "
-                f"most {self.took[-1]:.1f} ms; the server worked {self.whole:.0f} ms, {self.most():.0f} at most "
+                f"most {self.took[-1]:.1f} ms; the server worked {self.whole:.0f} ms, {self.most():.1f} at most "
                 "before an answer")
 
 
@@ -153,10 +157,10 @@ def test_lru_keeps_what_is_used(server):
     c.mset({k: "h" * 200 for k in hot})
     c.mset({f"cold{i}": "h" * 200 for i in range(500)})
     until(lambda: c.object("idletime", "cold499") >= 2) # LRU's clock has seconds: what follows is younger
-    write_much(c, 65_000, prefix="middle")
-    until(lambda: c.object("idletime", "middle64999") >= 2)
+    write_much(c, 55_000, prefix="middle")
+    until(lambda: c.object("idletime", "middle54999") >= 2)
     c.mget(hot)
-    write_much(c, 35_000, prefix="late")
+    write_much(c, 45_000, prefix="late")
     kept, cold = c.exists(*hot), c.exists(*[f"cold{i}" for i in range(500)])
     print(f"{kept} of 500 used keys and {cold} of 500 unused ones are left")
     assert kept > 450
@@ -211,7 +215,7 @@ def test_lower_limit_live(server):
             waited = time.monotonic() - begun
             until(lambda: used(c) <= before // 2 + LIMIT // 100)
         print(f"half of {before // 1_000_000} MB evicted, a SET waited {waited:.2f} s; {pings}")
-        return pings.most() > 50 and str(pings)
+        return pings.slow()
 
     one_of_three(attempt)
 
@@ -249,9 +253,8 @@ def test_512_mb(server, wire):
                 begin = time.monotonic()
                 act()
                 took = time.monotonic() - begin
-            told = f"{name} {took:.2f} s; {pings}"
-            print(told)
-            return pings.most() > 200 and told
+            print(f"{name} {took:.2f} s; {pings}")
+            return pings.slow(20)
 
         one_of_three(attempt)
 
@@ -359,7 +362,7 @@ def test_flush(server, command):
             whole = (time.monotonic() - begin) * 1000
             assert c.set("fresh", 1) and c.dbsize() == 1
         print(f"{command} of {keys} keys answered after {took:.1f} ms, freed after {whole:.0f} ms; {pings}")
-        return pings.most() > 50 and str(pings)
+        return pings.slow()
 
     one_of_three(attempt)
 
@@ -385,6 +388,6 @@ def test_delete_big_values(server):
             until(lambda: used(c) < full // 10, what="the memory is not given back")
         print(f"{many} values of {size // 1_000_000} MB gone: {pings}")
         assert c.dbsize() == many // 3
-        return pings.most() > 20 and str(pings)
+        return pings.slow()
 
     one_of_three(attempt)
