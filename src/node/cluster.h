@@ -94,7 +94,8 @@ struct flight {
     struct peer_link *link; /* SENT */
     struct kept_request request;
     uint64_t session_id;
-    uint16_t slot;
+    uint16_t slot;        /* or SLOT_ANY, */
+    uint16_t place;       /* and it is for all slots of this node; else MAP_NOBODY */
     uint8_t state;
     uint8_t protocol;     /* of its reply */
     bool is_write, is_refused;
@@ -235,6 +236,9 @@ void peer_put_request(struct chain *to, const struct kept_request *q);
 /* ---- gather.c */
 void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                   struct node_out *out);
+bool gather_is_wide(const struct spec *spec); /* it tells of all keys, or touches them */
+void gather_wide(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                 struct node_out *out); /* nothing of the session is away */
 void gather_part(struct turn *t, uint32_t part, struct slice reply);
 void gather_free(struct gather *g);
 

@@ -183,6 +183,7 @@ struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spe
     f->turn = t;
     f->session_id = t->session->id;
     f->slot = (uint16_t)slot;
+    f->place = MAP_NOBODY;
     f->protocol = t->session->protocol;
     f->is_write = (spec->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
     f->until = mono_after(n->now, patience_us(n));
@@ -354,7 +355,7 @@ static void go_forward(struct node *n, struct flight *f, const struct flight *be
 
 static bool is_handed_over(struct node *n, struct flight *f)
 {
-    if (!bits_has(&n->cluster->handing, f->slot))
+    if (f->slot >= SLOTS || !bits_has(&n->cluster->handing, f->slot))
         return false;
     if (!f->waits_handover)
         f->until = mono_earlier(f->until, mono_after(n->now, HANDOVER_US));
@@ -373,7 +374,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
         flight_park(n, f, "TRYAGAIN its slot is being handed over to another node", HANDOVER_US);
         return;
     }
-    struct route r = route_slot(&c->self, f->slot, who, reads);
+    struct route r = f->place == MAP_NOBODY ? route_slot(&c->self, f->slot, who, reads) : route_node(&c->self, f->place);
     if (r.to == ROUTE_FORWARD) {
         go_forward(n, f, before, r.peer, out);
         return;

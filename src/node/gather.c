@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* One command split over slots, and its replies merged: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH.
+/* One command split over slots, and its replies merged: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH;
+ * or, under cluster-routing forward, over all nodes: DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL, FLUSHDB.
  *
  *     MGET a b c d   ->  [MGET a d] to node 1   [MGET b c] here     (by slot, in their order)
  *                    <-  *2 $1 A $1 D           *2 $1 B $-1
  *     *4 $1 A $1 B $-1 $1 D
  *
- * Each part is atomic, the whole is not. Parts are asked for in RESP2 and rewritten. */
+ * Each part is atomic, the whole is not. Parts are asked for in RESP2 and rewritten.
+ *
+ * SCAN goes from node to node, by their places in the map. A node's own cursor is a slot and 48 bits of
+ * a hash (store_scan), the last ten of which are 0 until its table is that deep: the place stands there. */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/num.h"
@@ -25,7 +29,13 @@ struct gather {
     struct gather_part *parts;
     uint32_t keys_n;
     uint16_t *part_of; /* of each key in its order */
+    uint32_t first;    /* RANDOMKEY: the part that is preferred */
+    uint16_t place, next; /* SCAN: the node that is asked, and the one behind it; MAP_NOBODY: it is the last */
 };
+
+enum { PLACES = 1024 };
+static const uint64_t behind_all = UINT64_MAX / PLACES * PLACES; /* a cursor whose slot is none */
+static_assert((int)MAP_NODES <= (int)PLACES, "a place fits into a cursor");
 
 void gather_free(struct gather *g)
 {
@@ -107,6 +117,114 @@ void gather_begin(struct node *n, struct session *s, const struct spec *spec, co
     mem_free(slots);
 }
 
+/* ------------------------------------------------------------------ all nodes */
+
+bool gather_is_wide(const struct spec *spec)
+{
+    return spec->id == SPEC_DBSIZE || spec->id == SPEC_KEYS || spec->id == SPEC_SCAN || spec->id == SPEC_RANDOMKEY ||
+           spec->id == SPEC_FLUSHALL || spec->id == SPEC_FLUSHDB;
+}
+
+/* Which nodes serve slots; false: a slot is served by none, and an answer would lack its keys. */
+static bool serving(const struct map *m, bool at[PLACES])
+{
+    memset(at, 0, PLACES * sizeof(at[0]));
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        if (m->slots[slot].primary == MAP_NOBODY)
+            return false;
+        at[m->slots[slot].primary] = true;
+    }
+    return true;
+}
+
+static uint16_t serving_from(const bool at[PLACES], unsigned place)
+{
+    while (place < PLACES && !at[place])
+        place++;
+    return place < PLACES ? (uint16_t)place : MAP_NOBODY;
+}
+
+static struct gather *wide_new(struct node *n, struct turn *t, const struct spec *spec, uint32_t parts_n)
+{
+    struct gather *g = mem_zero(sizeof(*g));
+    g->spec = spec;
+    g->protocol = t->session->protocol;
+    g->waits = g->parts_n = parts_n;
+    g->parts = mem_zero(parts_n * sizeof(g->parts[0]));
+    g->first = (uint32_t)rng_below(&n->rng, parts_n);
+    t->gather = g;
+    return g;
+}
+
+static struct flight *wide_part(struct node *n, struct turn *t, const struct slice *argv, uint32_t argc,
+                                uint32_t part, uint16_t place)
+{
+    struct flight *f = flight_new(n, t, t->gather->spec, argv, NULL, argc, SLOT_ANY);
+    f->place = place;
+    f->part = part;
+    f->protocol = 2;
+    return f;
+}
+
+static void ask_all(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,
+                    const bool at[PLACES], struct node_out *out)
+{
+    struct flight *flights[PLACES];
+    uint16_t places[PLACES];
+    uint32_t parts_n = 0;
+    for (uint16_t place = serving_from(at, 0); place != MAP_NOBODY; place = serving_from(at, place + 1U))
+        places[parts_n++] = place;
+    wide_new(n, t, spec, parts_n);
+    for (uint32_t i = 0; i < parts_n; i++)
+        flights[i] = wide_part(n, t, q->argv, q->argc, i, places[i]);
+    for (uint32_t i = 0; i < parts_n; i++)
+        flight_go(n, flights[i], out);
+}
+
+static void scan_one(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,
+                     const bool at[PLACES], struct node_out *out)
+{
+    uint64_t cursor = 0;
+    char text[NUM_I64_CHARS];
+    struct slice *argv = mem_get(q->argc * sizeof(*argv));
+    bool good = num_get_u64(q->argv[1], &cursor); /* else whoever is asked says that it is none */
+    uint16_t asked = (uint16_t)(cursor % PLACES), place = serving_from(at, asked);
+    if (place == MAP_NOBODY) { /* what served the last slots when it began serves none now */
+        place = serving_from(at, 0);
+        cursor = behind_all;
+    } else if (place != asked) {
+        cursor = 0;
+    }
+    struct gather *g = wide_new(n, t, spec, 1);
+    g->place = place;
+    g->next = cursor == behind_all ? MAP_NOBODY : serving_from(at, place + 1U);
+    memcpy(argv, q->argv, q->argc * sizeof(*argv));
+    if (good)
+        argv[1] = slice_of(text, num_put_u64(text, cursor / PLACES * PLACES));
+    struct flight *f = wide_part(n, t, argv, q->argc, 0, place);
+    mem_free(argv);
+    flight_go(n, f, out);
+}
+
+void gather_wide(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                 struct node_out *out)
+{
+    bool at[PLACES];
+    if (!serving(&n->cluster->map, at)) {
+        routed_refuse_down(n, s, "Hash slot not served", out);
+        return;
+    }
+    struct turn *t = turn_new(s, q->bytes);
+    t->silent = routed_silent(s);
+    s->active = n->now;
+    s->last = spec;
+    routed_hold(n, s, true);
+    if (spec->id == SPEC_SCAN)
+        scan_one(n, t, spec, q, at, out);
+    else
+        ask_all(n, t, spec, q, at, out);
+}
+
 /* -------------------------------------------------------------------- merging */
 
 static struct slice part_reply(const struct gather_part *p)
@@ -166,6 +284,72 @@ static bool merge_array(const struct gather *g, struct reply *r)
     return true;
 }
 
+static bool merge_keys(const struct gather *g, struct reply *r)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        uint64_t n;
+        if (!frame_array(part_reply(&g->parts[i]), &n, &g->parts[i].at))
+            return false;
+        sum += n;
+    }
+    reply_array(r, sum);
+    for (uint32_t i = 0; i < g->parts_n; i++)
+        reply_raw(r, slice_from(part_reply(&g->parts[i]), g->parts[i].at));
+    return true;
+}
+
+static void merge_random(const struct gather *g, struct reply *r)
+{
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        struct slice text = part_reply(&g->parts[(g->first + i) % g->parts_n]);
+        if (slice_equal(text, SLICE("$-1\r\n")))
+            continue;
+        reply_raw(r, text);
+        return;
+    }
+    reply_null(r);
+}
+
+/* The node's cursor becomes the cluster's. */
+static bool merge_scan(const struct gather *g, struct reply *r)
+{
+    struct slice text = part_reply(&g->parts[0]);
+    struct frame f = {0};
+    uint64_t elements, cursor;
+    size_t at;
+    char digits[NUM_I64_CHARS];
+    if (!frame_array(text, &elements, &at) || elements != 2 || frame_end(&f, slice_from(text, at)) != FRAME_WHOLE)
+        return false;
+    struct slice bulk = slice_of(text.p + at, f.at);
+    const char *line = memchr(bulk.p, '\n', bulk.n);
+    size_t head = (size_t)(line - bulk.p) + 1;
+    if (bulk.n < head + 3 || !num_get_u64(slice_of(bulk.p + head, bulk.n - head - 2), &cursor) || cursor % PLACES != 0)
+        return false;
+    if (cursor != 0)
+        cursor += g->place;
+    else if (g->next != MAP_NOBODY)
+        cursor = g->next;
+    reply_array(r, 2);
+    reply_bulk(r, slice_of(digits, num_put_u64(digits, cursor)));
+    reply_raw(r, slice_from(text, at + f.at));
+    return true;
+}
+
+static bool merge_parts(const struct gather *g, struct reply *r)
+{
+    switch (g->spec->id) {
+    case SPEC_MGET: return merge_array(g, r);
+    case SPEC_KEYS: return merge_keys(g, r);
+    case SPEC_SCAN: return merge_scan(g, r);
+    case SPEC_RANDOMKEY: merge_random(g, r); return true;
+    case SPEC_MSET:
+    case SPEC_FLUSHALL:
+    case SPEC_FLUSHDB: reply_ok(r); return true;
+    default: return merge_sum(g, r);
+    }
+}
+
 static void merge(struct turn *t)
 {
     const struct gather *g = t->gather;
@@ -174,12 +358,8 @@ static void merge(struct turn *t)
     bool merged = true;
     if (bad != NULL)
         reply_raw(&r, part_reply(bad));
-    else if (g->spec->id == SPEC_MGET)
-        merged = merge_array(g, &r);
-    else if (g->spec->id == SPEC_MSET)
-        reply_ok(&r);
     else
-        merged = merge_sum(g, &r);
+        merged = merge_parts(g, &r);
     if (!merged) {
         chain_free(&t->bytes, NULL);
         reply_error(&r, SLICE("ERR a node answered a part of this command with what cannot be merged"));

@@ -84,7 +84,7 @@ void peer_put_request(struct chain *to, const struct kept_request *q)
 static void put_for(struct node *n, struct peer_link *l, const struct flight *f)
 {
     const struct cluster *c = n->cluster;
-    struct forward_for now = {.map = c->map.index, .epoch = c->map.slots[f->slot].epoch,
+    struct forward_for now = {.map = c->map.index, .epoch = f->slot < SLOTS ? c->map.slots[f->slot].epoch : 0,
                               .client = f->session_id, .refused = l->refused_n};
     if (l->any_sent && memcmp(&now, &l->last, sizeof(now)) == 0)
         return;

@@ -36,6 +36,17 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
     return (struct route){.to = who == ROUTE_PLAIN ? ROUTE_FORWARD : ROUTE_MOVED, .peer = s->primary};
 }
 
+struct route route_node(const struct route_self *self, uint16_t place)
+{
+    const struct map_node *to = &self->map->nodes.at[place];
+    if (place == self->place)
+        return self->leased ? (struct route){.to = ROUTE_HERE, .peer = place}
+                            : down("The cluster is down: this node has lost contact with it");
+    if (!to->used || to->health == MAP_DOWN)
+        return down("a node that serves a part of it is down");
+    return (struct route){.to = ROUTE_FORWARD, .peer = place};
+}
+
 enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc, unsigned *slot)
 {
     if (spec->first == 1 && spec->last == 1 && spec->keys_n == 1 && argc > 1) {

@@ -41,6 +41,9 @@ struct route_self {
 /* One slot's command. reads: it is a read of a connection that said READONLY. */
 struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads);
 
+/* A command to all of this node's slots. */
+struct route route_node(const struct route_self *self, uint16_t place);
+
 /* Which slots a command's keys are in. */
 enum route_keys { ROUTE_NO_KEY, ROUTE_ONE_SLOT, ROUTE_MANY_SLOTS };
 enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc, unsigned *slot);

@@ -258,6 +258,18 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
     return ROUTED_TAKEN;
 }
 
+/* DBSIZE, KEYS, SCAN ... of the whole cluster. Nothing of the session is before them or behind them. */
+static enum routed all_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                             struct node_out *out)
+{
+    if (s->routing->turns_n > 0) {
+        routed_hold(n, s, true);
+        return ROUTED_HELD;
+    }
+    gather_wide(n, s, spec, q, out);
+    return ROUTED_TAKEN;
+}
+
 static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, struct routed_here *here,
                            struct node_out *out)
 {
@@ -305,6 +317,9 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     case ROUTE_MANY_SLOTS: return many_slots(n, s, spec, q, out);
     case ROUTE_NO_KEY: break;
     }
+    bool wide = n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 && !s->in_multi;
+    if (wide && gather_is_wide(spec))
+        return all_slots(n, s, spec, q, out);
     return no_slot(n, s, spec, here, out);
 }
 

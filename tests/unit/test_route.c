@@ -651,6 +651,100 @@ static void other_commands_of_many_slots_are_refused(void **state)
     some_stop(&w);
 }
 
+/* ------------------------------------------------------------------ all nodes */
+
+enum { WIDE_KEYS = 300 };
+
+static void start_wide(void)
+{
+    start();
+    w.node[0].options.cluster_routing = CLUSTER_ROUTING_FORWARD;
+    for (unsigned i = 0; i < WIDE_KEYS; i++) {
+        send_format(0, 1, "SET k%u v", i);
+        some_carry(&w);
+    }
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[0].got[1]);
+}
+
+static void forward_makes_some_commands_cluster_wide(void **state)
+{
+    (void)state;
+    start_wide();
+    some_send(&w, 0, 1, "DBSIZE");
+    some_carry(&w);
+    some_expect(&w, 0, 1, ":300\r\n");
+    some_send(&w, 1, 1, "DBSIZE"); /* auto: its own */
+    one_step(&w.node[1], (struct node_event){.type = NODE_RELEASE});
+    assert_memory_not_equal(w.node[1].got[1].p, ":300\r\n", 6);
+    some_send(&w, 0, 1, "KEYS *");
+    some_carry(&w);
+    expect_begins(0, 1, "*300\r\n$");
+    some_send(&w, 0, 1, "KEYS k7");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*1\r\n$2\r\nk7\r\n");
+    some_send(&w, 0, 1, "RANDOMKEY");
+    some_carry(&w);
+    expect_begins(0, 1, "$");
+    some_send(&w, 0, 1, "FLUSHALL nonsense");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "-ERR syntax error\r\n");
+    assert_int_equal(some_send(&w, 0, 1, "SET k0 w\nFLUSHALL\nPING"), 1); /* nothing is passed by it, or passes it */
+    some_carry(&w);
+    assert_int_equal(some_send(&w, 0, 1, "FLUSHALL\nPING"), 1);
+    some_carry(&w);
+    some_send(&w, 0, 1, "DBSIZE");
+    some_carry(&w);
+    some_send(&w, 0, 1, "RANDOMKEY");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n:0\r\n$-1\r\n");
+    w.owner[7] = MAP_NOBODY; /* an answer would lack its keys */
+    some_map(&w);
+    some_send(&w, 0, 1, "DBSIZE");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN Hash slot not served\r\n");
+    some_stop(&w);
+}
+
+static void scan_walks_all_nodes(void **state)
+{
+    (void)state;
+    start_wide();
+    bool seen[WIDE_KEYS] = {false};
+    unsigned found = 0, calls = 0;
+    char cursor[32] = "0";
+    do {
+        send_format(0, 1, "SCAN %s COUNT 7", cursor);
+        some_carry(&w);
+        one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+        struct buf *got = &w.node[0].got[1];
+        char *text = malloc(got->n + 1), *rest = NULL;
+        memcpy(text, got->p, got->n);
+        text[got->n] = '\0';
+        buf_clear(got);
+        assert_memory_equal(text, "*2\r\n$", 5);
+        (void)snprintf(cursor, sizeof(cursor), "%s", strtok_r(strchr(text + 5, '\n') + 1, "\r\n", &rest));
+        for (char *word; (word = strtok_r(NULL, "\r\n", &rest)) != NULL;) {
+            if (word[0] != 'k')
+                continue;
+            unsigned i = (unsigned)atoi(word + 1);
+            assert_true(i < WIDE_KEYS && !seen[i]);
+            seen[i] = true;
+            found++;
+        }
+        free(text);
+        assert_true(++calls < 2 * WIDE_KEYS);
+    } while (strcmp(cursor, "0") != 0);
+    assert_int_equal(found, WIDE_KEYS);
+    some_send(&w, 0, 1, "SCAN x");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "-ERR invalid cursor\r\n");
+    some_send(&w, 0, 1, "SCAN 1000"); /* a node that serves nothing any more, and none is behind it */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*2\r\n$1\r\n0\r\n*0\r\n");
+    some_stop(&w);
+}
+
 /* ---------------------------------------------------------------------- lease */
 
 static void without_a_lease_nothing_is_run(void **state)
@@ -897,6 +991,8 @@ UNIT_TESTS("routing",
            TEST(commands_of_many_slots_are_split_and_merged, "commands of many slots are split and merged"),
            TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
            TEST(other_commands_of_many_slots_are_refused, "other commands of many slots are refused"),
+           TEST(forward_makes_some_commands_cluster_wide, "cluster-routing forward makes DBSIZE, KEYS, FLUSHALL ... cluster-wide"),
+           TEST(scan_walks_all_nodes, "and SCAN walks all nodes, each key told once"),
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
