@@ -187,6 +187,11 @@ static void a_second_walk_waits_for_the_first(void **state)
         ;
     assert_all_received(&rig.r);
     model_free(&rig.r.then);
+    rig_begin(&rig); /* now it may */
+    while (!walk_step(&rig.s, 1, 1))
+        ;
+    assert_all_received(&rig.r);
+    model_free(&rig.r.then);
     rig_free(&rig);
 }
 
