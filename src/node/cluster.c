@@ -19,7 +19,7 @@ struct cluster *cluster_new(const struct node_identity *id)
     c->id = id->id;
     c->self = (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
-    c->parked_at = c->handing_until = MONO_NEVER;
+    c->parked_at = c->gates_at = c->handing_until = MONO_NEVER;
     list_init(&c->links);
     list_init(&c->dirty);
     list_init(&c->parked);
@@ -412,6 +412,21 @@ void cluster_step_begin(struct node *n, const struct node_event *ev)
     c->was_leased = c->self.leased;
 }
 
+/* No gate waits longer than 2 T (replication 9). A new one is seen within T. */
+static void gates_look(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    int64_t node_timeout_us = (int64_t)c->map.settings.node_timeout_ms * 1000;
+    if (n->gated.n == 0) {
+        c->gates_at = MONO_NEVER;
+    } else if (c->gates_at.us == MONO_NEVER.us) {
+        c->gates_at = mono_after(n->now, node_timeout_us);
+    } else if (mono_reached(n->now, c->gates_at)) {
+        struct mono due = session_gates_old(n, 2 * node_timeout_us, "it waited too long for the disk");
+        c->gates_at = mono_earlier(due, mono_after(n->now, node_timeout_us));
+    }
+}
+
 void cluster_step_end(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
@@ -423,6 +438,7 @@ void cluster_step_end(struct node *n, struct node_out *out)
             report_begin(n);
     }
     report_look(n, out);
+    gates_look(n);
     if (mono_reached(n->now, peer_due(n)))
         peer_look(n, out);
     flights_look(n, out);
@@ -432,6 +448,6 @@ void cluster_step_end(struct node *n, struct node_out *out)
 struct mono cluster_due(const struct node *n)
 {
     const struct cluster *c = n->cluster;
-    struct mono due = mono_earlier(c->parked_at, peer_due(n));
+    struct mono due = mono_earlier(mono_earlier(c->parked_at, c->gates_at), peer_due(n));
     return c->self.leased ? mono_earlier(due, c->lease) : due;
 }

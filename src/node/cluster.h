@@ -155,6 +155,7 @@ struct cluster {
     struct list links, dirty;
     struct list parked;
     struct mono parked_at;   /* they are looked at again */
+    struct mono gates_at;    /* so are gates that are shut for long */
     struct list order[ORDER_BUCKETS];
     uint64_t forwarded, uncertain, retried; /* counts */
 };

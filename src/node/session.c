@@ -167,7 +167,7 @@ static void gates_judge(struct node *n, struct session *s)
     uint64_t last = s->gates.n > 0 ? s->gates.at[s->gates.n - 1].end : s->open_end;
     if (s->out.put > last) {
         if (s->gates.n == 0 || s->gates.at[s->gates.n - 1].need.n != n->journal.appended.n)
-            *vec_add(&s->gates) = (struct gate){.need = n->journal.appended};
+            *vec_add(&s->gates) = (struct gate){.need = n->journal.appended, .since = n->now};
         s->gates.at[s->gates.n - 1].end = s->out.put;
         s->gates.at[s->gates.n - 1].replies += s->fresh_replies;
     }
@@ -232,6 +232,8 @@ static void gates_fail(struct node *n, struct session *s, const char *why)
     gates_judge(n, s);
     if (s->gates.n == 0)
         return;
+    if (s->routing != NULL)
+        vec_free(&s->routing->marks); /* of what is cut off here */
     if (s->routing != NULL && turns_begun(s)) {
         vec_free(&s->gates);
         chain_cut(&s->out, s->out.n - (size_t)(s->out.put - s->open_end), &n->store.graves);
@@ -246,6 +248,7 @@ static void gates_fail(struct node *n, struct session *s, const char *why)
     struct reply r = session_reply(s);
     while (owed-- > 0)
         reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s", why);
+    s->open_end = s->out.put;
     session_produced(n, s);
 }
 
@@ -254,6 +257,21 @@ void session_fail_gates(struct node *n, const char *why)
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
         gates_fail(n, CONTAINER_OF(l, struct session, in_all), why);
     n->gate_floor = n->journal.appended; /* what comes now waits for later records only */
+}
+
+struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
+{
+    struct mono due = MONO_NEVER;
+    for (size_t i = 0; i < n->gated.n; i++) {
+        struct session *s = session_at(n, n->gated.at[i]);
+        if (s == NULL || s->gates.n == 0)
+            continue;
+        if (mono_reached(n->now, mono_after(s->gates.at[0].since, most_us)))
+            gates_fail(n, s, why);
+        if (s->gates.n > 0)
+            due = mono_earlier(due, mono_after(s->gates.at[0].since, most_us));
+    }
+    return due;
 }
 
 /* ------------------------------------------------------------ kept requests */

@@ -42,6 +42,7 @@ enum { SESSION_ADDRESS_BYTES = 64 }; /* "[<ipv6>]:65535"; longer socket paths ar
 struct gate {
     struct lsn need;
     uint64_t end;
+    struct mono since;
     uint32_t replies; /* how many replies lie behind it: as many are owed if it never opens */
 };
 

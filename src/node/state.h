@@ -155,6 +155,8 @@ void session_reply_bad_input(struct node *n, struct session *s, const char *text
 void session_close_after_reply(struct node *n, struct session *s);
 void session_release(struct node *n, struct node_out *out); /* RELEASE: fills out->flush */
 void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every shut gate */
+/* So do those of sessions whose oldest one has been shut for so long; when the next one will have been. */
+struct mono session_gates_old(struct node *n, int64_t most_us, const char *why);
 struct reply session_reply(struct session *s); /* a writer into its output */
 /* A copy that outlives the event, and back. */
 void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,

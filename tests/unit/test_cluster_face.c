@@ -62,6 +62,24 @@ static void slots_are_covered_even_without_a_primary(void **state)
     some_stop(&w);
 }
 
+static void endpoints_are_told_as_preferred(void **state)
+{
+    (void)state;
+    start();
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        (void)snprintf(w.map.nodes.at[i].at.hostname, HOSTNAME_BYTES, "%c.example", 'a' + (int)i);
+    w.map.nodes.at[2].at.hostname[0] = '\0';
+    some_map(&w);
+    w.node[0].options.cluster_preferred_endpoint_type = ENDPOINT_HOSTNAME;
+    some_send(&w, 0, 1, "CLUSTER SLOTS");
+    some_expect(&w, 0, 1,
+                "*3\r\n"
+                "*3\r\n:0\r\n:5460\r\n*4\r\n$9\r\na.example\r\n:7000\r\n$40\r\n" ID_A "\r\n*2\r\n$2\r\nip\r\n$8\r\n10.0.0.1\r\n"
+                "*3\r\n:5461\r\n:10921\r\n*4\r\n$9\r\nb.example\r\n:7000\r\n$40\r\n" ID_B "\r\n*2\r\n$2\r\nip\r\n$8\r\n10.0.0.2\r\n"
+                "*3\r\n:10922\r\n:16383\r\n*4\r\n$1\r\n?\r\n:7000\r\n$40\r\n" ID_C "\r\n*2\r\n$2\r\nip\r\n$8\r\n10.0.0.3\r\n");
+    some_stop(&w);
+}
+
 static void shards_are_groups_of_slots(void **state)
 {
     (void)state;
@@ -217,6 +235,7 @@ static void rebalance_status_tells_of_slots_with_keys(void **state)
 UNIT_TESTS("the cluster's face",
            TEST(nodes_are_lines, "CLUSTER NODES is a line for each, as libraries parse it"),
            TEST(slots_are_covered_even_without_a_primary, "CLUSTER SLOTS covers all 16384, and INFO counts them"),
+           TEST(endpoints_are_told_as_preferred, "cluster-preferred-endpoint-type decides how a node is called"),
            TEST(shards_are_groups_of_slots, "CLUSTER SHARDS groups slots by who serves them"),
            TEST(the_ring_is_drawn, "CLUSTER RING draws the circle of slots"),
            TEST(small_questions, "the small questions, and what a cluster does not allow"),

@@ -798,6 +798,31 @@ static void a_lost_slot_closes_its_gates_and_no_others(void **state)
     some_stop(&w);
 }
 
+static void no_gate_waits_for_longer_than_two_timeouts(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *here = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v\nPING", here);
+    some_expect(&w, 0, 1, "");
+    for (int i = 0; i < 19; i++)
+        some_later(&w, 100);
+    some_expect(&w, 0, 1, "");
+    send_format(0, 2, "SET %s w", here);
+    for (int i = 0; i < 2; i++)
+        some_later(&w, 100);
+#define LATE "-UNCERTAIN the write may or may not have been kept: it waited too long for the disk\r\n"
+    some_expect(&w, 0, 1, LATE LATE);
+    some_expect(&w, 0, 2, ""); /* it has just come */
+    one_disk(&w.node[0]);
+    some_later(&w, 10); /* under `always` a group is waited for */
+    one_disk(&w.node[0]);
+    some_expect(&w, 0, 2, "+OK\r\n");
+    send_format(0, 1, "GET %s", here);
+    some_expect(&w, 0, 1, "$1\r\nw\r\n");
+    some_stop(&w);
+}
+
 /* --------------------------------------------------------------- transactions */
 
 static void a_transaction_elsewhere_is_run_there_as_one(void **state)
@@ -852,6 +877,29 @@ static void a_watch_dies_with_its_link(void **state)
     some_carry(&w);
     some_link_break(&w, only_link(0, 1));
     send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_whose_slot_comes_here_is_lost(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0), *other = some_key(&w, 0, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.owner[slot_of(slice_str(far))] = 0;
+    some_map(&w);
+    send_format(0, 1, "MULTI\nSET %s 1\nEXEC\nGET %s", far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$-1\r\n");
+    send_format(0, 1, "WATCH %s\nMULTI\nSET %s 1\nEXEC", far, far); /* and the next is as any */
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    send_format(0, 1, "WATCH %s", other);
+    w.owner[slot_of(slice_str(other))] = 1; /* and one that goes */
+    some_map(&w);
+    send_format(0, 1, "MULTI\nSET %s 1\nEXEC", other);
     some_carry(&w);
     some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
     some_stop(&w);
@@ -937,6 +985,27 @@ static void the_control_plane_is_told(void **state)
     some_stop(&w);
 }
 
+static void a_report_waits_for_its_fence_on_the_disk(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *key = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v", key);
+    one_disk(&w.node[0]);
+    w.owner[slot_of(slice_str(key))] = MAP_NOBODY;
+    some_map(&w);
+    some_later(&w, 10);
+    assert_null(newest(0, WORD_REPORT));
+    one_disk(&w.node[0]);
+    some_later(&w, 2000); /* an fsync each second */
+    one_disk(&w.node[0]);
+    struct word *r = newest(0, WORD_REPORT);
+    assert_non_null(r);
+    assert_int_equal(r->report.slots_n, 1);
+    assert_true(r->report.slots[0].at.seq > 0);
+    some_stop(&w);
+}
+
 static void a_node_without_keys_closes_for_another_cluster(void **state)
 {
     (void)state;
@@ -996,10 +1065,13 @@ UNIT_TESTS("routing",
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
+           TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
            TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
            TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
            TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
+           TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
            TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
            TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew (12)"),
            TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"),
+           TEST(a_report_waits_for_its_fence_on_the_disk, "a report waits until its fence is on the disk (20)"),
            TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"))
