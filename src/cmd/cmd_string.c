@@ -297,10 +297,10 @@ void cmd_mget(struct cmd *c)
     reply_array(c->reply, c->argc - 1);
     for (uint32_t i = 1, n; i < c->argc; i += n) {
         n = c->argc - i < TOGETHER ? c->argc - i : TOGETHER;
-        for (uint32_t j = 0; j < n; j++) {
-            keys[j] = cmd_key(c, i + j);
+        for (uint32_t j = 0; j < n; j++)
+            key_set(&keys[j], c->store, c->argv[i + j]);
+        for (uint32_t j = 0; j < n; j++)
             store_prefetch_bucket(c->store, c->db, &keys[j]);
-        }
         for (uint32_t j = 0; j < n; j++)
             store_prefetch_entry(c->store, &keys[j]);
         for (uint32_t j = 0; j < n; j++) {

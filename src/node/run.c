@@ -268,6 +268,7 @@ static bool queued(struct node *n, struct session *s, const struct request *q, c
  * then none of the questions of run_request needs to be asked one by one. What the requests of a batch
  * have in common is set up once for all of a session that stand one behind the other. */
 struct plain {
+    bool is_asked;           /* stops holds; false: something else ran since */
     struct session *session; /* NULL: none yet, or it may have changed */
     struct reply reply;
     struct cmd cmd;
@@ -441,12 +442,16 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
     plan(n, at, count, plans);
     n->alone_ns = 0;
     uint64_t began = n->world->stopwatch_ns(n->world);
-    plain.session = NULL;
-    plain.stops = stops_of(n);
+    plain.is_asked = false;
     for (size_t i = 0; i < count; i++) {
         const struct planned *p = &plans[i];
         if (i + NEAR < count && p[NEAR].has_key)
             table_prefetch_near(&p[NEAR].key.hint);
+        if (p->is_plain && !plain.is_asked) {
+            plain.is_asked = true;
+            plain.session = NULL;
+            plain.stops = stops_of(n);
+        }
         if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops)) {
             run_plain(n, &plain, p, at[i].req);
             at[i].taken = true;
@@ -454,8 +459,7 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
         }
         at[i].taken = n->cluster == NULL ? run_request(n, p->session, at[i].req, p, out)
                                          : run_routed(n, p->session, at[i].req, p, out);
-        plain.session = NULL;
-        plain.stops = stops_of(n);
+        plain.is_asked = false;
     }
     journal_seal(&n->journal);
     settle_brief(n, n->world->stopwatch_ns(n->world) - began);

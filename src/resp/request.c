@@ -277,7 +277,7 @@ size_t request_next_plain(const struct request_parser *p, const struct request_l
                           struct request_arena *arena, struct request *to, size_t max)
 {
     size_t n = 0, left = arena->left;
-    if (p->open || l->unauthenticated || l->bulk_max_bytes < SHORT_LENGTH_MAX)
+    if (p->open || l->unauthenticated || l->bulk_max_bytes < SHORT_LENGTH_MAX || in.n == 0 || in.p[0] != '*')
         return 0;
     struct slice *argv = arena->at;
     for (const char *at = in.p, *end = in.p + in.n; n < max; n++) {
