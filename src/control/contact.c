@@ -376,6 +376,16 @@ static bool is_dialed(const struct control *c, uint16_t place)
     return n->used && n->at.ip[0] != '\0' && !node_id_equal(&n->id, &c->identity.node);
 }
 
+/* Who was found before there was a map turns out to be one of it. */
+static void hints_become_members(struct control *c)
+{
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && k->use == CONTACT_HINT && map_find(&c->map, &k->id) != MAP_NOBODY)
+            contact_is_member(c, k);
+    }
+}
+
 void contacts_due(struct control *c)
 {
     for (size_t i = 0; i < c->contacts.n; i++) {
@@ -387,6 +397,7 @@ void contacts_due(struct control *c)
     }
     if (c->standing != STANDING_IN)
         return;
+    hints_become_members(c);
     for (uint16_t i = 0; i < c->map.nodes.n; i++) {
         const struct map_node *n = &c->map.nodes.at[i];
         if (!is_dialed(c, i))
