@@ -375,7 +375,9 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out)
     check(c != NULL);
     switch (w->type) {
     case WORD_ENTRY:
-        (void)map_apply(&c->map, w->entry.index, w->entry.entry);
+        if (w->entry.entry != NULL)
+            (void)map_apply(&c->map, w->entry.index, w->entry.entry);
+        c->map.index = w->entry.index;
         map_changed(n, out);
         break;
     case WORD_MAP:

@@ -29,6 +29,7 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
     struct map_entry e = {.type = MAP_HANDOVER, .base = c->map.index, .about = c->id,
                           .incarnation = c->self.incarnation};
     e.handover.n = ++c->proposed_n;
+    e.handover.empty = true;
     e.handover.to = c->map.nodes.at[to].id;
     e.handover.to_incarnation = c->map.nodes.at[to].incarnation;
     e.handover.slots = *slots;
