@@ -174,3 +174,21 @@ void address_of_peer(int fd, char to[ADDRESS_TEXT_BYTES])
     if (peer.ss_family == AF_UNIX)
         snprintf(to, ADDRESS_TEXT_BYTES, "unix socket");
 }
+
+void address_here(int fd, char to[ADDRESS_TEXT_BYTES])
+{
+    struct sockaddr_storage local = {0};
+    socklen_t local_n = sizeof(local);
+    bool ignored;
+    (void)getsockname(fd, (void *)&local, &local_n); /* fails: "?:0" is shown */
+    address_text(&local, to, ADDRESS_TEXT_BYTES, &ignored);
+}
+
+void address_ip_here(int fd, char to[ADDRESS_TEXT_BYTES])
+{
+    struct sockaddr_storage local = {0};
+    socklen_t local_n = sizeof(local);
+    if (getsockname(fd, (void *)&local, &local_n) != 0 ||
+        getnameinfo((void *)&local, local_n, to, ADDRESS_TEXT_BYTES, NULL, 0, NI_NUMERICHOST) != 0)
+        to[0] = '\0';
+}

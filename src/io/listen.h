@@ -38,5 +38,8 @@ enum door_got door_accept(struct door *d, struct guest *g);
 
 /* Who is at the other end of a connected socket, for a log line. */
 void address_of_peer(int fd, char to[ADDRESS_TEXT_BYTES]);
+void address_here(int fd, char to[ADDRESS_TEXT_BYTES]); /* and at this one */
+void address_ip_here(int fd,
+                     char to[ADDRESS_TEXT_BYTES]); /* without port and brackets; empty: unknown */
 
 #endif

@@ -54,9 +54,11 @@ void logfile_reopen(struct logfile *f)
                 strerror(errno));
         return;
     }
-    close(f->fd);
-    f->fd = fd;
-    signals_crash_to(fd);
+    /* its number stays: another thread may be writing a line to it at this moment */
+    if (dup3(fd, f->fd, O_CLOEXEC) < 0)
+        log_say(&f->log, LOG_LEVEL_WARNING, "Cannot reopen the log file %s: %s", f->path,
+                strerror(errno));
+    close(fd);
     log_say(&f->log, LOG_LEVEL_NOTICE, "Log file opened again");
 }
 

@@ -7,6 +7,7 @@
 #include "node/cluster.h"
 #include "node/migrate.h"
 #include "node/state.h"
+#include "node/stats.h"
 #include "node/waiting.h"
 
 /* ------------------------------------------------------- what the store tells */
@@ -106,6 +107,13 @@ void node_free(struct node *n)
     vec_free(&n->gated);
     heap_free(&n->held);
     mem_free(n);
+}
+
+void node_pulse(const struct node *n, struct node_pulse *to)
+{
+    *to = (struct node_pulse){.has_data = store_keys_n(&n->store, 0) > 0,
+                              .memory_bytes = n->stats->allocated,
+                              .ops_per_s = (uint64_t)rate_of(&n->stats->ops)};
 }
 
 struct graves *node_graves(struct node *n)

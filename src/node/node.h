@@ -220,6 +220,12 @@ void node_check(const struct node *n); /* every invariant, in one function */
 void node_free(struct node *n);
 void node_out_free(struct node_out *out);
 bool node_is_authenticated(const struct node *n, uint32_t conn); /* else its requests have narrow limits */
+/* What the control plane is told of it (replication 15). */
+struct node_pulse {
+    bool has_data; /* it holds keys */
+    uint64_t memory_bytes, ops_per_s;
+};
+void node_pulse(const struct node *n, struct node_pulse *to);
 struct graves *node_graves(struct node *n); /* big memory to free; the shell empties it each turn */
 
 #endif

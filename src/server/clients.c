@@ -55,6 +55,19 @@ void client_die(struct server *s, struct client *c)
     *vec_add(&s->dead) = c;
 }
 
+void client_feed(struct server *s, struct client *c, struct chain *bytes)
+{
+    check(c->place == INPUT_NONE);
+    if (bytes->n == 0)
+        return;
+    c->in_cap = mem_good_size(bytes->n);
+    c->in = mem_get(c->in_cap);
+    c->in_n = chain_copy(bytes, c->in, c->in_cap);
+    c->place = INPUT_OWN;
+    chain_free(bytes, &s->graves);
+    client_again(s, c);
+}
+
 void client_tell(const struct server *s, uint32_t id, struct node_client *to)
 {
     *to = (struct node_client){0};
@@ -434,7 +447,7 @@ void clients_turn(struct server *s)
             continue;
         }
         if (w->kind == WATCHES_LINK) {
-            link_ready(s, w, events);
+            link_ready(w, events);
             continue;
         }
         struct client *c = CONTAINER_OF(CONTAINER_OF(w, struct conn, watch), struct client, conn);

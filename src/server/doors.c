@@ -74,24 +74,23 @@ void doors_want(struct server *s, bool open)
         watch_want(&s->loop, &s->doors.at[i]->watch, open ? WATCH_READ : 0);
 }
 
-static void close_all(struct server *s, struct doors *doors)
+void doors_close_all(struct doors *doors, struct loop *loop)
 {
     for (size_t i = 0; i < doors->n; i++) {
-        door_close(doors->at[i], &s->loop);
+        door_close(doors->at[i], loop);
         mem_free(doors->at[i]);
     }
     vec_free(doors);
 }
 
-static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why,
-                           size_t why_n)
+bool doors_open_at(struct doors *to, const struct doors_where *where, char *why, size_t why_n)
 {
-    for (size_t i = 0; i < o->bind.n; i++) {
-        const char *address = o->bind.at[i];
+    for (size_t i = 0; i < where->bind->n; i++) {
+        const char *address = where->bind->at[i];
         bool may_miss = address[0] == '-', absent;
         struct door *d = mem_zero(sizeof(*d));
-        if (door_open_tcp(d, address + may_miss, (int)o->port, (int)o->tcp_backlog, WATCHES_DOOR,
-                          beside, &absent, why, why_n) == ERR_OK) {
+        if (door_open_tcp(d, address + may_miss, where->port, where->backlog, where->kind,
+                          where->beside, &absent, why, why_n) == ERR_OK) {
             *vec_add(to) = d;
             continue;
         }
@@ -101,8 +100,20 @@ static bool open_addresses(const struct options *o, bool beside, struct doors *t
     }
     if (to->n > 0)
         return true;
-    snprintf(why, why_n, "port %d: none of the addresses of 'bind' is there", (int)o->port);
+    snprintf(why, why_n, "port %d: none of the addresses of 'bind' is there", where->port);
     return false;
+}
+
+static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why,
+                           size_t why_n)
+{
+    return doors_open_at(to,
+                         &(struct doors_where){.bind = &o->bind,
+                                               .port = (int)o->port,
+                                               .backlog = (int)o->tcp_backlog,
+                                               .kind = WATCHES_DOOR,
+                                               .beside = beside},
+                         why, why_n);
 }
 
 bool doors_open(struct server *s, char *why, size_t why_n)
@@ -137,7 +148,7 @@ bool doors_move(struct server *s, const struct options *o, char *why, size_t why
     bool opened = o->port == 0 || open_addresses(o, true, &new, why, why_n);
     let_beside(&s->doors, false);
     if (!opened) {
-        close_all(s, &new);
+        doors_close_all(&new, &s->loop);
         return false;
     }
     let_beside(&new, false);
@@ -147,12 +158,12 @@ bool doors_move(struct server *s, const struct options *o, char *why, size_t why
         doors_accept(s, old.at[i]);
     vec_free(&s->doors);
     s->doors = new;
-    close_all(s, &old);
+    doors_close_all(&old, &s->loop);
     doors_want(s, true);
     return true;
 }
 
 void doors_close(struct server *s)
 {
-    close_all(s, &s->doors);
+    doors_close_all(&s->doors, &s->loop);
 }

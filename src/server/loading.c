@@ -55,6 +55,7 @@ static bool plan(struct loading *l, const struct file_list *list, struct slice m
                                   .manifest = manifest,
                                   .has_old_file = access(o->appendfilename, F_OK) == 0};
     bool good = startup_plan(&l->plan, &names, &found) == ERR_OK;
+    l->server->new_data |= !has_manifest;
     if (!good)
         snprintf(l->why, l->why_n, "%s", l->plan.text);
     else if (!has_manifest && o->dbfilename[0] != '\0' && access(o->dbfilename, F_OK) == 0)
@@ -217,6 +218,7 @@ static bool judge(struct loading *l)
         snprintf(l->why, l->why_n, "%s", loaded.text);
         return false;
     }
+    s->new_data |= loaded.lost;
     if (loaded.verdict == AOF_CUT)
         log_say(&s->log.log, LOG_LEVEL_WARNING, "%s", loaded.text);
     if (!mend(l, &loaded))
@@ -255,6 +257,7 @@ bool server_load(struct server *s, char *why, size_t why_n)
 {
     struct loading l = {.server = s, .why = why, .why_n = why_n};
     if (!s->options->appendonly) {
+        s->new_data = true;
         know(&l);
         return true;
     }

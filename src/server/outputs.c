@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "server/server.h"
 
+enum { PEER_OUTPUT_MAX_BYTES = 64 * 1024 * 1024 }; /* unread by another node: it asks for no more */
 /* a half-closed client that waits for something: no longer */
 enum { ENDED_MAX_US = 60 * 1000 * 1000 };
 
@@ -67,6 +68,10 @@ void client_judge_output(struct server *s, struct client *c)
 {
     const struct option_limit *l = &s->options->client_output_buffer_limit.of[CLIENT_NORMAL];
     size_t n = c->out != NULL ? c->out->n : 0, soft = (size_t)l->soft, hard = (size_t)l->hard;
+    if (c->is_peer) { /* it stands for many clients: it waits, and is not closed */
+        soft = PEER_OUTPUT_MAX_BYTES;
+        hard = 0;
+    }
     size_t pause = soft > 0 ? soft : hard;
     bool was_paused = c->paused;
     c->paused = pause > 0 && n > pause;
@@ -81,7 +86,7 @@ void client_judge_output(struct server *s, struct client *c)
         close_slow(s, c, "hard", cost);
         return;
     }
-    if (soft == 0 || cost <= soft)
+    if (soft == 0 || cost <= soft || c->is_peer)
         c->over_since = MONO_NEVER;
     else if (c->over_since.us == MONO_NEVER.us)
         c->over_since = s->now;
@@ -95,7 +100,8 @@ static void cron(struct server *s, struct client *c)
     if (c->paused)
         client_judge_output(s, c);
     int64_t idle_us = s->now.us - c->active.us;
-    if (s->options->timeout > 0 && idle_us > s->options->timeout * 1000000 && !c->held) {
+    if (s->options->timeout > 0 && !c->is_peer && idle_us > s->options->timeout * 1000000 &&
+        !c->held) {
         log_say(&s->log.log, LOG_LEVEL_VERBOSE, "Closing idle client");
         client_die(s, c);
     }

@@ -40,19 +40,27 @@ static void identify(struct node_identity *id)
 
 bool server_start(struct server *s, char *why, size_t why_n)
 {
+    static const char *const lanes[LANES] = {[LANE_LOG] = "vong-log", [LANE_BACK] = "vong-back"};
     snprintf(why, why_n, "cannot start the event loop or its threads");
     if (loop_init(&s->loop) != ERR_OK)
         return false;
     signals_catch(&s->loop);
-    if (storage_start(&s->storage, &s->loop, &s->graves) != ERR_OK ||
+    if (storage_start(&s->storage, lanes, &s->loop, &s->graves) != ERR_OK ||
         reaper_start(&s->reaper, &s->loop) != ERR_OK)
         return false;
+    if (s->options->cluster_enabled &&
+        control_thread_init(&s->control, &s->loop, &s->log.log) != ERR_OK)
+        return false;
+    lines_init(&s->links, &s->loop, WATCHES_LINK, &link_ops, &s->graves);
     clock_sharpen();
     server_look_at_clock(s);
     s->wake = s->cron = s->now;
     s->arena = mem_get(READ_ARENA_BYTES);
     struct node_identity id = {0};
     identify(&id);
+    id.in_cluster = s->options->cluster_enabled;
+    id.id = s->self.id;
+    id.incarnation = s->self.incarnation;
     world_init(&s->world);
     s->node = node_new(&id, s->options, &s->log.log, &s->world, s->now, s->wall);
     return true;
@@ -66,7 +74,8 @@ void server_free(struct server *s)
             client_die(s, s->clients.at[i]);
     clients_bury(s);
     storage_stop(&s->storage);
-    links_free(s);
+    lines_free(&s->links);
+    control_thread_free(&s->control);
     node_free(s->node);
     node_out_free(&s->out);
     graves_free(&s->graves);
@@ -79,6 +88,7 @@ void server_free(struct server *s)
     vec_free(&s->again);
     vec_free(&s->dead);
     vec_free(&s->done);
+    vec_free(&s->words);
     loop_free(&s->loop);
 }
 
@@ -89,6 +99,8 @@ static void option_changed(struct server *s, uint16_t id)
 {
     if (id == OPTION_loglevel)
         s->log.log.level = s->options->loglevel;
+    if (id == OPTION_loglevel && s->options->cluster_enabled)
+        atomic_store(&s->control.log_level, (int)s->options->loglevel);
     if (id == OPTION_tcp_keepalive)
         for (size_t i = 0; i < s->clients.n; i++)
             if (s->clients.at[i] != NULL)
@@ -121,6 +133,7 @@ static void take_out(struct server *s)
             *vec_add(&s->done) = done;
     }
     links_take_out(s);
+    cluster_take_out(s);
     for (size_t i = 0; i < o->options.n; i++)
         option_changed(s, o->options.at[i]);
     if (o->rewrite_config)
@@ -142,6 +155,7 @@ static void step(struct server *s, struct node_event *ev)
     ev->now = s->now;
     ev->wall = s->wall;
     ev->wall_us = s->wall_us;
+    ev->lease = cluster_lease(s);
     node_step(s->node, ev, &s->out);
     if (ev->type == NODE_REQUESTS)
         clients_batch_judged(s); /* who is held is known before who may go on */
@@ -251,16 +265,17 @@ static void linger(struct server *s)
 
 static struct mono next_wake(const struct server *s)
 {
-    if (s->again.n > 0 || s->dialing.n > 0 || s->stop || s->loading)
+    if (s->again.n > 0 || s->stop || s->loading)
         return s->now;
     bool cron = s->clients_n > 0 || s->doors_shut;
-    return cron ? mono_earlier(s->wake, s->cron) : s->wake;
+    struct mono wake = mono_earlier(s->wake, lines_due(&s->links, s->now));
+    return cron ? mono_earlier(wake, s->cron) : wake;
 }
 
 static void bury(struct server *s)
 {
     clients_bury(s);
-    links_bury(s);
+    lines_bury(&s->links);
     struct graves *of_node = node_graves(s->node);
     reaper_bury(&s->reaper, of_node);
     reaper_bury(&s->reaper, &s->graves);
@@ -278,10 +293,13 @@ void server_turn(struct server *s)
         server_step(s, &(struct node_event){.type = NODE_DISK, .disk = done});
     if (mono_reached(s->now, s->wake))
         server_step(s, &(struct node_event){.type = NODE_DUE});
-    links_turn(s);
+    if (s->options->cluster_enabled)
+        cluster_turn(s);
+    lines_turn(&s->links, s->now);
     clients_turn(s);
     clients_cron(s);
     release(s);
+    lines_write(&s->links);
     bury(s);
     if (s->sleep_us > 0)
         clock_sleep_us(s->sleep_us);

@@ -5,6 +5,7 @@
  * A turn:
  *     wait                   until a descriptor is ready, a lane has answered, or something is due
  *     answers of the lanes   NODE_DISK
+ *     the control plane      NODE_WORD; who brings other nodes' commands; the pulse
  *     what is due            NODE_DUE
  *     links                  NODE_DIALED; who is ready comes among the clients
  *     clients                accept; read all that are ready, at most READ_MAX_BYTES each; parse;
@@ -19,12 +20,15 @@
 
 #include "conf/options.h"
 #include "io/conn.h"
-#include "io/listen.h"
+#include "io/line.h"
 #include "io/logfile.h"
 #include "io/reaper.h"
 #include "node/node.h"
 #include "resp/request.h"
+#include "server/control_thread.h"
+#include "server/doors.h"
 #include "server/storage.h"
+#include "wire/hello.h"
 
 enum { READ_MAX_BYTES = 64 * 1024 }; /* of one client and turn: the others get their share */
 /* the same, into a big bulk: nothing is executed for it */
@@ -48,6 +52,7 @@ struct client {
     bool bad;      /* it sent what cannot be parsed: its input is over */
     bool ended_told;
     bool closing;    /* to be closed once `upto` is 0 */
+    bool is_peer;    /* another node, which brings its clients' commands */
     bool dead;       /* to be freed at the end of the turn */
     bool again;      /* in server->again */
     uint32_t window; /* the newest linger window it was active in */
@@ -89,13 +94,6 @@ struct server_counts {
     uint64_t input_most, output_most;
 };
 
-struct link; /* links.c */
-
-struct doors {
-    struct door **at; /* owned; each stays where it is: the loop watches it */
-    size_t n, cap;
-};
-
 struct server {
     struct options *options;
     const char *config_file; /* absolute; "": none */
@@ -103,6 +101,11 @@ struct server {
     struct loop loop;
     struct storage storage;
     struct reaper reaper;
+    struct control_thread control; /* in a cluster; else zeroed */
+    struct hello_self self;        /* who this node is there, for links that forward */
+    struct words words;            /* from the control plane */
+    /* what this directory held is gone, or it is new: another copy (replication 22) */
+    bool new_data;
     struct node *node;
     struct node_world world;
     /* as the C library told last; zeros with jemalloc, which is asked each time */
@@ -132,11 +135,8 @@ struct server {
     size_t clients_n, cron_at;
     struct server_counts counts;
     VEC(struct client *) touched, again, dead;
-    VEC(struct link *) links;
-    VEC(uint32_t) dialing; /* links whose address is known, or is known not to be */
-    struct lane names;     /* looks names up; */
-    bool names_started;    /* there is none before the first name */
-    char *arena;           /* READ_ARENA_BYTES */
+    struct lines links;
+    char *arena; /* READ_ARENA_BYTES */
     size_t arena_at;
     struct request_arena slices;
     struct batch batch;
@@ -164,6 +164,8 @@ struct client *client_open(struct server *s, int fd);
 struct client *client_at(const struct server *s, uint32_t id); /* NULL: gone or going */
 void client_die(struct server *s, struct client *c); /* closed and freed at the end of the turn */
 void client_tell(const struct server *s, uint32_t id, struct node_client *to); /* for CLIENT LIST */
+/* Bytes that came before it was ours: its input, fed in the next wave. They are taken. */
+void client_feed(struct server *s, struct client *c, struct chain *bytes);
 /* its unread input is fed in the next wave */
 void client_again(struct server *s, struct client *c);
 void clients_turn(struct server *s);         /* everything that became ready */
@@ -177,11 +179,9 @@ void client_judge_output(struct server *s, struct client *c); /* client-output-b
 void clients_cron(struct server *s);
 
 /* ---- links.c */
+extern const struct line_ops link_ops;
 void links_take_out(struct server *s); /* what a step asks for */
-void links_turn(struct server *s);
-void link_ready(struct server *s, struct watch *w, uint8_t events);
-void links_bury(struct server *s);
-void links_free(struct server *s);
+void link_ready(struct watch *w, uint8_t events);
 
 /* ---- config_read.c */
 /* The file, those it includes, and then the arguments; false: text says where and what. */
@@ -191,6 +191,14 @@ bool config_read(struct options *o, const char *file, char *const *args, size_t 
 /* ---- loading.c */
 /* the log; false: refused, or stopped */
 bool server_load(struct server *s, char *why, size_t why_n);
+
+/* ---- in_cluster.c: with cluster-enabled yes only */
+bool cluster_prepare(struct server *s, char *why, size_t why_n); /* what can be refused at once */
+bool cluster_run(struct server *s); /* the log is loaded; false: there is no thread for it */
+void cluster_turn(struct server *s);
+void cluster_take_out(struct server *s);
+struct mono cluster_lease(const struct server *s);
+void cluster_stop(struct server *s); /* waits for it, a bounded time */
 
 /* ---- world.c */
 void world_init(struct node_world *w);

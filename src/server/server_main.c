@@ -81,7 +81,7 @@ static bool lock_directory(struct server *s, char *why, size_t why_n)
     const struct options *o = s->options;
     enum err err = file_lock("vong-server.lock", &fd);
     s->has_directory = err == ERR_OK;
-    if (!o->appendonly)
+    if (!o->appendonly && !o->cluster_enabled)
         return true;
     if (err == ERR_LIMIT)
         snprintf(why, why_n,
@@ -158,7 +158,7 @@ static int prepare(struct server *s, char *why, size_t why_n)
     if (!lock_directory(s, why, why_n))
         return refuse(why);
     fit_descriptors(s);
-    if (!doors_open(s, why, why_n))
+    if (!doors_open(s, why, why_n) || (o->cluster_enabled && !cluster_prepare(s, why, why_n)))
         return refuse(why);
     if (o->daemonize && !daemonize())
         return refuse_errno("cannot go to the", "background");
@@ -198,6 +198,8 @@ static int serve(struct server *s)
     doors_want(s, true);
     if (!server_load(s, why, sizeof(why)) && !s->stop)
         return end(s, refuse_late(s, why));
+    if (!s->stop && s->options->cluster_enabled && !cluster_run(s))
+        return end(s, refuse_late(s, "cannot start the control plane's thread"));
     if (!s->stop) {
         log_say(&s->log.log, LOG_LEVEL_NOTICE, "Ready to accept connections");
         tell_supervisor(s, "READY=1");
@@ -205,6 +207,7 @@ static int serve(struct server *s)
     while (!s->stop)
         server_turn(s);
     tell_supervisor(s, "STOPPING=1");
+    cluster_stop(s);
     log_say(&s->log.log, LOG_LEVEL_NOTICE, s->exit_code == 0 ? "Everything is stored. Bye" : "Bye");
     return end(s, s->exit_code);
 }

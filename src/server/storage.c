@@ -59,7 +59,7 @@ static void perform(struct storage *s, struct disk_op *op, struct disk_done *don
     done->ns = clock_stopwatch_ns() - began;
 }
 
-/* On the data thread: what the operation held is given back. */
+/* On the asker's thread: what the operation held is given back. */
 static void settle(struct storage *s, struct disk_op *op, struct disk_done *done)
 {
     if (op->type == DISK_WRITE && done->err != ERR_OK) {
@@ -133,9 +133,9 @@ bool storage_is_behind(const struct storage *s)
     return false;
 }
 
-enum err storage_start(struct storage *s, struct loop *loop, struct graves *graves)
+enum err storage_start(struct storage *s, const char *const names[LANES], struct loop *loop,
+                       struct graves *graves)
 {
-    static const char *const names[LANES] = {"vong-log", "vong-back"};
     *s = (struct storage){.graves = graves};
     for (size_t i = 0; i < STORAGE_FILES; i++)
         s->fds[i] = -1;

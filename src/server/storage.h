@@ -24,10 +24,12 @@ struct storage_lane {
 struct storage {
     struct storage_lane lanes[LANES];
     int fds[STORAGE_FILES]; /* -1: not open. Used by one lane at a time: OPEN was answered before */
-    struct graves *graves;  /* of the data thread */
+    struct graves *graves;  /* of the asker's thread */
 };
 
-enum err storage_start(struct storage *s, struct loop *loop, struct graves *graves) MUST_CHECK;
+/* names: of the lanes' threads */
+enum err storage_start(struct storage *s, const char *const names[LANES], struct loop *loop,
+                       struct graves *graves) MUST_CHECK;
 /* what the lanes hold is done first; its answers are dropped */
 void storage_stop(struct storage *s);
 

@@ -280,7 +280,6 @@ def test_no_effect_is_told(server):
 
 def test_refused_directive():
     """a directive that cannot be honoured is refused with the reason"""
-    refused(run("--cluster-enabled", "yes"), "cluster-enabled")
     refused(run("--tls-port", "7000"), "tls-port")
 
 

@@ -5,13 +5,15 @@ changes its exit code."""
 
 import os
 import random
+import signal
 import threading
 import time
 
 import pytest
 import redis
 
-from conftest import request, until
+from conftest import VONG, request, until
+from members import Node, wait_whole
 
 SECONDS = float(os.environ.get("THREADS_SECONDS", "4"))
 VALUES = [5, 5, 100, 1000, 20_000]
@@ -90,3 +92,42 @@ def test_all_at_once(server, policy):
     server.start()
     assert server.client().dbsize() > 0
     assert server.stop() == 0
+
+
+def test_planes(tmpdir_short):
+    """the two planes of three nodes at once: clients at each, forwarding, words, the log file, stops"""
+    nodes = []
+    try:
+        for i in range(3):
+            (tmpdir_short / f"n{i}").mkdir()
+            # a sanitizer's process is ten times as slow: nobody is to be suspected for it
+            nodes.append(Node(tmpdir_short / f"n{i}", VONG, 15000))
+            nodes[i].launch("--cluster-secret", "s", "--logfile", str(tmpdir_short / f"n{i}" / "own"),
+                            join=nodes[:1] if i > 0 else [])
+        until(lambda: all(n.info().get("cluster_size") == "3" for n in nodes), 120, "no cluster of three")
+        clients = [Client(n, i) for i, n in enumerate(nodes)]
+        for t in clients:
+            t.start()
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for n in nodes:
+                n.call("CONFIG", "SET", "loglevel", "verbose")
+                n.process.send_signal(signal.SIGHUP)
+                n.call("CLUSTER", "SETTINGS", "SET", "scatter-width", "9")
+                n.call("CONFIG", "SET", "loglevel", "notice")
+        for t in clients:
+            t.stop.set()
+        for t in clients:
+            t.join(60)
+            assert t.error is None and t.done > 0, t.error
+        for n in nodes:
+            assert n.stop() == 0, n.log[-3000:]
+        for n in nodes:
+            n.launch("--cluster-secret", "s", join=[])
+        wait_whole(nodes, 120)
+        for n in reversed(nodes):
+            assert n.stop() == 0, n.log[-3000:]
+    finally:
+        for n in nodes:
+            if n.process is not None:
+                n.kill()

@@ -169,14 +169,11 @@ static void bad_lines_say_why(void **state)
 static void what_is_not_here_is_refused(void **state)
 {
     struct bench *b = *state;
-    takes(b, "cluster-enabled no");
-    refuses(b, "cluster-enabled yes",
-            "cluster-enabled is refused: clusters are not in this version");
     takes(b, "tls-port 0");
     refuses(b, "tls-port 6380", "tls-port is refused: TLS is not in this version; put stunnel or a "
                                 "proxy in front");
-    refuses(b, "slaveof 10.0.0.1 6379", "replicaof is refused: replication comes with clusters, "
-                                        "which are not in this version");
+    refuses(b, "slaveof 10.0.0.1 6379",
+            "replicaof is refused: slots of a cluster have no copies in this version");
     refuses(b, "user ann on", "user is refused: access lists are not in this version; use "
                               "requirepass");
     refuses(b, "loadmodule x.so", "loadmodule is refused: there are no modules");

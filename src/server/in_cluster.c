@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The data thread's side of a cluster: the start of the control plane's thread, what comes from it
+ * and what goes to it, a turn at a time. */
+#define _GNU_SOURCE
+#include "server/server.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/check.h"
+#include "io/clock.h"
+#include "server/cluster_config.h"
+
+enum { STOP_MORE_US = 1000 * 1000 }; /* the control plane bounds its own stop; this is beyond it */
+
+/* ---------------------------------------------------------------------- the start */
+
+bool cluster_prepare(struct server *s, char *why, size_t why_n)
+{
+    const struct options *o = s->options;
+    struct control_thread *t = &s->control;
+    struct identity *id = &t->files.identity;
+    if (!cluster_configure(&t->config, o, why, why_n) ||
+        !cluster_files_read(&t->files, o->cluster_config_file, why, why_n))
+        return false;
+    struct option_words bind;
+    cluster_bind(o, &bind);
+    bool opened =
+        control_thread_doors(t, &bind, cluster_port_of(o), (int)o->tcp_backlog, why, why_n);
+    mem_free(bind.at);
+    if (!opened)
+        return false;
+    cluster_config_notes(o, &s->log.log);
+    if (t->files.loaded.torn_bytes > 0)
+        log_say(&s->log.log, LOG_LEVEL_WARNING,
+                "the controllers' log ends in %llu bytes that were not written whole: cut off",
+                (unsigned long long)t->files.loaded.torn_bytes);
+    if (!id->is_known) /* both planes are to know it */
+        check(getrandom(id->node.b, sizeof(id->node.b), 0) == (ssize_t)sizeof(id->node.b));
+    id->is_known = true;
+    s->self = (struct hello_self){
+        .id = id->node, .incarnation = id->incarnation + 1, .secret = t->config.secret};
+    return true;
+}
+
+bool cluster_run(struct server *s)
+{
+    return control_thread_run(&s->control, s->new_data);
+}
+
+/* ---------------------------------------------------------------------- a turn */
+
+/* Which cluster this is, for the handshake of links that forward. */
+static void learn_cluster(struct server *s, const struct word *w)
+{
+    if (w->type == WORD_MAP)
+        s->self.cluster = w->map->cluster;
+    else if (w->type == WORD_ENTRY && w->entry.entry != NULL && w->entry.entry->type == MAP_FOUND)
+        s->self.cluster = w->entry.entry->found.cluster;
+}
+
+static void take_words(struct server *s)
+{
+    words_take(&s->control.down, &s->words);
+    for (size_t i = 0; i < s->words.n; i++) {
+        struct word *w = &s->words.at[i];
+        learn_cluster(s, w);
+        server_step(s, &(struct node_event){.type = NODE_WORD, .word = w});
+        word_free(w);
+    }
+    vec_clear(&s->words);
+}
+
+static void take_given(struct server *s)
+{
+    struct givens given;
+    control_thread_take_given(&s->control, &given);
+    for (size_t i = 0; i < given.n; i++) {
+        struct given *g = &given.at[i];
+        struct client *c = client_open(s, g->fd);
+        c->is_peer = true;
+        client_feed(s, c, &g->unread);
+        server_step(s, &(struct node_event){.type = NODE_OPENED,
+                                            .opened = {.conn = c->id,
+                                                       .peer = slice_str(g->peer),
+                                                       .local = slice_str(g->local),
+                                                       .forward = g->protocol,
+                                                       .fd = g->fd}});
+        client_want(s, c);
+    }
+    vec_free(&given);
+}
+
+static void tell_pulse(struct server *s)
+{
+    struct node_pulse p;
+    node_pulse(s->node, &p);
+    atomic_fetch_add_explicit(&s->control.progress, 1, memory_order_relaxed);
+    atomic_store(&s->control.has_data, p.has_data);
+    atomic_store_explicit(&s->control.memory, p.memory_bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->control.ops, p.ops_per_s, memory_order_relaxed);
+}
+
+void cluster_turn(struct server *s)
+{
+    take_words(s);
+    take_given(s);
+    tell_pulse(s);
+}
+
+void cluster_take_out(struct server *s)
+{
+    for (size_t i = 0; i < s->out.words.n; i++)
+        word_put(&s->control.up, &s->out.words.at[i], NULL);
+}
+
+struct mono cluster_lease(const struct server *s)
+{
+    return (struct mono){atomic_load(&s->control.lease)};
+}
+
+/* The node has ended: now it leaves the others, and its voice in the controller. */
+void cluster_stop(struct server *s)
+{
+    if (!s->control.is_running)
+        return;
+    control_thread_stop(&s->control);
+    struct mono now = clock_mono();
+    struct mono until = mono_after(now, s->options->cluster_node_timeout * 1000 + STOP_MORE_US);
+    for (; !atomic_load(&s->control.stopped) && !mono_reached(now, until); now = clock_mono())
+        loop_wait(&s->loop, now, until);
+}
