@@ -240,6 +240,9 @@ static void slots_changed(struct node *n)
         own_end(n, slot);
     }
     slots_begin(n);
+    c->uncovered = false;
+    for (unsigned slot = 0; slot < SLOTS && !c->uncovered; slot++)
+        c->uncovered = c->map.slots[slot].primary == MAP_NOBODY;
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
     if (!any_lost)
         return;
@@ -308,6 +311,7 @@ static void map_changed(struct node *n, struct node_out *out)
     c->seen_nodes = m->nodes_ver;
     if (slots || nodes)
         slots_changed(n);
+    settings_follow(n);
     if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->proposed_n) {
         c->handing = (struct bits){0}; /* the fate is known (replication 12) */
         c->handing_until = MONO_NEVER;
@@ -406,6 +410,7 @@ void cluster_step_begin(struct node *n, const struct node_event *ev)
     struct cluster *c = n->cluster;
     c->lease = ev->lease;
     c->self.leased = n->now.us < c->lease.us && !c->closed;
+    c->self.refuses = c->uncovered && n->options->cluster_require_full_coverage;
     c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
     if (c->was_leased && !c->self.leased)
         close_replies(n, NULL);

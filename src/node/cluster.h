@@ -14,6 +14,7 @@
 #ifndef NODE_CLUSTER_H
 #define NODE_CLUSTER_H
 
+#include "core/map/map_setting.h"
 #include "node/route.h"
 #include "node/state.h"
 #include "resp/frame.h"
@@ -141,6 +142,8 @@ struct cluster {
     bool was_leased;
     bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
     bool ready_told;
+    bool uncovered;          /* a slot is served by nobody */
+    bool follows_settings;   /* the options show the map's */
     uint64_t seen_slots, seen_nodes; /* slots_ver, nodes_ver as last looked at */
     uint64_t *served;        /* per slot: the epoch it is served in; 0: it is not */
     unsigned mine_n;
@@ -176,6 +179,14 @@ void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
 /* ---- do_cluster.c */
 bool cluster_or_reply(struct call *c);
 void ask_due(struct node *n, struct session *s, struct node_out *out);
+
+void settings_set(struct call *c, struct slice name, struct slice value); /* of the map: it is asked for */
+
+/* ---- setting.c */
+enum { SETTING_CHARS = 24 };
+struct slice setting_text(const struct map *m, const struct map_setting *row, char to[SETTING_CHARS]);
+struct slice setting_of_option(struct slice option); /* the setting's name; empty: it is this node's own */
+void settings_follow(struct node *n); /* options show what the map says */
 
 /* ---- routed.c */
 enum routed { ROUTED_RUN, ROUTED_TAKEN, ROUTED_HELD };

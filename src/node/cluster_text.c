@@ -85,7 +85,7 @@ void cluster_info_text(struct node *n, struct buf *to)
 {
     const struct cluster *c = n->cluster;
     struct slot_counts s = count_slots(c);
-    bool ok = c->self.leased && c->self.place != MAP_NOBODY;
+    bool ok = c->self.leased && c->self.place != MAP_NOBODY && !c->self.refuses;
     text_putf(to, "cluster_state:%s\r\n", ok ? "ok" : "fail");
     text_putf(to, "cluster_slots_assigned:%u\r\ncluster_slots_ok:%u\r\n", s.assigned, s.ok);
     text_putf(to, "cluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\n", s.pfail, s.fail);

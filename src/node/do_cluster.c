@@ -333,18 +333,11 @@ void node_cluster_failover(struct call *c)
 
 static void settings_reply(struct call *c)
 {
+    char text[SETTING_CHARS];
     reply_map(c->reply, MAP_SETTINGS);
     for (size_t i = 0; i < MAP_SETTINGS; i++) {
-        const struct map_setting *row = &map_setting_rows[i];
-        uint32_t v = map_setting_value(&c->node->cluster->map.settings, row);
-        bool quorum = slice_is(SLICE("write-quorum"), row->name);
-        reply_bulk_str(c->reply, row->name);
-        if (quorum && v == MAP_W_ALL)
-            reply_bulk(c->reply, SLICE("all"));
-        else if (quorum && v == MAP_W_MAJORITY)
-            reply_bulk(c->reply, SLICE("majority"));
-        else
-            reply_bulk_i64(c->reply, v);
+        reply_bulk_str(c->reply, map_setting_rows[i].name);
+        reply_bulk(c->reply, setting_text(&c->node->cluster->map, &map_setting_rows[i], text));
     }
 }
 
@@ -360,7 +353,7 @@ static bool setting_value(const struct map_setting *row, struct slice text, int6
     return map_setting_fits(row, *v);
 }
 
-static void settings_set(struct call *c, struct slice name, struct slice value)
+void settings_set(struct call *c, struct slice name, struct slice value)
 {
     struct word w = {.ask = {.what = ASK_SET}};
     const struct map_setting *row = map_setting_find(name);

@@ -3,6 +3,7 @@
 /* CONFIG: the options of a running server. */
 #include "base/check.h"
 #include "node/call.h"
+#include "node/cluster.h"
 #include "node/stats.h"
 
 void node_config_get(struct call *c)
@@ -72,12 +73,32 @@ static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *er
     return true;
 }
 
+/* What the whole cluster has in common is asked of it, alone: nothing could take back the other options
+ * if it says no. False: there is no such option among them. */
+static bool sets_map(struct call *c)
+{
+    for (uint32_t i = 2; i < c->argc; i += 2) {
+        struct slice setting = setting_of_option(c->argv[i]);
+        if (setting.n == 0)
+            continue;
+        if (c->argc > 4)
+            reply_errorf(c->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - the whole cluster has it in "
+                         "common: set it alone", (int)c->argv[i].n, c->argv[i].p);
+        else
+            settings_set(c, setting, c->argv[3]);
+        return true;
+    }
+    return false;
+}
+
 void node_config_set(struct call *c)
 {
     if ((c->argc & 1) != 0) {
         call_syntax_error(c);
         return;
     }
+    if (c->node->cluster != NULL && sets_map(c))
+        return;
     size_t n = (c->argc - 2) / 2;
     struct option_pair *pairs = mem_get(n * sizeof(*pairs));
     for (size_t i = 0; i < n; i++)

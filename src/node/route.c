@@ -21,10 +21,13 @@ static bool holds_copy(const struct route_self *self, const struct map_slot *s)
 struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads)
 {
     const struct map_slot *s = &self->map->slots[slot];
-    if (reads && self->place != MAP_NOBODY && holds_copy(self, s) && (self->leased || self->reads_when_down))
+    if (reads && self->place != MAP_NOBODY && holds_copy(self, s) &&
+        ((self->leased && !self->refuses) || self->reads_when_down))
         return (struct route){.to = ROUTE_HERE, .peer = self->place};
     if (s->primary == MAP_NOBODY)
         return down("Hash slot not served");
+    if (self->refuses)
+        return down("The cluster is down: not every slot is served, and cluster-require-full-coverage is yes");
     if (s->primary == self->place) {
         if (!map_is_primary(self->map, slot, self->place, self->incarnation))
             return down("Hash slot not served: this node was restarted, and an election follows");

@@ -36,6 +36,7 @@ struct route_self {
     uint32_t incarnation; /* of this run */
     bool leased;          /* its lease is valid now */
     bool reads_when_down; /* cluster-allow-reads-when-down */
+    bool refuses;         /* not every slot is served, and that is required: cluster-require-full-coverage */
 };
 
 /* One slot's command. reads: it is a read of a connection that said READONLY. */

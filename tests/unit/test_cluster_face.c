@@ -2,6 +2,7 @@
 #include "tests/lib/some_nodes.h"
 
 #include "core/ring/ring.h"
+#include "core/map/map_setting.h"
 #include "node/cluster.h"
 
 static struct some w;
@@ -232,6 +233,40 @@ static void rebalance_status_tells_of_slots_with_keys(void **state)
     some_stop(&w);
 }
 
+static void config_speaks_of_the_maps_settings(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no\ncluster-voters 3");
+    map_settings_preset(&w.map.settings);
+    some_map(&w);
+    some_send(&w, 0, 1, "CONFIG GET cluster-voters replication-factor\nCONFIG GET write-quorum");
+    some_expect(&w, 0, 1, "*4\r\n$14\r\ncluster-voters\r\n$1\r\n5\r\n$18\r\nreplication-factor\r\n$1\r\n1\r\n"
+                          "*2\r\n$12\r\nwrite-quorum\r\n$3\r\nall\r\n");
+    some_send(&w, 0, 1, "CONFIG SET cluster-voters 4");
+    some_expect(&w, 0, 1, "-ERR '4' is no value of cluster-voters: it goes from 1 to 5 and is odd\r\n");
+    some_send(&w, 0, 1, "CONFIG SET maxclients 100 cluster-voters 1");
+    some_expect(&w, 0, 1, "-ERR CONFIG SET failed (possibly related to argument 'cluster-voters') - the whole cluster has it "
+                          "in common: set it alone\r\n");
+    some_send(&w, 0, 1, "CONFIG SET write-quorum majority");
+    some_expect(&w, 0, 1, ""); /* it waits for the decision */
+    assert_int_equal(newest_ask()->ask.what, ASK_SET);
+    assert_string_equal(newest_ask()->ask.text, "write-quorum");
+    w.map.settings.write_quorum = MAP_W_MAJORITY;
+    some_map(&w);
+    answer("");
+    some_send(&w, 0, 1, "CONFIG GET write-quorum");
+    some_expect(&w, 0, 1, "+OK\r\n*2\r\n$12\r\nwrite-quorum\r\n$8\r\nmajority\r\n");
+    struct buf file;
+    buf_init(&file, OPTIONS_TEXT_MAX);
+    options_rewrite(&w.node[0].options, SLICE("cluster-voters 3\n"), &file); /* CONFIG REWRITE */
+    assert_non_null(memmem(file.p, file.n, "cluster-voters 5\n", 17));
+    assert_non_null(memmem(file.p, file.n, "write-quorum \"majority\"\n", 24));
+    buf_free(&file);
+    some_send(&w, 0, 1, "CONFIG SET maxclients 100");
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
 UNIT_TESTS("the cluster's face",
            TEST(nodes_are_lines, "CLUSTER NODES is a line for each, as libraries parse it"),
            TEST(slots_are_covered_even_without_a_primary, "CLUSTER SLOTS covers all 16384, and INFO counts them"),
@@ -240,4 +275,5 @@ UNIT_TESTS("the cluster's face",
            TEST(the_ring_is_drawn, "CLUSTER RING draws the circle of slots"),
            TEST(small_questions, "the small questions, and what a cluster does not allow"),
            TEST(what_changes_the_cluster_is_asked_for, "what changes the cluster is asked of the control plane"),
+           TEST(config_speaks_of_the_maps_settings, "CONFIG GET, SET and REWRITE speak of the map's settings"),
            TEST(rebalance_status_tells_of_slots_with_keys, "CLUSTER REBALANCE STATUS tells of slots that wait with keys"))

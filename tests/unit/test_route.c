@@ -599,6 +599,31 @@ static void a_slot_without_a_primary_is_a_pause(void **state)
     some_stop(&w);
 }
 
+static void full_coverage_may_be_required(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    w.owner[slot_of(slice_str(some_key(&w, 1, 0)))] = MAP_NOBODY;
+    some_map(&w);
+    some_send(&w, 0, 1, "READONLY");
+    send_format(0, 1, "SET %s v", here);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    some_send(&w, 0, 1, "CONFIG SET cluster-require-full-coverage yes");
+    send_format(0, 1, "SET %s w\nPING", here);
+    some_expect(&w, 0, 1, "+OK\r\n-CLUSTERDOWN The cluster is down: not every slot is served, and "
+                          "cluster-require-full-coverage is yes\r\n+PONG\r\n");
+    some_send(&w, 0, 1, "CLUSTER INFO");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    assert_non_null(memmem(w.node[0].got[1].p, w.node[0].got[1].n, "cluster_state:fail", 18));
+    buf_clear(&w.node[0].got[1]);
+    w.owner[slot_of(slice_str(some_key(&w, MAP_NOBODY, 0)))] = 1;
+    some_map(&w);
+    send_format(0, 1, "GET %s", here);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
 /* ---------------------------------------------------------------- split and merge */
 
 static void commands_of_many_slots_are_split_and_merged(void **state)
@@ -1057,6 +1082,7 @@ UNIT_TESTS("routing",
            TEST(a_refusal_by_whoever_knows_more_is_tried_again, "a refusal by whoever knows more is tried again"),
            TEST(nothing_overtakes_what_was_refused, "nothing overtakes what was refused (replication 10)"),
            TEST(a_slot_without_a_primary_is_a_pause, "a slot without a primary is a pause, then an error"),
+           TEST(full_coverage_may_be_required, "cluster-require-full-coverage refuses all while a slot is not served"),
            TEST(commands_of_many_slots_are_split_and_merged, "commands of many slots are split and merged"),
            TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
            TEST(other_commands_of_many_slots_are_refused, "other commands of many slots are refused"),

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What the whole cluster is set to, as this node's options: once there is a cluster they show what its
+ * map says, in CONFIG GET and REWRITE. What a configuration file says else seeds a new cluster only. */
+#include "base/num.h"
+#include "node/cluster.h"
+
+/* Settings that have a directive, and its field; text: as the word it is. */
+#define SETTING_OPTIONS(number, text)                             \
+    number("replication-factor", replication_factor)              \
+    number("cluster-node-timeout", cluster_node_timeout)          \
+    number("min-replicas-to-write", min_replicas_to_write)        \
+    number("cluster-voters", cluster_voters)                      \
+    number("scatter-width", cluster_scatter_width)                \
+    text("write-quorum", write_quorum)
+
+struct slice setting_text(const struct map *m, const struct map_setting *row, char to[SETTING_CHARS])
+{
+    uint32_t v = map_setting_value(&m->settings, row);
+    bool quorum = slice_is(SLICE("write-quorum"), row->name);
+    if (quorum && v == MAP_W_ALL)
+        return SLICE("all");
+    if (quorum && v == MAP_W_MAJORITY)
+        return SLICE("majority");
+    return slice_of(to, num_put_u64(to, v));
+}
+
+struct slice setting_of_option(struct slice option)
+{
+    if (slice_is(option, "cluster-scatter-width"))
+        return SLICE("scatter-width");
+    if (slice_is(option, "scatter-width") || slice_is(option, "rebalance-paused"))
+        return (struct slice){NULL, 0}; /* no directive is called so */
+    return map_setting_find(option) != NULL ? option : (struct slice){NULL, 0};
+}
+
+static void say_ignored(struct node *n, enum option id, const char *name, struct slice own, struct slice cluster)
+{
+    if (!n->options->given[id] || n->cluster->follows_settings)
+        return;
+    log_say(n->log, LOG_LEVEL_NOTICE, "%s %.*s of the configuration is not followed: the cluster has %.*s, and CONFIG SET changes it",
+            name, (int)own.n, own.p, (int)cluster.n, cluster.p);
+}
+
+static void number_follows(struct node *n, enum option id, const char *name, int64_t *to)
+{
+    char own[NUM_I64_CHARS], text[SETTING_CHARS];
+    const struct map_setting *row = map_setting_find(slice_str(name));
+    int64_t v = map_setting_value(&n->cluster->map.settings, row);
+    if (*to == v)
+        return;
+    say_ignored(n, id, name, slice_of(own, num_put_i64(own, *to)), setting_text(&n->cluster->map, row, text));
+    *to = v;
+}
+
+static void text_follows(struct node *n, enum option id, const char *name, char **to)
+{
+    char text[SETTING_CHARS];
+    struct slice v = setting_text(&n->cluster->map, map_setting_find(slice_str(name)), text);
+    if (slice_is(v, *to))
+        return;
+    say_ignored(n, id, name, slice_str(*to), v);
+    mem_free(*to);
+    *to = mem_get(v.n + 1);
+    memcpy(*to, v.p, v.n);
+    (*to)[v.n] = '\0';
+}
+
+void settings_follow(struct node *n)
+{
+    if (n->cluster->map.index == 0)
+        return;
+#define NUMBER(name, field) number_follows(n, OPTION_##field, name, &n->options->field);
+#define TEXT(name, field) text_follows(n, OPTION_##field, name, &n->options->field);
+    SETTING_OPTIONS(NUMBER, TEXT)
+#undef NUMBER
+#undef TEXT
+    n->cluster->follows_settings = true;
+}
