@@ -20,6 +20,8 @@ VALUES = [5, 5, 100, 1000, 20_000]
 
 
 class Client(threading.Thread):
+    transactions = 0.3
+
     def __init__(self, server, n):
         super().__init__(daemon=True)
         self.server, self.rng, self.n = server, random.Random(n), n
@@ -47,7 +49,7 @@ class Client(threading.Thread):
         try:
             c = self.server.client()
             while not self.stop.is_set():
-                p = c.pipeline(transaction=self.rng.random() < 0.3)
+                p = c.pipeline(transaction=self.rng.random() < self.transactions)
                 for _ in range(self.rng.choice([1, 20, 100])):
                     self.one(p)
                 p.execute()
@@ -100,20 +102,23 @@ def test_planes(tmpdir_short):
     try:
         for i in range(3):
             (tmpdir_short / f"n{i}").mkdir()
-            # a sanitizer's process is ten times as slow: nobody is to be suspected for it
-            nodes.append(Node(tmpdir_short / f"n{i}", VONG, 15000))
+            # a sanitizer's process is slow: nobody is to be suspected for it
+            nodes.append(Node(tmpdir_short / f"n{i}", VONG, 8000))
             nodes[i].launch("--cluster-secret", "s", "--logfile", str(tmpdir_short / f"n{i}" / "own"),
                             join=nodes[:1] if i > 0 else [])
         until(lambda: all(n.info().get("cluster_size") == "3" for n in nodes), 120, "no cluster of three")
         clients = [Client(n, i) for i, n in enumerate(nodes)]
         for t in clients:
+            t.transactions = 0  # its keys are in many slots
             t.start()
         end = time.monotonic() + SECONDS
+        width = 10
         while time.monotonic() < end:
             for n in nodes:
+                width += 1
                 n.call("CONFIG", "SET", "loglevel", "verbose")
                 n.process.send_signal(signal.SIGHUP)
-                n.call("CLUSTER", "SETTINGS", "SET", "scatter-width", "9")
+                n.call("CLUSTER", "SETTINGS", "SET", "scatter-width", width)
                 n.call("CONFIG", "SET", "loglevel", "notice")
         for t in clients:
             t.stop.set()
