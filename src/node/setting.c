@@ -11,7 +11,7 @@
     number("cluster-node-timeout", cluster_node_timeout)          \
     number("min-replicas-to-write", min_replicas_to_write)        \
     number("cluster-voters", cluster_voters)                      \
-    number("scatter-width", cluster_scatter_width)                \
+    number("cluster-scatter-width", cluster_scatter_width)                \
     text("write-quorum", write_quorum)
 
 struct slice setting_text(const struct map *m, const struct map_setting *row, char to[SETTING_CHARS])
@@ -27,11 +27,9 @@ struct slice setting_text(const struct map *m, const struct map_setting *row, ch
 
 struct slice setting_of_option(struct slice option)
 {
-    if (slice_is(option, "cluster-scatter-width"))
-        return SLICE("scatter-width");
-    if (slice_is(option, "scatter-width") || slice_is(option, "rebalance-paused"))
-        return (struct slice){NULL, 0}; /* no directive is called so */
-    return map_setting_find(option) != NULL ? option : (struct slice){NULL, 0};
+    const struct map_setting *row = map_setting_find(option);
+    bool has_option = row != NULL && !slice_is(option, "rebalance-paused");
+    return has_option ? slice_str(row->name) : (struct slice){NULL, 0};
 }
 
 static void say_ignored(struct node *n, enum option id, const char *name, struct slice own, struct slice cluster)

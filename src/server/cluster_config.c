@@ -173,7 +173,7 @@ static bool configure_settings(struct control_config *c, const struct options *o
     return set(c, "write-quorum", quorum, why) &&
            set(c, "cluster-node-timeout", o->cluster_node_timeout, why) &&
            set(c, "cluster-voters", o->cluster_voters, why) &&
-           set(c, "scatter-width", o->cluster_scatter_width, why);
+           set(c, "cluster-scatter-width", o->cluster_scatter_width, why);
 }
 
 bool cluster_configure(struct control_config *c, const struct options *o, char *text, size_t n)

@@ -99,7 +99,7 @@ static inline void random_entry(const struct map *m, struct rng *r, struct map_e
     else if (e->type == MAP_PLACE || e->type == MAP_ELECT)
         random_runs(m, r, e, run);
     else if (e->type == MAP_SET)
-        e->set.value = (int64_t)rng_below(r, 9), memcpy(e->set.name, "scatter-width", 14);
+        e->set.value = (int64_t)rng_below(r, 9), memcpy(e->set.name, "cluster-scatter-width", 22);
     else if (e->type == MAP_HANDOVER) {
         unsigned to = 1 + (unsigned)rng_below(r, RANDOM_NODES);
         e->handover.n = m->index - rng_below(r, 3);

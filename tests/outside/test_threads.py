@@ -118,7 +118,7 @@ def test_planes(tmpdir_short):
                 width += 1
                 n.call("CONFIG", "SET", "loglevel", "verbose")
                 n.process.send_signal(signal.SIGHUP)
-                n.call("CLUSTER", "SETTINGS", "SET", "scatter-width", width)
+                n.call("CLUSTER", "SETTINGS", "SET", "cluster-scatter-width", width)
                 n.call("CONFIG", "SET", "loglevel", "notice")
         for t in clients:
             t.stop.set()

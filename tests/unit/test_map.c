@@ -81,7 +81,7 @@ static void the_first_has_every_slot(void **state)
     struct map m;
     map_init(&m);
     is_void(&m, "there is no cluster to join", .type = MAP_JOIN, .member = member_of(2, 1));
-    is_void(&m, "there is no cluster", .type = MAP_SET, .set = {"scatter-width", 4});
+    is_void(&m, "there is no cluster", .type = MAP_SET, .set = {"cluster-scatter-width", 4});
     struct map_entry e = founding();
     e.found.first.weight = 0;
     assert_string_equal(apply(&m, &e), "the first node must be able to hold data");
@@ -236,7 +236,7 @@ static void settings_have_ranges(void **state)
     is_void(&m, "there is no such setting", .type = MAP_SET, .set = {"maxmemory", 1});
     is_void(&m, "the value is out of the setting's range", .type = MAP_SET, .set = {"cluster-node-timeout", 99});
     is_void(&m, "the value is out of the setting's range", .type = MAP_SET, .set = {"cluster-voters", 4});
-    is_void(&m, "the value is out of the setting's range", .type = MAP_SET, .set = {"scatter-width", -1});
+    is_void(&m, "the value is out of the setting's range", .type = MAP_SET, .set = {"cluster-scatter-width", -1});
     is_void(&m, "the setting has this value already", .type = MAP_SET, .set = {"cluster-node-timeout", 1000});
     takes(&m, .type = MAP_SET, .set = {"Cluster-Node-Timeout", 100});
     assert_int_equal(m.settings.node_timeout_ms, 100);
