@@ -379,7 +379,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
         go_forward(n, f, before, r.peer, out);
         return;
     }
-    if (before != NULL || (r.to == ROUTE_DOWN && who == ROUTE_PLAIN)) {
+    if (before != NULL || (r.to == ROUTE_DOWN && r.soon && who == ROUTE_PLAIN)) {
         flight_park(n, f, before != NULL ? f->why : r.why, AGAIN_US);
         return;
     }

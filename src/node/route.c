@@ -6,7 +6,17 @@
 
 static struct route down(const char *why)
 {
-    return (struct route){.to = ROUTE_DOWN, .peer = MAP_NOBODY, .why = why};
+    return (struct route){.to = ROUTE_DOWN, .peer = MAP_NOBODY, .why = why, .soon = true};
+}
+
+/* An election can follow only where somebody who holds a copy lives (replication 22). */
+static struct route electing(const struct map *m, const struct map_slot *s)
+{
+    struct route r = down("Hash slot not served");
+    r.soon = false;
+    for (unsigned i = 0; i < s->replicas_n; i++)
+        r.soon |= m->nodes.at[s->replicas[i]].health != MAP_DOWN;
+    return r;
 }
 
 /* In sync in this run: what it has is not older than what the primary acknowledged. */
@@ -25,7 +35,7 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
         ((self->leased && !self->refuses) || self->reads_when_down))
         return (struct route){.to = ROUTE_HERE, .peer = self->place};
     if (s->primary == MAP_NOBODY)
-        return down("Hash slot not served");
+        return electing(self->map, s);
     if (self->refuses)
         return down("The cluster is down: not every slot is served, and cluster-require-full-coverage is yes");
     if (s->primary == self->place) {

@@ -28,6 +28,7 @@ struct route {
     enum route_to to;
     uint16_t peer;   /* place in the map */
     const char *why; /* DOWN: behind "CLUSTERDOWN " */
+    bool soon;       /* DOWN: it may be served again within a failover: worth a plain client's wait */
 };
 
 struct route_self {

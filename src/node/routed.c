@@ -220,7 +220,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     if (!waits && to.to == ROUTE_MOVED) {
         routed_refused(s, slot);
         routed_refuse_moved(n, s, slot, to.peer, out);
-    } else if (to.to == ROUTE_DOWN && !waits && (who != ROUTE_PLAIN || s->in_multi)) {
+    } else if (to.to == ROUTE_DOWN && !waits && (who != ROUTE_PLAIN || s->in_multi || !to.soon)) {
         routed_refused(s, slot);
         routed_refuse_down(n, s, to.why, out);
     } else {

@@ -599,6 +599,27 @@ static void a_slot_without_a_primary_is_a_pause(void **state)
     some_stop(&w);
 }
 
+static void a_slot_whose_copies_are_all_down_is_refused_at_once(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 1, 0);
+    unsigned slot = slot_of(slice_str(key));
+    w.owner[slot] = MAP_NOBODY;
+    some_map_make(&w);
+    w.map.nodes.at[1].health = MAP_DOWN;
+    some_map_to(&w, 0);
+    send_format(0, 1, "GET %s", key);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN Hash slot not served\r\n");
+    w.map.index++;
+    w.map.nodes.at[1].health = MAP_UP; /* it is back: an election can follow */
+    some_map_to(&w, 0);
+    send_format(0, 1, "GET %s", key);
+    some_later(&w, 500);
+    some_expect(&w, 0, 1, "");
+    some_stop(&w);
+}
+
 static void full_coverage_may_be_required(void **state)
 {
     (void)state;
@@ -1082,6 +1103,8 @@ UNIT_TESTS("routing",
            TEST(a_refusal_by_whoever_knows_more_is_tried_again, "a refusal by whoever knows more is tried again"),
            TEST(nothing_overtakes_what_was_refused, "nothing overtakes what was refused (replication 10)"),
            TEST(a_slot_without_a_primary_is_a_pause, "a slot without a primary is a pause, then an error"),
+           TEST(a_slot_whose_copies_are_all_down_is_refused_at_once,
+                "a slot whose copies are all on nodes that are DOWN is refused at once (replication 22)"),
            TEST(full_coverage_may_be_required, "cluster-require-full-coverage refuses all while a slot is not served"),
            TEST(commands_of_many_slots_are_split_and_merged, "commands of many slots are split and merged"),
            TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
