@@ -199,6 +199,7 @@ struct routed_here {
 };
 enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
                          struct routed_here *here, struct node_out *out);
+bool routed_is_direct(const struct node *n, const struct session *s, const struct spec *spec, unsigned slot);
 void routed_end(struct node *n, struct session *s, struct routed_here *here, struct node_out *out);
 void routed_refused(struct session *s, unsigned slot); /* a forwarded command of this slot was refused */
 enum route_asker routed_asker(const struct node *n, const struct session *s);

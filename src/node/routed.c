@@ -323,6 +323,21 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     return no_slot(n, s, spec, here, out);
 }
 
+/* A short command of one key's slot, of which routed_begin would find that it just runs here: the slot is
+ * served here under the lease, nothing of the session is away, and there is nothing to learn of it. */
+bool routed_is_direct(const struct node *n, const struct session *s, const struct spec *spec, unsigned slot)
+{
+    const struct cluster *c = n->cluster;
+    const struct routing *r = s->routing;
+    if (c->served[slot] == 0 || !c->self.leased || c->self.refuses || bits_has(&c->handing, slot))
+        return false;
+    if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0)
+        return false;
+    if (r->forward != 0)
+        return r->refused.n == 0 && r->for_now.epoch <= c->map.slots[slot].epoch;
+    return r->settled || c->mine_n == SLOTS || (r->seen != NULL && bits_has(r->seen, slot));
+}
+
 void routed_end(struct node *n, struct session *s, struct routed_here *here, struct node_out *out)
 {
     struct turn *t = here->turn;

@@ -279,7 +279,7 @@ struct plain {
  * which a batch makes few: it is looked at anew after any other. */
 static uint32_t stops_of(const struct node *n)
 {
-    if (n->loading || n->time_all || n->cluster != NULL || pause_is_on(n) || !list_empty(&n->monitors))
+    if (n->loading || n->time_all || pause_is_on(n) || !list_empty(&n->monitors))
         return CMD_BRIEF; /* which all of them have */
     if (n->memory_limit > 0 || !commit_is_open(n) || commit_holds(n))
         return CMD_WRITE | CMD_DENYOOM | CMD_MAY_REPLICATE;
@@ -311,6 +311,20 @@ static inline void run_plain_write(struct node *n, struct cmd *c)
     effect_window(e, NULL, 0);
 }
 
+/* What its reply tells, should its slot be lost before it left (replication 9). */
+static inline void mark_plain(struct session *s, const struct planned *p, uint64_t begin)
+{
+    if (s->routing == NULL)
+        return;
+    uint8_t kind = (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ;
+    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, (uint16_t)p->key.slot, kind};
+}
+
+static inline bool is_direct(const struct node *n, const struct planned *p)
+{
+    return n->cluster == NULL || (p->has_key && routed_is_direct(n, p->session, p->spec, p->key.slot));
+}
+
 static void run_plain(struct node *n, struct plain *b, const struct planned *p, const struct request *q)
 {
     struct session *s = p->session;
@@ -318,7 +332,7 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
     if (b->session != s)
         plain_begin(n, b, s);
     uint32_t errors = b->reply.errors;
-    uint64_t before = n->journal.appended.n;
+    uint64_t before = n->journal.appended.n, begin = s->out.put;
     c->spec = s->last = p->spec;
     c->argv = q->argv;
     c->argc = q->argc;
@@ -336,6 +350,7 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
         stats_error(n, b->reply.error_code);
     brief_add(n, p->spec, failed);
     s->fresh_replies++;
+    mark_plain(s, p, begin);
 }
 
 /* ------------------------------------------------------------------- any request */
@@ -452,7 +467,7 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
             plain.session = NULL;
             plain.stops = stops_of(n);
         }
-        if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops)) {
+        if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops) && is_direct(n, p)) {
             run_plain(n, &plain, p, at[i].req);
             at[i].taken = true;
             continue;

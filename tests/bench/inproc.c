@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "core/map/map_setting.h"
 #include "tests/lib/still_world.h"
 
 enum {
@@ -76,6 +77,7 @@ static void step(struct bench *b, struct node_event *ev)
 {
     ev->now = b->now;
     ev->wall = b->wall;
+    ev->lease = mono_after(b->now, 1000000);
     node_step(b->node, ev, &b->out);
 }
 
@@ -100,22 +102,41 @@ static void step_and_store(struct bench *b, struct node_event *ev)
     }
 }
 
-static void start(struct bench *b, bool with_log)
+/* It serves every slot. */
+static void found_cluster(struct bench *b, const struct node_identity *id)
 {
+    static struct map m;
+    map_init(&m);
+    map_settings_preset(&m.settings);
+    m.index = m.slots_ver = m.nodes_ver = 1;
+    *vec_add(&m.nodes) = (struct map_node){.used = true, .id = id->id, .incarnation = id->incarnation, .weight = 1};
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        m.slots[slot] = (struct map_slot){.ver = 1, .epoch = 1, .replicas_n = 1, .isr_n = 1, .isr_incarnation = {1},
+                                          .want_n = 1};
+    step_and_store(b, &(struct node_event){.type = NODE_WORD, .word = &(struct word){.type = WORD_MAP, .map = &m}});
+    map_free(&m);
+}
+
+static void start(struct bench *b, bool with_log, bool in_cluster)
+{
+    struct node_identity id = {.seed = 1, .in_cluster = in_cluster, .id = {{1}}, .incarnation = 1};
     options_init(&b->options);
     b->options.appendonly = with_log;
+    b->options.cluster_enabled = in_cluster;
     b->options.auto_aof_rewrite_percentage = 0;
     b->now.us = 1000000;
     b->wall.ms = 1700000000000;
     b->log = (struct log){.level = LOG_LEVEL_WARNING, .line = log_line};
     b->world = still_world(stopwatch_ns);
     rng_seed(&b->rng, 1);
-    b->node = node_new(&(struct node_identity){.seed = 1}, &b->options, &b->log, &b->world, b->now, b->wall);
+    b->node = node_new(&id, &b->options, &b->log, &b->world, b->now, b->wall);
     if (with_log) {
         step_and_store(b, &(struct node_event){.type = NODE_LOAD_END});
         check(b->out.loaded.verdict == AOF_WHOLE);
         step_and_store(b, &(struct node_event){.type = NODE_LOG_READY, .log_ready = {1, "null", 0}});
     }
+    if (in_cluster)
+        found_cluster(b, &id);
     step_and_store(b, &(struct node_event){.type = NODE_OPENED, .opened = {.peer = SLICE("peer:1"),
                                                                           .local = SLICE("local:1")}});
 }
@@ -336,7 +357,7 @@ int main(int argc, char **argv)
     static struct bench b;
     const char *only = NULL;
     size_t rounds = 41;
-    bool with_log = true;
+    bool with_log = true, in_cluster = false;
     b.keys = 1000000;
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -348,15 +369,17 @@ int main(int argc, char **argv)
             only = value;
         else if (strcmp(argv[i], "--log") == 0)
             with_log = strcmp(value, "no") != 0;
+        else if (strcmp(argv[i], "--cluster") == 0)
+            in_cluster = strcmp(value, "no") != 0;
         else
             b.keys = 0;
     }
     if (b.keys == 0 || rounds == 0 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: inproc [--keys N] [--rounds 1..%d] [--log yes|no]"
+        fprintf(stderr, "usage: inproc [--keys N] [--rounds 1..%d] [--log yes|no] [--cluster no|yes]"
                         " [--row get|set|miss|incr|mget|ping]\n", ROUNDS_MAX);
         return 2;
     }
-    start(&b, with_log);
+    start(&b, with_log, in_cluster);
     fill(&b, "key:", put_set_of);
     if (only == NULL || strcmp(only, "incr") == 0)
         fill(&b, "num:", put_number_of);

@@ -826,6 +826,37 @@ static void a_lease_that_is_over_at_release_closes_the_gates(void **state)
     some_stop(&w);
 }
 
+/* The same of commands that leave the long way out: those of a cluster of one, whose clients cannot learn. */
+static void short_commands_are_closed_as_all_are(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *lost = some_key(&w, 1, 0), *kept = some_key(&w, 0, 1);
+    memset(w.owner, 0, sizeof(w.owner));
+    some_map(&w);
+    send_format(0, 1, "SET %s v\nSET %s v\nGET %s", lost, kept, lost);
+    some_expect(&w, 0, 1, ""); /* nothing is stored yet */
+    w.owner[slot_of(slice_str(lost))] = 1;
+    some_map(&w);
+    one_disk(&w.node[0]);
+    char right[256];
+    (void)snprintf(right, sizeof(right),
+                   "-UNCERTAIN the write may or may not have been kept: its slot has another primary\r\n+OK\r\n"
+                   "-MOVED %u 10.0.0.2:7000\r\n", slot_of(slice_str(lost)));
+    expect_begins(0, 1, right);
+    w.owner[slot_of(slice_str(lost))] = 0;
+    some_map(&w);
+    some_later(&w, 10);
+    one_disk(&w.node[0]);
+    w.node[0].lease = mono_after(w.node[0].now, 1000);
+    send_format(0, 1, "GET %s", kept);
+    w.node[0].now.us += 1000; /* the process stood still */
+    some_expect(&w, 0, 1, "-CLUSTERDOWN this node has lost contact with the cluster\r\n");
+    send_format(0, 2, "GET %s", kept);
+    some_expect(&w, 0, 2, "");
+    some_stop(&w);
+}
+
 static void a_lost_slot_closes_its_gates_and_no_others(void **state)
 {
     (void)state;
@@ -1113,6 +1144,7 @@ UNIT_TESTS("routing",
            TEST(scan_walks_all_nodes, "and SCAN walks all nodes, each key told once"),
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
+           TEST(short_commands_are_closed_as_all_are, "short commands go a short way, and are closed as all are (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
            TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
