@@ -128,6 +128,24 @@ static void what_may_answer_later_waits_for_what_is_away(void **state)
     some_stop(&w);
 }
 
+/* No other node than its primary holds a write while slots have no copies, wherever it was written. */
+static void wait_counts_nobody_and_comes_behind_what_is_away(void **state)
+{
+    (void)state;
+    start();
+    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
+    assert_int_equal(some_send(&w, 0, 1, "WAIT 0 0"), 0); /* the write is not answered yet */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "WAIT 0 0");
+    some_expect(&w, 0, 1, ":0\r\n");
+    some_send(&w, 0, 1, "WAIT 1 100");
+    some_expect(&w, 0, 1, "");
+    some_later(&w, 110);
+    some_expect(&w, 0, 1, ":0\r\n");
+    some_stop(&w);
+}
+
 static void thousands_in_a_pipeline_stay_in_order(void **state)
 {
     (void)state;
@@ -1114,6 +1132,7 @@ UNIT_TESTS("routing",
            TEST(a_plain_client_finds_every_key_anywhere, "a plain client finds every key at every node"),
            TEST(replies_keep_the_order_of_requests, "replies keep the order of requests, wherever they ran (replication 10)"),
            TEST(what_may_answer_later_waits_for_what_is_away, "what may answer later waits for what is away"),
+           TEST(wait_counts_nobody_and_comes_behind_what_is_away, "WAIT counts nobody, and comes behind what is away"),
            TEST(thousands_in_a_pipeline_stay_in_order, "thousands in a pipeline stay in order (replication 10)"),
            TEST(resp3_has_its_own_link, "RESP3 has its own link"),
            TEST(whoever_asks_for_our_slots_alone_is_aware_in_the_end, "whoever asks for our slots alone is aware once chance is out"),
