@@ -482,12 +482,14 @@ static struct word_peer view_of(struct control *c, uint16_t place)
 
 static void view_due(struct control *c)
 {
-    struct word_view v = {.leader = c->raft.leader.node, .term = c->raft.term, .sent = c->sent, .received = c->received};
+    struct word_view v = {.leader = c->raft.leader.node, .term = c->raft.term, .voters = (unsigned)c->voters.n,
+                          .sent = c->sent, .received = c->received};
     uint16_t leader = control_leader(c);
     if (leader != MAP_NOBODY)
         v.leader = c->map.nodes.at[leader].id;
     why_no_service(c, v.why_not, sizeof(v.why_not));
-    bool news = !node_id_equal(&v.leader, &c->told.leader) || strcmp(v.why_not, c->told.why_not) != 0;
+    bool news = !node_id_equal(&v.leader, &c->told.leader) || v.voters != c->told.voters ||
+                strcmp(v.why_not, c->told.why_not) != 0;
     if (!news && !mono_reached(c->now, c->view_due))
         return;
     c->told = v;

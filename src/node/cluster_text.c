@@ -86,6 +86,8 @@ void cluster_info_text(struct node *n, struct buf *to)
     const struct cluster *c = n->cluster;
     struct slot_counts s = count_slots(c);
     bool ok = c->self.leased && c->self.place != MAP_NOBODY && !c->self.refuses;
+    const struct node_id nobody = {{0}};
+    char leader[NODE_ID_CHARS];
     text_putf(to, "cluster_state:%s\r\n", ok ? "ok" : "fail");
     text_putf(to, "cluster_slots_assigned:%u\r\ncluster_slots_ok:%u\r\n", s.assigned, s.ok);
     text_putf(to, "cluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\n", s.pfail, s.fail);
@@ -97,6 +99,9 @@ void cluster_info_text(struct node *n, struct buf *to)
     text_put(to, SLICE("total_cluster_links_buffer_limit_exceeded:0\r\n"));
     text_putf(to, "cluster_map_version:%llu\r\ncluster_controller_term:%llu\r\n", (unsigned long long)c->map.index,
               (unsigned long long)c->view.term);
+    cluster_id_text(&c->view.leader, leader);
+    text_putf(to, "cluster_controller_leader:%.*s\r\ncluster_controller_voters:%u\r\n",
+              node_id_equal(&c->view.leader, &nobody) ? 0 : NODE_ID_CHARS, leader, c->view.voters);
     text_putf(to, "cluster_forwarded_commands:%llu\r\ncluster_forwarded_again:%llu\r\ncluster_uncertain_replies:%llu\r\n",
               (unsigned long long)c->forwarded, (unsigned long long)c->retried, (unsigned long long)c->uncertain);
 }

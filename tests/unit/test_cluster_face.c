@@ -54,11 +54,12 @@ static void slots_are_covered_even_without_a_primary(void **state)
                 "*3\r\n:10922\r\n:16383\r\n*4\r\n$8\r\n10.0.0.3\r\n:7000\r\n$40\r\n" ID_C "\r\n*0\r\n");
     some_send(&w, 0, 1, "CLUSTER INFO");
     some_expect(&w, 0, 1,
-                "$451\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:10923\r\n"
+                "$508\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:10923\r\n"
                 "cluster_slots_pfail:0\r\ncluster_slots_fail:5461\r\ncluster_known_nodes:3\r\ncluster_size:3\r\n"
                 "cluster_current_epoch:2\r\ncluster_my_epoch:2\r\ncluster_stats_messages_sent:0\r\n"
                 "cluster_stats_messages_received:0\r\ntotal_cluster_links_buffer_limit_exceeded:0\r\n"
-                "cluster_map_version:3\r\ncluster_controller_term:0\r\ncluster_forwarded_commands:0\r\n"
+                "cluster_map_version:3\r\ncluster_controller_term:0\r\ncluster_controller_leader:\r\n"
+                "cluster_controller_voters:0\r\ncluster_forwarded_commands:0\r\n"
                 "cluster_forwarded_again:0\r\ncluster_uncertain_replies:0\r\n\r\n");
     some_stop(&w);
 }

@@ -54,6 +54,7 @@ struct word_peer {
 struct word_view {
     struct node_id leader; /* of the controller; all zero: none known */
     uint64_t term;
+    unsigned voters;       /* of the controller, as committed; 0: not known */
     uint64_t sent, received; /* messages on the cluster port */
     char why_not[160];     /* why this node is in no cluster, or has no lease; empty: it has */
     struct word_peer *peers;
