@@ -204,8 +204,8 @@ void keep_peers(struct control *c)
 static void fail(struct control *c, const char *what, int system_errno)
 {
     if (!c->out->failed)
-        log_say(c->log, LOG_LEVEL_WARNING, "%s (errno %d): this node can keep no promise to the others any more, and ends",
-                what, system_errno);
+        log_say(c->log, LOG_LEVEL_WARNING, "%s: %s (errno %d): this node can keep no promise to the others any more, and ends",
+                what, strerror(system_errno), system_errno);
     c->out->failed = true;
 }
 
