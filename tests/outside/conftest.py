@@ -304,6 +304,8 @@ class Tap:
         self.n += report.when != "teardown"
         good = report.passed
         self.say(f"{'ok' if good else 'not ok'} {self.n} - {self.titles.get(report.nodeid, report.nodeid)}")
+        for name, value in report.user_properties:
+            self.say(f"# {name}: {value}")
         if not good:
             for line in str(report.longrepr).splitlines()[-60:]:
                 self.say("# " + line)

@@ -8,8 +8,8 @@
  *     <call> <errno> <sleep ms> <part of the path>     errno 0: the call is only slow
  *
  * call: sync (fdatasync, fsync), write (write, writev), open, rename, unlink. A path's part "*" is
- * any path with appendonlydir or backup- in it; nothing else is ever touched. A rule that fired is counted in
- * the file <BAD_DISK>.fired by one byte. */
+ * any path with appendonlydir, raft/ or backup- in it; nothing else is ever touched. A rule that fired is
+ * counted in the file <BAD_DISK>.fired by one byte. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,7 +59,8 @@ static bool is_bad(const char *call, const char *path)
 {
     const char *control = getenv("BAD_DISK");
     char rules[4096];
-    if (control == NULL || (strstr(path, "appendonlydir") == NULL && strstr(path, "backup-") == NULL))
+    if (control == NULL || (strstr(path, "appendonlydir") == NULL && strstr(path, "raft/") == NULL &&
+                            strstr(path, "backup-") == NULL))
         return false;
     rules[read_rules(control, rules, sizeof(rules))] = '\0';
     char *rest = rules;
