@@ -22,10 +22,10 @@ VONG = os.environ.get("VONG_SERVER", str(BUILD / "vong-server"))
 ports_taken = []  # a UDP socket for each port given out: other test programs pass these ports by
 
 
-def free_port():
+def free_port(first=20000, last=32000):
     """A port nobody listens on, out of the range the system gives to outgoing connections. It is this
     program's own until its end, also while no server listens there: between two starts, say."""
-    for port in range(20000 + os.getpid() % 8000, 32000):
+    for port in range(first + os.getpid() % ((last - first) * 2 // 3), last):
         own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             own.bind(("127.0.0.1", port))

@@ -2,33 +2,12 @@
 """Clusters of real processes, for the tests that want one: nodes on loopback, each in a directory of
 its own, ended by their process ids."""
 
-import socket
-
 import redis
 
-from conftest import Server, until
+from conftest import Server, free_port, until
 
 # Short enough to wait for, long enough for a busy machine: what a test is not about must not happen.
 TIMEOUT_MS = 3000
-
-
-def free_ports(n):
-    """n different ports nobody listens on now, below those the system gives to outgoing connections."""
-    sockets = []
-    port = 20000 + (id(sockets) >> 4) % 9000
-    try:
-        while len(sockets) < n:
-            port = port + 1 if port < 32000 else 20000
-            s = socket.socket()
-            try:
-                s.bind(("127.0.0.1", port))
-                sockets.append(s)
-            except OSError:
-                s.close()
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 class Node(Server):
@@ -40,7 +19,7 @@ class Node(Server):
         self.new_ports()
 
     def new_ports(self):
-        self.port, self.cluster_port = free_ports(2)
+        self.port, self.cluster_port = free_port(), free_port()
 
     @property
     def address(self):
