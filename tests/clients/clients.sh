@@ -1,16 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Runs stock clients and tells all their claims as one TAP:  clients.sh [program ...]
+# Runs stock clients and tells all their claims as one TAP:  clients.sh [--mode MODE] [program ...]
 #
-# With VONG_PORT set it tests what is there (README.md has the other variables). Otherwise it starts two
-# servers of its own, the second with a password, each in a fresh directory and ended by its process id.
-# "clients.sh --restart DIR" ends and starts the server of DIR: clients call it through VONG_RESTART.
+# With VONG_PORT set it tests what is there (README.md has the other variables). Otherwise it starts servers
+# of its own, each in a fresh directory and ended by its process id: two, the second with a password, or,
+# with --mode node or cluster, a cluster of three. Clients call back through VONG_RESTART and VONG_NODES:
+# "clients.sh --restart DIR" ends and starts the server of DIR, "clients.sh --nodes DIR VERB" does to a
+# cluster what nodes() says.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 builddir=${top_builddir:-$here/../../build}
 server=${VONG_SERVER:-$builddir/vong-server}
-programs='redis_py node_redis ioredis hiredis_client handshakes redis_cli'
+plain='redis_py node_redis ioredis hiredis_client handshakes redis_cli'
+aware='redis_py node_redis ioredis cluster_py cluster_js cluster_cli cluster_shapes'
 
 # ------------------------------------------------------------------------- servers
 
@@ -68,6 +71,59 @@ if [ "${1:-}" = --restart ]; then
     exit
 fi
 
+# ------------------------------------------------------------------------- a cluster
+
+# Long enough that no node of a busy machine is taken for dead.
+member="--cluster-enabled yes --cluster-node-timeout 3000"
+
+each_says() { # directory, patterns: every member's CLUSTER INFO has a line for each of them
+    members=$1
+    shift
+    for at in "$members"/[1-9]; do
+        redis-cli -p "$(cat "$at/port")" cluster info 2>&1 | tr -d '\r' >"$members/info"
+        for line in "$@"; do
+            grep -qx "$line" "$members/info" || return 1
+        done
+    done
+}
+
+whole() { # directory: waits until all its members serve all slots, each some, by one map
+    n_members=$(ls -d "$1"/[1-9] | wc -l)
+    for _ in $(seq 1200); do
+        version=$(redis-cli -p "$(cat "$1/1/port")" cluster info 2>&1 | grep -o 'cluster_map_version:[0-9]*')
+        each_says "$1" cluster_state:ok cluster_slots_ok:16384 "cluster_known_nodes:$n_members" \
+            "cluster_size:$n_members" "${version:-none}" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+join() { # directory: one member more
+    start "$1/$(($(ls -d "$1"/[1-9] | wc -l) + 1))" "$member --cluster-join 127.0.0.1:$(cat "$1/1/port")"
+}
+
+cluster() { # directory: a cluster of three
+    mkdir -p "$1"
+    start "$1/1" "$member" && join "$1" && join "$1" && whole "$1"
+}
+
+nodes() { # directory, verb, number of a member (the first is 1)
+    case $2 in
+    ports) cat "$1"/[1-9]/port ;;
+    join) join "$1" && whole "$1" && cat "$1/$(ls -d "$1"/[1-9] | wc -l)/port" ;;
+    kill) kill -9 "$(cat "$1/$3/pid")" ;;
+    start) launch "$1/$3" "$(cat "$1/$3/port")" && serves "$1/$3" && whole "$1" ;;
+    restart) stop "$1/$3" && nodes "$1" start "$3" ;;
+    *) return 1 ;;
+    esac
+}
+
+if [ "${1:-}" = --nodes ]; then
+    shift
+    nodes "$@"
+    exit
+fi
+
 # ------------------------------------------------------------------------- results
 
 n=0
@@ -116,17 +172,21 @@ modules=$modules/tests/clients/node_modules
 
 missing() { # program: what it lacks, in words; nothing when it can run
     case $1 in
-    redis_py | handshakes)
+    redis_py | handshakes | cluster_py | cluster_shapes)
         [ "$python" != no ] || echo "python3 with redis-py (Debian package python3-redis)"
         ;;
     ioredis | node_redis)
         command -v node >/dev/null || echo "node (Debian package nodejs)"
         [ -d "$modules/$(echo "$1" | sed s/node_//)" ] || echo "$(echo "$1" | sed s/node_//) from npm"
         ;;
+    cluster_js)
+        missing ioredis
+        missing node_redis
+        ;;
     hiredis_client)
         [ -x "$builddir/tests/clients/hiredis_client" ] || echo "tests/clients/hiredis_client (make check builds it)"
         ;;
-    redis_cli)
+    redis_cli | cluster_cli)
         command -v redis-benchmark >/dev/null || echo "redis-benchmark (Debian package redis-tools)"
         command -v script >/dev/null || echo "script (Debian package bsdutils)"
         ;;
@@ -136,52 +196,101 @@ missing() { # program: what it lacks, in words; nothing when it can run
 
 run_program() {
     case $1 in
-    redis_py | handshakes) PYTHONDONTWRITEBYTECODE=1 timeout 900 "$python" "$here/$1.py" ;;
-    ioredis | node_redis) NODE_PATH=$modules timeout 900 node "$here/$1.js" ;;
+    redis_py | handshakes | cluster_py | cluster_shapes) PYTHONDONTWRITEBYTECODE=1 timeout 900 "$python" "$here/$1.py" ;;
+    ioredis | node_redis | cluster_js) NODE_PATH=$modules timeout 900 node "$here/$1.js" ;;
     hiredis_client) timeout 900 "$builddir/tests/clients/hiredis_client" ;;
-    redis_cli) timeout 900 sh "$here/redis_cli.sh" ;;
+    redis_cli | cluster_cli) timeout 900 sh "$here/$1.sh" ;;
     esac
 }
 
 # ---------------------------------------------------------------------------- main
 
+mode=${VONG_MODE:-alone}
+if [ "${1:-}" = --mode ]; then
+    mode=$2
+    shift 2
+fi
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/vong-clients.XXXXXX") || exit 99
-own=no
+own=
 finish() {
-    if [ $own = yes ]; then
-        stop "$tmp/open"
-        stop "$tmp/locked"
-    fi
+    for dir in $own; do
+        stop "$dir"
+    done
     rm -rf "$tmp"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-if ! command -v redis-cli >/dev/null; then
-    echo "Bail out! No redis-cli: deps/install --tests installs it (Debian package redis-tools)."
+cannot() { # why: nothing can be tested
+    sed 's/^/# /' "$tmp"/*/log "$tmp"/*/*/log 2>/dev/null
+    echo "Bail out! $1"
     exit 1
-fi
-if [ -z "${VONG_PORT:-}" ]; then
-    own=yes
-    if ! [ -x "$server" ]; then
-        echo "Bail out! No $server: make builds it."
-        exit 1
-    fi
-    if ! start "$tmp/open" "" || ! start "$tmp/locked" "--requirepass secret"; then
-        sed 's/^/# /' "$tmp"/*/log
-        echo "Bail out! $server does not serve."
-        exit 1
-    fi
-    VONG_HOST=127.0.0.1
-    VONG_PORT=$(cat "$tmp/open/port")
-    VONG_MODE=alone
-    VONG_AUTH_URL=redis://default:secret@127.0.0.1:$(cat "$tmp/locked/port")/2
-    VONG_SERVER=$server
-    VONG_RESTART="sh '$here/clients.sh' --restart '$tmp/open'"
-    export VONG_HOST VONG_PORT VONG_MODE VONG_AUTH_URL VONG_SERVER VONG_RESTART
-fi
-export VONG_PORT
+}
 
+# Two servers that know nothing of one another.
+serve_alone() {
+    own="$tmp/open $tmp/locked"
+    start "$tmp/open" "" && start "$tmp/locked" "--requirepass secret" || cannot "$server does not serve."
+    VONG_PORT=$(cat "$tmp/open/port")
+    VONG_AUTH_URL=redis://default:secret@127.0.0.1:$(cat "$tmp/locked/port")/2
+    VONG_RESTART="sh '$here/clients.sh' --restart '$tmp/open'"
+    export VONG_AUTH_URL VONG_RESTART
+}
+
+# A cluster of three; clients are given its second member, which did not found it.
+serve_cluster() { # name
+    own="$tmp/$1/1 $tmp/$1/2 $tmp/$1/3 $tmp/$1/4"
+    cluster "$tmp/$1" || cannot "$server does not form a cluster."
+    VONG_PORT=$(cat "$tmp/$1/2/port")
+    VONG_NODES="sh '$here/clients.sh' --nodes '$tmp/$1'"
+    VONG_RESTART="$VONG_NODES restart 2"
+    export VONG_NODES VONG_RESTART
+}
+
+# All servers there are end, and nothing went wrong inside them.
+end_all() {
+    for dir in $own; do
+        [ -d "$dir" ] || continue
+        title="server ${dir#"$tmp/"} ends in an orderly way after all that"
+        if stop "$dir" && ! grep -qi 'check failed\|crashed' "$dir/log"; then
+            say ok "$title"
+        else
+            say "not ok" "$title"
+            tail -n 20 "$dir/log" | sed 's/^/# /'
+        fi
+    done
+    own=
+}
+
+command -v redis-cli >/dev/null || cannot "No redis-cli: deps/install --tests installs it (Debian package redis-tools)."
+given=${VONG_PORT:-}
+VONG_MODE=$mode
+VONG_SKIPS=$(sed -n "s/^\([a-z-]*\) *|[^|]*\<$mode\>[^|]*| */\1=/p" "$here/skips")
+export VONG_MODE VONG_SKIPS
+
+# What the next program is to be run against; a program that knows of clusters may change its own.
+serve() { # program
+    [ -z "$given" ] || return 0
+    [ -x "$server" ] || cannot "No $server: make builds it."
+    VONG_HOST=127.0.0.1
+    VONG_SERVER=$server
+    case $mode in
+    cluster)
+        end_all
+        serve_cluster "$1"
+        ;;
+    node) [ -n "$own" ] || serve_cluster cluster ;;
+    alone)
+        [ -n "$own" ] || serve_alone
+        redis-cli -p "$VONG_PORT" flushall >/dev/null
+        ;;
+    *) cannot "Mode $mode is for servers that are there: VONG_PORT says where." ;;
+    esac
+    export VONG_HOST VONG_PORT VONG_SERVER
+}
+
+programs=$plain
+[ "$mode" != cluster ] || programs=$aware
 for program in ${*:-$programs}; do
     lacks=$(missing "$program")
     if [ -n "$lacks" ]; then
@@ -189,18 +298,9 @@ for program in ${*:-$programs}; do
         echo "$lacks" | sed 's/.*/# missing: &; deps\/install --tests installs what the tests need/'
         continue
     fi
-    [ $own = no ] || redis-cli -p "$VONG_PORT" flushall >/dev/null
+    serve "$program"
     run_program "$program" >"$tmp/out" 2>"$tmp/err"
     pass_on "$program" "$tmp/out" "$tmp/err" $?
 done
-if [ $own = yes ]; then
-    for dir in "$tmp/open" "$tmp/locked"; do
-        if stop "$dir" && ! grep -qi 'check failed\|crashed' "$dir/log"; then
-            say ok "the $(basename "$dir") server ends in an orderly way after all that"
-        else
-            say "not ok" "the $(basename "$dir") server ends in an orderly way after all that"
-            tail -n 20 "$dir/log" | sed 's/^/# /'
-        fi
-    done
-fi
+end_all
 echo "1..$n"

@@ -32,19 +32,20 @@ claim() {
     fi
 }
 
-# for_alone TITLE EXPRESSION: a claim about one server, skipped elsewhere.
-for_alone() {
-    if [ "$mode" = alone ]; then
+# unless CAUSE TITLE EXPRESSION: a claim, skipped where the table (skips) has this cause.
+unless() {
+    why=$(printf '%s\n' "${VONG_SKIPS:-}" | sed -n "s/^$1=//p")
+    shift
+    if [ -z "$why" ]; then
         claim "$@"
     else
         n=$((n + 1))
-        echo "ok $n - $1 # SKIP not in mode $mode: asked of one server"
+        echo "ok $n - $1 # SKIP $why"
     fi
 }
 
 said() { grep -qE -- "$1" "$out"; }            # a line of what was said matches
 is() { [ "$(cat "$out")" = "$1" ]; }           # all that was said
-is_alone() { [ "$mode" = alone ]; }
 # patiently EXPRESSION: for what says what it has until it is ended after $seconds, with more of them in turn.
 patiently() {
     for seconds in 2 6 20 60; do
@@ -64,8 +65,8 @@ claim "--no-raw shows types: strings quoted, nil, (integer)" \
      said "^\"two words\"$" && said "^\(nil\)$" && said "^\(integer\) 9$"'
 claim "-3 speaks RESP3: HELLO and CONFIG GET are maps" \
     'cli -3 --no-raw hello >"$out" && said "\"proto\" => \(integer\) 3" &&
-     { ! is_alone || { cli -3 --no-raw config get maxmemory-policy >"$out" &&
-       said "^1# \"maxmemory-policy\" => \"noeviction\"$"; }; }'
+     cli -3 --no-raw config get maxmemory-policy >"$out" &&
+     said "^1# \"maxmemory-policy\" => \"noeviction\"$"'
 claim "--csv and --json print replies for other programs" \
     'cli --csv mget {cli}a {cli}none >"$out" && is "\"two words\",NULL" &&
      cli -3 --json mget {cli}a {cli}none >"$out" && is "[\"two words\",null]"'
@@ -76,7 +77,7 @@ claim "-r and -i repeat a command" \
     'cli del {cli}r >"$out" && cli -r 5 -i 0.01 incr {cli}r >"$out" && is "$(seq 5)"'
 claim "MULTI, commands and EXEC from standard input" \
     'printf "multi\nset {cli}m 1\nincr {cli}m\nexec\n" | cli >"$out" && [ "$(tail -n 1 "$out")" = 2 ]'
-for_alone "-n chooses a database, and databases are apart" \
+unless databases "-n chooses a database, and databases are apart" \
     'cli -n 7 set onlyhere 1 >"$out" && is OK && cli -n 0 exists onlyhere >"$out" && is 0 &&
      cli -n 7 del onlyhere >"$out" && is 1'
 claim "--quoted-input sends bytes written as escapes" \
@@ -104,7 +105,7 @@ interactive() { # a line typed on a terminal
 claim "on a terminal, help comes from COMMAND DOCS: summary, arguments, since, group" \
     'interactive "help lcs" && said "summary: ." && said "LCS key1 key2 \[LEN\] \[IDX\] \[MINMATCHLEN " &&
      said "since: 7.0.0" && said "group: string"'
-for_alone "help knows what only this server has" \
+claim "help knows what only this server has" \
     'interactive "help waitaof" && said "WAITAOF numlocal numreplicas timeout" && said "since: 7.2.0"'
 claim "on a terminal replies have types and times" \
     'interactive "ping" && said "PONG"'
@@ -121,19 +122,19 @@ claim "--pipe tells errors and goes on; lines may be inline commands" \
     'printf "SET {cli}p 1\r\nINCR {cli}p extra\r\nINCR {cli}p\r\n" | cli --pipe >"$out" 2>&1;
      said "errors: 1, replies: 3" && said "wrong number of arguments" &&
      cli get {cli}p >"$out" && is 2'
-for_alone "DBSIZE knows them, and --scan finds each once" \
+unless stream "DBSIZE knows them, and --scan finds each once" \
     'cli dbsize >"$out" && [ "$(cat "$out")" -ge "$pipe_keys" ] &&
      cli --scan --pattern "key:*" >"$tmp/keys" &&
      sort -u "$tmp/keys" | wc -l >"$out" && is "$pipe_keys"'
-for_alone "--bigkeys names the biggest string and the average" \
+unless flushall "--bigkeys names the biggest string and the average" \
     'cli flushall >"$out" && seq 20000 | sed "s/.*/SET key:& value-&/" | cli --pipe >"$out" 2>&1 &&
      head -c 70000 /dev/zero | cli -x set {cli}biggest >"$out" && cli --bigkeys >"$out" &&
      said "Biggest string found .\"?\{cli\}biggest" && said "strings with [0-9]+ bytes .*avg size" &&
      said "Sampled [0-9]+ keys in the keyspace"'
-for_alone "--memkeys names the key with most memory" \
+unless stream "--memkeys names the key with most memory" \
     'cli del key:0 >"$out" && cli --memkeys --memkeys-samples 0 >"$out" &&
      said "Biggest string found .*has [0-9]+ bytes" && said "Sampled [0-9]+ keys in the keyspace"'
-for_alone "--hotkeys works under an LFU policy and says what to do under another" \
+unless flushall "--hotkeys works under an LFU policy and says what to do under another" \
     'cli --hotkeys >"$out" 2>&1; said "LFU maxmemory policy is not selected" &&
      cli config set maxmemory-policy allkeys-lfu >"$out" && is OK && cli flushall >"$out" &&
      cli -r 300 incr {cli}hot >"$out" && cli --hotkeys >"$out" 2>&1; said "hot key found with counter: [0-9]+.*keyname: \"?\{cli\}hot" &&
@@ -141,12 +142,12 @@ for_alone "--hotkeys works under an LFU policy and says what to do under another
 
 # ------------------------------------------------------------------------- watching
 
-for_alone "--stat shows keys, memory, clients and requests, line by line" \
+claim "--stat shows keys, memory, clients and requests, line by line" \
     'patiently "on_terminal \$seconds \"--stat -i 0.3\" </dev/null; said \"^keys +mem +clients\" &&
      said \"^[0-9]+ +[0-9.]+[KMG] +[0-9]+ +[0-9]+ +[0-9]+ [(][+][0-9]+[)]\""'
 claim "--latency measures PING" \
     'cli --latency --raw -i 1 >"$out" 2>&1; said "^[0-9]+ [0-9]+ [0-9.]+ [0-9]+$"'
-for_alone "--latency-history goes on in windows" \
+claim "--latency-history goes on in windows" \
     'patiently "on_terminal \$seconds \"--latency-history -i 1\" </dev/null;
      said \"min: [0-9]+, max: [0-9]+, avg: [0-9.]+ [(][0-9]+ samples[)] -- [0-9.]+ seconds range\""'
 monitored() {
@@ -160,27 +161,27 @@ monitored() {
     said "^OK$" && said "\[2 127.0.0.1:[0-9]+\] \"get\"" &&
         said "^[0-9]+\.[0-9]{6} \[0 127.0.0.1:[0-9]+\] \"set\" \"\{cli\}seen\" \"a b\"$"
 }
-for_alone "monitor shows what others send, the password never" 'patiently monitored && ! said topsecret'
-for_alone "--rdb and --replica are refused, with what there is instead" \
+unless slowlog "monitor shows what others send, the password never" 'patiently monitored && ! said topsecret'
+claim "--rdb and --replica are refused, with what there is instead" \
     '! cli --rdb "$tmp/dump.rdb" >"$out" 2>&1 && said "SYNC is not supported.*BGSAVE" && [ ! -s "$tmp/dump.rdb" ] &&
      ! cli --replica >"$out" 2>&1 && said "SYNC is not supported.*BGSAVE"'
-for_alone "--functions-rdb is refused as well" \
+claim "--functions-rdb is refused as well" \
     '! cli --functions-rdb "$tmp/dump.rdb" >"$out" 2>&1 && said "[Uu]nknown|ERR"'
 
 # ---------------------------------------------------------------------- redis-benchmark
 
-for_alone "redis-benchmark -t get,set,incr,mset,ping -P 16 -r 1000000 -q measures each" \
+claim "redis-benchmark -t get,set,incr,mset,ping -P 16 -r 1000000 -q measures each" \
     'bench -t get,set,incr,mset,ping -P 16 -r 1000000 -n 100000 -q >"$out" 2>&1 &&
      for what in PING_INLINE PING_MBULK SET GET INCR "MSET \(10 keys\)"; do
          tr "\r" "\n" <"$out" | grep -qE "^$what: [0-9]+[0-9.]* requests per second, p50=" || break
          what=
      done && [ -z "$what" ] && ! said "ERR|WARNING"'
-for_alone "redis-benchmark --csv writes a line for each test" \
+claim "redis-benchmark --csv writes a line for each test" \
     'bench -t get,set,incr,mset,ping -n 2000 --csv >"$out" 2>/dev/null &&
      said "^\"test\",\"rps\",\"avg_latency_ms\"" && [ "$(grep -cE "^\"[A-Z_]+( \(10 keys\))?\",\"[0-9.]+\"" "$out")" = 6 ]'
-for_alone "redis-benchmark with a command of one's own, -d 4096, -k 0 and 200 connections" \
+claim "redis-benchmark with a command of one's own, -d 4096, -k 0 and 200 connections" \
     'bench -n 2000 -c 200 -d 4096 -q setrange {cli}:__rand_int__ 10 __data__ >"$out" 2>&1 && said "requests per second" &&
      bench -n 1000 -c 20 -k 0 -t set -q >"$out" 2>&1 && said "SET: [0-9.]+ requests per second"'
-for_alone "redis-benchmark --threads 2 and -3" \
+claim "redis-benchmark --threads 2 and -3" \
     'bench -n 20000 --threads 2 -3 -t set,get -q >"$out" 2>&1 && said "GET: [0-9]" && ! said "ERR|Could not"'
 echo "1..$n"

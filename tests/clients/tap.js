@@ -3,7 +3,8 @@
 // Claims in JavaScript: claim(title, async function) registers a test, run() tells the results as TAP.
 // What is tested comes from the environment (README.md).
 
-const { execSync } = require('node:child_process');
+const { exec, execSync } = require('node:child_process');
+const { promisify } = require('node:util');
 const assert = require('node:assert');
 
 const target = {
@@ -12,6 +13,9 @@ const target = {
     mode: process.env.VONG_MODE || 'alone',
     authUrl: process.env.VONG_AUTH_URL || '',
     restart: process.env.VONG_RESTART || '',
+    nodes: process.env.VONG_NODES || '',
+    skips: new Map((process.env.VONG_SKIPS || '').split('\n').filter((line) => line)
+        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])),
 };
 
 const claims = [];
@@ -20,8 +24,9 @@ class Skip extends Error {}
 
 const claim = (title, body) => claims.push({ title, body });
 
-function onlyAlone(why) {
-    if (target.mode !== 'alone') throw new Skip(`not in mode ${target.mode}: ${why}`);
+// Skips the claim where the table (skips) has this cause.
+function maySkip(cause) {
+    if (target.skips.has(cause)) throw new Skip(target.skips.get(cause));
 }
 
 function need(value, name, what) {
@@ -32,6 +37,13 @@ function need(value, name, what) {
 function restartServer() {
     const command = need(target.restart, 'VONG_RESTART', 'nobody can restart the server');
     execSync(command, { stdio: 'ignore', timeout: 200000 });
+}
+
+// Does this to the cluster under test (clients.sh: nodes()), while clients go on: what it said.
+async function nodes(...words) {
+    const command = need(target.nodes, 'VONG_NODES', 'nobody can change the cluster');
+    const { stdout } = await promisify(exec)(`${command} ${words.join(' ')}`, { timeout: 200000 });
+    return stdout.split('\n').filter((line) => line);
 }
 
 function inTime(promise, ms = 120000) {
@@ -84,4 +96,4 @@ async function run() {
     process.exit(0);   // connections that a failed claim left open keep nobody waiting
 }
 
-module.exports = { target, claim, onlyAlone, need, restartServer, until, refused, run };
+module.exports = { target, claim, maySkip, need, nodes, restartServer, until, refused, run };

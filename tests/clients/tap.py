@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Claims in Python: @claim("a sentence") registers a test, run() tells the results as TAP.
 
-What is tested comes from the environment (README.md): HOST, PORT, MODE, AUTH_URL, RESTART."""
+What is tested comes from the environment (README.md): HOST, PORT, MODE, SKIPS, AUTH_URL, RESTART, NODES."""
 
 import os
 import subprocess
@@ -14,6 +14,8 @@ PORT = int(os.environ.get("VONG_PORT", "6379"))
 MODE = os.environ.get("VONG_MODE", "alone")
 AUTH_URL = os.environ.get("VONG_AUTH_URL", "")
 RESTART = os.environ.get("VONG_RESTART", "")
+NODES = os.environ.get("VONG_NODES", "")
+SKIPS = dict(line.split("=", 1) for line in os.environ.get("VONG_SKIPS", "").splitlines())
 
 _claims = []
 
@@ -29,9 +31,10 @@ def claim(title):
     return note
 
 
-def only_alone(why):
-    if MODE != "alone":
-        raise Skip(f"not in mode {MODE}: {why}")
+def may_skip(cause):
+    """Skips the claim where the table (skips) has this cause."""
+    if cause in SKIPS:
+        raise Skip(SKIPS[cause])
 
 
 def need(value, name, what):
@@ -43,6 +46,13 @@ def need(value, name, what):
 def restart_server():
     command = need(RESTART, "VONG_RESTART", "nobody can restart the server")
     subprocess.run(command, shell=True, check=True, timeout=200, stdout=subprocess.DEVNULL)
+
+
+def nodes(*words):
+    """Does this to the cluster under test (clients.sh: nodes()): what it said."""
+    command = need(NODES, "VONG_NODES", "nobody can change the cluster")
+    return subprocess.run(command + " " + " ".join(str(w) for w in words), shell=True, check=True, timeout=200,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
 
 
 def until(condition, seconds=60, what="it did not happen in time"):
