@@ -287,7 +287,7 @@ static void combine(enum bit_op op, char *to, size_t n, struct slice s)
         memset(to + s.n, 0, n - s.n);
 }
 
-static struct blob *bitop_result(enum bit_op op, const struct bit_source *from, size_t from_n,
+static struct blob *bitop_result(struct cmd *c, enum bit_op op, const struct bit_source *from,
                                  size_t n)
 {
     struct blob *b = blob_try(n);
@@ -297,8 +297,10 @@ static struct blob *bitop_result(enum bit_op op, const struct bit_source *from, 
     if (from[0].s.n > 0)
         memcpy(b->p, from[0].s.p, from[0].s.n);
     memset(b->p + from[0].s.n, 0, n - from[0].s.n);
-    for (size_t i = 1; i < from_n; i++)
+    for (uint32_t i = 1; i < c->argc - 3; i++) {
         combine(op, b->p, n, from[i].s);
+        store_worked(c->store);
+    }
     for (size_t i = 0; op == BIT_NOT && i < n; i++)
         b->p[i] = (char)~b->p[i];
     return b;
@@ -314,7 +316,7 @@ static void bitop_store(struct cmd *c, const struct key *target, enum bit_op op,
         reply_i64(c->reply, 0);
         return;
     }
-    struct blob *b = bitop_result(op, from, c->argc - 3, n);
+    struct blob *b = bitop_result(c, op, from, n);
     if (b == NULL) {
         reply_nomem(c);
         return;

@@ -13,6 +13,7 @@ void cmd_del(struct cmd *c)
 {
     uint32_t gone = 0;
     for (uint32_t i = 1; i < c->argc; i++) {
+        cmd_goes_on(c, i);
         struct key k = cmd_key(c, i);
         struct entry *e = store_find(c->store, c->db, &k);
         if (e == NULL)
@@ -40,6 +41,7 @@ static void count_keys(struct cmd *c,
 {
     uint32_t n = 0;
     for (uint32_t i = 1; i < c->argc; i++) {
+        cmd_goes_on(c, i);
         struct key k = cmd_key(c, i);
         n += find(c, c->db, &k) != NULL;
     }

@@ -72,7 +72,7 @@ static bool lcs_table_or_reply(struct cmd *c, struct lcs *l)
     return l->table != NULL;
 }
 
-static void lcs_fill(struct lcs *l)
+static void lcs_fill(const struct cmd *c, struct lcs *l)
 {
     memset(l->table, 0, (l->b.n + 1) * sizeof(uint32_t));
     for (size_t i = 1; i <= l->a.n; i++) {
@@ -80,6 +80,7 @@ static void lcs_fill(struct lcs *l)
         uint32_t *row = lcs_at(l, i, 0);
         char ch = l->a.p[i - 1];
         row[0] = 0;
+        store_worked(c->store);
         for (size_t j = 1; j <= l->b.n; j++) {
             if (ch == l->b.p[j - 1])
                 row[j] = above[j - 1] + 1;
@@ -181,7 +182,7 @@ void cmd_lcs(struct cmd *c)
                     .b = eb != NULL ? entry_value(eb, scratch_b) : SLICE("")};
     if (!lcs_options_or_reply(c, &l) || !lcs_table_or_reply(c, &l))
         return;
-    lcs_fill(&l);
+    lcs_fill(c, &l);
     if (l.ranges)
         lcs_reply_ranges(c, &l);
     else if (l.only_length)

@@ -296,6 +296,7 @@ void cmd_mget(struct cmd *c)
     struct key keys[TOGETHER];
     reply_array(c->reply, c->argc - 1);
     for (uint32_t i = 1, n; i < c->argc; i += n) {
+        cmd_goes_on(c, i / TOGETHER);
         n = c->argc - i < TOGETHER ? c->argc - i : TOGETHER;
         for (uint32_t j = 0; j < n; j++)
             key_set(&keys[j], c->store, c->argv[i + j]);
@@ -318,6 +319,7 @@ static bool set_pairs_or_reply(struct cmd *c)
 {
     uint32_t done = 1;
     for (; done < c->argc; done += 2) {
+        cmd_goes_on(c, done / 2);
         struct key k = cmd_key(c, done);
         if (!put_arg_or_reply(c, c->db, &k, done + 1, WALL_NEVER))
             break;

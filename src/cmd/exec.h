@@ -64,6 +64,13 @@ struct entry *look_read(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_write(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_quiet(struct cmd *c, unsigned db, const struct key *k);
 
+/* In each round of a loop as long as whoever asks likes: now and then it is told that work goes on. */
+static inline void cmd_goes_on(const struct cmd *c, uint32_t round)
+{
+    if ((round & 1023) == 1023)
+        store_worked(c->store);
+}
+
 /* Past its expiry, and not on replay; such a key is dropped with its DEL, if not during a pause. */
 bool is_due(const struct cmd *c, const struct entry *e);
 /* k may be the entry's own. False: it stays, hidden: it is not for us to say that it is gone. */

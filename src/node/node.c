@@ -40,6 +40,12 @@ static void store_walked(struct store_ops *ops, unsigned db, const struct entry 
     rewrite_walked(&node_of(ops)->rewrite, db, e);
 }
 
+static void store_told_of_work(struct store_ops *ops)
+{
+    struct node_world *w = node_of(ops)->world;
+    w->worked(w);
+}
+
 /* ------------------------------------------------------------ birth and death */
 
 /* Alone everything is one slot in its only epoch, and ours; in a cluster none is, before own_begin. */
@@ -69,7 +75,8 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     n->wall = wall;
     n->next_cron = now;
     n->store_ops = (struct store_ops){.touched = store_touched, .touched_all = store_touched_all,
-                                      .touched_slot = store_touched_slot, .walked = store_walked};
+                                      .touched_slot = store_touched_slot, .walked = store_walked,
+                                      .worked = store_told_of_work};
     rng_seed(&n->rng, id->seed);
     list_init(&n->sessions);
     list_init(&n->monitors);

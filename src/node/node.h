@@ -192,6 +192,7 @@ struct node_client { /* in bytes */
 };
 struct node_world {
     uint64_t (*stopwatch_ns)(struct node_world *w); /* never goes back */
+    void (*worked)(struct node_world *w); /* in long loops, each millisecond or oftener (replication 15) */
     void (*memory)(struct node_world *w, struct node_memory *to);
     void (*client)(struct node_world *w, uint32_t conn, struct node_client *to); /* for CLIENT LIST */
     /* INFO's lines that only the process knows: the named field into to, or nothing if it is not known.

@@ -78,6 +78,12 @@ bool control_thread_doors(struct control_thread *t, const struct option_words *b
                           int backlog, char *why, size_t why_n);
 /* False: the system gives no thread. new_data: as control_config has it. */
 bool control_thread_run(struct control_thread *t, bool new_data) MUST_CHECK;
+/* The data thread has done some work (replication 15). It alone counts, so it need not lock. */
+static inline void control_thread_progress(struct control_thread *t)
+{
+    unsigned long long n = atomic_load_explicit(&t->progress, memory_order_relaxed);
+    atomic_store_explicit(&t->progress, n + 1, memory_order_relaxed);
+}
 void control_thread_stop(struct control_thread *t); /* asks; then t->stopped, and `to` is woken */
 void control_thread_take_given(struct control_thread *t, struct givens *to); /* the taker's */
 void control_thread_free(struct control_thread *t); /* also of one that never ran */

@@ -96,7 +96,6 @@ static void tell_pulse(struct server *s)
 {
     struct node_pulse p;
     node_pulse(s->node, &p);
-    atomic_fetch_add_explicit(&s->control.progress, 1, memory_order_relaxed);
     atomic_store(&s->control.has_data, p.has_data);
     atomic_store_explicit(&s->control.memory, p.memory_bytes, memory_order_relaxed);
     atomic_store_explicit(&s->control.ops, p.ops_per_s, memory_order_relaxed);

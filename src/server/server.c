@@ -157,6 +157,7 @@ static void step(struct server *s, struct node_event *ev)
     ev->wall_us = s->wall_us;
     ev->lease = cluster_lease(s);
     node_step(s->node, ev, &s->out);
+    control_thread_progress(&s->control);
     if (ev->type == NODE_REQUESTS)
         clients_batch_judged(s); /* who is held is known before who may go on */
     take_out(s);

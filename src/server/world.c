@@ -99,6 +99,11 @@ static void client(struct node_world *w, uint32_t conn, struct node_client *to)
     client_tell(CONTAINER_OF(w, struct server, world), conn, to);
 }
 
+static void worked(struct node_world *w)
+{
+    control_thread_progress(&CONTAINER_OF(w, struct server, world)->control);
+}
+
 static uint64_t stopwatch_ns(struct node_world *w)
 {
     (void)w;
@@ -244,5 +249,5 @@ static struct slice fact(struct node_world *w, const char *name, char *to, size_
 
 void world_init(struct node_world *w)
 {
-    *w = (struct node_world){stopwatch_ns, memory, client, fact};
+    *w = (struct node_world){stopwatch_ns, worked, memory, client, fact};
 }

@@ -388,6 +388,7 @@ enum err store_copy(struct store *s, unsigned db, const struct key *from, unsign
 /* Whoever is to be told was. */
 static void slot_flush(struct store *s, unsigned at)
 {
+    store_worked(s); /* S9 */
     struct store_slot *d = &s->slots[at];
     struct store_group *g = group_of(s, d);
     g->keys -= table_n(&d->keys);
@@ -457,6 +458,21 @@ static void count_visit(void *who, struct entry *e)
     c->visit(c->who, e);
 }
 
+enum { SCAN_PART = 1024 }; /* entries between two words that work goes on */
+
+/* table_scan in parts (S9). */
+static uint64_t scan_in_parts(struct store *s, unsigned at, uint64_t cursor, size_t want, struct counting *c)
+{
+    while (c->n < want) {
+        size_t left = want - c->n;
+        cursor = table_scan(&s->slots[at].keys, cursor, left < SCAN_PART ? left : SCAN_PART, count_visit, c);
+        store_worked(s);
+        if (cursor == 0)
+            return 0;
+    }
+    return cursor;
+}
+
 static uint64_t cursor_of(uint64_t slot, uint64_t in_table)
 {
     return slot << CURSOR_BITS | in_table;
@@ -471,9 +487,9 @@ uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
     struct counting c = {visit, who, 0};
     uint64_t slot = cursor >> CURSOR_BITS, in_table = cursor & (cursor_of(1, 0) - 1);
     if (!s->is_slotted)
-        return table_scan(&s->slots[db].keys, cursor, want, visit, who);
+        return scan_in_parts(s, db, cursor, want, &c);
     while (slot < r.n && c.n < want) {
-        in_table = table_scan(&s->slots[slot].keys, in_table, want - c.n, count_visit, &c);
+        in_table = scan_in_parts(s, (unsigned)slot, in_table, want, &c);
         if (in_table != 0)
             return cursor_of(slot, in_table);
         slot = slots_next(s, r, (unsigned)slot + 1, SLOTS_KEYS);
@@ -498,7 +514,8 @@ size_t store_slot_keys_n(const struct store *s, unsigned slot)
 uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
                          void (*visit)(void *who, struct entry *e), void *who)
 {
-    return table_scan(&s->slots[slot].keys, cursor, want, visit, who);
+    struct counting c = {visit, who, 0};
+    return scan_in_parts(s, slot, cursor, want, &c);
 }
 
 unsigned store_slot_next(const struct store *s, unsigned slot)

@@ -51,6 +51,8 @@ struct store_ops {
     void (*touched_slot)(struct store_ops *ops, unsigned slot);
     /* The walk hands out an entry as of its beginning. */
     void (*walked)(struct store_ops *ops, unsigned db, const struct entry *e);
+    /* In a loop that may be long: some more of it is done, a millisecond's worth at most. NULL: nobody asks. */
+    void (*worked)(struct store_ops *ops);
 };
 
 struct store_slot {
@@ -92,6 +94,11 @@ struct store {
 void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops);
 void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops);
 void store_free(struct store *s);
+static inline void store_worked(const struct store *s) /* of who loops over many keys or big values (S9) */
+{
+    if (s->ops != NULL && s->ops->worked != NULL)
+        s->ops->worked(s->ops);
+}
 void store_clock(struct store *s, struct wall now); /* each turn: what accesses are dated with */
 
 /* For who goes on with store_prefetch_bucket: the hint is not set. */

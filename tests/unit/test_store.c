@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/store.h"
 
+#include <stdio.h>
+
+#include "base/bounds.h"
 #include "base/mem.h"
 #include "store/walker.h"
 #include "tests/lib/model.h"
@@ -35,7 +38,7 @@ void *__wrap_mem_try_resize(void *p, size_t n)
 
 struct told {
     struct store_ops ops;
-    size_t touched, touched_all, walked;
+    size_t touched, touched_all, walked, worked;
     unsigned db;
     char key[64];
     size_t key_n;
@@ -64,9 +67,15 @@ static void note_walked(struct store_ops *ops, unsigned db, const struct entry *
     ((struct told *)ops)->walked++;
 }
 
+static void note_worked(struct store_ops *ops)
+{
+    ((struct told *)ops)->worked++;
+}
+
 static struct told told_new(void)
 {
-    return (struct told){.ops = {.touched = note_touched, .touched_all = note_touched_all, .walked = note_walked}};
+    return (struct told){.ops = {.touched = note_touched, .touched_all = note_touched_all, .walked = note_walked,
+                                   .worked = note_worked}};
 }
 
 static struct key key(struct store *s, const char *name)
@@ -203,6 +212,43 @@ static void only_watched_stores_tell(void **state)
     assert_int_equal(told.touched_all, 1);
     store_swap(&s, 0, 1);
     assert_int_equal(told.touched_all, 3);
+    store_free(&s);
+}
+
+static void count_entry(void *who, struct entry *e)
+{
+    (void)e;
+    ++*(size_t *)who;
+}
+
+static void scan_tells(struct store *s, struct told *told, unsigned n)
+{
+    size_t seen = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "k%u", i);
+        put(s, 0, name, "v", 0);
+    }
+    assert_int_equal(told->worked, 0); /* a change of one key is no loop */
+    assert_int_equal(store_scan(s, 0, 0, SIZE_MAX, count_entry, &seen), 0);
+    assert_int_equal(seen, n);
+    assert_in_range(told->worked, n / 2048, n);
+}
+
+static void a_long_loop_tells_that_work_goes_on(void **state)
+{
+    (void)state;
+    struct told told = told_new();
+    struct store s;
+    store_init(&s, 1, 1, &told.ops);
+    scan_tells(&s, &told, 20000);
+    store_free(&s);
+    told.worked = 0;
+    store_init_slotted(&s, 1, &told.ops);
+    scan_tells(&s, &told, 20000);
+    told.worked = 0;
+    store_flush(&s, 0);
+    assert_in_range(told.worked, 10000, SLOTS); /* a slot each */
     store_free(&s);
 }
 
@@ -509,6 +555,7 @@ UNIT_TESTS("store",
            TEST(hints_of_a_batch_are_never_wrong, "hints of a batch are never wrong"),
            TEST(hints_do_not_survive_a_swap_or_a_flush, "hints do not survive a swap or a flush"),
            TEST(only_watched_stores_tell, "touched keys are told while somebody watches, not else"),
+           TEST(a_long_loop_tells_that_work_goes_on, "a long loop tells that work goes on (S9)"),
            TEST(a_drop_may_be_given_the_entrys_own_key, "a drop may be given the entry's own key"),
            TEST(a_value_may_come_from_its_own_entry, "a value may come from its own entry"),
            TEST(a_put_in_the_same_size_stays_where_it_is, "a put of the same size stays where it is"),
