@@ -64,9 +64,10 @@ void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const st
 static void pass(struct control *c, struct ticket *t)
 {
     struct slice bytes = slice_of(t->bytes, t->n);
+    char why[WIRE_WHY_BYTES];
     t->retry = mono_after(c->now, control_timeout_us(c));
     if (c->raft.role == RAFT_LEADER) {
-        if (raft_leads(&c->raft) && keep_propose(c, bytes, &t->index, NULL))
+        if (raft_leads(&c->raft) && keep_propose(c, bytes, &t->index, why))
             t->term = c->raft.term;
         else
             t->retry = mono_after(c->now, control_timeout_us(c) / 10);

@@ -283,8 +283,6 @@ static const char *apply_set(struct map *m, const struct map_entry *e)
         return "there is no such setting";
     if (!map_setting_fits(row, e->set.value))
         return "the value is out of the setting's range";
-    if (map_setting_value(&m->settings, row) == (uint32_t)e->set.value)
-        return "the setting has this value already";
     *map_setting_at(&m->settings, row) = (uint32_t)e->set.value;
     return NULL;
 }
