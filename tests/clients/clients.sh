@@ -20,7 +20,7 @@ aware='redis_py node_redis ioredis cluster_py cluster_js cluster_cli cluster_sha
 launch() { # directory, port
     read -r more <"$1/args"
     # shellcheck disable=SC2086  # words of ours, to be split
-    "$server" --port "$2" --bind 127.0.0.1 --dir "$1" $more </dev/null >>"$1/log" 2>&1 &
+    "$server" --port "$2" --cluster-port $(($2 + 4500)) --bind 127.0.0.1 --dir "$1" $more </dev/null >>"$1/log" 2>&1 &
     echo $! >"$1/pid"
     echo "$2" >"$1/port"
 }
@@ -43,7 +43,7 @@ serves() { # directory: waits until it serves, and no other one; fails when the 
 start() { # directory, further arguments: on the first port that can be had
     mkdir -p "$1"
     echo "$2" >"$1/args"
-    port=$((11000 + $$ % 8000)) # below those of tests/outside
+    port=$((11000 + $$ % 4000)) # below those of tests/outside, cluster ports too
     for _ in $(seq 20); do
         port=$((port + 1))
         if [ -z "$(redis-cli -p $port ping 2>/dev/null)" ]; then
@@ -99,7 +99,8 @@ whole() { # directory: waits until all its members serve all slots, each some, b
 }
 
 join() { # directory: one member more
-    start "$1/$(($(ls -d "$1"/[1-9] | wc -l) + 1))" "$member --cluster-join 127.0.0.1:$(cat "$1/1/port")"
+    seed=$(cat "$1/1/port")
+    start "$1/$(($(ls -d "$1"/[1-9] | wc -l) + 1))" "$member --cluster-join 127.0.0.1:$seed@$((seed + 4500))"
 }
 
 cluster() { # directory: a cluster of three

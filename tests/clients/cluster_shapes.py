@@ -28,7 +28,7 @@ class Stock:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="vong-stock.")
         self.processes, self.ports = [], []
-        port = 12000 + os.getpid() % 8000
+        port = 11000 + os.getpid() % 4000
         while len(self.ports) < 3:
             port += 1
             if self.launch(port):
@@ -49,7 +49,7 @@ class Stock:
         os.mkdir(at)
         process = subprocess.Popen(
             ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", at, "--save", "",
-             "--cluster-enabled", "yes", "--cluster-node-timeout", "15000"],
+             "--cluster-enabled", "yes", "--cluster-port", str(port + 4500), "--cluster-node-timeout", "15000"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.processes.append(process)
 
