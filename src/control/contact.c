@@ -376,13 +376,17 @@ static bool is_dialed(const struct control *c, uint16_t place)
     return n->used && n->at.ip[0] != '\0' && !node_id_equal(&n->id, &c->identity.node);
 }
 
-/* Who was found before there was a map turns out to be one of it. */
-static void hints_become_members(struct control *c)
+/* Who was found, or came, before there was a map turns out to be one of it: where no address of the map
+ * is right any more, the connection it came on is the only way back to it. */
+static void early_become_members(struct control *c)
 {
     for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
-        if (k->open && !k->over && k->use == CONTACT_HINT && map_find(&c->map, &k->id) != MAP_NOBODY)
+        struct contact_peer *p = k->open && !k->over ? peer_of(c, &k->id) : NULL;
+        if (p != NULL && k->use == CONTACT_HINT)
             contact_is_member(c, k);
+        else if (p != NULL && p->guest == NULL && !k->is_link && k->use == CONTACT_MEMBER)
+            p->guest = k;
     }
 }
 
@@ -397,7 +401,7 @@ void contacts_due(struct control *c)
     }
     if (c->standing != STANDING_IN)
         return;
-    hints_become_members(c);
+    early_become_members(c);
     for (uint16_t i = 0; i < c->map.nodes.n; i++) {
         const struct map_node *n = &c->map.nodes.at[i];
         if (!is_dialed(c, i))

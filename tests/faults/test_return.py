@@ -44,3 +44,29 @@ def test_wiped(make_lab):
     assert lab.nodes[0].ask("SET", lost, "after") == "OK"
     writers.stop()
     writers.check(lab.nodes)
+
+
+def test_all_elsewhere(make_lab):
+    """a cluster all of whose addresses changed while it was down finds together by the nodes' ids"""
+    lab = make_lab()
+    ids = [n.id for n in lab.nodes]
+    before = [n.address for n in lab.nodes]
+    writers = Writers(lab)
+    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    for node in lab.nodes:
+        node.kill()
+    for node in lab.nodes:
+        node.net.new_address()
+    first, *rest = lab.nodes
+    first.join = None
+    first.start()
+    for node in rest:
+        node.start(join=first)
+    lab.wait_whole()
+    for node in lab.nodes:
+        members = node.members()
+        assert sorted(members) == sorted(ids)
+        assert {address for _, address, _ in members.values()} == {n.address for n in lab.nodes}
+        assert not {address for _, address, _ in members.values()} & set(before)
+    writers.stop()
+    writers.check(lab.nodes)
