@@ -85,6 +85,15 @@ static struct flight *part_new(struct node *n, struct turn *t, const struct requ
     return f;
 }
 
+/* With the last answer their turn is gone. With too much of what they answer their session's turns are, and
+ * the flights that are left. */
+static void go_all(struct node *n, struct session *s, struct flight *const *flights, uint32_t parts_n,
+                   struct node_out *out)
+{
+    for (uint32_t i = 0; i < parts_n && !list_empty(&s->routing->turns); i++)
+        flight_go(n, flights[i], out);
+}
+
 void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                   struct node_out *out)
 {
@@ -109,8 +118,7 @@ void gather_begin(struct node *n, struct session *s, const struct spec *spec, co
     uint32_t parts_n = g->parts_n;
     for (uint32_t i = 0; i < parts_n; i++)
         flights[i] = part_new(n, t, q, step, i, slots[i], argv, blobs);
-    for (uint32_t i = 0; i < parts_n; i++) /* with the last answer g is gone */
-        flight_go(n, flights[i], out);
+    go_all(n, s, flights, parts_n, out);
     mem_free(flights);
     mem_free(blobs);
     mem_free(argv);
@@ -177,8 +185,7 @@ static void ask_all(struct node *n, struct turn *t, const struct spec *spec, con
     wide_new(n, t, spec, parts_n);
     for (uint32_t i = 0; i < parts_n; i++)
         flights[i] = wide_part(n, t, q->argv, q->argc, i, places[i]);
-    for (uint32_t i = 0; i < parts_n; i++)
-        flight_go(n, flights[i], out);
+    go_all(n, t->session, flights, parts_n, out);
 }
 
 static void scan_one(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,

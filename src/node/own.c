@@ -18,10 +18,43 @@ static struct lsn mark(struct node *n, struct slice name, unsigned from, unsigne
     return lsn;
 }
 
+/* VONG.SLOT slot 0 1 0 1: what it holds is what a lone server's slot would */
+static void begin_anew(struct node *n, unsigned slot)
+{
+    static const struct epoch_start start = {0, 1};
+    struct effects e = {0};
+    effect_begin(&e, 0, 6);
+    effect_arg(&e, SLICE("VONG.SLOT"));
+    effect_arg_i64(&e, slot);
+    for (int64_t i = 0; i < 4; i++)
+        effect_arg_i64(&e, i % 2);
+    journal_mark(&n->journal, &e.bytes);
+    effects_free(&e);
+    check(lineage_set(&n->slots[slot], (struct position){0, 1}, &start, 1));
+}
+
+/* Epochs rise for as long as a cluster lives: one that does not is another cluster's, and the log's are
+ * of one that this node has left, or whose node file was deleted. */
+static void leave_former_cluster(struct node *n, unsigned from, unsigned to, uint64_t epoch)
+{
+    unsigned left = 0;
+    for (unsigned slot = from; slot <= to; slot++) {
+        const struct lineage *l = &n->slots[slot];
+        if (l->starts_n == 0 || l->epoch < epoch)
+            continue;
+        begin_anew(n, slot);
+        left++;
+    }
+    if (left > 0)
+        log_say(n->log, LOG_LEVEL_NOTICE, "%u slots were another cluster's: what this node holds of them goes on in this one",
+                left);
+}
+
 void own_begin(struct node *n, unsigned from, unsigned to, uint64_t epoch)
 {
     check(!n->loading && n->effects.n == 0);
-    check(n->store.is_slotted && to < SLOTS && epoch <= INT64_MAX);
+    check(n->store.is_slotted && to < SLOTS && epoch > 0 && epoch <= INT64_MAX);
+    leave_former_cluster(n, from, to, epoch);
     mark(n, SLICE("VONG.EPOCH"), from, to, epoch);
     for (unsigned slot = from; slot <= to; slot++) {
         struct lineage *l = &n->slots[slot];

@@ -12,8 +12,8 @@
 
 struct node;
 
-/* Primary of the slots from..to, both included, in this epoch, which none of them has seen yet. A slot that
- * lacked records stands where they end. */
+/* Primary of the slots from..to, both included, in this epoch, which none of them has seen yet in this cluster.
+ * A slot that lacked records stands where they end; one of a former cluster begins anew, with what it holds. */
 void own_begin(struct node *n, unsigned from, unsigned to, uint64_t epoch);
 void own_end(struct node *n, unsigned slot); /* no longer */
 

@@ -165,6 +165,33 @@ static void a_log_is_read_back_slot_by_slot(void **state)
     one_stop(&o);
 }
 
+static void another_clusters_slots_begin_anew(void **state)
+{
+    (void)state;
+    struct one o;
+    start_owning(&o, 7);
+    one_send(&o, 1, "SET k 1\nSET k 2\nSET foo 1\nDEL foo");
+    one_disk(&o);
+    own_begin(o.node, 7629, 12182, 2); /* the node was in another one up to here */
+    one_send(&o, 1, "SET k 3");
+    one_disk(&o);
+    const struct lineage *k = &o.node->slots[7629];
+    assert_true(k->at.epoch == 2 && k->at.seq == 2 && k->starts_n == 2);
+    node_check(o.node);
+    restart(&o);
+    assert_int_equal(o.out.loaded.frozen_n, 0);
+    k = &o.node->slots[7629];
+    assert_true(k->at.epoch == 2 && k->at.seq == 2 && k->epoch == 2);
+    assert_true(o.node->slots[12182].epoch == 2 && o.node->slots[12183].epoch == 7);
+    ready(&o);
+    own_begin(o.node, 7629, 12182, 3);
+    one_open(&o, 1);
+    one_send(&o, 1, "GET k\nEXISTS foo");
+    one_disk(&o);
+    one_expect(&o, 1, "$1\r\n3\r\n:0\r\n");
+    one_stop(&o);
+}
+
 static void a_fence_forces_a_sync(void **state)
 {
     (void)state;
@@ -274,6 +301,8 @@ UNIT_TESTS("own",
            TEST(what_a_reader_finds_due_is_recorded_in_its_slot,
                 "what is due becomes a DEL of its slot; in slots of others it is hidden and stays (8)"),
            TEST(a_log_is_read_back_slot_by_slot, "a log is read back with positions, epochs and fences (20, 23, 25)"),
+           TEST(another_clusters_slots_begin_anew,
+                "who leaves a cluster for another begins its slots anew, in a lower epoch, too (1)"),
            TEST(a_fence_forces_a_sync, "a fence is synced at once whatever the policy, and never falls (20)"),
            TEST(a_clean_stop_is_told, "a clean stop leaves its mark (22)"),
            TEST(a_lone_log_becomes_a_clusters, "a lone log becomes a cluster's once, and never back"),

@@ -491,6 +491,19 @@ static void what_waits_behind_another_is_bounded(void **state)
     some_stop(&w);
 }
 
+static void parts_end_with_the_client_that_is_owed_too_much(void **state)
+{
+    (void)state;
+    start();
+    const char *one = some_key(&w, 0, 0), *two = some_key(&w, 0, 1), *three = some_key(&w, 0, 2);
+    send_format(0, 2, "SETRANGE %s 5000 x\nSETRANGE %s 5000 x\nSETRANGE %s 5000 x", one, two, three);
+    w.node[0].options.client_output_buffer_limit.of[CLIENT_NORMAL].hard = 4000;
+    send_format(0, 1, "MGET %s %s %s", one, two, three);
+    assert_true(is_dropped(0, 1));
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    some_stop(&w);
+}
+
 static void who_asks_for_long_replies_has_few_under_way(void **state)
 {
     (void)state;
@@ -1147,6 +1160,7 @@ UNIT_TESTS("routing",
            TEST(a_client_that_leaves_leaves_nothing_behind, "a client that leaves leaves nothing behind"),
            TEST(a_long_reply_goes_on_as_it_comes, "a long reply goes on to its client as it comes"),
            TEST(a_long_reply_that_breaks_off_ends_its_connection, "a long reply that breaks off ends its connection, and no other"),
+           TEST(parts_end_with_the_client_that_is_owed_too_much, "the parts of a command end with the client that is owed too much"),
            TEST(what_waits_behind_another_is_bounded, "what waits behind another reply is bounded, and its link goes on"),
            TEST(who_asks_for_long_replies_has_few_under_way, "who asks for long replies has few under way"),
            TEST(a_link_is_given_no_more_than_it_takes, "a link is given 16 MiB more than it takes, and the rest in time"),
