@@ -32,7 +32,7 @@ struct hello_self control_self(const struct control *c)
 
 int64_t control_timeout_us(const struct control *c)
 {
-    const struct map_settings *s = c->map.index > 0 ? &c->map.settings : &c->config.settings;
+    const struct map_settings *s = c->map.nodes.n > 0 ? &c->map.settings : &c->config.settings;
     return (int64_t)s->node_timeout_ms * 1000;
 }
 

@@ -66,7 +66,7 @@ static void text_follows(struct node *n, enum option id, const char *name, char 
 
 void settings_follow(struct node *n)
 {
-    if (n->cluster->map.index == 0)
+    if (n->cluster->map.nodes.n == 0) /* no cluster yet, though its log has begun perhaps */
         return;
 #define NUMBER(name, field) number_follows(n, OPTION_##field, name, &n->options->field);
 #define TEXT(name, field) text_follows(n, OPTION_##field, name, &n->options->field);
