@@ -49,15 +49,15 @@ void handover_look(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     struct bits slots = {0};
     uint16_t to = MAP_NOBODY;
-    bool in_doubt = c->handing_until.us != MONO_NEVER.us;
-    if (n->loading || !c->self.leased || c->map.settings.rebalance_paused || c->self.place == MAP_NOBODY ||
-        (in_doubt && !mono_reached(n->now, c->handing_until)))
+    bool in_doubt = c->handing_until.us != MONO_NEVER.us, paused = c->map.settings.rebalance_paused != 0;
+    if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY ||
+        (in_doubt ? !mono_reached(n->now, c->handing_until) : paused))
         return;
     if (c->proposed_n < c->map.nodes.at[c->self.place].proposed_n)
         c->proposed_n = c->map.nodes.at[c->self.place].proposed_n;
     if (!lsn_reached(journal_stored(&n->journal), n->journal.appended))
         return; /* a gate may wait for a record of one of them */
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = 0; slot < SLOTS && !paused; slot++) {
         uint16_t w = wanted(c, slot);
         if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to) || store_slot_keys_n(&n->store, slot) > 0)
             continue;

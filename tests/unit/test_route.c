@@ -1068,7 +1068,13 @@ static void a_handover_in_doubt_says_try_again_and_proposes_anew(void **state)
     for (int i = 0; i < 21; i++)
         some_later(&w, 100);
     assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 2);
-    w.map.nodes.at[0].proposed_n = 2; /* void: it stays here */
+    w.map.settings.rebalance_paused = 1; /* nothing new begins, but what is in doubt does not stay so */
+    some_map(&w);
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 3);
+    assert_int_equal(bits_n(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots), 0);
+    w.map.nodes.at[0].proposed_n = 3; /* void: it stays here */
     some_map(&w);
     send_format(0, 1, "SET %s v", key);
     some_expect(&w, 0, 1, "+OK\r\n");
@@ -1185,7 +1191,7 @@ UNIT_TESTS("routing",
            TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
            TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
            TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
-           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew (12)"),
+           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
            TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"),
            TEST(a_report_waits_for_its_fence_on_the_disk, "a report waits until its fence is on the disk (20)"),
            TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"))
