@@ -125,6 +125,9 @@ struct control_config {
     char zone[ZONE_BYTES];
     uint32_t weight;
     const char *node_file; /* cluster-config-file's name below dir */
+    /* Of the machine's boot and of the lock on the directory: who has the same knows that the former run has
+     * ended. 0: none is offered, so a restart waits for the former run's lease (replication 19). */
+    uint64_t home;
     struct slice secret;   /* cluster-secret; empty: none */
     struct slice join;     /* cluster-join: "host:port[@cport][,...]"; empty: found a cluster, if in none */
     struct map_settings settings; /* of a cluster that is founded */

@@ -320,7 +320,8 @@ void follow_propose(struct control *c, const struct map_entry *e) /* the data pl
 static bool is_announced(const struct map_node *n, const struct map_member *m)
 {
     return strcmp(n->at.ip, m->at.ip) == 0 && strcmp(n->at.hostname, m->at.hostname) == 0 && n->at.port == m->at.port &&
-           n->at.cluster_port == m->at.cluster_port && strcmp(n->zone, m->zone) == 0 && n->weight == m->weight;
+           n->at.cluster_port == m->at.cluster_port && strcmp(n->zone, m->zone) == 0 && n->weight == m->weight &&
+           n->home == m->home;
 }
 
 /* A new run, or a new address: said until the map has it. */

@@ -40,7 +40,8 @@ struct map_member form_self(const struct control *c)
                            .data = c->identity.data,
                            .incarnation = c->identity.incarnation,
                            .at = c->config.at,
-                           .weight = c->config.weight};
+                           .weight = c->config.weight,
+                           .home = c->config.home};
     memcpy(m.zone, c->config.zone, sizeof(m.zone));
     return m;
 }

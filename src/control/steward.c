@@ -109,8 +109,8 @@ void steward_news(struct control *c, const struct member_news *news)
         if (n->health != MAP_UP)
             propose_about(c, place, MAP_CLEARED, news->why);
         break;
-    case MEMBER_IS_NEW: /* its former run may still hold a lease: that one is let run out first (19) */
-        if (n->health == MAP_UP)
+    case MEMBER_IS_NEW: /* its former run may hold a lease, unless it can prove that it has ended (19) */
+        if (n->health == MAP_UP && n->home == 0)
             propose_about(c, place, MAP_SUSPECTED, news->why);
         break;
     }
@@ -134,6 +134,12 @@ void steward_wants_restart(struct control *c, const struct map_entry *e, char *w
     snprintf(why, WIRE_WHY_BYTES, "noted: its former run is let run out first");
 }
 
+/* The new run holds the lock that the former held, in the same boot: that one has ended (19). */
+static bool is_at_home(const struct map_node *n, const struct map_entry *restart)
+{
+    return n->home != 0 && n->home == restart->member.home;
+}
+
 static void look_at_restart(struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
@@ -143,7 +149,7 @@ static void look_at_restart(struct control *c, uint16_t place)
     if (w->restart->member.incarnation <= n->incarnation) {
         map_entry_free(w->restart);
         w->restart = NULL;
-    } else if (n->health == MAP_DOWN) {
+    } else if (n->health == MAP_DOWN || is_at_home(n, w->restart)) {
         propose(c, w->restart, &w->proposed);
     } else if (n->health == MAP_UP) {
         propose_about(c, place, MAP_SUSPECTED, "it was started again");

@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -303,6 +305,23 @@ enum err file_replace(const char *name, struct slice text)
     unlink(aside);
     errno = kept;
     return err;
+}
+
+bool file_place(int fd, uint64_t *device, uint64_t *inode)
+{
+    /* Overlays are not among them: what lies below may be anything. */
+    static const long own[] = {BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC,
+                               XFS_SUPER_MAGIC};
+    struct statfs fs;
+    struct stat st;
+    if (fstatfs(fd, &fs) != 0 || fstat(fd, &st) != 0)
+        return false;
+    *device = (uint64_t)st.st_dev;
+    *inode = (uint64_t)st.st_ino;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if ((long)fs.f_type == own[i])
+            return true;
+    return false;
 }
 
 enum err file_lock(const char *name, int *fd)

@@ -49,5 +49,8 @@ enum err file_replace(const char *name, struct slice text) MUST_CHECK; /* aside,
 
 /* Held until the process ends. ERR_LIMIT: another process holds it. */
 enum err file_lock(const char *name, int *fd) MUST_CHECK;
+/* Which file of this machine it is, as long as it is open and until the next boot. False: it lies
+ * on a filesystem whose locks and numbers may not be this kernel's own. */
+bool file_place(int fd, uint64_t *device, uint64_t *inode);
 
 #endif

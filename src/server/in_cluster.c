@@ -9,12 +9,31 @@
 #include <sys/random.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "io/clock.h"
+#include "io/file.h"
 #include "server/cluster_config.h"
 
 enum { STOP_MORE_US = 1000 * 1000 }; /* the control plane bounds its own stop; this is beyond it */
 
 /* ---------------------------------------------------------------------- the start */
+
+/* Two runs have the same only if the later took the lock that the earlier held, which has ended
+ * then: in one boot of one machine a file that is open keeps its number (replication 19). */
+static uint64_t home_of(const struct server *s)
+{
+    static const struct hash_key key;
+    uint64_t device, inode;
+    char *boot = NULL, text[128];
+    size_t n = 0;
+    if (!file_place(s->directory_lock, &device, &inode) ||
+        file_load("/proc/sys/kernel/random/boot_id", &boot, &n) != ERR_OK)
+        return 0; /* none is told: a restart waits */
+    int len = snprintf(text, sizeof(text), "%.40s %llx %llx", boot, (unsigned long long)device,
+                       (unsigned long long)inode);
+    mem_free(boot);
+    return n == 0 ? 0 : hash_keyed(&key, slice_of(text, (size_t)len));
+}
 
 bool cluster_prepare(struct server *s, char *why, size_t why_n)
 {
@@ -24,6 +43,7 @@ bool cluster_prepare(struct server *s, char *why, size_t why_n)
     if (!cluster_configure(&t->config, o, why, why_n) ||
         !cluster_files_read(&t->files, o->cluster_config_file, why, why_n))
         return false;
+    t->config.home = home_of(s);
     struct option_words bind;
     cluster_bind(o, &bind);
     bool opened =

@@ -118,7 +118,8 @@ struct server {
     struct mono wake; /* the node's */
     struct mono cron;
     int64_t sleep_us;   /* DEBUG SLEEP, at the end of the turn */
-    bool has_directory; /* no other server writes a log here */
+    bool has_directory; /* no other server writes a log here: */
+    int directory_lock; /* never closed: the lock lasts as long as the process */
     bool stop_told, stop;
     bool rewrite_config; /* asked for by the newest step */
     bool loading;        /* turns do not wait: they are taken between pieces of the log */

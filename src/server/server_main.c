@@ -77,9 +77,8 @@ static void fit_descriptors(struct server *s)
  * CONFIG SET or a rewrite: it does not need the directory, but touches no log without it. */
 static bool lock_directory(struct server *s, char *why, size_t why_n)
 {
-    int fd; /* never closed: the lock lasts as long as the process */
     const struct options *o = s->options;
-    enum err err = file_lock("vong-server.lock", &fd);
+    enum err err = file_lock("vong-server.lock", &s->directory_lock);
     s->has_directory = err == ERR_OK;
     if (!o->appendonly && !o->cluster_enabled)
         return true;

@@ -186,9 +186,9 @@ static enum err get_slots(struct wire_in *in, struct bits *b)
     return ERR_OK;
 }
 
-/* -- <member>: id, data-id, incarnation, ip, hostname, port, cluster port, zone, weight ------------ */
+/* -- <member>: id, data-id, incarnation, ip, hostname, port, cluster port, zone, weight, home ------ */
 
-enum { MEMBER_FIELDS = 9, SETTING_FIELDS = 2 * MAP_SETTINGS };
+enum { MEMBER_FIELDS = 10, SETTING_FIELDS = 2 * MAP_SETTINGS };
 
 static void put_member(struct chain *to, const struct map_member *m)
 {
@@ -201,6 +201,7 @@ static void put_member(struct chain *to, const struct map_member *m)
     wire_put_u64(to, m->at.cluster_port);
     wire_put_word(to, m->zone);
     wire_put_u64(to, m->weight);
+    wire_put_u64(to, m->home);
 }
 
 static enum err get_member(struct wire_in *in, struct map_member *m)
@@ -213,7 +214,8 @@ static enum err get_member(struct wire_in *in, struct map_member *m)
     TRY(wire_get_u16(in, &m->at.port));
     TRY(wire_get_u16(in, &m->at.cluster_port));
     TRY(wire_get_text(in, m->zone, ZONE_BYTES));
-    return wire_get_u32(in, &m->weight);
+    TRY(wire_get_u32(in, &m->weight));
+    return wire_get_u64(in, &m->home);
 }
 
 /* -- <settings>: name, value; every row of the table, in its order --------------------------------- */
@@ -495,7 +497,7 @@ static void put_node(struct chain *to, const struct map_node *n, size_t place)
     wire_put_u64(to, n->health_index);
     wire_put_u64(to, n->run_index);
     wire_put_u64(to, n->proposed_n);
-    struct map_member who = {n->id, n->data, n->incarnation, n->at, {0}, n->weight};
+    struct map_member who = {n->id, n->data, n->incarnation, n->at, {0}, n->weight, n->home};
     memcpy(who.zone, n->zone, sizeof(who.zone));
     put_member(to, &who);
 }
@@ -521,6 +523,7 @@ static enum err get_node(struct wire_in *in, struct map *m)
     n->incarnation = who.incarnation;
     n->at = who.at;
     n->weight = who.weight;
+    n->home = who.home;
     memcpy(n->zone, who.zone, sizeof(n->zone));
     return wire_get_end(in);
 }

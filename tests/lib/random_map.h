@@ -46,7 +46,7 @@ static inline uint64_t digest(const struct map *m)
         const struct map_node *n = &m->nodes.at[i];
         FIELD(n->used), FIELD(n->leaving), FIELD(n->health), FIELD(n->id), FIELD(n->data), FIELD(n->incarnation);
         FIELD(n->run_index), FIELD(n->health_index), FIELD(n->proposed_n), FIELD(n->at), FIELD(n->zone);
-        FIELD(n->weight);
+        FIELD(n->weight), FIELD(n->home);
     }
     for (unsigned i = 0; i < SLOTS; i++) {
         const struct map_slot *s = &m->slots[i];
@@ -94,6 +94,7 @@ static inline void random_entry(const struct map *m, struct rng *r, struct map_e
     e->incarnation = run_near(m, r, node);
     struct map_member who = member_of(node, e->incarnation + (e->type == MAP_RESTARTED));
     who.weight = (uint32_t)rng_below(r, 4);
+    who.home = rng_below(r, 3);
     if (e->type == MAP_FOUND)
         *e = founding();
     else if (e->type == MAP_PLACE || e->type == MAP_ELECT)

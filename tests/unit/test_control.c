@@ -9,12 +9,21 @@ enum { SECOND = 1000 * 1000 };
 
 static struct planes world;
 
-static void begin(uint64_t seed, unsigned n)
+/* homes: each has a home to tell of. */
+static void begin_with(uint64_t seed, unsigned n, bool homes)
 {
     planes_init(&world, seed);
     world.trace = getenv("TRACE") != NULL;
-    for (unsigned i = 0; i < n; i++)
-        plane_start(&world, plane_add(&world, i == 0 ? -1 : 0));
+    for (unsigned i = 0; i < n; i++) {
+        struct plane *p = plane_add(&world, i == 0 ? -1 : 0);
+        p->config.home = homes ? 100 + i : 0;
+        plane_start(&world, p);
+    }
+}
+
+static void begin(uint64_t seed, unsigned n)
+{
+    begin_with(seed, n, false);
 }
 
 static void end(void)
@@ -271,12 +280,54 @@ static void a_wrong_secret_is_refused(void **state)
     end();
 }
 
+static unsigned sickest; /* of the victim's healths on the way */
+
+static bool victim_is_back(struct planes *w)
+{
+    struct plane *leader = planes_leader(w);
+    if (leader == NULL)
+        return false;
+    unsigned now = health(victim);
+    sickest = now > sickest ? now : sickest;
+    const struct map *m = control_map(leader->control);
+    const struct map_node *n = &m->nodes.at[map_find(m, control_id(w->at[victim].control))];
+    return n->incarnation == control_incarnation(w->at[victim].control);
+}
+
+/* The worst health of a node that is killed and started again at once. */
+static unsigned restart_one(uint64_t seed, bool homes, uint64_t then)
+{
+    begin_with(seed, 3, homes);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    victim = (planes_leader(&world)->number + 1) % 3;
+    plane_kill(&world, &world.at[victim], false);
+    if (then != 0)
+        world.at[victim].config.home = then;
+    sickest = MAP_UP;
+    plane_start(&world, &world.at[victim]);
+    assert_true(planes_until(&world, 10 * SECOND, victim_is_back));
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    end();
+    return sickest;
+}
+
+static void a_restart_at_home_waits_for_no_lease(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        assert_int_equal(restart_one(seed, true, 0), MAP_UP);
+        assert_int_equal(restart_one(seed, true, 4711), MAP_DOWN); /* elsewhere, or after a boot */
+        assert_int_equal(restart_one(seed, false, 0), MAP_DOWN);   /* none is offered */
+    }
+}
+
 static void a_copied_directory_serves_once(void **state)
 {
     (void)state;
-    begin(10, 3);
+    begin_with(10, 3, true);
     assert_true(planes_until(&world, 10 * SECOND, whole));
     struct plane *copy = plane_add(&world, 0);
+    copy->config.home = 100 + copy->number;
     sim_disk_free(&copy->disk);
     plane_copy_disk(&world, copy, &world.at[2]);
     plane_start(&world, copy);
@@ -294,6 +345,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_minority_serves_nothing_and_says_why, "a minority has no lease and says why"),
            TEST(a_power_cut_of_all_is_survived, "a power cut of all is survived (C1, C3)"),
            TEST(a_hung_data_plane_costs_the_lease_after_the_timeout, "a data plane that hangs for T costs the lease, one that hangs shorter does not (replication 15)"),
+           TEST(a_restart_at_home_waits_for_no_lease, "a restart that proves its former run's end waits for no lease (replication 19)"),
            TEST(clusters_meet, "empty clusters meet and become one (C8)"),
            TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),

@@ -39,6 +39,7 @@ struct map_node {
     struct endpoint at;
     char zone[ZONE_BYTES]; /* empty: none given */
     uint32_t weight;       /* its share of the ring; 0: an arbiter, which holds no data */
+    uint64_t home;   /* of its run: the boot of its machine and the lock of its directory; 0: not told (19) */
 };
 
 struct map_slot {

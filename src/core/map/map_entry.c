@@ -56,6 +56,7 @@ static void node_takes(struct map_node *n, const struct map_member *who)
     n->data = who->data;
     n->incarnation = who->incarnation;
     n->weight = who->weight;
+    n->home = who->home;
     n->at = (struct endpoint){.port = who->at.port, .cluster_port = who->at.cluster_port};
     memcpy(n->at.ip, who->at.ip, strlen(who->at.ip));
     memcpy(n->at.hostname, who->at.hostname, strlen(who->at.hostname));
@@ -65,7 +66,7 @@ static void node_takes(struct map_node *n, const struct map_member *who)
 
 static bool node_says(const struct map_node *n, const struct map_member *who)
 {
-    return n->weight == who->weight && n->at.port == who->at.port &&
+    return n->weight == who->weight && n->home == who->home && n->at.port == who->at.port &&
            n->at.cluster_port == who->at.cluster_port && strcmp(n->at.ip, who->at.ip) == 0 &&
            strcmp(n->at.hostname, who->at.hostname) == 0 && strcmp(n->zone, who->zone) == 0;
 }

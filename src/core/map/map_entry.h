@@ -38,6 +38,7 @@ struct map_member { /* JOIN, FOUND, ANNOUNCE, RESTARTED: what a node says of its
     struct endpoint at;
     char zone[ZONE_BYTES];
     uint32_t weight;
+    uint64_t home;
 };
 
 /* So many consecutive slots with one list. */
