@@ -135,20 +135,39 @@ uint64_t hash_secret(const struct hash_secret *secret, struct slice s)
 
 /* The tables are made by the compiler's preprocessor from the polynomials, so that they are
  * constants without a page of numbers. */
-#define STEP16(x) ((uint16_t)(((x) << 1) ^ (((x)&0x8000) ? 0x1021 : 0)))
-#define BITS16(x) STEP16(STEP16(STEP16(STEP16((uint16_t)((x) << 12)))))
-#define R16_4(x) BITS16(x), BITS16((x) + 1), BITS16((x) + 2), BITS16((x) + 3)
+#define NEXT16(x) (((x) << 1 & 0xffff) ^ ((x)&0x8000 ? 0x1021 : 0))
+enum { /* crcs of a single bit: number i of a byte with n bytes behind it is B_ni */
+    B_00 = 0x1021,       B_01 = NEXT16(B_00), B_02 = NEXT16(B_01), B_03 = NEXT16(B_02),
+    B_04 = NEXT16(B_03), B_05 = NEXT16(B_04), B_06 = NEXT16(B_05), B_07 = NEXT16(B_06),
+    B_10 = NEXT16(B_07), B_11 = NEXT16(B_10), B_12 = NEXT16(B_11), B_13 = NEXT16(B_12),
+    B_14 = NEXT16(B_13), B_15 = NEXT16(B_14), B_16 = NEXT16(B_15), B_17 = NEXT16(B_16),
+    B_20 = NEXT16(B_17), B_21 = NEXT16(B_20), B_22 = NEXT16(B_21), B_23 = NEXT16(B_22),
+    B_24 = NEXT16(B_23), B_25 = NEXT16(B_24), B_26 = NEXT16(B_25), B_27 = NEXT16(B_26),
+    B_30 = NEXT16(B_27), B_31 = NEXT16(B_30), B_32 = NEXT16(B_31), B_33 = NEXT16(B_32),
+    B_34 = NEXT16(B_33), B_35 = NEXT16(B_34), B_36 = NEXT16(B_35), B_37 = NEXT16(B_36)
+};
+#define IF16(x, i, n) ((x) >> (i)&1 ? B_##n##i : 0)
+#define R16(x, n) \
+    (IF16(x, 0, n) ^ IF16(x, 1, n) ^ IF16(x, 2, n) ^ IF16(x, 3, n) ^ \
+     IF16(x, 4, n) ^ IF16(x, 5, n) ^ IF16(x, 6, n) ^ IF16(x, 7, n))
+#define R16_4(x, n) R16(x, n), R16((x) + 1, n), R16((x) + 2, n), R16((x) + 3, n)
+#define R16_16(x, n) R16_4(x, n), R16_4((x) + 4, n), R16_4((x) + 8, n), R16_4((x) + 12, n)
+#define R16_64(x, n) R16_16(x, n), R16_16((x) + 16, n), R16_16((x) + 32, n), R16_16((x) + 48, n)
+#define R16_256(n) R16_64(0, n), R16_64(64, n), R16_64(128, n), R16_64(192, n)
 
+/* Of each key in a cluster. Four bytes at a time, looked up side by side. */
 uint16_t crc16(struct slice s)
 {
-    static const uint16_t nibble[16] = {R16_4(0), R16_4(4), R16_4(8), R16_4(12)};
-    uint16_t crc = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned byte = (unsigned char)s.p[i];
-        crc = (uint16_t)(crc << 4) ^ nibble[crc >> 12 ^ byte >> 4];
-        crc = (uint16_t)(crc << 4) ^ nibble[crc >> 12 ^ (byte & 15)];
-    }
-    return crc;
+    static const uint16_t behind[4][256] = {{R16_256(0)}, {R16_256(1)}, {R16_256(2)}, {R16_256(3)}};
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned crc = 0;
+    size_t left = s.n;
+    for (; left >= 4; left -= 4, p += 4)
+        crc = behind[3][p[0] ^ crc >> 8] ^ behind[2][p[1] ^ (crc & 255)] ^ behind[1][p[2]] ^
+              behind[0][p[3]];
+    for (; left > 0; left--, p++)
+        crc = (crc << 8 & 0xffff) ^ behind[0][*p ^ crc >> 8];
+    return (uint16_t)crc;
 }
 
 unsigned slot_of(struct slice key)

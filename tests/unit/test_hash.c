@@ -5,6 +5,16 @@
 
 #include "tests/lib/unit.h"
 
+static unsigned crc16_by_bits(const char *p, size_t n) /* as the polynomial says it */
+{
+    unsigned crc = 0;
+    for (size_t i = 0; i < n * 8; i++) {
+        unsigned bit = ((unsigned char)p[i / 8] >> (7 - i % 8) & 1) ^ crc >> 15;
+        crc = (crc << 1 & 0xffff) ^ (bit != 0 ? 0x1021 : 0);
+    }
+    return crc;
+}
+
 static void checksums_are_the_known_ones(void **state)
 {
     (void)state;
@@ -20,6 +30,7 @@ static void checksums_are_the_known_ones(void **state)
         for (size_t i = 0; i < n; i++)
             each = crc32c(each, slice_of(bytes + i, 1));
         assert_int_equal(whole, each);
+        assert_int_equal(crc16(slice_of(bytes, n)), crc16_by_bits(bytes, n));
     }
 }
 
