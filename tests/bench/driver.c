@@ -5,10 +5,11 @@
 /* A load for any server that speaks Redis' protocol, cheaper than the server it drives:
  *
  *     driver --port P [--clients 50] [--pipeline 1] [--command get|set] [--keys 1000000]
- *            [--value 64] [--rest 0] [--seconds 1 | --fill]
+ *            [--value 64] [--tags ab,cd,...] [--rest 0] [--seconds 1 | --fill]
  *
  * Each client sends a pipeline, waits for all its replies, and sends the next. Keys have 16 bytes and
- * are drawn at random from --keys; --fill sets each of them once, in order. With --rest the driver
+ * are drawn at random from --keys; --fill sets each of them once, in order. With --tags they begin with
+ * one of these hash tags, of two characters each, and so lie in their slots alone. With --rest the driver
  * sleeps so many microseconds before it looks for replies again: a load below what the server can bear. One line of JSON tells
  * what was done, how long it took, the latencies of pipelines in microseconds, and the worst of each
  * tenth of a second. SIGTERM ends it early. Replies are counted, not built; an error among them is an error. */
@@ -33,7 +34,9 @@ enum {
     READ_BYTES = 256 * 1024,
     FINE = 32,                 /* latencies are counted in steps of 1/32 of a power of two */
     BUCKETS = 40 * FINE,
-    TENTHS_MAX = 36000
+    TENTHS_MAX = 36000,
+    TAG_CHARS = 2,             /* "{ab}": as long as "key:" */
+    TAG_AT = TAG_CHARS + 1     /* before the digits of a key */
 };
 
 struct client {
@@ -49,8 +52,11 @@ struct load {
     int epoll, port;
     unsigned clients_n, pipeline, rest_us;
     bool set, fill;
+    bool is_wrong;    /* what it was told on the command line */
     uint64_t keys, next_key, random;
     size_t value_n, request_n, key_at;
+    const char *tags; /* "ab,cd"; NULL: keys have none */
+    size_t tags_n;
     double seconds;
     char *requests; /* a pipeline, whose keys are written anew each time */
     uint64_t done, errors, pipelines, began_ns, deadline_ns;
@@ -86,7 +92,8 @@ static uint64_t now_ns(void)
 static void write_requests(struct load *l)
 {
     char one[VALUE_MAX + 128];
-    int n = snprintf(one, sizeof(one), "*%d\r\n$3\r\n%s\r\n$16\r\nkey:", l->set ? 3 : 2, l->set ? "SET" : "GET");
+    int n = snprintf(one, sizeof(one), "*%d\r\n$3\r\n%s\r\n$16\r\n%s", l->set ? 3 : 2, l->set ? "SET" : "GET",
+                     l->tags_n > 0 ? "{--}" : "key:");
     l->key_at = (size_t)n;
     n += snprintf(one + n, sizeof(one) - (size_t)n, "%012d\r\n", 0);
     if (l->set) {
@@ -126,6 +133,8 @@ static void send_pipeline(struct load *l, struct client *c, uint64_t now)
     for (unsigned i = 0; i < n; i++) {
         char *digits = l->requests + i * l->request_n + l->key_at;
         uint64_t key = next_key(l);
+        if (l->tags_n > 0)
+            memcpy(digits - TAG_AT, l->tags + key % l->tags_n * (TAG_CHARS + 1), TAG_CHARS);
         for (int at = 11; at >= 0; at--, key /= 10)
             digits[at] = (char)('0' + key % 10);
     }
@@ -281,6 +290,19 @@ static void tell(const struct load *l)
     printf("]}\n");
 }
 
+/* "ab,cd,...": each of two characters. */
+static void set_tags(struct load *l, const char *tags)
+{
+    size_t n = strlen(tags);
+    if (n % (TAG_CHARS + 1) != TAG_CHARS)
+        l->is_wrong = true;
+    for (size_t i = TAG_CHARS; i < n; i += TAG_CHARS + 1)
+        if (tags[i] != ',')
+            l->is_wrong = true;
+    l->tags = tags;
+    l->tags_n = (n + 1) / (TAG_CHARS + 1);
+}
+
 static void set_option(struct load *l, const char *name, const char *value)
 {
     if (strcmp(name, "--port") == 0)
@@ -295,12 +317,14 @@ static void set_option(struct load *l, const char *name, const char *value)
         l->keys = strtoull(value, NULL, 10);
     else if (strcmp(name, "--value") == 0)
         l->value_n = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--tags") == 0)
+        set_tags(l, value);
     else if (strcmp(name, "--rest") == 0)
         l->rest_us = (unsigned)atoi(value);
     else if (strcmp(name, "--seconds") == 0)
         l->seconds = strtod(value, NULL);
     else
-        l->port = 0;
+        l->is_wrong = true;
 }
 
 int main(int argc, char **argv)
@@ -313,10 +337,10 @@ int main(int argc, char **argv)
         else
             set_option(&l, argv[i], i + 1 < argc ? argv[i + 1] : ""), i++;
     }
-    if (l.port == 0 || l.clients_n == 0 || l.clients_n > CLIENTS_MAX || l.pipeline == 0 ||
+    if (l.is_wrong || l.port == 0 || l.clients_n == 0 || l.clients_n > CLIENTS_MAX || l.pipeline == 0 ||
         l.pipeline > PIPELINE_MAX || l.rest_us > 999999 || l.value_n > VALUE_MAX || l.keys == 0 || l.keys > 1000000000000) {
         fprintf(stderr, "usage: driver --port P [--clients 1..%d] [--pipeline 1..%d] [--command get|set]\n"
-                        "              [--keys N] [--value 0..%d] [--rest US] [--seconds S | --fill]\n",
+                        "              [--keys N] [--value 0..%d] [--tags ab,cd,...] [--rest US] [--seconds S | --fill]\n",
                 CLIENTS_MAX, PIPELINE_MAX, VALUE_MAX);
         return 2;
     }
