@@ -187,6 +187,14 @@ size_t chain_copy(const struct chain *c, char *to, size_t n)
     return done;
 }
 
+char *chain_flat(struct chain *c, struct graves *g, size_t *n)
+{
+    char *flat = mem_get(c->n + 1);
+    *n = chain_copy(c, flat, c->n);
+    chain_free(c, g);
+    return flat;
+}
+
 size_t chain_bytes(const struct chain *c)
 {
     size_t sum = 0;

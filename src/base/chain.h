@@ -57,6 +57,8 @@ void chain_cut(struct chain *c, size_t n, struct graves *g);
 size_t chain_pieces(const struct chain *c, struct chain_piece *to, size_t to_n, size_t upto);
 /* the first n bytes; how many there were */
 size_t chain_copy(const struct chain *c, char *to, size_t n);
+/* all of it in one piece of n bytes, the caller's to free; the chain is freed */
+char *chain_flat(struct chain *c, struct graves *g, size_t *n);
 /* memory held, referenced blobs included */
 size_t chain_bytes(const struct chain *c);
 

@@ -16,8 +16,7 @@
     X(ERR_RANGE, "a number is out of range")          \
     X(ERR_NOT_FOUND, "no such thing")                 \
     X(ERR_IO, "a file operation failed")              \
-    X(ERR_FULL, "no space left on the device")        \
-    X(ERR_CLOSED, "the other side closed the connection")
+    X(ERR_FULL, "no space left on the device")
 
 #define X(code, text) code,
 enum err { ERR_OK, ERR_ROWS(X) ERR_N };

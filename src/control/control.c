@@ -421,7 +421,6 @@ static void ask(struct control *c, const struct word *w)
         e.set.value = w->ask.value;
         snprintf(e.set.name, sizeof(e.set.name), "%.*s", (int)sizeof(e.set.name) - 1, w->ask.text);
         break;
-    case ASK_FAILOVER: meet_answer(c, w->ask.token, "a slot has its primary only: there is nobody to fail over to"); return;
     }
     ticket_new(c, TICKET_ASK, w->ask.token, &e);
 }
@@ -436,7 +435,6 @@ static void word(struct control *c, struct word *w)
     case WORD_PROPOSE: follow_propose(c, w->entry.entry); break;
     case WORD_REPORT: follow_report(c, w); break;
     case WORD_CLOSED: meet_closed(c, w->closed); break;
-    case WORD_READY: break;
     case WORD_ENTRY:
     case WORD_MAP:
     case WORD_ANSWER:

@@ -90,10 +90,8 @@ static void give_whole(struct control *c, struct chain *to)
     char voters[RAFT_VOTERS_BYTES];
     struct chain bytes = {0};
     put_map(&bytes, &c->map);
-    size_t n = bytes.n;
-    char *flat = mem_get(n);
-    chain_copy(&bytes, flat, n);
-    chain_free(&bytes, NULL);
+    size_t n;
+    char *flat = chain_flat(&bytes, NULL, &n);
     put_whole(to, &(struct wire_whole){.index = c->map.index,
                                        .voters = slice_of(voters, raft_voters_put(voters, &c->voters)),
                                        .map = slice_of(flat, n)});
@@ -303,10 +301,8 @@ static void pass(struct control *c, const struct map_entry *e)
         return;
     struct chain bytes = {0};
     put_map_entry(&bytes, e);
-    size_t n = bytes.n;
-    char *flat = mem_get(n);
-    chain_copy(&bytes, flat, n);
-    chain_free(&bytes, NULL);
+    size_t n;
+    char *flat = chain_flat(&bytes, NULL, &n);
     put_propose(to, &(struct wire_propose){.token = 0, .entry = slice_of(flat, n)});
     mem_free(flat);
 }

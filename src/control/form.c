@@ -180,13 +180,11 @@ void form_seed_opened(struct control *c, struct contact *k)
 {
     struct map_entry e = {.type = MAP_JOIN, .member = form_self(c)};
     struct chain bytes = {0};
-    struct graves g = {0};
-    char flat[4096];
+    size_t n;
     put_map_entry(&bytes, &e);
-    size_t n = chain_copy(&bytes, flat, sizeof(flat));
-    check(n == bytes.n);
-    chain_free(&bytes, &g);
+    char *flat = chain_flat(&bytes, NULL, &n);
     put_join(contact_answer(c, k), &(struct wire_join){slice_of(flat, n)});
+    mem_free(flat);
 }
 
 void form_seed_missed(struct control *c, const struct contact *k, const char *why)

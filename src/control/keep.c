@@ -82,10 +82,8 @@ bool keep_propose_entry(struct control *c, const struct map_entry *e, uint64_t *
 {
     struct chain bytes = {0};
     put_map_entry(&bytes, e);
-    size_t n = bytes.n;
-    char *flat = mem_get(n);
-    chain_copy(&bytes, flat, n);
-    chain_free(&bytes, NULL);
+    size_t n;
+    char *flat = chain_flat(&bytes, NULL, &n);
     bool taken = keep_propose(c, slice_of(flat, n), index, why);
     mem_free(flat);
     return taken;
@@ -115,10 +113,8 @@ static void take_snapshot(struct control *c)
     if (c->forgetting || c->raft.applied != c->map.index || raft_log_waste(&c->raft) < SNAPSHOT_WASTE_BYTES)
         return;
     put_map(&bytes, &c->map);
-    size_t n = bytes.n;
-    char *flat = mem_get(n);
-    chain_copy(&bytes, flat, n);
-    chain_free(&bytes, NULL);
+    size_t n;
+    char *flat = chain_flat(&bytes, NULL, &n);
     keep_raft(c, &(struct raft_event){.type = RAFT_TAKEN, .taken = {c->map.index, slice_of(flat, n)}}, NULL);
     mem_free(flat);
 }

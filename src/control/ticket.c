@@ -45,17 +45,13 @@ void ticket_end(struct control *c, struct ticket *t, const char *why)
 void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const struct map_entry *e)
 {
     struct chain bytes = {0};
-    struct graves g = {0};
     put_map_entry(&bytes, e);
     struct ticket t = {.number = ++c->last_ticket,
                        .who = who,
                        .token = token,
-                       .bytes = mem_get(bytes.n),
-                       .n = bytes.n,
                        .retry = c->now,
                        .until = mono_after(c->now, TICKET_US)};
-    chain_copy(&bytes, t.bytes, bytes.n);
-    chain_free(&bytes, &g);
+    t.bytes = chain_flat(&bytes, NULL, &t.n);
     *vec_add(&c->tickets) = t;
     if (c->tickets.n > TICKETS_MAX)
         ticket_end(c, &c->tickets.at[c->tickets.n - 1], "too many changes of the cluster are under way: try again");

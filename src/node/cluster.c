@@ -396,8 +396,7 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out)
     case WORD_APPLIED:
     case WORD_PROPOSE:
     case WORD_REPORT:
-    case WORD_CLOSED:
-    case WORD_READY: check_failed("a word for the data plane", __FILE__, __LINE__);
+    case WORD_CLOSED: check_failed("a word for the data plane", __FILE__, __LINE__);
     }
 }
 
@@ -437,9 +436,8 @@ static void gates_look(struct node *n)
 void cluster_step_end(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (!c->ready_told && !n->loading) {
-        c->ready_told = true;
-        tell(out, (struct word){.type = WORD_READY});
+    if (!c->loaded && !n->loading) {
+        c->loaded = true;
         slots_changed(n); /* what the map said meanwhile */
         if (c->self.place != MAP_NOBODY)
             report_begin(n);

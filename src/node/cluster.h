@@ -141,7 +141,7 @@ struct cluster {
     struct mono lease;
     bool was_leased;
     bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
-    bool ready_told;
+    bool loaded; /* this node's log */
     bool uncovered;          /* a slot is served by nobody */
     bool follows_settings;   /* the options show the map's */
     uint64_t seen_slots, seen_nodes; /* slots_ver, nodes_ver as last looked at */
@@ -223,7 +223,6 @@ void flight_park(struct node *n, struct flight *f, const char *why, int64_t agai
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
 bool flight_part(struct node *n, struct flight *f, struct slice in, struct node_out *out); /* of its reply; false: only whole */
 void flight_again(struct node *n, struct flight *f); /* what came of its reply is forgotten */
-void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out);
 void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
 void flights_look(struct node *n, struct node_out *out); /* parked ones */
 void flights_forget(struct node *n, struct session *s);

@@ -58,7 +58,7 @@ void node_cluster_help(struct call *c)
     static const char *const lines[] = {
         "COUNT-FAILURE-REPORTS <node-id>", "    How many members do not hear <node-id>.",
         "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here.",
-        "FAILOVER [FORCE|TAKEOVER]", "    Has slots that lost their primary served by what copies there are.",
+        "FAILOVER [FORCE|TAKEOVER]", "    Refused so far: a slot has its primary only, and there is nobody to fail over to.",
         "FORGET <node-id>", "    Drains a node and removes it.",
         "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here.",
         "INFO", "    How the cluster is.",
@@ -185,11 +185,10 @@ void node_cluster_ring(struct call *c)
     if (!cluster_or_reply(c))
         return;
     ring_text(&drawn, &c->node->cluster->map);
-    char *flat = mem_get(drawn.n + 1);
-    size_t flat_n = chain_copy(&drawn, flat, drawn.n);
-    reply_verbatim(c->reply, slice_of(flat, flat_n), "txt");
+    size_t n;
+    char *flat = chain_flat(&drawn, NULL, &n);
+    reply_verbatim(c->reply, slice_of(flat, n), "txt");
     mem_free(flat);
-    chain_free(&drawn, NULL);
 }
 
 void node_cluster_slots(struct call *c)
@@ -319,16 +318,13 @@ void node_cluster_forget(struct call *c)
 
 void node_cluster_failover(struct call *c)
 {
-    struct word w = {.ask = {.what = ASK_FAILOVER}};
     if (!cluster_or_reply(c))
         return;
     if (c->argc > 3 || (c->argc == 3 && !slice_is(c->argv[2], "force") && !slice_is(c->argv[2], "takeover"))) {
         call_syntax_error(c);
         return;
     }
-    if (c->argc == 3)
-        text_set(&w, c->argv[2]);
-    ask(c, &w);
+    reply_error(c->reply, SLICE("ERR a slot has its primary only: there is nobody to fail over to"));
 }
 
 static void settings_reply(struct call *c)

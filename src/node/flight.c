@@ -266,7 +266,7 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
         close_over(n, s, out);
 }
 
-void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)
+static void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)
 {
     char flat[512];
     struct chain bytes = {0};
@@ -311,9 +311,8 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
     run_kept(n, s, &f->request, &r, out);
     t->kind = f->is_write ? MARK_WRITE : MARK_READ;
     t->slot = t->gather == NULL ? f->slot : SLOT_ANY;
-    char *flat = mem_get(bytes.n + 1);
-    size_t flat_n = chain_copy(&bytes, flat, bytes.n);
-    chain_free(&bytes, &n->store.graves);
+    size_t flat_n;
+    char *flat = chain_flat(&bytes, &n->store.graves, &flat_n);
     flight_answer(n, f, slice_of(flat, flat_n), out);
     mem_free(flat);
 }

@@ -67,7 +67,7 @@ static void put_bytes(struct buf *b, const char *name, uint64_t v)
     text_putf(b, "_human:%.2f%c\r\n", d, units[unit]);
 }
 
-int64_t node_started_seconds(const struct node *n)
+static int64_t started_seconds(const struct node *n)
 {
     return (n->wall.ms - (n->now.us - n->started.us) / 1000) / 1000;
 }
@@ -215,7 +215,7 @@ static void put_memory(struct buf *b, struct node *n)
 static void put_loading(struct buf *b, struct node *n)
 {
     uint64_t total = n->load->bytes_total, done = n->load->bytes_done;
-    uint64_t began = (uint64_t)node_started_seconds(n);
+    uint64_t began = (uint64_t)started_seconds(n);
     uint64_t took = (uint64_t)(n->now.us - n->started.us) / 1000000;
     uint64_t left = total > done ? total - done : 0;
     put_count(b, "loading_start_time", began);

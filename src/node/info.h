@@ -30,6 +30,4 @@ struct memory_account {
 };
 struct memory_account memory_account(struct node *n);
 
-int64_t node_started_seconds(const struct node *n); /* wall clock */
-
 #endif

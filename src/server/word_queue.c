@@ -71,8 +71,7 @@ static bool is_to_go(struct word_queue *q, const struct word *w, const struct ma
     case WORD_ANSWER:
     case WORD_CLOSE:
     case WORD_ASK:
-    case WORD_CLOSED:
-    case WORD_READY: break;
+    case WORD_CLOSED: break;
     }
     return true;
 }

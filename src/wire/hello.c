@@ -12,12 +12,6 @@ static const char *const purpose_words[] = {HELLO_PURPOSES(X)};
 static const char *const refusal_words[] = {HELLO_REFUSALS(X)};
 #undef X
 
-const char *hello_purpose_word(enum hello_purpose p)
-{
-    check(p < HELLO_PURPOSES_N);
-    return purpose_words[p];
-}
-
 static bool is_proxy(const struct hello_end *e)
 {
     return node_id_equal(&e->id, &nobody);

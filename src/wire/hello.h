@@ -88,8 +88,6 @@ enum hello_verdict hello_step(struct hello *h, const struct hello_self *self, st
                               size_t *used, struct chain *out);
 void hello_free(struct hello *h);
 
-const char *hello_purpose_word(enum hello_purpose p);
-
 /* Said before any close that the other side caused, also once the connection is open. */
 void put_refused(struct chain *to, enum hello_refusal refusal, const char *text);
 enum err get_refused(struct wire_in *in, enum hello_refusal *refusal,

@@ -304,8 +304,7 @@ static void data_heard(struct planes *w, struct plane *p, struct word *word)
     case WORD_APPLIED:
     case WORD_PROPOSE:
     case WORD_REPORT:
-    case WORD_CLOSED:
-    case WORD_READY: check(!"a word for the control plane");
+    case WORD_CLOSED: check(!"a word for the control plane");
     }
     if (word->type == WORD_ENTRY || word->type == WORD_MAP) {
         tell(w, p, (struct word){.type = WORD_APPLIED, .applied = d->map.index});

@@ -27,7 +27,6 @@ void word_free(struct word *w)
     case WORD_APPLIED:
     case WORD_CLOSE:
     case WORD_CLOSED:
-    case WORD_READY:
         break;
     }
     *w = (struct word){0};

@@ -26,15 +26,13 @@ enum word_type {
     WORD_APPLIED,   /* my map is at this index */
     WORD_PROPOSE,   /* this entry, please: HANDOVER. Its fate is told by the map alone (12) */
     WORD_REPORT,    /* where I stand in these electing slots (20); again after whatever was said of this node */
-    WORD_CLOSED,    /* to CLOSE: it is, or it holds keys and goes on */
-    WORD_READY      /* the log is loaded: I can report and serve */
+    WORD_CLOSED     /* to CLOSE: it is, or it holds keys and goes on */
 };
 
 enum word_ask {
     ASK_MEET = 1,  /* host, port, cluster_port (0: port + 10000) */
     ASK_FORGET,    /* id */
-    ASK_SET,       /* name, value: a setting of the map */
-    ASK_FAILOVER   /* FORCE or TAKEOVER, by name */
+    ASK_SET        /* name, value: a setting of the map */
 };
 
 struct word_position { /* of a slot, in a REPORT */

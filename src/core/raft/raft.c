@@ -490,15 +490,10 @@ enum err raft_step(struct raft *r, const struct raft_event *ev, struct raft_out 
     r->out = (struct raft_out){0};
     if (r->box_out > 0)
         r->box.n = r->box_out = 0;
-    enum raft_role role = r->role;
-    uint64_t term = r->term;
-    struct raft_peer leader = r->leader;
     if (r->role == RAFT_LEADER && raft_vote_quorum_is_lost(r, ev->now)) /* F8 */
         raft_become_follower(r, r->term, &nobody, ev->now);
     enum err e = dispatch(r, ev);
     finish(r, ev->now);
-    r->out.role_changed =
-        role != r->role || term != r->term || !raft_peer_equal(&leader, &r->leader);
     *out = r->out;
     r->inside = false;
     return e;

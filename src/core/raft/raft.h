@@ -193,7 +193,6 @@ struct raft_out {
     enum raft_refusal refused; /* of PROPOSE, VOTERS, TRANSFER, FOUND */
     /* the index of what was accepted; it holds if it is applied with the term of now */
     uint64_t proposed;
-    bool role_changed;   /* role, term or leader */
     bool voters_changed; /* the newest voter set in the log: raft.voters (replication 16) */
     struct mono wake;    /* step RAFT_DUE then */
 };

@@ -25,7 +25,6 @@ void raft_election_reset(struct raft *r, struct mono now);
 /* raft_vote.c */
 void raft_become_follower(struct raft *r, uint64_t term, const struct raft_peer *leader,
                           struct mono now);
-void raft_become_leader(struct raft *r, struct mono now);
 void raft_campaign(struct raft *r, struct mono now, bool transfer);
 void raft_vote_cast(struct raft *r, struct mono now); /* candidate: its own vote is on disk */
 bool raft_vote_is_sticky(const struct raft *r, const struct raft_msg *m, struct mono now);

@@ -71,7 +71,7 @@ static void become_candidate(struct raft *r, struct mono now, bool transfer)
     raft_election_reset(r, now); /* until its own vote is on disk */
 }
 
-void raft_become_leader(struct raft *r, struct mono now)
+static void become_leader(struct raft *r, struct mono now)
 {
     check(r->role == RAFT_CANDIDATE && raft_state_is_stored(r));
     r->role = RAFT_LEADER;
@@ -124,7 +124,7 @@ static void count_votes(struct raft *r, struct mono now)
     if (r->role == RAFT_PRECANDIDATE)
         become_candidate(r, now, false);
     else
-        raft_become_leader(r, now);
+        become_leader(r, now);
 }
 
 void raft_campaign(struct raft *r, struct mono now, bool transfer)
