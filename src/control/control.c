@@ -214,6 +214,16 @@ static void gone(struct control *c, const char *why)
     log_say(c->log, LOG_LEVEL_WARNING, "%s: it serves nothing any more", why);
 }
 
+/* The log goes on from here: what was decided before is told in one line. */
+static void say_members(struct control *c)
+{
+    size_t up = 0;
+    for (size_t i = 0; i < c->map.nodes.n; i++)
+        up += c->map.nodes.at[i].used && c->map.nodes.at[i].health == MAP_UP;
+    log_say(c->log, LOG_LEVEL_NOTICE, "map %llu: a member of a cluster of %zu, %zu of them up",
+            (unsigned long long)c->map.index, map_members_n(&c->map), up);
+}
+
 /* Am I still a member, and is it me? */
 static void look_at_own_place(struct control *c)
 {
@@ -224,6 +234,8 @@ static void look_at_own_place(struct control *c)
         gone(c, "this node was removed from its cluster");
     else if (place != MAP_NOBODY && c->map.nodes.at[place].incarnation > c->identity.incarnation)
         gone(c, "a later run of this node is a member: its data directory was copied, and the copy runs too");
+    else if (place != MAP_NOBODY && !c->was_member)
+        say_members(c);
     c->was_member |= place != MAP_NOBODY;
 }
 
@@ -490,6 +502,10 @@ static void view_due(struct control *c)
                 strcmp(v.why_not, c->told.why_not) != 0;
     if (!news && !mono_reached(c->now, c->view_due))
         return;
+    if (leader != MAP_NOBODY && leader != control_place(c) && !node_id_equal(&v.leader, &c->told.leader)) {
+        char name[NODE_NAME_BYTES];
+        log_say(c->log, LOG_LEVEL_NOTICE, "node %s leads the controller", say_node(&c->map.nodes.at[leader], name));
+    }
     c->told = v;
     c->view_due = mono_after(c->now, VIEW_US);
     struct word w = {.type = WORD_VIEW, .view = mem_get(sizeof(v))};

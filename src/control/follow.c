@@ -74,6 +74,7 @@ static void tell_entry(struct control *c, uint64_t index, struct map_entry *e)
     control_tell(c, (struct word){.type = WORD_ENTRY, .entry = {.index = index, .entry = e}});
 }
 
+/* What was decided before this start is known here, or before this node joined, is the past and alarms nobody. */
 static void log_applied(struct control *c, uint64_t index, const struct map_entry *e, const struct map_applied *a)
 {
     char text[SAY_BYTES];
@@ -82,7 +83,8 @@ static void log_applied(struct control *c, uint64_t index, const struct map_entr
         log_say(c->log, LOG_LEVEL_VERBOSE, "map %llu: %s: void: %s", (unsigned long long)index, text,
                 a->why_void != NULL ? a->why_void : "nothing changed");
     else
-        log_say(c->log, LOG_LEVEL_NOTICE, "map %llu: %s", (unsigned long long)index, text);
+        log_say(c->log, c->was_member ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE, "map %llu: %s", (unsigned long long)index,
+                text);
 }
 
 static void give_whole(struct control *c, struct chain *to)

@@ -38,6 +38,20 @@ static unsigned slots_of(const struct map_entry *e)
     return n;
 }
 
+/* Who serves them now, if it is one for all: so it is where a node is back. */
+static void say_elect(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
+{
+    char a[NODE_NAME_BYTES];
+    uint16_t winner = e->runs.run_n > 0 ? e->runs.run[0].node[0] : MAP_NOBODY;
+    for (size_t i = 1; i < e->runs.run_n; i++)
+        if (e->runs.run[i].node[0] != winner)
+            winner = MAP_NOBODY;
+    if (!e->runs.give_up && winner < m->nodes.n && m->nodes.at[winner].used)
+        snprintf(text, SAY_BYTES, "node %s serves %u slots that had no primary", say_node(&m->nodes.at[winner], a), slots_of(e));
+    else
+        snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e), e->runs.give_up ? ", without their data" : "");
+}
+
 /* m: as it is before the entry, or after it. */
 void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
@@ -46,20 +60,18 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
     case MAP_FOUND: snprintf(text, SAY_BYTES, "cluster founded by node %s", say_member(&e->found.first, a)); return;
     case MAP_JOIN: snprintf(text, SAY_BYTES, "node %s joins", say_member(&e->member, a)); return;
     case MAP_ANNOUNCE: snprintf(text, SAY_BYTES, "node %s is reached there now", say_member(&e->member, a)); return;
-    case MAP_SUSPECTED: snprintf(text, SAY_BYTES, "SUSPECT node %s", say_id(m, &e->about, a)); return;
-    case MAP_DOWNED: snprintf(text, SAY_BYTES, "DOWN node %s: its slots have no primary", say_id(m, &e->about, a)); return;
-    case MAP_CLEARED: snprintf(text, SAY_BYTES, "CLEAR node %s: it is heard well again", say_id(m, &e->about, a)); return;
+    case MAP_SUSPECTED: snprintf(text, SAY_BYTES, "node %s is SUSPECT: it is not heard, its lease runs out", say_id(m, &e->about, a)); return;
+    case MAP_DOWNED: snprintf(text, SAY_BYTES, "node %s is DOWN: its slots have no primary", say_id(m, &e->about, a)); return;
+    case MAP_CLEARED: snprintf(text, SAY_BYTES, "node %s is back: it is heard well again", say_id(m, &e->about, a)); return;
     case MAP_RESTARTED:
-        snprintf(text, SAY_BYTES, "RESTART node %s, incarnation %u", say_member(&e->member, a),
+        snprintf(text, SAY_BYTES, "node %s is back, started anew: incarnation %u", say_member(&e->member, a),
                  (unsigned)e->member.incarnation);
         return;
     case MAP_LEAVE: snprintf(text, SAY_BYTES, "node %s leaves: it is drained", say_id(m, &e->about, a)); return;
     case MAP_REMOVE: snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a)); return;
     case MAP_SET: snprintf(text, SAY_BYTES, "%s is %lld", e->set.name, (long long)e->set.value); return;
     case MAP_PLACE: snprintf(text, SAY_BYTES, "%u slots are to move", slots_of(e)); return;
-    case MAP_ELECT:
-        snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e), e->runs.give_up ? ", without their data" : "");
-        return;
+    case MAP_ELECT: say_elect(m, e, text); return;
     case MAP_HANDOVER:
         snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a), bits_n(&e->handover.slots),
                  say_id(m, &e->handover.to, b));
