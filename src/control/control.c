@@ -344,6 +344,8 @@ static enum err heard_proposal(struct control *c, struct contact *k, struct wire
     uint16_t place = map_find(&c->map, &k->id);
     if (place != MAP_NOBODY)
         steward_report(c, place, &r);
+    if (!raft_leads(&c->raft)) /* who does not vote learns from this who does lead */
+        put_proposed(contact_answer(c, k), &(struct wire_proposed){.leader = c->raft.leader.node});
     mem_free(r.at);
     return ERR_OK;
 }
