@@ -66,6 +66,7 @@ struct routing {
     struct peer_link *own;  /* for MULTI and WATCH of this session alone; NULL: none */
     bool watches_far;       /* keys are watched over `own`, */
     bool watch_lost;        /* or were: EXEC answers nil */
+    bool watch_held;        /* one of the WATCHes was answered OK */
     uint16_t watch_slot;
     uint64_t watch_epoch;
     uint64_t token;         /* of the ASK it waits for */
@@ -223,8 +224,10 @@ void flight_park(struct node *n, struct flight *f, const char *why, int64_t agai
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
 bool flight_part(struct node *n, struct flight *f, struct slice in, struct node_out *out); /* of its reply; false: only whole */
 void flight_again(struct node *n, struct flight *f); /* what came of its reply is forgotten */
+void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out);
 void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
 void flights_look(struct node *n, struct node_out *out); /* parked ones */
+bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken);
 void flights_forget(struct node *n, struct session *s);
 void turns_break(struct node *n, struct session *s, const char *why); /* a reply cannot be told to its end: it is closed */
 bool turns_begun(const struct session *s);
@@ -267,6 +270,7 @@ enum routed far_multi_begin(struct node *n, struct session *s, const struct spec
                             struct routed_here *here, struct node_out *out);
 uint32_t far_multi_put(struct session *s, struct chain *to); /* MULTI and the queue; how many replies they have */
 void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
+void far_watch_answered(struct session *s, struct slice reply);
 void far_multi_end(struct node *n, struct session *s, struct node_out *out); /* UNWATCH, DISCARD, RESET */
 
 #endif

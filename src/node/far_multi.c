@@ -35,7 +35,16 @@ void far_multi_end(struct node *n, struct session *s, struct node_out *out)
     struct routing *r = s->routing;
     if (r->own != NULL && r->watches_far)
         peer_hang_up(n, r->own, "its watches are over", out); /* and with it what is watched there */
-    r->watches_far = r->watch_lost = false;
+    r->watches_far = r->watch_lost = r->watch_held = false;
+}
+
+/* A WATCH that was refused watches nothing; an earlier one may. */
+void far_watch_answered(struct session *s, struct slice reply)
+{
+    struct routing *r = s->routing;
+    r->watch_held |= reply.n > 0 && reply.p[0] == '+';
+    if (!r->watch_held)
+        r->watches_far = r->watch_lost = false;
 }
 
 static struct flight *fly_own(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
@@ -169,6 +178,6 @@ uint32_t far_multi_put(struct session *s, struct chain *to)
 void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
 {
     struct session *s = f->turn->session;
-    s->routing->watches_far = s->routing->watch_lost = false;
+    s->routing->watches_far = s->routing->watch_lost = s->routing->watch_held = false;
     flight_answer(n, f, reply, out);
 }

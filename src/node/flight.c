@@ -170,6 +170,19 @@ bool flight_any(const struct node *n, const struct session *s, unsigned slot)
     return before_in(bucket, bucket, s->id, slot) != NULL;
 }
 
+/* Was a write behind it sent over its link, of which the first `taken` bytes were? */
+bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken)
+{
+    struct list *bucket = bucket_of(n, f->session_id, f->slot);
+    for (const struct list *l = f->in_order.next; l != bucket; l = l->next) {
+        const struct flight *g = CONTAINER_OF(l, struct flight, in_order);
+        if (g->session_id == f->session_id && g->slot == f->slot && g->is_write && g->link == f->link &&
+            g->begin < taken)
+            return true;
+    }
+    return false;
+}
+
 static int64_t patience_us(const struct node *n)
 {
     return (int64_t)n->cluster->map.settings.node_timeout_ms * 4000; /* longer than a failover */
@@ -245,8 +258,12 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
     struct session *s = t != NULL ? t->session : NULL;
     uint32_t part = f->part;
     size_t length = f->passed + reply.n;
-    if (t != NULL && f->is_exec)
+    if (t != NULL && f->is_exec) {
         multi_forget(n, t->session); /* nothing, if it ran here */
+        far_multi_end(n, t->session, out); /* whatever became of it: nothing is watched any more */
+    }
+    if (t != NULL && f->request.spec->id == SPEC_WATCH)
+        far_watch_answered(t->session, reply);
     flight_free(f);
     look_soon(n);
     if (t == NULL)
@@ -266,7 +283,7 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
         close_over(n, s, out);
 }
 
-static void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)
+void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out)
 {
     char flat[512];
     struct chain bytes = {0};

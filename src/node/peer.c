@@ -5,7 +5,7 @@
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets), it
  * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
- * not sent: it goes again. Of the rest, reads go again, and of writes nobody knows. */
+ * not sent: it goes again. Of the rest, reads go again if no write was sent behind them, and of writes nobody knows. */
 #include <assert.h>
 
 #include "base/check.h"
@@ -138,8 +138,11 @@ void peer_link_free(struct peer_link *l)
     mem_free(l);
 }
 
-static void flight_lost(struct node *n, struct flight *f, bool never_sent, const char *why, struct node_out *out)
+/* A read may go again, but not behind a later write of its connection to its slot that may have been run:
+ * it would be answered from after it (replication 10). */
+static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const char *why, struct node_out *out)
 {
+    bool never_sent = f->begin >= taken;
     if (f->turn != NULL && f->passed > 0 && f->turn->begun) {
         *vec_add(&out->drop) = f->turn->session->conn;
         turns_break(n, f->turn->session, "a reply that it has the beginning of is lost");
@@ -150,6 +153,8 @@ static void flight_lost(struct node *n, struct flight *f, bool never_sent, const
         flight_free(f);
     else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
         far_multi_answered(n, f, SLICE("*-1\r\n"), out); /* what was watched is not watched any more */
+    else if (!never_sent && !f->is_write && flight_overtaken(n, f, taken))
+        flight_error(n, f, "TRYAGAIN the connection to its node broke", out);
     else if (never_sent || !f->is_write)
         flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
     else
@@ -175,7 +180,7 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
     while (!list_empty(&lost)) {
         struct flight *f = CONTAINER_OF(lost.next, struct flight, in_where);
         list_drop(&f->in_where);
-        flight_lost(n, f, f->begin >= taken, why, out);
+        flight_lost(n, f, taken, why, out);
     }
     peer_link_free(l);
 }
