@@ -174,7 +174,8 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
 /* Its reply will wait in a turn if others are before it. */
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec)
 {
-    bool data = spec != NULL && (spec->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)) != 0;
+    bool queued = s->in_multi && (spec == NULL || spec->id != SPEC_EXEC); /* +QUEUED tells nothing of a slot */
+    bool data = !queued && spec != NULL && (spec->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)) != 0;
     here->slot = (uint16_t)slot;
     here->kind = !data ? MARK_FREE : (spec->flags & CMD_READONLY) != 0 ? MARK_READ : MARK_WRITE;
     if (spec != NULL && spec->id == SPEC_EXEC)
