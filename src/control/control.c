@@ -43,10 +43,22 @@ uint16_t control_place(const struct control *c)
 
 uint16_t control_leader(const struct control *c)
 {
-    if (!raft_peer_is_nobody(&c->raft.leader))
+    if (!raft_peer_is_nobody(&c->raft.leader) && raft_is_voter(&c->raft))
         return map_find(&c->map, &c->raft.leader.node);
     /* Who does not vote is not told who leads: any voter it reaches passes nothing on, but knows. */
     return c->leader_hint < c->map.nodes.n && c->map.nodes.at[c->leader_hint].used ? c->leader_hint : MAP_NOBODY;
+}
+
+/* To whom a word for the leader goes: whoever does not lead answers who does. */
+uint16_t control_passes_to(const struct control *c)
+{
+    uint16_t place = control_leader(c);
+    if (place != MAP_NOBODY && (place == control_place(c) || contact_is_up(c, place)))
+        return place;
+    for (uint16_t i = 0; i < c->map.nodes.n; i++)
+        if (c->map.nodes.at[i].used && i != control_place(c) && contact_is_up(c, i))
+            return i; /* the one that is known was removed, or is away */
+    return MAP_NOBODY;
 }
 
 bool control_is_lost(const struct control *c)

@@ -297,7 +297,7 @@ static void pass(struct control *c, const struct map_entry *e)
             log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s", why);
         return;
     }
-    uint16_t place = control_leader(c);
+    uint16_t place = control_passes_to(c);
     struct chain *to = place == MAP_NOBODY ? NULL : contact_to(c, place);
     if (to == NULL)
         return;
@@ -342,7 +342,7 @@ static void look_at_self(struct control *c, const struct map_node *n)
 static void pass_report(struct control *c)
 {
     const struct word *w = &c->report;
-    uint16_t place = control_leader(c);
+    uint16_t place = control_passes_to(c);
     bool open = false;
     for (size_t i = 0; i < w->report.slots_n && !open; i++) {
         const struct map_slot *s = &c->map.slots[w->report.slots[i].slot];

@@ -69,7 +69,7 @@ static void pass(struct control *c, struct ticket *t)
             t->retry = mono_after(c->now, control_timeout_us(c) / 10);
         return;
     }
-    uint16_t place = control_leader(c);
+    uint16_t place = control_passes_to(c);
     struct chain *to = place == MAP_NOBODY ? NULL : contact_to(c, place);
     if (to == NULL) /* nobody leads, or is not reached: soon perhaps */
         t->retry = mono_after(c->now, control_timeout_us(c) / 10);
@@ -85,12 +85,25 @@ static struct ticket *find(struct control *c, uint64_t number)
     return NULL;
 }
 
+/* Behind `place`, in a circle: one that is reached. */
+static uint16_t next_member(const struct control *c, uint16_t place)
+{
+    for (size_t i = 1; i <= c->map.nodes.n; i++) {
+        uint16_t k = (uint16_t)((place + i) % c->map.nodes.n);
+        if (c->map.nodes.at[k].used && k != control_place(c) && contact_is_up(c, k))
+            return k;
+    }
+    return place;
+}
+
 void ticket_proposed(struct control *c, const struct wire_proposed *m)
 {
     struct ticket *t = find(c, m->token);
     uint16_t leader = map_find(&c->map, &m->leader);
-    if (leader != MAP_NOBODY)
+    if (leader != MAP_NOBODY && leader != control_place(c))
         c->leader_hint = leader;
+    else if (m->index == 0) /* it does not know either: the next one may */
+        c->leader_hint = next_member(c, c->leader_hint);
     if (t == NULL)
         return; /* given up, or what a node proposes for itself */
     if (m->index == 0) { /* not the leader any more, or it cannot now */
