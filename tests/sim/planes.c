@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "core/map/map_setting.h"
 #include "tests/sim/sim_disk.h"
@@ -12,7 +13,7 @@
 enum { FIRST_PORT = 7000, PULSE_US = 20 * 1000, RAFT_FILES = 64 };
 enum { NO_ANSWER_US = 1000 * 1000 };
 
-static int64_t drawn(struct planes *w)
+int64_t planes_drawn(struct planes *w)
 {
     double u = (double)(rng_next(&w->rng) >> 11) * 0x1.0p-53;
     double x = 0;
@@ -27,7 +28,7 @@ static int64_t drawn(struct planes *w)
 
 static void take_out(struct planes *w, struct plane *p);
 
-static void wrong(struct planes *w, const char *what, uint32_t who)
+void planes_wrong(struct planes *w, const char *what, uint32_t who)
 {
     if (w->wrong[0] != '\0')
         return;
@@ -36,7 +37,7 @@ static void wrong(struct planes *w, const char *what, uint32_t who)
         printf("WRONG %s\n", w->wrong);
 }
 
-static void plan(struct planes *w, struct heap_node *n, struct mono at)
+void planes_plan(struct planes *w, struct heap_node *n, struct mono at)
 {
     heap_remove(&w->calendar, n);
     if (at.us != MONO_NEVER.us)
@@ -45,14 +46,23 @@ static void plan(struct planes *w, struct heap_node *n, struct mono at)
 
 static void step(struct planes *w, struct plane *p, struct control_event *ev)
 {
-    ev->now = w->now;
+    ev->now = plane_clock(p);
     ev->pulse = (struct control_pulse){.progress = p->progress, .has_data = bits_n(&p->data.full) > 0};
+    if (w->ops != NULL)
+        w->ops->pulse(p, &ev->pulse);
     control_step(p->control, ev, &p->out);
     if (p->checked != control_map(p->control)->index) {
         control_check(p->control);
         p->checked = control_map(p->control)->index;
     }
     take_out(w, p);
+}
+
+struct mono plane_clock(struct plane *p)
+{
+    p->skew_us += (p->world->now.us - p->skewed.us) * p->rate_ppm / 1000000;
+    p->skewed = p->world->now;
+    return mono_after(p->world->now, p->skew_us);
 }
 
 static void nonce_fill(struct planes *w, uint8_t *nonce)
@@ -92,50 +102,72 @@ static bool is_cut(const struct planes *w, const struct plane_conn *c, bool to_a
     return to_a ? w->cut[c->b][c->a] : w->cut[c->a][c->b];
 }
 
-static void close_end(struct planes *w, size_t conn, bool at_a)
+void planes_close(struct planes *w, size_t conn, bool at_a)
 {
     struct plane_conn *c = &w->conns.at[conn];
     bool *open = at_a ? &c->a_open : &c->b_open;
     if (!*open)
         return;
     *open = false;
-    if (!c->stalled && !is_cut(w, c, !at_a))
-        post(w, packet_new(w, PACKET_CLOSED, conn, !at_a), drawn(w));
+    if (c->stalled || is_cut(w, c, !at_a))
+        c->stalled = true; /* the other end is told when there is no cut any more */
+    else
+        post(w, packet_new(w, PACKET_CLOSED, conn, !at_a), planes_drawn(w));
 }
 
-static void dial(struct planes *w, struct plane *p, const struct control_dial *d)
+static size_t dial(struct planes *w, struct plane_conn c)
 {
-    struct plane_conn c = {.a = p->number, .b = (uint32_t)(d->port - FIRST_PORT), .link = d->link, .a_open = true};
     check(c.b < w->n);
+    c.a_open = true;
     *vec_add(&w->conns) = c;
     bool lost = w->cut[c.a][c.b] || w->cut[c.b][c.a];
-    post(w, packet_new(w, PACKET_DIAL, w->conns.n - 1, false), lost ? NO_ANSWER_US : drawn(w));
+    post(w, packet_new(w, PACKET_DIAL, w->conns.n - 1, false), lost ? NO_ANSWER_US : planes_drawn(w));
+    return w->conns.n - 1;
 }
 
-/* The listener answers, or nobody does. */
+size_t planes_dial(struct planes *w, uint32_t from, uint32_t to, bool client_port, void *owner)
+{
+    return dial(w, (struct plane_conn){.a = from, .b = to, .a_data = true, .b_data = client_port, .a_owner = owner});
+}
+
+/* The listener answers, or nobody does. A frozen one answers, too: its kernel does. */
 static void dialed(struct planes *w, struct packet *k)
 {
     struct plane_conn *c = &w->conns.at[k->conn];
     struct plane *a = &w->at[c->a], *b = &w->at[c->b];
     struct control_event ev = {.type = CONTROL_DIALED, .dialed = {.link = c->link, .local = SLICE("10.0.0.1")}};
-    if (!c->a_open || a->control == NULL)
+    if (!c->a_open || (a->control == NULL && c->a != PLANES_CLIENTS))
         return;
-    nonce_fill(w, ev.dialed.nonce);
     if (w->cut[c->a][c->b] || w->cut[c->b][c->a])
         ev.dialed.how = CONTROL_DIALED_NOWHERE;
     else if (b->control == NULL)
         ev.dialed.how = CONTROL_DIALED_REFUSED;
-    if (ev.dialed.how != CONTROL_DIALED_OK)
-        c->a_open = false;
-    if (ev.dialed.how == CONTROL_DIALED_OK) {
-        struct control_event in = {.type = CONTROL_GUEST, .guest = {.conn = ++b->guests_n, .peer = SLICE("10.0.0.2:1234")}};
-        c->b_open = true;
-        c->guest = b->guests_n;
-        nonce_fill(w, in.guest.nonce);
-        if (!b->frozen)
-            step(w, b, &in);
+    c->a_open = c->b_open = ev.dialed.how == CONTROL_DIALED_OK;
+    if (c->b_open) {
+        c->guest = ++b->guests_n;
+        heap_add(&w->calendar, &packet_new(w, PACKET_GUEST, k->conn, false)->due, w->now.us);
     }
+    if (c->a_data) {
+        w->ops->dialed(w, k->conn, ev.dialed.how);
+        return;
+    }
+    nonce_fill(w, ev.dialed.nonce);
     step(w, a, &ev);
+}
+
+static void guest(struct planes *w, struct packet *k)
+{
+    struct plane_conn *c = &w->conns.at[k->conn];
+    struct plane *b = &w->at[c->b];
+    struct control_event ev = {.type = CONTROL_GUEST, .guest = {.conn = c->guest, .peer = SLICE("10.0.0.2:1234")}};
+    if (!c->b_open || b->control == NULL)
+        return;
+    if (c->b_data) {
+        w->ops->accepted(w, k->conn);
+        return;
+    }
+    nonce_fill(w, ev.guest.nonce);
+    step(w, b, &ev);
 }
 
 static void deliver(struct planes *w, struct packet *k)
@@ -143,15 +175,23 @@ static void deliver(struct planes *w, struct packet *k)
     struct plane_conn *c = &w->conns.at[k->conn];
     struct plane *p = &w->at[k->to_a ? c->a : c->b];
     bool *open = k->to_a ? &c->a_open : &c->b_open;
-    if (!*open || p->control == NULL || c->stalled)
+    bool is_data = k->to_a ? c->a_data : c->b_data;
+    if (!*open || (p->control == NULL && p->number != PLANES_CLIENTS) || c->stalled)
         return;
     struct control_event ev = {0};
+    *open = k->type == PACKET_BYTES;
+    if (is_data) {
+        if (k->type == PACKET_BYTES)
+            w->ops->bytes(w, k->conn, k->to_a, slice_of(k->bytes, k->n));
+        else
+            w->ops->closed(w, k->conn, k->to_a);
+        return;
+    }
     if (k->type == PACKET_BYTES) {
         ev.type = k->to_a ? CONTROL_LINK_BYTES : CONTROL_GUEST_BYTES;
         ev.bytes.conn = k->to_a ? c->link : c->guest;
         ev.bytes.in = slice_of(k->bytes, k->n);
     } else {
-        *open = false;
         ev.type = k->to_a ? CONTROL_LINK_CLOSED : CONTROL_GUEST_CLOSED;
         ev.closed = k->to_a ? c->link : c->guest;
     }
@@ -160,16 +200,21 @@ static void deliver(struct planes *w, struct packet *k)
 
 static void arrive(struct planes *w, struct packet *k)
 {
+    static const struct hash_key key = {0x7ace, 0x5eed};
     struct plane_conn *c = &w->conns.at[k->conn];
-    struct plane *p = &w->at[k->type == PACKET_DIAL || k->to_a ? c->a : c->b];
-    if (p->frozen) {
+    bool at_a = k->type == PACKET_DIAL || k->to_a;
+    struct plane *p = &w->at[at_a ? c->a : c->b];
+    if ((at_a ? c->a_data : c->b_data) ? p->data_frozen : p->frozen) {
         *vec_add(&p->waiting) = k;
         return;
     }
-    if (k->type == PACKET_DIAL)
-        dialed(w, k);
-    else
-        deliver(w, k);
+    w->digest = 31 * w->digest + hash_keyed(&key, slice_of(k->bytes, k->n)) + (uint64_t)w->now.us;
+    switch (k->type) {
+    case PACKET_DIAL: dialed(w, k); break;
+    case PACKET_GUEST: guest(w, k); break;
+    case PACKET_BYTES:
+    case PACKET_CLOSED: deliver(w, k); break;
+    }
     packet_free(k);
 }
 
@@ -177,29 +222,69 @@ static size_t conn_of(struct planes *w, const struct plane *p, uint32_t number, 
 {
     for (size_t i = w->conns.n; i-- > 0;) {
         const struct plane_conn *c = &w->conns.at[i];
-        if (is_link ? c->a == p->number && c->a_open && c->link == number
-                    : c->b == p->number && c->b_open && c->guest == number)
+        if (is_link ? c->a == p->number && c->a_open && !c->a_data && c->link == number
+                    : c->b == p->number && c->b_open && !c->b_data && c->guest == number)
             return i;
     }
     return SIZE_MAX;
 }
 
-static void send(struct planes *w, struct plane *p, struct control_send *s)
+/* Each VONG.SEEN <incarnation> <t> <map version> becomes a VONG.ECHO <incarnation> <t>. */
+static void forge_echoes(struct chain *bytes)
 {
-    size_t at = conn_of(w, p, s->conn, s->is_link), n = s->bytes.n;
+    static const char seen[] = "*4\r\n$9\r\nVONG.SEEN\r\n", echo[] = "*3\r\n$9\r\nVONG.ECHO\r\n";
+    size_t n = bytes->n, head = sizeof(seen) - 1;
+    char *p = mem_get(n + 1);
+    struct chain to = {0};
+    chain_copy(bytes, p, n);
+    for (size_t at = 0; at < n;) {
+        bool found = n - at > head && memcmp(p + at, seen, head) == 0;
+        if (!found) {
+            chain_put(&to, slice_of(p + at++, 1));
+            continue;
+        }
+        size_t end = at + head;
+        for (int lines = 0; lines < 4 && end < n; end++)
+            lines += p[end] == '\n';
+        chain_put(&to, slice_str(echo));
+        chain_put(&to, slice_of(p + at + head, end - at - head));
+        for (int lines = 0; lines < 2 && end < n; end++)
+            lines += p[end] == '\n';
+        at = end;
+    }
+    mem_free(p);
+    chain_free(bytes, NULL);
+    *bytes = to;
+}
+
+void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes)
+{
+    struct plane_conn *c = &w->conns.at[conn];
+    if (w->forges_echoes)
+        forge_echoes(bytes);
+    size_t n = bytes->n;
     w->packets_n++;
     w->bytes_n += n;
-    if (at != SIZE_MAX && !w->conns.at[at].stalled) {
-        if (is_cut(w, &w->conns.at[at], !s->is_link)) {
-            w->conns.at[at].stalled = true;
+    if (n > 0 && !c->stalled) {
+        if (is_cut(w, c, !from_a)) {
+            c->stalled = true;
         } else {
-            struct packet *k = packet_new(w, PACKET_BYTES, at, !s->is_link);
+            struct packet *k = packet_new(w, PACKET_BYTES, conn, !from_a);
             k->bytes = mem_get(n);
-            k->n = chain_copy(&s->bytes, k->bytes, n);
-            post(w, k, drawn(w));
+            k->n = chain_copy(bytes, k->bytes, n);
+            post(w, k, planes_drawn(w));
         }
     }
-    chain_free(&s->bytes, NULL);
+    chain_free(bytes, NULL);
+}
+
+static void send(struct planes *w, struct plane *p, struct control_send *s)
+{
+    size_t at = conn_of(w, p, s->conn, s->is_link);
+    if (at != SIZE_MAX)
+        planes_send(w, at, s->is_link, &s->bytes);
+    else
+        chain_free(&s->bytes, NULL);
 }
 
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
@@ -210,8 +295,8 @@ void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
         if (!c->stalled || is_cut(w, c, true) || is_cut(w, c, false))
             continue;
         c->stalled = false; /* something was lost in it: both ends find out */
-        post(w, packet_new(w, PACKET_CLOSED, i, true), drawn(w));
-        post(w, packet_new(w, PACKET_CLOSED, i, false), drawn(w));
+        post(w, packet_new(w, PACKET_CLOSED, i, true), planes_drawn(w));
+        post(w, packet_new(w, PACKET_CLOSED, i, false), planes_drawn(w));
     }
 }
 
@@ -277,7 +362,7 @@ static void data_report(struct planes *w, struct plane *p)
         for (unsigned i = 0; i < slot->replicas_n; i++)
             mine |= slot->replicas[i] == self;
         if (slot->primary == MAP_NOBODY && mine)
-            r.report.slots[r.report.slots_n++] = (struct word_position){(uint16_t)s, p->data.at[s]};
+            r.report.slots[r.report.slots_n++] = (struct word_position){(uint16_t)s, {0}};
     }
     if (r.report.slots_n > 0 && m->nodes.at[self].incarnation == r.report.incarnation)
         tell(w, p, r);
@@ -331,23 +416,36 @@ static void take_out(struct planes *w, struct plane *p)
     struct control_out *o = &p->out;
     VEC(struct word) words = {0};
     p->lease = o->lease;
-    plan(w, &p->wake, o->wake);
+    planes_plan(w, &p->wake, o->wake.us == MONO_NEVER.us ? MONO_NEVER : (struct mono){o->wake.us - p->skew_us});
     take_disk(w, p);
     for (size_t i = 0; i < o->dial.n; i++)
-        dial(w, p, &o->dial.at[i]);
+        dial(w, (struct plane_conn){.a = p->number, .b = (uint32_t)(o->dial.at[i].port - FIRST_PORT),
+                                    .link = o->dial.at[i].link});
     for (size_t i = 0; i < o->send.n; i++)
         send(w, p, &o->send.at[i]);
     for (size_t i = 0; i < o->hang_up.n; i++) {
         size_t at = conn_of(w, p, o->hang_up.at[i].conn, o->hang_up.at[i].is_link);
         if (at != SIZE_MAX)
-            close_end(w, at, o->hang_up.at[i].is_link);
+            planes_close(w, at, o->hang_up.at[i].is_link);
     }
-    check(o->give.n == 0 && !o->failed);
+    check(!o->failed);
+    for (size_t i = 0; i < o->give.n; i++) {
+        size_t at = conn_of(w, p, o->give.at[i].conn, false);
+        check(w->ops != NULL);
+        if (at != SIZE_MAX)
+            w->ops->given(p, at, &o->give.at[i]);
+        else
+            chain_free(&o->give.at[i].unread, NULL);
+    }
+    o->give.n = 0;
     for (size_t i = 0; i < o->words.n; i++)
         *vec_add(&words) = o->words.at[i];
     o->send.n = o->words.n = 0;
     for (size_t i = 0; i < words.n; i++)
-        data_heard(w, p, &words.at[i]);
+        if (w->ops != NULL)
+            w->ops->word(p, &words.at[i]);
+        else
+            data_heard(w, p, &words.at[i]);
     vec_free(&words);
 }
 
@@ -364,7 +462,7 @@ static void line(struct log *log, enum log_level level, struct slice text)
 struct plane *plane_add(struct planes *w, int join)
 {
     struct plane *p = &w->at[w->n];
-    check(w->n < PLANES_MAX);
+    check(w->n < PLANES_CLIENTS);
     *p = (struct plane){.world = w, .number = (uint32_t)w->n++, .log = {LOG_LEVEL_VERBOSE, line}};
     static char seeds[PLANES_MAX][32];
     if (join >= 0)
@@ -422,18 +520,22 @@ void plane_start(struct planes *w, struct plane *p)
     struct sim_inode *file = sim_disk_file(&p->disk, "nodes.conf");
     check(p->control == NULL);
     if (file != NULL && identity_get(&identity, slice_of(file->p, file->n)) != ERR_OK)
-        wrong(w, "the node's file is damaged", p->number);
+        planes_wrong(w, "the node's file is damaged", p->number);
     if (raft_file_load(&loaded, found, find_raft(p, found)) != ERR_OK)
-        wrong(w, loaded.text, p->number);
+        planes_wrong(w, loaded.text, p->number);
     p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
-    p->config.new_data = file == NULL;
+    p->config.new_data = file == NULL || p->is_new;
+    if (!identity.is_known && w->ops != NULL) { /* the data plane knows it already */
+        identity.node = p->id_if_new;
+        identity.is_known = true;
+    }
     map_init(&p->data.map);
     p->data.proposed_n = 0;
     p->data.giving = (struct bits){{0}};
     p->control = control_new(&p->config, &identity, &loaded, &p->log, w->now);
     raft_loaded_free(&loaded);
-    plan(w, &p->wake, w->now);
-    plan(w, &p->pulse, w->now);
+    planes_plan(w, &p->wake, w->now);
+    planes_plan(w, &p->pulse, w->now);
 }
 
 void plane_kill(struct planes *w, struct plane *p, bool power)
@@ -441,10 +543,14 @@ void plane_kill(struct planes *w, struct plane *p, bool power)
     for (size_t i = 0; i < w->conns.n; i++) {
         struct plane_conn *c = &w->conns.at[i];
         if (c->a == p->number)
-            close_end(w, i, true);
+            planes_close(w, i, true);
         if (c->b == p->number)
-            close_end(w, i, false);
+            planes_close(w, i, false);
     }
+    for (size_t i = 0; i < p->stored.n; i++)
+        chain_free(&p->stored.at[i].rest, NULL);
+    vec_clear(&p->stored);
+    p->data_frozen = false;
     plane_freeze(w, p, false);
     heap_remove(&w->calendar, &p->wake);
     heap_remove(&w->calendar, &p->pulse);
@@ -461,18 +567,29 @@ void plane_kill(struct planes *w, struct plane *p, bool power)
         sim_disk_kill(&p->disk);
 }
 
+static void tell_stored(struct planes *w, struct plane *p);
+
 void plane_freeze(struct planes *w, struct plane *p, bool frozen)
 {
     p->frozen = frozen;
     if (frozen)
         return;
-    for (size_t i = 0; i < p->waiting.n; i++) /* all that came, in its order */
-        arrive(w, p->waiting.at[i]);
-    vec_clear(&p->waiting);
+    tell_stored(w, p);
+    struct packet **waiting = p->waiting.at;
+    size_t n = p->waiting.n;
+    memset(&p->waiting, 0, sizeof(p->waiting));
+    for (size_t i = 0; i < n; i++) /* all that came, in its order */
+        arrive(w, waiting[i]);
+    mem_free(waiting);
     if (p->control != NULL) {
-        plan(w, &p->wake, w->now);
-        plan(w, &p->pulse, w->now);
+        planes_plan(w, &p->wake, w->now);
+        planes_plan(w, &p->pulse, w->now);
     }
+}
+
+void plane_clock_apart(struct planes *w, struct plane *p)
+{
+    step(w, p, &(struct control_event){.type = CONTROL_CLOCK_APART});
 }
 
 void plane_ask(struct planes *w, struct plane *p, struct word ask)
@@ -482,9 +599,10 @@ void plane_ask(struct planes *w, struct plane *p, struct word ask)
 
 /* ---------------------------------------------------------------- what must hold */
 
-bool plane_has_lease(const struct planes *w, const struct plane *p)
+bool plane_has_lease(const struct planes *w, struct plane *p)
 {
-    return p->control != NULL && !mono_reached(w->now, p->lease);
+    (void)w;
+    return p->control != NULL && !mono_reached(plane_clock(p), p->lease);
 }
 
 unsigned plane_slots(const struct plane *p)
@@ -544,7 +662,7 @@ static void check_leases(struct planes *w)
             if (!map_is_primary(&p->data.map, s, self, control_incarnation(p->control)) || bits_has(&p->data.giving, s))
                 continue;
             if (server[s] != 0 && same_cluster(p, &w->at[server[s] - 1]))
-                wrong(w, "two may serve one slot", p->number);
+                planes_wrong(w, "two may serve one slot", p->number);
             server[s] = p->number + 1;
         }
     }
@@ -559,7 +677,7 @@ static void check_maps(struct planes *w)
             const struct map *a = control_map(w->at[i].control), *b = control_map(w->at[k].control);
             if (a->index == b->index && a->index > 0 && memcmp(&a->cluster, &b->cluster, sizeof(a->cluster)) == 0 &&
                 memcmp(a->slots, b->slots, SLOTS * sizeof(*a->slots)) != 0)
-                wrong(w, "equal indexes, different maps", w->at[i].number);
+                planes_wrong(w, "equal indexes, different maps", w->at[i].number);
         }
 }
 
@@ -569,13 +687,21 @@ static void pulse(struct planes *w, struct plane *p)
 {
     if (!p->data.hung)
         p->progress++;
-    plan(w, &p->pulse, mono_after(w->now, PULSE_US));
+    planes_plan(w, &p->pulse, mono_after(w->now, PULSE_US));
+}
+
+static void tell_stored(struct planes *w, struct plane *p)
+{
+    for (size_t i = 0; i < p->stored.n && p->control != NULL; i++)
+        step(w, p, &(struct control_event){.type = CONTROL_STORED, .disk = &p->stored.at[i]});
+    vec_clear(&p->stored);
 }
 
 static void due(struct planes *w, struct heap_node *n)
 {
     if ((char *)n < (char *)w->at || (char *)n >= (char *)(w->at + PLANES_MAX)) {
-        arrive(w, CONTAINER_OF(n, struct packet, due));
+        if (w->ops == NULL || !w->ops->due(w, n))
+            arrive(w, CONTAINER_OF(n, struct packet, due));
         return;
     }
     struct plane *p = &w->at[(size_t)((char *)n - (char *)w->at) / sizeof(*p)];
@@ -589,7 +715,9 @@ static void due(struct planes *w, struct heap_node *n)
     } else {
         p->disk.now = w->now;
         if (sim_disk_due(&p->disk, n, &done))
-            step(w, p, &(struct control_event){.type = CONTROL_STORED, .disk = &done});
+            *vec_add(&p->stored) = done;
+        if (!p->frozen)
+            tell_stored(w, p);
     }
 }
 
@@ -602,7 +730,9 @@ static bool turn(struct planes *w, struct mono until)
     bool moved = n->due > w->now.us;
     w->now = (struct mono){n->due > w->now.us ? n->due : w->now.us};
     due(w, n);
-    if (moved && rng_below(&w->rng, w->n) < 4) {
+    if (w->ops != NULL) {
+        w->ops->look(w);
+    } else if (moved && rng_below(&w->rng, w->n) < 4) {
         check_leases(w);
         if (rng_below(&w->rng, w->n) == 0)
             check_maps(w);
@@ -634,6 +764,7 @@ void planes_init(struct planes *w, uint64_t seed)
     w->now.us = 1000 * 1000;
     w->delay_least_us = 100;
     w->delay_mean_us = 300;
+    w->at[PLANES_CLIENTS] = (struct plane){.world = w, .number = PLANES_CLIENTS};
     rng_seed(&w->rng, seed);
 }
 
@@ -647,6 +778,7 @@ void planes_free(struct planes *w)
             word_free(&p->answers.at[k]);
         vec_free(&p->answers);
         vec_free(&p->waiting);
+        vec_free(&p->stored);
         sim_disk_free(&p->disk);
     }
     for (struct heap_node *n; (n = heap_first(&w->calendar)) != NULL;) {

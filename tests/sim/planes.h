@@ -19,15 +19,19 @@
 
 enum { PLANES_MAX = 256 };
 
+enum { PLANES_CLIENTS = PLANES_MAX - 1 }; /* where clients are: no plane has this number, and nothing cuts it off */
+
 struct plane_conn { /* between two hosts; either end may be gone */
     uint32_t a, b;       /* who dialed, who accepted */
+    bool a_data, b_data; /* that end is not a control plane's but planes_ops' */
+    void *a_owner, *b_owner; /* of such an end: whose it is */
     uint32_t link, guest; /* the numbers they know it by */
     bool a_open, b_open; /* that end is there */
     bool stalled;        /* what is said is lost: it breaks once there is no cut any more */
     struct mono a_free, b_free; /* bytes towards that end arrive no earlier: they keep their order */
 };
 
-enum packet_type { PACKET_DIAL, PACKET_BYTES, PACKET_CLOSED };
+enum packet_type { PACKET_DIAL, PACKET_GUEST, PACKET_BYTES, PACKET_CLOSED };
 struct packet {
     struct heap_node due;
     struct planes *world;
@@ -43,8 +47,23 @@ struct plane_data { /* the false data plane */
     struct bits full;    /* slots that hold keys */
     uint64_t proposed_n;
     struct bits giving;  /* offered to another: nothing is served there until the map tells (26) */
-    struct position at[SLOTS];
     bool hung;           /* its loop stands still */
+};
+
+struct plane;
+struct planes;
+
+/* Who stands in place of the false data planes: data planes of a better kind, and their clients. */
+struct planes_ops {
+    void (*word)(struct plane *p, struct word *word); /* from the control plane; what it owns is taken */
+    void (*pulse)(struct plane *p, struct control_pulse *to);
+    void (*given)(struct plane *p, size_t conn, struct control_give *g); /* b is its now; what g owns is taken */
+    void (*accepted)(struct planes *w, size_t conn);
+    void (*dialed)(struct planes *w, size_t conn, enum control_dialed how);
+    void (*bytes)(struct planes *w, size_t conn, bool at_a, struct slice in);
+    void (*closed)(struct planes *w, size_t conn, bool at_a);
+    bool (*due)(struct planes *w, struct heap_node *n); /* false: it is none of yours */
+    void (*look)(struct planes *w);                     /* after each event */
 };
 
 struct plane {
@@ -58,8 +77,15 @@ struct plane {
     struct mono lease;
     struct log log;
     struct control_config config;
-    bool frozen;             /* SIGSTOP: it is stepped no more, what comes waits */
+    bool frozen;             /* it is stepped no more, what comes waits; */
+    bool data_frozen;        /* the same of its data plane (SIGSTOP is both) */
+    struct node_id id_if_new; /* ops: what it is called if its directory does not say */
+    bool is_new;             /* ops: what its data plane has is new, or lost more than a tail */
+    int32_t rate_ppm;        /* its clock gains so much on the world's */
+    int64_t skew_us;         /* ... and has gained this, up to: */
+    struct mono skewed;
     VEC(struct packet *) waiting;
+    VEC(struct disk_done) stored; /* while it is frozen */
     uint32_t guests_n;
     uint64_t progress;
     struct word_view view;   /* the newest; without peers */
@@ -69,6 +95,8 @@ struct plane {
 };
 
 struct planes {
+    const struct planes_ops *ops; /* NULL: data planes are false */
+    uint64_t digest;              /* of all that arrived, and when */
     uint64_t seed;
     struct rng rng;
     struct heap calendar;
@@ -80,6 +108,7 @@ struct planes {
     int64_t delay_least_us, delay_mean_us;
     unsigned loss_of_1000;   /* connections that break at a packet */
     bool trace;
+    bool forges_echoes;      /* a break of rule 16: who is only SEEN gets an echo */
     uint64_t packets_n, bytes_n;
     char wrong[256];         /* what did not hold; empty: all did */
 };
@@ -98,8 +127,17 @@ void planes_run(struct planes *w, int64_t us);
 bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w));
 struct plane *planes_leader(struct planes *w); /* NULL: none, or more than one (of different terms) */
 bool planes_agree(struct planes *w);           /* all that run are in one cluster of all of them, with equal maps */
+struct mono plane_clock(struct plane *p); /* what its own clock shows */
+void planes_wrong(struct planes *w, const char *what, uint32_t who);
+void planes_plan(struct planes *w, struct heap_node *n, struct mono at);
+int64_t planes_drawn(struct planes *w); /* a packet's time under way */
+/* Connections of planes_ops' own: to a client port, or a cluster port (then the other end is a guest). */
+size_t planes_dial(struct planes *w, uint32_t from, uint32_t to, bool client_port, void *owner);
+void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes); /* taken */
+void planes_close(struct planes *w, size_t conn, bool at_a);
+void plane_clock_apart(struct planes *w, struct plane *p);
 void plane_ask(struct planes *w, struct plane *p, struct word ask);
-bool plane_has_lease(const struct planes *w, const struct plane *p);
+bool plane_has_lease(const struct planes *w, struct plane *p);
 unsigned plane_slots(const struct plane *p);   /* slots it is primary of, by its own map */
 
 #endif

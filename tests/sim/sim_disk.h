@@ -38,6 +38,17 @@ enum sim_break {
     BREAK_ROT_UNSEEN,       /* rot mends the checksum of the record it hits */
     BREAK_MARKS_IGNORED,    /* #S lines are hidden from the start */
     BREAK_FILE_SKIPPED,     /* the start does not read the last file */
+    /* of many nodes (hosts.h) */
+    BREAK_OF_MANY,
+    BREAK_RELEASE_UNLEASED = BREAK_OF_MANY, /* at a release every lease is valid (replication 7) */
+    BREAK_RUN_UNLEASED,     /* before a command runs it is (7) */
+    BREAK_SENT_DENIED,      /* what a link sent is said not to be: it is sent again when it broke (9) */
+    BREAK_OVERTAKES,        /* a forwarded command's reply overtakes the one before it (10) */
+    BREAK_ECHO_SUSPECT,     /* who is SUSPECT gets echoes (16) */
+    BREAK_DOWN_EARLY,       /* who leads runs on a clock three times as fast: DOWN does not wait (17) */
+    BREAK_SAME_INCARNATION, /* a start forgets that there was the one before it (19) */
+    BREAK_FENCE_LOST,       /* a fence is told and not on the disk (20) */
+    BREAK_HANDS_MORE,       /* slots are handed over that are still served (26) */
     BREAKS
 };
 const char *sim_break_name(enum sim_break b);

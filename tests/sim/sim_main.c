@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "tests/sim/hosts.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
@@ -14,6 +15,7 @@ struct task {
     uint64_t seed, seeds_n;
     bool trace, until_wrong, twice;
     enum sim_break broken;
+    unsigned nodes_n; /* 0: the world of one node */
 };
 
 struct totals {
@@ -23,9 +25,9 @@ struct totals {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: vong-sim [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+    fprintf(to, "Usage: vong-sim [--nodes N] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
                 "       vong-sim SCENARIO.txt\n"
-                "Runs a node in a false world. --seeds: that many seeds from N on. --twice: each one two\n"
+                "Runs a node in a false world; --nodes: a cluster of so many (2 to 8). --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
                 "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
     for (int b = 1; b < BREAKS; b++)
@@ -85,6 +87,83 @@ static void say(const struct totals *t)
     printf("\n");
 }
 
+/* ----------------------------------------------------------------------- many nodes */
+
+struct many_totals {
+    uint64_t seeds, counted, wrong, calls, answers, refused, unsure, undecided, records, fired[PLIGHTS];
+    int64_t us;
+};
+
+static void add_many(struct many_totals *t, const struct hosts *w)
+{
+    uint64_t fired = 0;
+    for (int i = 0; i < PLIGHTS; i++) {
+        fired += w->fired[i];
+        t->fired[i] += w->fired[i];
+    }
+    t->seeds++;
+    t->counted += w->calls_n >= OPS_LEAST && fired >= TROUBLES_LEAST && w->planes.now.us >= 60 * 1000000;
+    t->wrong += w->planes.wrong[0] != '\0';
+    t->calls += w->calls_n;
+    t->answers += w->answers_n;
+    t->refused += w->refused_n;
+    t->unsure += w->unsure_n;
+    t->undecided += w->undecided_n;
+    t->records += w->records_n;
+    t->us += w->planes.now.us;
+}
+
+static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many_totals *totals)
+{
+    struct hosts *w = malloc(sizeof(*w));
+    hosts_init(w, seed, task->nodes_n, task->broken);
+    w->planes.trace = task->trace;
+    hosts_run_seed(w);
+    if (w->planes.wrong[0] != '\0')
+        printf("# seed %llu: %s\n", (unsigned long long)seed, w->planes.wrong);
+    uint64_t digest = w->planes.digest;
+    add_many(totals, w);
+    hosts_free(w);
+    free(w);
+    return digest;
+}
+
+static void say_many(const struct many_totals *t)
+{
+    printf("# %llu seeds, %llu of them count; %lld virtual seconds, %llu commands, %llu answers, %llu refused, "
+           "%llu of unknown fate\n",
+           (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
+           (unsigned long long)t->calls, (unsigned long long)t->answers, (unsigned long long)t->refused,
+           (unsigned long long)t->unsure);
+    printf("# %llu records, %llu histories with too many orders\n", (unsigned long long)t->records,
+           (unsigned long long)t->undecided);
+    printf("# troubles:");
+    for (int i = 0; i < PLIGHTS; i++)
+        printf("%s %s %llu", i > 0 ? "," : "", plight_name((enum plight)i), (unsigned long long)t->fired[i]);
+    printf("\n");
+}
+
+static int run_many(const struct task *task)
+{
+    struct many_totals t = {0};
+    uint64_t unequal = 0;
+    for (uint64_t i = 0; i < task->seeds_n && !(task->until_wrong && t.wrong > 0); i++) {
+        struct many_totals again = {0};
+        uint64_t digest = run_many_one(task, task->seed + i, &t);
+        if (task->twice && run_many_one(task, task->seed + i, &again) != digest) {
+            printf("# seed %llu: two runs, two traces\n", (unsigned long long)(task->seed + i));
+            unequal++;
+        }
+    }
+    say_many(&t);
+    if (task->until_wrong) {
+        printf("# %s: noticed after %llu seeds\n", sim_break_name(task->broken), (unsigned long long)t.seeds);
+        return t.wrong > 0 ? 0 : 1;
+    }
+    bool good = unequal == 0 && t.wrong == 0 && t.counted * 10 >= t.seeds * 9 && t.undecided * 100 <= t.seeds * GROUPS;
+    return good ? 0 : 1;
+}
+
 static int run_seeds(const struct task *task)
 {
     struct totals t = {0};
@@ -129,6 +208,10 @@ int main(int argc, char **argv)
             task.until_wrong = true;
         } else if (strcmp(a, "--seed") == 0) {
             good = number(next, &task.seed), i++;
+        } else if (strcmp(a, "--nodes") == 0) {
+            uint64_t n = 0;
+            good = number(next, &n) && n >= 2 && n <= HOSTS_MAX, i++;
+            task.nodes_n = (unsigned)n;
         } else if (strcmp(a, "--seeds") == 0) {
             good = number(next, &task.seeds_n), i++;
         } else if (strcmp(a, "--break") == 0) {
@@ -145,5 +228,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    return run_seeds(&task);
+    if (task.broken >= BREAK_OF_MANY && task.nodes_n == 0)
+        task.nodes_n = 3;
+    return task.nodes_n > 0 ? run_many(&task) : run_seeds(&task);
 }

@@ -7,11 +7,11 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "persist/startup.h"
 #include "node/own.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_start.h"
 
-enum { TURN_MAX_US = 60, RELEASE_MAX_US = 100, PIECE_MAX_BYTES = 3000, STALL_US = 600 * 1000 };
+enum { TURN_MAX_US = 60, RELEASE_MAX_US = 100, STALL_US = 600 * 1000 };
 
 /* --------------------------------------------------------------------------- steps */
 
@@ -329,129 +329,33 @@ void sim_node_run_now(struct sim *s, struct sim_client *c)
 
 /* --------------------------------------------------------------------------- the start */
 
-static const struct log_names names = {.dir = "appendonlydir", .file = "appendonly.aof"};
+struct starting {
+    struct sim_start start;
+    struct sim *sim;
+};
 
-static bool refuse(struct sim *s, const char *why)
+static void start_step(struct sim_start *start, struct node_event *ev)
 {
-    snprintf(s->last_refusal, sizeof(s->last_refusal), "%s", why);
-    sim_trace(s, "start refused: %s", why);
-    return false;
+    step(CONTAINER_OF(start, struct starting, start)->sim, ev);
 }
 
-static bool plan_start(struct sim *s, struct startup *plan)
+static void start_say(struct sim_start *start, const char *text)
 {
-    VEC(struct startup_file) files = {0};
-    char path[DISK_NAME_BYTES];
-    for (size_t i = 0; i < s->disk.names.at.n; i++) {
-        const struct sim_name *f = &s->disk.names.at.at[i];
-        if (strncmp(f->name, "appendonlydir/", 14) == 0)
-            *vec_add(&files) = (struct startup_file){slice_str(f->name + 14), s->disk.inodes.at[f->inode].n};
-    }
-    log_manifest_path(path, &names);
-    const struct sim_inode *m = sim_disk_file(&s->disk, path);
-    struct startup_found found = {.files = files.at, .files_n = files.n, .has_manifest = m != NULL,
-                                  .manifest = m != NULL ? slice_of(m->p, m->n) : (struct slice){0}};
-    bool good = startup_plan(plan, &names, &found) == ERR_OK;
-    vec_free(&files);
-    return good || refuse(s, plan->text);
+    sim_trace(CONTAINER_OF(start, struct starting, start)->sim, "%s", text);
 }
 
-static void hide_marks(char *p, size_t n)
+static bool load(struct sim *s)
 {
-    for (size_t i = 0; i + 3 < n; i++)
-        if ((i == 0 || p[i - 1] == '\n') && memcmp(p + i, "#S ", 3) == 0)
-            p[i + 1] = '-';
-}
-
-/* In pieces of any size, each at an address of its own, so that a tool sees who reads beyond it. */
-static void load_file(struct sim *s, const struct startup_read *r, uint64_t total)
-{
-    const struct sim_inode *f = sim_disk_file(&s->disk, r->path);
-    const char *slash = strrchr(r->path, '/');
-    struct node_event open = {.type = NODE_LOAD_FILE,
-                              .load_file = {.name = slash + 1, .is_base = r->is_base, .size = r->size,
-                                            .bytes_total = total}};
-    step(s, &open);
-    size_t done = 0, have = 0;
-    bool ended = false;
-    while (!ended) {
-        bool at_end = have == f->n;
-        char *piece = mem_get(have - done + 1);
-        if (have > done)
-            memcpy(piece, f->p + done, have - done);
-        if (s->broken == BREAK_MARKS_IGNORED)
-            hide_marks(piece, have - done);
-        struct node_event ev = {.type = NODE_LOAD_BYTES, .load_bytes = {slice_of(piece, have - done), at_end}};
-        step(s, &ev);
-        mem_free(piece);
-        done += s->out.load_used;
-        ended = at_end && done == f->n;
-        if (s->out.load_used > 0 || at_end)
-            continue;
-        size_t more = 1 + rng_below(&s->node_rng, PIECE_MAX_BYTES);
-        if (s->out.load_want > have - done && s->out.load_want - (have - done) > more)
-            more = s->out.load_want - (have - done);
-        have += more < f->n - have ? more : f->n - have;
-    }
-}
-
-static const char *const op_names[] = {"open", "write", "sync", "close", "rename", "sync directory of", "unlink",
-                                       "truncate", "space"};
-
-/* Cuts, syncs, the manifest: here and now, unless the start dies on the way. */
-static bool mend(struct sim *s, struct startup *plan, const struct node_loaded *loaded)
-{
-    struct steps steps = {0};
-    struct disk_ops ops = {0};
-    int steps_n = 0;
-    bool dead = false;
-    struct startup_end end = {.is_cut = loaded->verdict == AOF_CUT, .is_clean = loaded->clean,
-                              .cut_file = loaded->bad_file, .cut_offset = loaded->bad_offset};
-    startup_finish(plan, &end, &steps);
-    for (steps_run(&steps, &ops); ops.n > 0 && !dead; steps_run(&steps, &ops)) {
-        struct disk_op op = ops.at[0];
-        struct disk_done done;
-        ops.n = 0;
-        if (s->trace_to == NULL || s->start_dies_at > 0)
-            sim_trace(s, "start: %s %s", op_names[op.type], op.names != NULL ? op.names->name : "");
-        bool told = sim_disk_take(&s->disk, &op, &done);
-        dead = ++steps_n == s->start_dies_at;
-        if (!told && !dead)
-            (void)sim_disk_due(&s->disk, &s->disk.lanes[op.lane].due, &done);
-        if (!dead)
-            steps_done(&steps, &done);
-    }
-    bool good = steps.failed == NULL && !dead;
-    if (steps.failed != NULL)
-        sim_trace(s, "start failed: %s %s", steps.failed, steps.failed_name);
-    vec_free(&ops);
-    steps_free(&steps);
-    return good;
-}
-
-static bool load(struct sim *s, struct startup *plan)
-{
-    if (!plan_start(s, plan))
+    struct starting t = {.sim = s,
+                         .start = {.disk = &s->disk, .rng = &s->node_rng, .out = &s->out, .step = start_step,
+                                   .say = start_say, .dies_at = s->start_dies_at,
+                                   .says_steps = s->trace_to == NULL || s->start_dies_at > 0}};
+    bool good = sim_start(&t.start);
+    memcpy(s->last_refusal, t.start.refusal, sizeof(s->last_refusal));
+    s->last_cut = t.start.loaded.verdict == AOF_CUT;
+    s->last_clean = t.start.loaded.clean;
+    if (!good)
         return false;
-    size_t n = plan->reads.n - (s->broken == BREAK_FILE_SKIPPED && plan->reads.n > 1);
-    for (size_t i = 0; i < n; i++)
-        load_file(s, &plan->reads.at[i], plan->bytes);
-    struct node_event end = {.type = NODE_LOAD_END};
-    step(s, &end);
-    struct node_loaded loaded = s->out.loaded;
-    if (loaded.verdict == AOF_REFUSED)
-        return refuse(s, loaded.text);
-    if (loaded.frozen_n > 0)
-        return refuse(s, "slots lack records");
-    s->last_cut = loaded.verdict == AOF_CUT;
-    s->last_clean = loaded.clean;
-    if (s->last_cut)
-        sim_trace(s, "start: %s", loaded.text);
-    if (!mend(s, plan, &loaded))
-        return false;
-    struct node_event ready = {.type = NODE_LOG_READY,
-                               .log_ready = {plan->append_handle, plan->append_path, plan->append_size, plan}};
-    step(s, &ready);
     if (s->slotted)
         own_begin(s->node, 0, SLOTS - 1, ++s->epoch);
     step_done(s);
@@ -489,15 +393,12 @@ static void node_death(struct sim *s)
 
 void sim_node_start(struct sim *s)
 {
-    struct startup plan = {0};
     check(s->process != PROCESS_UP);
     s->starts_n++;
     s->last_refusal[0] = '\0';
     node_birth(s);
     s->process = PROCESS_UP;
-    bool good = load(s, &plan);
-    startup_free(&plan);
-    if (good) {
+    if (load(s)) {
         sim_trace(s, "node is ready");
         plan_next_turn(s, true);
         return;

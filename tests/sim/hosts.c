@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The world of many nodes: what must hold after each event, and one seed from its draw to its verdict. */
+#include "tests/sim/hosts.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "node/cluster.h"
+#include "persist/record.h"
+
+enum { SECOND_US = 1000 * 1000 };
+enum { FORM_US = 20 * SECOND_US, TROUBLE_US = 48 * SECOND_US, HEAL_US = 20 * SECOND_US, QUIET_US = 8 * SECOND_US };
+
+void hosts_say(struct hosts *w, const char *format, ...)
+{
+    va_list args;
+    if (!w->planes.trace)
+        return;
+    va_start(args, format);
+    printf("[%9.3f] ", (double)w->planes.now.us / 1e6);
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+int64_t hosts_draw(struct hosts *w, int64_t mean_us)
+{
+    double u = ((double)rng_below(&w->rng, 1u << 30) + 1) / (double)(1u << 30);
+    return 1 + (int64_t)(-log(u) * (double)mean_us);
+}
+
+struct host *hosts_of(struct plane *p)
+{
+    return &((struct hosts *)p->world)->host[p->number];
+}
+
+bool hosts_leased(struct host *h)
+{
+    return h->node != NULL && plane_has_lease(&h->world->planes, h->plane);
+}
+
+/* ------------------------------------------------------------- equal place, equal record */
+
+static struct record_seen *record_place(struct hosts *w, uint64_t key)
+{
+    size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (w->records_cap - 1);
+    while (w->records[i].key != 0 && w->records[i].key != key)
+        i = (i + 1) & (w->records_cap - 1);
+    return &w->records[i];
+}
+
+static void records_grow(struct hosts *w)
+{
+    struct record_seen *old = w->records;
+    size_t n = w->records_cap;
+    w->records_cap = n == 0 ? 4096 : 2 * n;
+    w->records = mem_zero(w->records_cap * sizeof(*w->records));
+    for (size_t i = 0; i < n; i++)
+        if (old[i].key != 0)
+            *record_place(w, old[i].key) = old[i];
+    mem_free(old);
+}
+
+static void record_seen(struct hosts *w, struct host *h, const struct note *n)
+{
+    uint64_t key = ((uint64_t)n->slot << 50) ^ (n->at.epoch << 32) ^ n->at.seq;
+    if (n->at.seq == 0)
+        return; /* a mark */
+    if (2 * w->records_n >= w->records_cap)
+        records_grow(w);
+    struct record_seen *r = record_place(w, key);
+    if (r->key == 0) {
+        *r = (struct record_seen){key, n->crc, (uint32_t)n->len};
+        w->records_n++;
+    } else if (r->crc != n->crc || r->len != n->len) {
+        hosts_say(w, "slot %u epoch %llu seq %llu", n->slot, (unsigned long long)n->at.epoch,
+                  (unsigned long long)n->at.seq);
+        planes_wrong(&w->planes, "two records at one slot, epoch and seq (1, 2)", h->plane->number);
+    }
+}
+
+void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes)
+{
+    size_t n = bytes->n;
+    char *p = mem_get(n + 1);
+    chain_copy(bytes, p, n);
+    for (size_t i = 0; i + 3 < n; i++) {
+        struct note note;
+        if (memcmp(p + i, "#V ", 3) != 0 || (i > 0 && p[i - 1] != '\n'))
+            continue;
+        const char *end = memchr(p + i, '\n', n - i);
+        if (end != NULL && note_get(slice_of(p + i, (size_t)(end + 1 - (p + i))), &note) == ERR_OK) {
+            record_seen(w, h, &note);
+            i += note.line_n + note.len - 1;
+        }
+    }
+    mem_free(p);
+}
+
+/* -------------------------------------------------------------------- after each event */
+
+/* The slots this node may acknowledge for now (7, 26). */
+static bool may_serve(struct host *h, struct bits *to)
+{
+    if (!hosts_leased(h) || h->node->cluster->closed)
+        return false;
+    for (size_t i = 0; i < SLOTS / 64; i++)
+        to->w[i] = h->node->owned.w[i] & ~h->node->cluster->handing.w[i];
+    return true;
+}
+
+static void check_alone(struct hosts *w)
+{
+    struct bits all = {{0}}, its;
+    for (size_t i = 0; i < w->planes.n; i++) {
+        if (!may_serve(&w->host[i], &its))
+            continue;
+        for (size_t k = 0; k < SLOTS / 64; k++) {
+            if ((all.w[k] & its.w[k]) != 0)
+                planes_wrong(&w->planes, "two may acknowledge for one slot (7)", (uint32_t)i);
+            all.w[k] |= its.w[k];
+        }
+    }
+}
+
+/* Who is DOWN has no lease, whatever it believes (17). */
+static void check_down(struct hosts *w, const struct map *m)
+{
+    for (size_t i = 0; i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        if (!hosts_leased(h))
+            continue;
+        uint16_t at = map_find(m, control_id(h->plane->control));
+        if (at == MAP_NOBODY || m->nodes.at[at].incarnation != control_incarnation(h->plane->control))
+            continue;
+        if (m->nodes.at[at].health == MAP_DOWN)
+            planes_wrong(&w->planes, "it is DOWN and has a lease (17)", (uint32_t)i);
+    }
+}
+
+static void check_equal(struct hosts *w, size_t i)
+{
+    const struct map *m = control_map(w->host[i].plane->control);
+    for (size_t k = 0; k < w->planes.n; k++) {
+        if (k == i || w->host[k].node == NULL)
+            continue;
+        const struct map *other = control_map(w->host[k].plane->control);
+        if (other->index == m->index && memcmp(&m->cluster, &other->cluster, sizeof(m->cluster)) == 0 &&
+            memcmp(m->slots, other->slots, SLOTS * sizeof(m->slots[0])) != 0)
+            planes_wrong(&w->planes, "equal indexes, different maps", (uint32_t)i);
+    }
+}
+
+static void look(struct planes *planes)
+{
+    struct hosts *w = (struct hosts *)planes;
+    uint64_t newest = 0;
+    check_alone(w);
+    for (size_t i = 0; i < planes->n; i++) {
+        struct host *h = &w->host[i];
+        if (h->node == NULL)
+            continue;
+        const struct map *m = control_map(h->plane->control);
+        newest = m->index > newest ? m->index : newest;
+        bool leads = w->broken == BREAK_DOWN_EARLY && control_leads(h->plane->control);
+        plane_clock(h->plane);
+        if (w->broken == BREAK_DOWN_EARLY)
+            h->plane->rate_ppm = leads ? 2000000 : 0;
+        if (w->seen_index[i] == m->index)
+            continue;
+        w->seen_index[i] = m->index;
+        if (rng_below(&w->load_rng, 4) == 0)
+            check_equal(w, i);
+    }
+    for (size_t i = 0; i < planes->n; i++)
+        if (w->host[i].node != NULL && control_map(w->host[i].plane->control)->index == newest) {
+            check_down(w, control_map(w->host[i].plane->control));
+            return;
+        }
+}
+
+static bool due(struct planes *planes, struct heap_node *n)
+{
+    struct hosts *w = (struct hosts *)planes;
+    if ((char *)n < (char *)w || (char *)n >= (char *)(w + 1))
+        return false;
+    for (size_t i = 0; i < planes->n; i++)
+        if (host_due(&w->host[i], n))
+            return true;
+    return callers_due(w, n) || plights_due(w, n);
+}
+
+static void word(struct plane *p, struct word *word)
+{
+    host_word(p, word);
+}
+
+static void accepted(struct planes *w, size_t conn)
+{
+    host_accepted((struct hosts *)w, conn);
+}
+
+static void dialed(struct planes *w, size_t conn, enum control_dialed how)
+{
+    host_dialed((struct hosts *)w, conn, how);
+}
+
+static void bytes(struct planes *w, size_t conn, bool at_a, struct slice in)
+{
+    host_bytes((struct hosts *)w, conn, at_a, in);
+}
+
+static void closed(struct planes *w, size_t conn, bool at_a)
+{
+    host_closed((struct hosts *)w, conn, at_a);
+}
+
+static const struct planes_ops ops = {.word = word, .pulse = host_pulse, .given = host_given, .accepted = accepted,
+                                      .dialed = dialed, .bytes = bytes, .closed = closed, .due = due, .look = look};
+
+/* ----------------------------------------------------------------------- birth and death */
+
+void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broken)
+{
+    memset(w, 0, sizeof(*w));
+    planes_init(&w->planes, seed);
+    w->planes.ops = &ops;
+    w->planes.forges_echoes = broken == BREAK_ECHO_SUSPECT;
+    w->seed = seed;
+    w->broken = broken;
+    w->first_n = n;
+    rng_seed(&w->rng, rng_next(&w->planes.rng));
+    rng_seed(&w->load_rng, rng_next(&w->planes.rng));
+    w->policy = rng_below(&w->rng, 2) == 0 ? APPENDFSYNC_ALWAYS : APPENDFSYNC_EVERYSEC;
+    for (unsigned i = 0; i < HOSTS_MAX; i++)
+        w->host[i].world = w;
+}
+
+/* A new host: it founds a cluster, or joins it. */
+static struct host *hosts_add(struct hosts *w)
+{
+    struct host *h = &w->host[w->planes.n];
+    h->plane = plane_add(&w->planes, w->planes.n == 0 ? -1 : 0);
+    sim_disk_init(&h->disk, rng_next(&w->rng), &w->planes.calendar);
+    h->disk.broken = w->broken == BREAK_FENCE_LOST ? BREAK_SYNC_LIES : BREAK_NONE;
+    return h;
+}
+
+void hosts_join(struct hosts *w)
+{
+    host_start(hosts_add(w));
+}
+
+void hosts_free(struct hosts *w)
+{
+    for (size_t i = 0; i < w->planes.n; i++) {
+        host_kill(&w->host[i], false);
+        struct host *h = &w->host[i];
+        sim_disk_free(&h->disk);
+        vec_free(&h->doors);
+        vec_free(&h->ties);
+        vec_free(&h->took);
+        vec_free(&h->done);
+        vec_free(&h->down.words);
+        vec_free(&h->up.words);
+    }
+    for (unsigned i = 0; i < CALLERS; i++)
+        answer_reader_free(w->callers[i].reader);
+    for (unsigned i = 0; i < GROUPS; i++)
+        vec_free(&w->histories[i].ops);
+    mem_free(w->records);
+    for (unsigned i = 0; i < PLIGHTS; i++)
+        heap_remove(&w->planes.calendar, &w->plight_due[i]);
+    for (unsigned i = 0; i < CALLERS; i++)
+        heap_remove(&w->planes.calendar, &w->callers[i].due);
+    for (unsigned i = 0; i < HOSTS_MAX; i++)
+        heap_remove(&w->planes.calendar, &w->host[i].back);
+    heap_remove(&w->planes.calendar, &w->mend_due);
+    heap_remove(&w->planes.calendar, &w->calm_due);
+    heap_remove(&w->planes.calendar, &w->tick_due);
+    planes_free(&w->planes);
+}
+
+/* --------------------------------------------------------------------------- one seed */
+
+/* All members run, have a lease, and know the same map; every slot has a primary that may serve. */
+static bool is_whole(struct planes *planes)
+{
+    struct hosts *w = (struct hosts *)planes;
+    struct bits its;
+    uint64_t index = 0;
+    unsigned served = 0;
+    for (size_t i = 0; i < planes->n; i++) {
+        struct host *h = &w->host[i];
+        if (h->forgotten)
+            continue;
+        if (!may_serve(h, &its) || h->plane->frozen || h->plane->data_frozen)
+            return false;
+        uint64_t its_index = h->node->cluster->map.index;
+        if (index != 0 && its_index != index)
+            return false;
+        index = its_index;
+        served += (unsigned)bits_n(&its);
+    }
+    return served == SLOTS;
+}
+
+/* Trouble is over: every slot is served again in time, and every caller is answered. */
+static void ask_progress(struct hosts *w)
+{
+    uint64_t answered[CALLERS];
+    plights_end(w);
+    if (!planes_until(&w->planes, HEAL_US, is_whole)) {
+        for (size_t i = 0; i < w->planes.n; i++)
+            hosts_say(w, "host %zu: lease %d, serves %u, offers %u, leads %d, applied %llu of %llu: %s", i,
+                      hosts_leased(&w->host[i]), w->host[i].node != NULL ? bits_n(&w->host[i].node->owned) : 0,
+                      w->host[i].node != NULL ? bits_n(&w->host[i].node->cluster->handing) : 0,
+                      w->host[i].node != NULL && control_leads(w->planes.at[i].control),
+                      (unsigned long long)(w->host[i].node != NULL ? w->host[i].node->cluster->map.index : 0),
+                      (unsigned long long)w->seen_index[i], w->planes.at[i].view.why_not);
+        planes_wrong(&w->planes, "trouble is over, and not every slot is served", 0);
+        return;
+    }
+    hosts_say(w, "all is well");
+    planes_run(&w->planes, QUIET_US);
+    for (unsigned i = 0; i < CALLERS; i++)
+        answered[i] = w->callers[i].good_n;
+    planes_run(&w->planes, 3 * SECOND_US);
+    for (unsigned i = 0; i < CALLERS; i++)
+        if (w->callers[i].good_n == answered[i])
+            planes_wrong(&w->planes, "trouble is over, and a caller is not answered", i);
+}
+
+static void judge(struct hosts *w)
+{
+    for (unsigned g = 0; g < GROUPS && w->planes.wrong[0] == '\0'; g++) {
+        size_t stuck = 0;
+        enum history_verdict v = history_judge(&w->histories[g], &stuck);
+        w->undecided_n += v == HISTORY_UNDECIDED;
+        if (v != HISTORY_BAD)
+            continue;
+        const struct history *h = &w->histories[g];
+        char text[200];
+        snprintf(text, sizeof(text), "no order explains the answers of group %u: the one called at %lld us", g,
+                 (long long)h->ops.at[stuck].call);
+        for (size_t i = 0; i < h->ops.n && w->planes.trace; i++) {
+            const struct history_op *op = &h->ops.at[i];
+            printf("  %s%10lld .. %10lld%s", i == stuck ? "->" : "  ", (long long)op->call, (long long)op->answer,
+                   op->is_loss ? " LOSS" : op->unsure ? " UNSURE" : "");
+            for (uint32_t k = 0; k < op->parts_n; k++)
+                printf(" %s %u %lld", (const char *[]){"GET", "SET", "DEL", "INCR", "IS"}[op->parts[k].type],
+                       op->parts[k].key, (long long)op->parts[k].value);
+            printf("\n");
+        }
+        planes_wrong(&w->planes, text, g);
+    }
+}
+
+void hosts_run_seed(struct hosts *w)
+{
+    for (size_t i = 0; i < w->first_n; i++)
+        hosts_join(w);
+    if (!planes_until(&w->planes, FORM_US, is_whole))
+        planes_wrong(&w->planes, "no cluster came to be", 0);
+    hosts_say(w, "the cluster is there");
+    callers_begin(w);
+    plights_begin(w);
+    planes_run(&w->planes, TROUBLE_US);
+    if (w->planes.wrong[0] == '\0')
+        ask_progress(w);
+    callers_end(w);
+    judge(w);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Whole nodes, many of them, in the false world: on each host a control plane (planes.h) and, in the place
+ * of its false data plane, a real one with a log on a disk of its own.
+ *
+ *     host      what the shell is to a node: connections, links, words, its disk, the start (host.c)
+ *     callers   clients of any node, who write down what they asked and were answered (callers.c)
+ *     troubles  kills, power cuts, stops, stalls, cuts, slow disks, clocks, joins, FORGET (plights.c)
+ *     checks    after each event, and of the histories at the end (hosts.c)
+ *
+ * A packet that comes is taken at once; replies leave a little later (RELEASE), and a process may be
+ * stopped, or die, between the two. */
+#ifndef HOSTS_H
+#define HOSTS_H
+
+#include "node/node.h"
+#include "resp/reply.h"
+#include "tests/sim/history.h"
+#include "tests/sim/planes.h"
+#include "wire/hello.h"
+
+enum { HOSTS_MAX = 8, CALLERS = 6, GROUPS = 24, HOST_TEXT_BYTES = 16 * 1024 * 1024 };
+enum { CALL_COMMANDS = 8 };
+
+/* ------------------------------------------------------------------------- a host */
+
+struct door { /* a connection that came to the data plane */
+    struct host *host;
+    uint32_t number;
+    size_t conn;
+    bool opened, held, gone;
+    uint8_t forward;
+    struct buf in;
+};
+
+struct tie { /* a link from this node to another */
+    struct host *host;
+    uint32_t link;
+    size_t conn;
+    uint8_t forward;
+    struct node_id peer;
+    struct hello *hello; /* while it greets */
+    struct buf unread;
+};
+
+struct carried { /* a word between the two planes */
+    struct word word;
+    struct mono due;
+};
+struct carriage {
+    VEC(struct carried) words;
+    struct heap_node due;
+};
+
+struct host {
+    struct hosts *world;
+    struct plane *plane;
+    struct node *node; /* NULL: it is down */
+    struct node_world node_world;
+    struct options options;
+    struct log log;
+    struct node_out out;
+    struct sim_disk disk; /* of the node's log; the plane's has the controller's */
+    VEC(struct disk_done) done;
+    struct heap_node wake, release;
+    struct carriage down, up;
+    VEC(struct door *) doors; /* by number; NULL: free */
+    VEC(struct tie *) ties;
+    VEC(uint32_t) took;
+    bool stall_next;          /* it stands still between the next command and its reply */
+    bool is_leaving, forgotten; /* it is to be no member any more; it is none */
+    int64_t wall_ms;          /* its wall clock is off by this */
+    uint64_t fences[SLOTS];   /* as told in reports */
+    uint64_t checked;         /* the applied map when node_check was last asked */
+    struct heap_node back;    /* it goes on, or is started again */
+};
+
+/* ------------------------------------------------------------------------- callers */
+
+enum call_what { CALL_ONE, CALL_MULTI, CALL_QUEUED, CALL_EXEC, CALL_WATCH, CALL_MGET, CALL_MSET };
+
+struct call_sent { /* one command that is owed a reply */
+    enum call_what what;
+    uint32_t parts_n;
+    struct { unsigned group; size_t op; } parts[HISTORY_PARTS]; /* what it is in histories; EXEC: one for all */
+};
+
+struct caller {
+    struct hosts *world;
+    unsigned number;
+    size_t conn; /* SIZE_MAX: none */
+    bool open;
+    struct answer_reader *reader;
+    struct call_sent sent[16];
+    size_t sent_n, answered_n;
+    struct heap_node due;  /* it sends, dials, or loses patience */
+    struct mono patience;
+    unsigned step;         /* of a transaction that watches */
+    unsigned watch_group;
+    int64_t watch_value;
+    uint64_t good_n;       /* answers that are no errors */
+    size_t last[GROUPS];   /* place + 1 of its connection's newest op; 0: none */
+};
+
+/* ----------------------------------------------------------------------- the world */
+
+enum plight {
+    PLIGHT_KILL, PLIGHT_POWER, PLIGHT_STOP, PLIGHT_STALL, PLIGHT_STALL_DATA, PLIGHT_STALL_CONTROL, PLIGHT_CUT,
+    PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET, PLIGHTS
+};
+const char *plight_name(enum plight p);
+
+struct record_seen { uint64_t key; uint32_t crc, len; };
+
+struct hosts {
+    struct planes planes; /* first */
+    uint64_t seed;
+    enum sim_break broken;
+    struct host host[HOSTS_MAX];
+    size_t first_n;
+    struct caller callers[CALLERS];
+    struct history histories[GROUPS];
+    struct rng rng, load_rng;
+    enum appendfsync policy;
+    bool load_on;
+    int64_t values;        /* given to writes so far: each is unique */
+    struct heap_node plight_due[PLIGHTS], mend_due, calm_due, tick_due;
+    bool has[PLIGHTS];
+    uint64_t fired[PLIGHTS];
+    struct record_seen *records;
+    size_t records_n, records_cap;
+    uint64_t seen_index[HOSTS_MAX];
+    uint64_t calls_n, answers_n, unsure_n, refused_n, undecided_n, stopwatch;
+};
+
+/* ---- hosts.c */
+void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broken);
+void hosts_free(struct hosts *w);
+void hosts_run_seed(struct hosts *w);
+void hosts_join(struct hosts *w); /* one more */
+void hosts_say(struct hosts *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int64_t hosts_draw(struct hosts *w, int64_t mean_us); /* exponential */
+void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes); /* of a log, on their way to the disk */
+struct host *hosts_of(struct plane *p);
+bool hosts_leased(struct host *h); /* truly, by its own clock */
+
+/* ---- host.c */
+void host_start(struct host *h);
+void host_kill(struct host *h, bool power);
+void host_freeze(struct host *h, bool data, bool control); /* false, false: it goes on */
+bool host_due(struct host *h, struct heap_node *n);
+void host_word(struct plane *p, struct word *w);
+void host_pulse(struct plane *p, struct control_pulse *to);
+void host_given(struct plane *p, size_t conn, struct control_give *g);
+void host_accepted(struct hosts *w, size_t conn);
+void host_dialed(struct hosts *w, size_t conn, enum control_dialed how);
+void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in);
+void host_closed(struct hosts *w, size_t conn, bool at_a);
+
+/* ---- callers.c */
+void callers_begin(struct hosts *w);
+bool callers_due(struct hosts *w, struct heap_node *n);
+void caller_dialed(struct caller *c, bool good);
+void caller_bytes(struct caller *c, struct slice in);
+void caller_closed(struct caller *c);
+void callers_end(struct hosts *w); /* who is not answered now never is */
+
+/* ---- plights.c */
+void plights_begin(struct hosts *w);
+bool plights_due(struct hosts *w, struct heap_node *n);
+void plights_end(struct hosts *w);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Troubles of many hosts: each seed draws which kinds there are; each kind comes at times of its own. */
+#include "base/check.h"
+#include "base/hash.h"
+#include "node/cluster.h"
+#include "tests/sim/hosts.h"
+
+#include <stdio.h>
+
+enum { DOWN_US = 1500 * 1000, CUT_US = 2500 * 1000, STALL_MAX_US = 3300 * 1000, TICK_US = 500 * 1000 };
+enum { EVERYSEC_US = 1300 * 1000, HOSTS_MOST = 5 };
+
+static const struct {
+    const char *name;
+    int64_t every_us;
+} kinds[PLIGHTS] = {
+    [PLIGHT_KILL] = {"kill", 9000 * 1000},
+    [PLIGHT_POWER] = {"power cut", 11000 * 1000},
+    [PLIGHT_STOP] = {"stopped process", 9000 * 1000},
+    [PLIGHT_STALL] = {"stall before a reply", 6000 * 1000},
+    [PLIGHT_STALL_DATA] = {"hung data plane", 9000 * 1000},
+    [PLIGHT_STALL_CONTROL] = {"hung control plane", 9000 * 1000},
+    [PLIGHT_CUT] = {"cut", 7000 * 1000},
+    [PLIGHT_CUT_ONE_WAY] = {"one-way cut", 7000 * 1000},
+    [PLIGHT_LEADER] = {"isolated leader", 10000 * 1000},
+    [PLIGHT_SLOW] = {"slow disk", 8000 * 1000},
+    [PLIGHT_WALL] = {"wall clock jump", 6000 * 1000},
+    [PLIGHT_DRIFT] = {"clock drift", 6000 * 1000},
+    [PLIGHT_JOIN] = {"join", 12000 * 1000},
+    [PLIGHT_FORGET] = {"forget", 15000 * 1000},
+};
+
+const char *plight_name(enum plight p)
+{
+    return kinds[p].name;
+}
+
+static uint64_t draw(struct hosts *w, uint64_t n)
+{
+    return rng_below(&w->rng, n);
+}
+
+static void plan(struct hosts *w, struct heap_node *n, int64_t us)
+{
+    planes_plan(&w->planes, n, mono_after(w->planes.now, us));
+}
+
+/* --------------------------------------------------------------------------- ends of hosts */
+
+/* Under everysec a power cut takes what was done in the last second or so, wherever this host served (C). */
+static void may_lose(struct hosts *w, struct host *h)
+{
+    int64_t age = EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US;
+    for (unsigned g = 0; g < GROUPS && w->policy != APPENDFSYNC_ALWAYS; g++) {
+        char key[16];
+        int64_t now = w->planes.now.us;
+        snprintf(key, sizeof(key), "{g%u}", g);
+        if (bits_has(&h->node->owned, slot_of(slice_str(key))))
+            *vec_add(&w->histories[g].ops) =
+                (struct history_op){.call = now, .answer = now, .is_loss = true, .since = now - age};
+    }
+}
+
+static void end_host(struct hosts *w, struct host *h, bool power)
+{
+    hosts_say(w, "host %u %s", h->plane->number, power ? "loses its power" : "is killed");
+    if (power)
+        may_lose(w, h);
+    host_kill(h, power);
+    plan(w, &h->back, hosts_draw(w, DOWN_US));
+}
+
+/* It goes on, or is started again. */
+static void come_back(struct hosts *w, struct host *h)
+{
+    static const char file[] = "nodes.conf";
+    if (h->forgotten)
+        return;
+    if (h->node != NULL) {
+        if (h->plane->frozen || h->plane->data_frozen)
+            hosts_say(w, "host %u goes on", h->plane->number);
+        host_freeze(h, false, false);
+        return;
+    }
+    struct sim_inode *f = sim_disk_file(&h->plane->disk, file);
+    if (w->broken == BREAK_SAME_INCARNATION && f != NULL) {
+        struct identity who = {0};
+        struct chain text = {0};
+        check(identity_get(&who, slice_of(f->p, f->n)) == ERR_OK);
+        if (who.incarnation > 1) {
+            who.incarnation--;
+            identity_put(&text, &who);
+            check(text.n <= f->cap);
+            f->n = f->synced = chain_copy(&text, f->p, text.n);
+        }
+        chain_free(&text, NULL);
+        identity_free(&who);
+    }
+    host_start(h);
+}
+
+static struct host *some_host(struct hosts *w)
+{
+    struct host *h = &w->host[draw(w, w->planes.n)];
+    bool up = h->node != NULL && !h->plane->frozen && !h->plane->data_frozen;
+    return up ? h : NULL;
+}
+
+static bool stand_still(struct hosts *w, struct host *h, bool data, bool control)
+{
+    hosts_say(w, "host %u stands still:%s%s", h->plane->number, data ? " data" : "", control ? " control" : "");
+    host_freeze(h, data, control);
+    plan(w, &h->back, 300 * 1000 + (int64_t)draw(w, 3000 * 1000));
+    return true;
+}
+
+/* --------------------------------------------------------------------------------- cuts */
+
+static bool cut(struct hosts *w, uint32_t a, uint32_t b, bool one_way)
+{
+    if (a == b)
+        return false;
+    hosts_say(w, "%u %s %u", a, one_way ? "is not heard by" : "is cut off from", b);
+    planes_cut(&w->planes, a, b, true);
+    if (!one_way)
+        planes_cut(&w->planes, b, a, true);
+    plan(w, &w->mend_due, hosts_draw(w, CUT_US));
+    return true;
+}
+
+static bool isolate(struct hosts *w, struct plane *p)
+{
+    bool one_way = draw(w, 3) == 0;
+    for (uint32_t i = 0; p != NULL && i < w->planes.n; i++)
+        (void)cut(w, p->number, i, one_way);
+    return p != NULL;
+}
+
+static void mend(struct hosts *w)
+{
+    hosts_say(w, "no cuts any more");
+    for (uint32_t i = 0; i < w->planes.n; i++)
+        for (uint32_t k = 0; k < w->planes.n; k++)
+            if (w->planes.cut[i][k])
+                planes_cut(&w->planes, i, k, false);
+}
+
+/* ------------------------------------------------------------------------------ clocks, disks */
+
+static bool wall_jump(struct hosts *w, struct host *h)
+{
+    h->wall_ms += (int64_t)draw(w, 6000) - 3000;
+    hosts_say(w, "host %u: its wall clock jumps", h->plane->number);
+    plane_clock_apart(&w->planes, h->plane);
+    return true;
+}
+
+/* As far as bounded drift goes: two clocks may be 5 % apart, and the wait of rule 17 has 10 %. */
+static bool drift(struct hosts *w, struct host *h)
+{
+    plane_clock(h->plane);
+    h->plane->rate_ppm = (int32_t)draw(w, 50000);
+    return true;
+}
+
+static bool slow(struct hosts *w, struct host *h)
+{
+    int64_t us = 20 * 1000 + (int64_t)draw(w, 600 * 1000);
+    hosts_say(w, "host %u: syncs take %lld us longer", h->plane->number, (long long)us);
+    h->disk.slow_us = us;
+    if (draw(w, 2) == 0)
+        h->plane->disk.slow_us = us;
+    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    return true;
+}
+
+/* -------------------------------------------------------------------------- members */
+
+static bool join(struct hosts *w)
+{
+    if (w->planes.n >= HOSTS_MOST || w->host[0].forgotten)
+        return false;
+    hosts_join(w);
+    return true;
+}
+
+static bool forget(struct hosts *w, struct host *h)
+{
+    struct plane *leader = planes_leader(&w->planes);
+    if (h->plane->number == 0 || leader == NULL || leader == h->plane || store_keys_n(&h->node->store, 0) > 0 ||
+        map_members_n(control_map(leader->control)) < 4)
+        return false;
+    hosts_say(w, "host %u is to be forgotten", h->plane->number);
+    plane_ask(&w->planes, leader,
+              (struct word){.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(h->plane->control)}});
+    h->is_leaving = true;
+    return true;
+}
+
+/* Who is no member any more is switched off. */
+static void look_forgotten(struct hosts *w)
+{
+    struct plane *leader = planes_leader(&w->planes);
+    for (size_t i = 0; leader != NULL && i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        if (!h->is_leaving || h->forgotten || h->node == NULL || leader == h->plane ||
+            map_find(control_map(leader->control), control_id(h->plane->control)) != MAP_NOBODY)
+            continue;
+        hosts_say(w, "host %zu is forgotten", i);
+        h->forgotten = true;
+        host_kill(h, false);
+    }
+}
+
+/* -------------------------------------------------------------------------------- all */
+
+static bool fire(struct hosts *w, enum plight p)
+{
+    struct host *h = some_host(w);
+    if (p == PLIGHT_LEADER)
+        return isolate(w, planes_leader(&w->planes));
+    if (p == PLIGHT_JOIN)
+        return join(w);
+    if (h == NULL)
+        return false;
+    switch (p) {
+    case PLIGHT_KILL: end_host(w, h, false); return true;
+    case PLIGHT_POWER: end_host(w, h, true); return true;
+    case PLIGHT_STOP: return stand_still(w, h, true, true);
+    case PLIGHT_STALL: h->stall_next = true; return true;
+    case PLIGHT_STALL_DATA: return stand_still(w, h, true, false);
+    case PLIGHT_STALL_CONTROL: return stand_still(w, h, false, true);
+    case PLIGHT_CUT:
+    case PLIGHT_CUT_ONE_WAY: return cut(w, h->plane->number, (uint32_t)draw(w, w->planes.n), p == PLIGHT_CUT_ONE_WAY);
+    case PLIGHT_SLOW: return slow(w, h);
+    case PLIGHT_WALL: return wall_jump(w, h);
+    case PLIGHT_DRIFT: return drift(w, h);
+    case PLIGHT_FORGET: return forget(w, h);
+    case PLIGHT_LEADER:
+    case PLIGHT_JOIN:
+    case PLIGHTS: break;
+    }
+    return false;
+}
+
+static void calm(struct hosts *w)
+{
+    for (size_t i = 0; i < w->planes.n; i++)
+        w->host[i].disk.slow_us = w->host[i].plane->disk.slow_us = 0;
+}
+
+bool plights_due(struct hosts *w, struct heap_node *n)
+{
+    for (int p = 0; p < PLIGHTS; p++) {
+        if (n != &w->plight_due[p])
+            continue;
+        w->fired[p] += fire(w, (enum plight)p);
+        plan(w, n, hosts_draw(w, kinds[p].every_us));
+        return true;
+    }
+    for (size_t i = 0; i < w->planes.n; i++)
+        if (n == &w->host[i].back) {
+            come_back(w, &w->host[i]);
+            return true;
+        }
+    if (n == &w->mend_due)
+        mend(w);
+    else if (n == &w->calm_due)
+        calm(w);
+    else if (n == &w->tick_due)
+        look_forgotten(w), plan(w, n, TICK_US);
+    else
+        return false;
+    return true;
+}
+
+void plights_begin(struct hosts *w)
+{
+    uint64_t one_in = 2 + draw(w, 3);
+    int n = 0;
+    while (n < 2)
+        for (int p = n = 0; p < PLIGHTS; p++) {
+            w->has[p] = draw(w, one_in) == 0;
+            n += w->has[p];
+        }
+    for (int p = 0; p < PLIGHTS; p++)
+        if (w->has[p])
+            plan(w, &w->plight_due[p], hosts_draw(w, kinds[p].every_us));
+    plan(w, &w->tick_due, TICK_US);
+}
+
+void plights_end(struct hosts *w)
+{
+    hosts_say(w, "trouble is over");
+    for (int p = 0; p < PLIGHTS; p++)
+        heap_remove(&w->planes.calendar, &w->plight_due[p]);
+    heap_remove(&w->planes.calendar, &w->mend_due);
+    mend(w);
+    calm(w);
+    for (size_t i = 0; i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        plane_clock(h->plane);
+        h->plane->rate_ppm = 0;
+        h->stall_next = false;
+        plan(w, &h->back, 1 + (int64_t)draw(w, 2000 * 1000)); /* a majority, then all */
+    }
+}
