@@ -63,6 +63,13 @@ size_t conn_write(struct conn *c, struct chain *from, size_t upto, struct graves
     return done;
 }
 
+void conn_give_up_after(struct conn *c, int ms)
+{
+    unsigned most =
+        (unsigned)ms; /* a socket that refuses it waits as long as the system thinks right */
+    (void)setsockopt(conn_fd(c), IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof(most));
+}
+
 void conn_keepalive(struct conn *c, int seconds)
 {
     int on = seconds > 0, fd = conn_fd(c);

@@ -30,6 +30,8 @@ enum conn_got conn_read(struct conn *c, char *to, size_t n, size_t *got);
 size_t conn_write(struct conn *c, struct chain *from, size_t upto, struct graves *g);
 
 void conn_keepalive(struct conn *c, int seconds); /* tcp-keepalive; 0: off */
+/* What was sent and is not acknowledged for so long ends the connection. */
+void conn_give_up_after(struct conn *c, int ms);
 
 static inline int conn_fd(const struct conn *c)
 {

@@ -12,6 +12,9 @@
 
 enum { WATCHES_CLUSTER_DOOR = 1, WATCHES_CONTACT };
 enum { ACCEPTS_PER_TURN = 64 };
+/* A host that is cut off, or reads no more: the connection is broken, the system's retries are not
+ * waited out, so that both meet again soon after, and what waits to be sent stays bounded. */
+enum { SILENCE_MS = 3000 };
 enum { LAST_WORDS_US = 3 * 1000 * 1000 }; /* a refusal is to be read; who does not read it goes */
 enum {
     GIVEN_MAX = 256
@@ -138,6 +141,7 @@ static void contact_dialed(struct line *l, enum line_dialed how)
                                .dialed = {.link = c->number, .how = control_says[how]}};
     char local[ADDRESS_TEXT_BYTES];
     if (how == LINE_THROUGH) {
+        conn_give_up_after(&l->conn, SILENCE_MS);
         address_ip_here(conn_fd(&l->conn), local);
         ev.dialed.local = slice_str(local);
         nonce_fill(ev.dialed.nonce);
@@ -184,6 +188,7 @@ static void welcome(struct control_thread *t, const struct guest *g)
                                .guest = {.conn = c->number, .peer = slice_str(g->peer)}};
     nonce_fill(ev.guest.nonce);
     line_take(&t->guests, &c->line, g->fd);
+    conn_give_up_after(&c->line.conn, SILENCE_MS);
     step(t, &ev);
 }
 
