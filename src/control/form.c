@@ -149,6 +149,11 @@ static void look_for_members(struct control *c)
 {
     char host[HOSTNAME_BYTES];
     uint16_t port;
+    for (size_t i = 0; i < c->contacts.n; i++) { /* who had no map itself when it was asked may have one now */
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && (k->use == CONTACT_HINT || k->use == CONTACT_MEMBER))
+            put_fetch(contact_answer(c, k), &(struct wire_fetch){c->map.index + 1});
+    }
     for (size_t i = 0; i < c->identity.peers.n; i++)
         look_there(c, c->identity.peers.at[i].ip, c->identity.peers.at[i].cluster_port);
     for (size_t i = 0; seed_at(c, i, host, &port); i++)
