@@ -159,6 +159,8 @@ static void look(struct planes *planes)
 {
     struct hosts *w = (struct hosts *)planes;
     uint64_t newest = 0;
+    if (planes->wrong[0] != '\0')
+        return; /* a start that was refused leaves a node without its control plane */
     check_alone(w);
     for (size_t i = 0; i < planes->n; i++) {
         struct host *h = &w->host[i];
