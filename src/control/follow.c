@@ -18,6 +18,8 @@
 
 static void tail_drop_front(struct control *c, size_t n)
 {
+    if (n == 0)
+        return;
     for (size_t i = 0; i < n; i++) {
         c->tail_bytes -= c->tail.at[i].n;
         mem_free(c->tail.at[i].bytes);
