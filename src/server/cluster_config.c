@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "server/cluster_config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -10,24 +9,7 @@
 #include "base/num.h"
 #include "core/map/map_setting.h"
 #include "io/dial.h"
-
-enum { CLUSTER_PORT_ABOVE = 10000 }; /* Redis' convention */
-
-struct why { /* where the reason goes */
-    char *text;
-    size_t n;
-};
-
-static bool say(struct why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool say(struct why *why, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why->text, why->n, format, args);
-    va_end(args);
-    return false;
-}
+#include "server/why.h"
 
 /* ------------------------------------------------------------------- addresses */
 
@@ -99,7 +81,7 @@ void cluster_bind(const struct options *o, struct option_words *to)
 
 int cluster_port_of(const struct options *o)
 {
-    return (int)(o->cluster_port != 0 ? o->cluster_port : o->port + CLUSTER_PORT_ABOVE);
+    return (int)(o->cluster_port != 0 ? o->cluster_port : o->port + CLUSTER_PORT_OFFSET);
 }
 
 /* ------------------------------------------------------------------------ words */
@@ -115,19 +97,21 @@ static bool configure_endpoint(struct control_config *c, const struct options *o
     const char *ip = own_ip(o);
     int port = cluster_port_of(o);
     if (o->port == 0)
-        return say(why, "cluster-enabled yes needs a 'port': other members tell clients of it");
+        return why_say(why, "cluster-enabled yes needs a 'port': other members tell clients of it");
     if (port > UINT16_MAX)
-        return say(why,
-                   "the cluster port would be %d (port + %d), and 65535 is the greatest: choose "
-                   "one with 'cluster-port'",
-                   port, (int)CLUSTER_PORT_ABOVE);
+        return why_say(
+            why,
+            "the cluster port would be %d (port + %d), and 65535 is the greatest: choose "
+            "one with 'cluster-port'",
+            port, (int)CLUSTER_PORT_OFFSET);
     if (port == o->port)
-        return say(why, "cluster-port and port are both %d: choose another 'cluster-port'", port);
+        return why_say(why, "cluster-port and port are both %d: choose another 'cluster-port'",
+                       port);
     if (ip[0] != '\0' && !is_address(ip))
-        return say(why, "cluster-announce-ip '%s' is no address: write it in digits", ip);
+        return why_say(why, "cluster-announce-ip '%s' is no address: write it in digits", ip);
     if (!is_plain(o->cluster_announce_hostname, HOSTNAME_BYTES))
-        return say(why, "cluster-announce-hostname '%s' is no host name",
-                   o->cluster_announce_hostname);
+        return why_say(why, "cluster-announce-hostname '%s' is no host name",
+                       o->cluster_announce_hostname);
     memcpy(c->at.ip, ip, strlen(ip) + 1);
     memcpy(c->at.hostname, o->cluster_announce_hostname, strlen(o->cluster_announce_hostname) + 1);
     c->at.port = (uint16_t)(o->cluster_announce_port != 0 ? o->cluster_announce_port : o->port);
@@ -156,8 +140,8 @@ static bool set(struct control_config *c, const char *name, int64_t value, struc
     const struct map_setting *row = map_setting_find(slice_str(name));
     check(row != NULL);
     if (!map_setting_fits(row, value))
-        return say(why, "%s %lld: it is %s number from %u to %u", name, (long long)value,
-                   row->odd ? "an odd" : "a", (unsigned)row->least, (unsigned)row->most);
+        return why_say(why, "%s %lld: it is %s number from %u to %u", name, (long long)value,
+                       row->odd ? "an odd" : "a", (unsigned)row->least, (unsigned)row->most);
     *map_setting_at(&c->settings, row) = (uint32_t)value;
     return true;
 }
@@ -169,7 +153,7 @@ static bool configure_settings(struct control_config *c, const struct options *o
     int64_t quorum;
     map_settings_preset(&c->settings);
     if (!get_quorum(o->write_quorum, &quorum))
-        return say(why, "write-quorum '%s': it is all, majority, or a number", o->write_quorum);
+        return why_say(why, "write-quorum '%s': it is all, majority, or a number", o->write_quorum);
     return set(c, "write-quorum", quorum, why) &&
            set(c, "cluster-node-timeout", o->cluster_node_timeout, why) &&
            set(c, "cluster-voters", o->cluster_voters, why) &&
@@ -185,16 +169,16 @@ bool cluster_configure(struct control_config *c, const struct options *o, char *
                                  .join = slice_str(o->cluster_join)};
     const char *wrong = control_join_wrong(c->join);
     if (wrong != NULL)
-        return say(&why, "cluster-join '%s': %s", o->cluster_join, wrong);
+        return why_say(&why, "cluster-join '%s': %s", o->cluster_join, wrong);
     if (!is_plain(o->cluster_zone, ZONE_BYTES))
-        return say(&why,
-                   "cluster-zone '%s': a zone is a word of at most %d letters, without blank, "
-                   "comma, colon or '@'",
-                   o->cluster_zone, ZONE_BYTES - 1);
+        return why_say(&why,
+                       "cluster-zone '%s': a zone is a word of at most %d letters, without blank, "
+                       "comma, colon or '@'",
+                       o->cluster_zone, ZONE_BYTES - 1);
     if (o->cluster_config_file[0] == '\0' || strchr(o->cluster_config_file, '/') != NULL ||
         strlen(o->cluster_config_file) >= DISK_NAME_BYTES - sizeof(".tmp"))
-        return say(&why, "cluster-config-file '%s': it is the name of a file in 'dir'",
-                   o->cluster_config_file);
+        return why_say(&why, "cluster-config-file '%s': it is the name of a file in 'dir'",
+                       o->cluster_config_file);
     memcpy(c->zone, o->cluster_zone, strlen(o->cluster_zone) + 1);
     check(getrandom(&c->seed, sizeof(c->seed), 0) == (ssize_t)sizeof(c->seed));
     return configure_endpoint(c, o, &why) && configure_settings(c, o, &why);

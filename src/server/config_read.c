@@ -8,28 +8,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <glob.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "io/file.h"
+#include "server/why.h"
 
 enum { INCLUDE_DEPTH_MAX = 16 }; /* a file that includes itself ends here */
-
-struct why { /* where the reason goes */
-    char *text;
-    size_t n;
-};
-
-static bool say(struct why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool say(struct why *why, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why->text, why->n, format, args);
-    va_end(args);
-    return false;
-}
 
 static bool read_file(struct options *o, const char *file, unsigned depth, struct why *why);
 
@@ -38,12 +22,13 @@ static bool include(struct options *o, const char *pattern, unsigned depth, stru
 {
     glob_t found;
     if (depth >= INCLUDE_DEPTH_MAX)
-        return say(why, "%s: includes are nested more than %d deep", pattern, INCLUDE_DEPTH_MAX);
+        return why_say(why, "%s: includes are nested more than %d deep", pattern,
+                       INCLUDE_DEPTH_MAX);
     int r = glob(pattern, 0, NULL, &found);
     if (r == GLOB_NOMATCH)
         return strpbrk(pattern, "*?[") != NULL || read_file(o, pattern, depth + 1, why);
     if (r != 0)
-        return say(why, "%s: cannot look for these files", pattern);
+        return why_say(why, "%s: cannot look for these files", pattern);
     bool good = true;
     for (size_t i = 0; i < found.gl_pathc && good; i++)
         good = read_file(o, found.gl_pathv[i], depth + 1, why);
@@ -65,7 +50,7 @@ static bool say_refused(struct why *why, const char *where, unsigned long number
         n++;
     if (n > 0 && memmem(text.p, text.n, line.p, n) == NULL)
         snprintf(in, sizeof(in), "%.*s: ", (int)n, line.p);
-    return say(why, "%s%s: %s%.*s", where, place, in, (int)text.n, text.p);
+    return why_say(why, "%s%s: %s%.*s", where, place, in, (int)text.n, text.p);
 }
 
 static bool read_line(struct options *o, struct slice line, const char *where, unsigned long number,
@@ -107,7 +92,7 @@ static bool read_file(struct options *o, const char *file, unsigned depth, struc
     size_t n;
     errno = 0;
     if (file_load(file, &text, &n) != ERR_OK)
-        return say(why, "%s: cannot be read: %s", file, strerror(errno));
+        return why_say(why, "%s: cannot be read: %s", file, strerror(errno));
     bool good = read_lines(o, slice_of(text, n), file, true, depth, why);
     mem_free(text);
     return good;
