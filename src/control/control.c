@@ -78,6 +78,14 @@ void control_tell(struct control *c, struct word w)
     *vec_add(&c->out->words) = w;
 }
 
+void control_answer(struct control *c, uint64_t token, const char *why)
+{
+    struct word w = {.type = WORD_ANSWER, .answer = {.token = token}};
+    if (why != NULL)
+        snprintf(w.answer.error, sizeof(w.answer.error), "ERR %.200s", why);
+    control_tell(c, w);
+}
+
 const struct map *control_map(const struct control *c)
 {
     return &c->map;

@@ -303,10 +303,8 @@ static void pass(struct control *c, const struct map_entry *e)
     struct chain *to = place == MAP_NOBODY ? NULL : contact_to(c, place);
     if (to == NULL)
         return;
-    struct chain bytes = {0};
-    put_map_entry(&bytes, e);
     size_t n;
-    char *flat = chain_flat(&bytes, NULL, &n);
+    char *flat = map_entry_flat(e, &n);
     put_propose(to, &(struct wire_propose){.token = 0, .entry = slice_of(flat, n)});
     mem_free(flat);
 }

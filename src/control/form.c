@@ -97,17 +97,22 @@ static bool get_seed(struct slice s, char host[HOSTNAME_BYTES], uint16_t *port)
     return true;
 }
 
+/* The next of a cluster-join's seeds; *join is what is left behind it. */
+static struct slice next_seed(struct slice *join)
+{
+    const char *comma = memchr(join->p, ',', join->n);
+    struct slice one = slice_head(*join, comma == NULL ? join->n : (size_t)(comma - join->p));
+    *join = slice_from(*join, one.n + 1);
+    return one;
+}
+
 const char *control_join_wrong(struct slice join)
 {
     char host[HOSTNAME_BYTES];
     uint16_t port;
-    while (join.n > 0) {
-        const char *comma = memchr(join.p, ',', join.n);
-        struct slice one = slice_head(join, comma == NULL ? join.n : (size_t)(comma - join.p));
-        if (!get_seed(one, host, &port))
+    while (join.n > 0)
+        if (!get_seed(next_seed(&join), host, &port))
             return "each seed is host:port, or host:port@cluster-port, with commas between";
-        join = slice_from(join, one.n + 1);
-    }
     return NULL;
 }
 
@@ -115,11 +120,9 @@ const char *control_join_wrong(struct slice join)
 static bool seed_at(const struct control *c, size_t n, char host[HOSTNAME_BYTES], uint16_t *port)
 {
     for (struct slice left = c->config.join; left.n > 0;) {
-        const char *comma = memchr(left.p, ',', left.n);
-        struct slice one = slice_head(left, comma == NULL ? left.n : (size_t)(comma - left.p));
+        struct slice one = next_seed(&left);
         if (n-- == 0)
             return get_seed(one, host, port);
-        left = slice_from(left, one.n + 1);
     }
     return false;
 }
@@ -184,10 +187,8 @@ struct mono form_wake(const struct control *c)
 void form_seed_opened(struct control *c, struct contact *k)
 {
     struct map_entry e = {.type = MAP_JOIN, .member = form_self(c)};
-    struct chain bytes = {0};
     size_t n;
-    put_map_entry(&bytes, &e);
-    char *flat = chain_flat(&bytes, NULL, &n);
+    char *flat = map_entry_flat(&e, &n);
     put_join(contact_answer(c, k), &(struct wire_join){slice_of(flat, n)});
     mem_free(flat);
 }

@@ -168,6 +168,7 @@ void control_member_anew(struct control *c);
 void control_refused(struct control *c, const struct node_id *who);
 struct hello_self control_self(const struct control *c);
 void control_tell(struct control *c, struct word w);        /* to the data plane */
+void control_answer(struct control *c, uint64_t token, const char *why); /* an ask's; NULL: it was done */
 int64_t control_timeout_us(const struct control *c);        /* T */
 uint16_t control_place(const struct control *c);            /* this node's in the map, or MAP_NOBODY */
 uint16_t control_leader(const struct control *c);           /* who leads, or who knows; MAP_NOBODY: nobody is known */
@@ -252,7 +253,6 @@ void form_hint_opened(struct control *c, struct contact *k);
 void form_seed_missed(struct control *c, const struct contact *k, const char *why);
 void form_joined(struct control *c, struct contact *k, const struct wire_joined *m);
 enum err form_join_asked(struct control *c, struct contact *k, const struct wire_join *m, char *why) MUST_CHECK;
-void meet_answer(struct control *c, uint64_t token, const char *why); /* an ask's; NULL: it was done */
 void meet_asked(struct control *c, const struct word *w);
 void meet_opened(struct control *c, struct contact *k);
 void meet_missed(struct control *c, const struct contact *k, const char *why);

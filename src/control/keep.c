@@ -80,10 +80,8 @@ bool keep_propose(struct control *c, struct slice entry, uint64_t *index, char *
 
 bool keep_propose_entry(struct control *c, const struct map_entry *e, uint64_t *index, char *why)
 {
-    struct chain bytes = {0};
-    put_map_entry(&bytes, e);
     size_t n;
-    char *flat = chain_flat(&bytes, NULL, &n);
+    char *flat = map_entry_flat(e, &n);
     bool taken = keep_propose(c, slice_of(flat, n), index, why);
     mem_free(flat);
     return taken;

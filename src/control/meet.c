@@ -14,21 +14,13 @@ static bool may_leave(const struct control *c)
 
 /* ---------------------------------------------------------------- at A */
 
-void meet_answer(struct control *c, uint64_t token, const char *why)
-{
-    struct word w = {.type = WORD_ANSWER, .answer = {.token = token}};
-    if (why != NULL)
-        snprintf(w.answer.error, sizeof(w.answer.error), "ERR %.200s", why);
-    control_tell(c, w);
-}
-
 void meet_asked(struct control *c, const struct word *w)
 {
     unsigned port = w->ask.cluster_port != 0 ? w->ask.cluster_port : w->ask.port + CLUSTER_PORT_OFFSET;
     if (c->standing != STANDING_IN)
-        meet_answer(c, w->ask.token, "this node is in no cluster yet");
+        control_answer(c, w->ask.token, "this node is in no cluster yet");
     else if (port > UINT16_MAX)
-        meet_answer(c, w->ask.token, "its cluster port would be above 65535: name it as the third argument");
+        control_answer(c, w->ask.token, "its cluster port would be above 65535: name it as the third argument");
     else
         contact_dial(c, CONTACT_NAMED, w->ask.text, (uint16_t)port, NULL)->token = w->ask.token;
 }
@@ -47,7 +39,7 @@ void meet_missed(struct control *c, const struct contact *k, const char *why)
 {
     char text[256];
     snprintf(text, sizeof(text), "%.100s: %.150s", k->peer, why);
-    meet_answer(c, k->token, text);
+    control_answer(c, k->token, text);
 }
 
 /* The data plane is asked to close; then meet_closed. */
@@ -69,7 +61,7 @@ void meet_met(struct control *c, struct contact *k, const struct wire_met *m)
         why = "this node began to hold keys meanwhile: only one that is empty and alone can join another";
     else if (m->met == MET_NEITHER)
         why = m->why;
-    meet_answer(c, k->token, why);
+    control_answer(c, k->token, why);
     contact_end(c, k);
 }
 

@@ -25,33 +25,23 @@ static void answer_join(struct control *c, struct ticket *t, const char *why)
     put_joined(contact_answer(c, k), &m);
 }
 
-static void answer_ask(struct control *c, const struct ticket *t, const char *why)
-{
-    struct word w = {.type = WORD_ANSWER, .answer = {.token = t->token}};
-    if (why != NULL)
-        snprintf(w.answer.error, sizeof(w.answer.error), "ERR %.200s", why);
-    control_tell(c, w);
-}
-
 void ticket_end(struct control *c, struct ticket *t, const char *why)
 {
     t->over = true;
     switch (t->who) {
     case TICKET_JOIN: answer_join(c, t, why); break;
-    case TICKET_ASK: answer_ask(c, t, why); break;
+    case TICKET_ASK: control_answer(c, t->token, why); break;
     }
 }
 
 void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const struct map_entry *e)
 {
-    struct chain bytes = {0};
-    put_map_entry(&bytes, e);
     struct ticket t = {.number = ++c->last_ticket,
                        .who = who,
                        .token = token,
                        .retry = c->now,
                        .until = mono_after(c->now, TICKET_US)};
-    t.bytes = chain_flat(&bytes, NULL, &t.n);
+    t.bytes = map_entry_flat(e, &t.n);
     *vec_add(&c->tickets) = t;
     if (c->tickets.n > TICKETS_MAX)
         ticket_end(c, &c->tickets.at[c->tickets.n - 1], "too many changes of the cluster are under way: try again");

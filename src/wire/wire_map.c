@@ -347,7 +347,7 @@ static enum err get_handover(struct wire_in *in, struct map_entry *e)
     return get_slots(in, &e->handover.slots);
 }
 
-void put_map_entry(struct chain *to, const struct map_entry *e)
+static void put_fields(struct chain *to, const struct map_entry *e)
 {
     switch (e->type) {
     case MAP_FOUND:
@@ -458,6 +458,13 @@ static enum err tell(enum err e, const struct wire_in *in, char *why)
         snprintf(why, WIRE_WHY_BYTES, "the map's %.*s, field %u: %s", n, n > 0 ? in->argv[0].p : "", in->at,
                  err_text(e));
     return e;
+}
+
+char *map_entry_flat(const struct map_entry *e, size_t *n)
+{
+    struct chain bytes = {0};
+    put_fields(&bytes, e);
+    return chain_flat(&bytes, NULL, n);
 }
 
 enum err get_map_entry(struct slice bytes, struct map_entry **to, char *why)

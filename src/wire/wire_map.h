@@ -14,7 +14,7 @@
 #include "core/map/map_entry.h"
 #include "wire/wire.h"
 
-void put_map_entry(struct chain *to, const struct map_entry *e);
+char *map_entry_flat(const struct map_entry *e, size_t *n); /* its bytes, in one piece; the caller's: mem_free */
 /* The bytes are exactly one entry. *e is on the heap: map_entry_free. After an error `why` tells it, in
  * WIRE_WHY_BYTES. Whether the entry fits a map is map_apply's to say. */
 enum err get_map_entry(struct slice bytes, struct map_entry **e, char *why) MUST_CHECK;

@@ -11,26 +11,20 @@ struct bytes {
     size_t n;
 };
 
-static struct bytes flat(struct chain *c)
-{
-    struct bytes b = {mem_get(c->n + 1), c->n};
-    assert_int_equal(chain_copy(c, b.p, b.n), b.n);
-    chain_free(c, NULL);
-    return b;
-}
-
 static struct bytes entry_bytes(const struct map_entry *e)
 {
-    struct chain c = {0};
-    put_map_entry(&c, e);
-    return flat(&c);
+    struct bytes b;
+    b.p = map_entry_flat(e, &b.n);
+    return b;
 }
 
 static struct bytes map_bytes(const struct map *m)
 {
     struct chain c = {0};
+    struct bytes b;
     put_map(&c, m);
-    return flat(&c);
+    b.p = chain_flat(&c, NULL, &b.n);
+    return b;
 }
 
 /* A map that 3000 random entries made, each of which went through its bytes. */
