@@ -58,8 +58,10 @@ void routing_free(struct node *n, struct session *s)
     if (r == NULL)
         return;
     flights_forget(n, s);
-    if (r->own != NULL)
+    if (r->own != NULL) {
         r->own->own = NULL;
+        r->own->forsaken = n->cluster->any_forsaken = true;
+    }
     vec_free(&r->marks);
     vec_free(&r->refused);
     mem_free(r->seen);
@@ -444,7 +446,7 @@ void cluster_step_end(struct node *n, struct node_out *out)
     }
     report_look(n, out);
     gates_look(n);
-    if (mono_reached(n->now, peer_due(n)))
+    if (c->any_forsaken || mono_reached(n->now, peer_due(n)))
         peer_look(n, out);
     flights_look(n, out);
     peer_flush(n, out);

@@ -122,6 +122,7 @@ struct peer_link {
     bool open;
     struct mono dialed, heard;
     struct session *own;   /* NULL: shared */
+    bool forsaken;         /* it was a session's own, which is gone: it is hung up */
     struct list sent;      /* flights, oldest first */
     struct chain out;      /* goes at the step's end */
     uint64_t put;          /* bytes ever given to the link, those in out included */
@@ -157,6 +158,7 @@ struct cluster {
     struct word_view view;
     uint64_t last_token;
     struct list links, dirty;
+    bool any_forsaken;       /* of links */
     struct list parked;
     struct mono parked_at;   /* they are looked at again */
     struct mono gates_at;    /* so are gates that are shut for long */
@@ -270,6 +272,7 @@ enum routed far_multi_begin(struct node *n, struct session *s, const struct spec
                             struct routed_here *here, struct node_out *out);
 uint32_t far_multi_put(struct session *s, struct chain *to); /* MULTI and the queue; how many replies they have */
 void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
+void far_multi_void(struct node *n, struct flight *f, struct node_out *out); /* EXEC answers nil */
 void far_watch_answered(struct session *s, struct slice reply);
 void far_multi_end(struct node *n, struct session *s, struct node_out *out); /* UNWATCH, DISCARD, RESET */
 

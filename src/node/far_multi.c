@@ -181,3 +181,8 @@ void far_multi_answered(struct node *n, struct flight *f, struct slice reply, st
     s->routing->watches_far = s->routing->watch_lost = s->routing->watch_held = false;
     flight_answer(n, f, reply, out);
 }
+
+void far_multi_void(struct node *n, struct flight *f, struct node_out *out)
+{
+    far_multi_answered(n, f, f->protocol == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n"), out);
+}

@@ -58,7 +58,7 @@ struct peer_link *peer_link_to(struct node *n, uint16_t place, uint8_t protocol,
         peer_hang_up(n, own->routing->own, "its slot is another node's now", out);
     for (struct list *l = links->next; l != links && own == NULL; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        if (p->place == place && p->protocol == protocol && p->own == NULL)
+        if (p->place == place && p->protocol == protocol && p->own == NULL && !p->forsaken)
             return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
     }
     struct peer_link *made = link_new(n, place, protocol, own, out);
@@ -93,13 +93,28 @@ static void put_for(struct node *n, struct peer_link *l, const struct flight *f)
     l->any_sent = true;
 }
 
+/* A session's own link stays, with what is watched there, when the session says HELLO. */
+static uint32_t put_protocol(struct peer_link *l, const struct flight *f)
+{
+    struct reply r = {.out = &l->out, .protocol = 2};
+    if (l->protocol == f->protocol)
+        return 0;
+    reply_array(&r, 2);
+    reply_bulk(&r, SLICE("HELLO"));
+    reply_bulk_i64(&r, f->protocol);
+    l->protocol = f->protocol;
+    return 1;
+}
+
 void peer_send(struct node *n, struct peer_link *l, struct flight *f)
 {
     uint64_t before = l->out.put;
     f->begin = l->put;
     put_for(n, l, f);
+    f->skip = put_protocol(l, f);
     if (f->is_exec)
-        f->skip = far_multi_put(f->turn->session, &l->out);
+        f->skip += far_multi_put(f->turn->session, &l->out);
+    f->is_refused = false;
     peer_put_request(&l->out, &f->request);
     l->put += l->out.put - before;
     f->state = FLIGHT_SENT;
@@ -152,7 +167,7 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
     if (f->turn == NULL)
         flight_free(f);
     else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
-        far_multi_answered(n, f, SLICE("*-1\r\n"), out); /* what was watched is not watched any more */
+        far_multi_void(n, f, out); /* what was watched is not watched any more */
     else if (!never_sent && !f->is_write && flight_overtaken(n, f, taken))
         flight_error(n, f, "TRYAGAIN the connection to its node broke", out);
     else if (never_sent || !f->is_write)
@@ -218,14 +233,15 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
     }
     list_drop(&f->in_where);
     refused |= f->is_refused;
-    f->is_refused = false;
     if (f->turn == NULL) {
         flight_free(f);
         return;
     }
-    struct routing *r = f->turn->session->routing;
-    if (f->is_exec && r->watches_far) {
-        far_multi_answered(n, f, refused ? SLICE("*-1\r\n") : reply, out);
+    bool watched = f->is_exec && f->turn->session->routing->watches_far;
+    if (watched && refused) {
+        far_multi_void(n, f, out);
+    } else if (watched) {
+        far_multi_answered(n, f, reply, out);
     } else if (refused) {
         n->cluster->retried++;
         flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",
@@ -344,6 +360,8 @@ static const char *over_why(const struct node *n, const struct peer_link *l)
 {
     const struct map *m = &n->cluster->map;
     const struct map_node *to = l->place < m->nodes.n ? &m->nodes.at[l->place] : NULL;
+    if (l->forsaken)
+        return "its client is gone";
     if (to == NULL || !to->used || !node_id_equal(&to->id, &l->peer))
         return "its node is no member of the cluster any more";
     if (to->incarnation != l->incarnation)
@@ -356,6 +374,7 @@ static const char *over_why(const struct node *n, const struct peer_link *l)
 void peer_look(struct node *n, struct node_out *out)
 {
     struct list *links = &n->cluster->links;
+    n->cluster->any_forsaken = false;
     for (struct list *l = links->next, *next; l != links; l = next) {
         next = l->next;
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);

@@ -1,52 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "tests/lib/some_nodes.h"
-
-#include "node/cluster.h"
-
-static struct some w;
-
-static void send_format(unsigned node, uint32_t conn, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void send_format(unsigned node, uint32_t conn, const char *format, ...)
-{
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    some_send(&w, node, conn, line);
-}
-
-/* What left for this connection of this node since the last time begins with text. */
-static void expect_begins(unsigned node, uint32_t conn, const char *text)
-{
-    one_step(&w.node[node], (struct node_event){.type = NODE_RELEASE});
-    struct buf *got = &w.node[node].got[conn];
-    assert_true(got->n >= strlen(text));
-    assert_memory_equal(got->p, text, strlen(text));
-    buf_clear(got);
-}
-
-static void start(void)
-{
-    some_start(&w, "appendonly no");
-}
-
-static unsigned links_n(void)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < SOME_LINKS; i++)
-        n += w.links[i].used;
-    return n;
-}
-
-static struct some_link *only_link(unsigned from, unsigned to)
-{
-    for (unsigned i = 0; i < SOME_LINKS; i++)
-        if (w.links[i].used && w.links[i].from == from && w.links[i].to == to)
-            return &w.links[i];
-    fail_msg("there is no such link");
-    return NULL;
-}
+#include "tests/lib/some_routes.h"
 
 /* ------------------------------------------------------------------ deciding */
 
@@ -931,88 +884,6 @@ static void no_gate_waits_for_longer_than_two_timeouts(void **state)
     some_stop(&w);
 }
 
-/* --------------------------------------------------------------- transactions */
-
-static void a_transaction_elsewhere_is_run_there_as_one(void **state)
-{
-    (void)state;
-    start();
-    const char *far = some_key(&w, 1, 0);
-    send_format(0, 1, "MULTI\nSET %s 5\nINCR %s\nEXEC", far, far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:6\r\n");
-    send_format(0, 1, "MULTI\nSET %s 5\nSET %s 5\nEXEC", far, some_key(&w, 2, 0));
-    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-CROSSSLOT Keys in request don't hash to the same slot\r\n");
-    send_format(0, 1, "GET %s", far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "$1\r\n6\r\n");
-    some_stop(&w);
-}
-
-static void a_watch_elsewhere_is_kept_there(void **state)
-{
-    (void)state;
-    start();
-    const char *far = some_key(&w, 1, 0);
-    send_format(0, 1, "WATCH %s", far);
-    some_carry(&w);
-    send_format(0, 1, "MULTI\nSET %s 1", far);
-    send_format(1, 1, "SET %s 2", far); /* somebody else */
-    some_send(&w, 0, 1, "EXEC");
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
-    send_format(0, 1, "WATCH %s", far);
-    some_carry(&w);
-    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:3\r\n");
-    send_format(0, 1, "WATCH %s", far);
-    some_carry(&w);
-    w.owner[slot_of(slice_str(far))] = 2; /* its epoch is another one (replication 10) */
-    some_map(&w);
-    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
-    some_stop(&w);
-}
-
-static void a_watch_dies_with_its_link(void **state)
-{
-    (void)state;
-    start();
-    const char *far = some_key(&w, 1, 0);
-    send_format(0, 1, "WATCH %s", far);
-    some_carry(&w);
-    some_link_break(&w, only_link(0, 1));
-    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
-    some_stop(&w);
-}
-
-static void a_watch_whose_slot_comes_here_is_lost(void **state)
-{
-    (void)state;
-    start();
-    const char *far = some_key(&w, 1, 0), *other = some_key(&w, 0, 0);
-    send_format(0, 1, "WATCH %s", far);
-    some_carry(&w);
-    w.owner[slot_of(slice_str(far))] = 0;
-    some_map(&w);
-    send_format(0, 1, "MULTI\nSET %s 1\nEXEC\nGET %s", far, far);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$-1\r\n");
-    send_format(0, 1, "WATCH %s\nMULTI\nSET %s 1\nEXEC", far, far); /* and the next is as any */
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
-    send_format(0, 1, "WATCH %s", other);
-    w.owner[slot_of(slice_str(other))] = 1; /* and one that goes */
-    some_map(&w);
-    send_format(0, 1, "MULTI\nSET %s 1\nEXEC", other);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
-    some_stop(&w);
-}
-
 /* ------------------------------------------------------------------- handover */
 
 static struct word *newest(unsigned node, enum word_type type)
@@ -1185,10 +1056,6 @@ UNIT_TESTS("routing",
            TEST(short_commands_are_closed_as_all_are, "short commands go a short way, and are closed as all are (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
-           TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
-           TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
-           TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
-           TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
            TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
            TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
            TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"),

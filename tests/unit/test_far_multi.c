@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Transactions and watches of slots elsewhere. */
+#include "tests/lib/some_routes.h"
+
+static void a_transaction_elsewhere_is_run_there_as_one(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "MULTI\nSET %s 5\nINCR %s\nEXEC", far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:6\r\n");
+    send_format(0, 1, "MULTI\nSET %s 5\nSET %s 5\nEXEC", far, some_key(&w, 2, 0));
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    send_format(0, 1, "GET %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$1\r\n6\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_elsewhere_is_kept_there(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nSET %s 1", far);
+    send_format(1, 1, "SET %s 2", far); /* somebody else */
+    some_send(&w, 0, 1, "EXEC");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:3\r\n");
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.owner[slot_of(slice_str(far))] = 2; /* its epoch is another one (replication 10) */
+    some_map(&w);
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_dies_with_its_link(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_link_break(&w, only_link(0, 1));
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_watch_whose_slot_comes_here_is_lost(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0), *other = some_key(&w, 0, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.owner[slot_of(slice_str(far))] = 0;
+    some_map(&w);
+    send_format(0, 1, "MULTI\nSET %s 1\nEXEC\nGET %s", far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$-1\r\n");
+    send_format(0, 1, "WATCH %s\nMULTI\nSET %s 1\nEXEC", far, far); /* and the next is as any */
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    send_format(0, 1, "WATCH %s", other);
+    w.owner[slot_of(slice_str(other))] = 1; /* and one that goes */
+    some_map(&w);
+    send_format(0, 1, "MULTI\nSET %s 1\nEXEC", other);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_lost_watch_is_nil_in_the_protocol_of_its_client(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    say_hello(0, 1, 3);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nSET %s 1", far);
+    send_format(1, 1, "SET %s 2", far);
+    some_expect(&w, 1, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "EXEC");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n_\r\n"); /* as its node says */
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_link_break(&w, only_link(0, 1));
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n_\r\n"); /* lost before EXEC */
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.stopped[1] = true;
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_link_break(&w, only_link(0, 1)); /* which did not take it */
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n_\r\n");
+    w.stopped[1] = false;
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(0, 1, "MULTI\nINCR %s", far);
+    w.owner[slot_of(slice_str(far))] = 2;
+    some_map_make(&w);
+    some_map_to(&w, 1); /* it refuses, and node 0 does not know yet why */
+    some_send(&w, 0, 1, "EXEC");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n_\r\n");
+    some_stop(&w);
+}
+
+static void whoever_says_hello_between_watch_and_exec_keeps_its_watch(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    say_hello(0, 1, 3);
+    send_format(0, 1, "MULTI\nGET %s\nSET %s 1\nEXEC", far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n_\r\n+OK\r\n");
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    say_hello(0, 1, 2);
+    send_format(1, 1, "SET %s 2", far); /* somebody else */
+    send_format(0, 1, "MULTI\nSET %s 1\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+static void a_link_of_its_own_ends_with_its_session(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    assert_int_equal(links_n(), 1);
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    assert_int_equal(links_n(), 0);
+    send_format(0, 2, "SET %s 1", far);
+    some_carry(&w);
+    some_expect(&w, 0, 2, "+OK\r\n");
+    some_stop(&w);
+}
+
+/* nil is what commands of a key answer that differs between the two. */
+static void forwarded_replies_are_in_the_protocol_of_their_client(void **state)
+{
+    (void)state;
+    for (unsigned protocol = 2; protocol <= 3; protocol++) {
+        start();
+        w.node[0].options.cluster_routing = CLUSTER_ROUTING_FORWARD;
+        const char *far = some_key(&w, 1, 0), *nil = protocol == 2 ? "$-1\r\n" : "_\r\n";
+        char right[256];
+        say_hello(0, 1, protocol);
+        send_format(0, 1, "GET %s\nMGET %s %s\nSET %s v XX", far, far, some_key(&w, 2, 0), far);
+        some_carry(&w);
+        (void)snprintf(right, sizeof(right), "%s*2\r\n%s%s%s", nil, nil, nil, nil);
+        expect_begins(0, 1, right);
+        some_send(&w, 0, 1, "RANDOMKEY");
+        some_carry(&w);
+        expect_begins(0, 1, nil);
+        send_format(0, 1, "MULTI\nGET %s\nEXEC", far);
+        some_carry(&w);
+        (void)snprintf(right, sizeof(right), "+OK\r\n+QUEUED\r\n*1\r\n%s", nil);
+        expect_begins(0, 1, right);
+        some_stop(&w);
+    }
+}
+
+UNIT_TESTS("transactions elsewhere",
+           TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
+           TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
+           TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
+           TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
+           TEST(a_lost_watch_is_nil_in_the_protocol_of_its_client, "a lost watch is nil in its client's protocol"),
+           TEST(whoever_says_hello_between_watch_and_exec_keeps_its_watch, "a watch elsewhere outlives a HELLO"),
+           TEST(a_link_of_its_own_ends_with_its_session, "a link of its own ends with its session"),
+           TEST(forwarded_replies_are_in_the_protocol_of_their_client,
+                "forwarded replies are in the protocol of their client"))
