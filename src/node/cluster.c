@@ -7,7 +7,9 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "node/migrate.h"
 #include "node/own.h"
+#include "node/waiting.h"
 
 static const char lease_lost[] = "this node has lost contact with the cluster";
 static const char slot_lost[] = "its slot has another primary";
@@ -20,6 +22,7 @@ struct cluster *cluster_new(const struct node_identity *id)
     c->self = (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
     c->parked_at = c->gates_at = c->handing_until = MONO_NEVER;
+    c->preparing_for = MAP_NOBODY;
     list_init(&c->links);
     list_init(&c->dirty);
     list_init(&c->parked);
@@ -71,6 +74,12 @@ void routing_free(struct node *n, struct session *s)
 
 /* ------------------------------------------------------------ fates of replies */
 
+void marks_put(struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind)
+{
+    if (s->routing != NULL && kind != MARK_FREE && s->out.put > begin)
+        *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, (uint16_t)slot, (uint8_t)kind};
+}
+
 void marks_left(struct session *s)
 {
     struct routing *r = s->routing;
@@ -88,7 +97,7 @@ void marks_left(struct session *s)
 
 static bool is_closed(const struct bits *slots, uint16_t slot)
 {
-    return slots == NULL || slot == SLOT_ANY || bits_has(slots, slot);
+    return slots == NULL || slot == SLOT_ANY || (slot < SLOTS && bits_has(slots, slot));
 }
 
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
@@ -107,7 +116,7 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
                      const struct bits *slots)
 {
     struct reply r = {.out = to, .protocol = s->protocol};
-    uint16_t primary = slot == SLOT_ANY ? MAP_NOBODY : n->cluster->map.slots[slot].primary;
+    uint16_t primary = slot < SLOTS ? n->cluster->map.slots[slot].primary : MAP_NOBODY;
     if (kind == MARK_WRITE) {
         n->cluster->uncertain++;
         reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s",
@@ -190,10 +199,18 @@ static void replies_close(struct node *n, struct session *s, const struct bits *
     }
 }
 
-static void close_replies(struct node *n, const struct bits *slots)
+/* Those that are owed for later, too. */
+static void close_replies(struct node *n, const struct bits *slots, struct node_out *out)
 {
-    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
-        replies_close(n, CONTAINER_OF(l, struct session, in_all), slots);
+    const char *why = slots == NULL ? lease_lost : slot_lost;
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        replies_close(n, s, slots);
+        if (s->held == HELD_WAIT && is_closed(slots, SLOT_LEASE))
+            waiting_lost(n, s, why, out);
+        else if (s->held == HELD_MIGRATE && is_closed(slots, (uint16_t)migrate_slot(s)))
+            migrate_lost(n, s, why, out);
+    }
 }
 
 /* ------------------------------------------------------------------- the map */
@@ -226,7 +243,7 @@ static void slots_begin(struct node *n)
 
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
  * somebody watches are touched (replication 9, 10). */
-static void slots_changed(struct node *n)
+static void slots_changed(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct bits lost = {0};
@@ -248,7 +265,7 @@ static void slots_changed(struct node *n)
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
     if (!any_lost)
         return;
-    close_replies(n, &lost);
+    close_replies(n, &lost, out);
     watch_slots_lost(n, &lost);
 }
 
@@ -312,12 +329,10 @@ static void map_changed(struct node *n, struct node_out *out)
     c->seen_slots = m->slots_ver;
     c->seen_nodes = m->nodes_ver;
     if (slots || nodes)
-        slots_changed(n);
+        slots_changed(n, out);
     settings_follow(n);
-    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->proposed_n) {
-        c->handing = (struct bits){0}; /* the fate is known (replication 12) */
-        c->handing_until = MONO_NEVER;
-    }
+    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->proposed_n)
+        handover_fate_known(c); /* replication 12 */
     peer_look(n, out);
     c->parked_at = n->now;
     tell(out, (struct word){.type = WORD_APPLIED, .applied = m->index});
@@ -370,7 +385,7 @@ static void close_cluster(struct node *n, struct node_out *out)
     if (closes) {
         c->closed = true;
         c->self.leased = false;
-        close_replies(n, NULL);
+        close_replies(n, NULL, out);
     }
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
 }
@@ -406,7 +421,7 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out)
 
 /* A lease that is over closes what it covered, before anything else is done (replication 7): at
  * RELEASE, too, whose clock was read after the commands ran. */
-void cluster_step_begin(struct node *n, const struct node_event *ev)
+void cluster_step_begin(struct node *n, const struct node_event *ev, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     c->lease = ev->lease;
@@ -414,7 +429,7 @@ void cluster_step_begin(struct node *n, const struct node_event *ev)
     c->self.refuses = c->uncovered && n->options->cluster_require_full_coverage;
     c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
     if (c->was_leased && !c->self.leased)
-        close_replies(n, NULL);
+        close_replies(n, NULL, out);
     if (!c->was_leased && c->self.leased)
         c->parked_at = n->now;
     c->was_leased = c->self.leased;
@@ -440,11 +455,12 @@ void cluster_step_end(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     if (!c->loaded && !n->loading) {
         c->loaded = true;
-        slots_changed(n); /* what the map said meanwhile */
+        slots_changed(n, out); /* what the map said meanwhile */
         if (c->self.place != MAP_NOBODY)
             report_begin(n);
     }
     report_look(n, out);
+    handover_go_on(n, out);
     gates_look(n);
     if (c->any_forsaken || mono_reached(n->now, peer_due(n)))
         peer_look(n, out);

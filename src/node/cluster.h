@@ -19,7 +19,10 @@
 #include "node/state.h"
 #include "resp/frame.h"
 
-enum { SLOT_ANY = SLOTS }; /* a reply computed from whatever slots there are: DBSIZE, KEYS */
+enum {
+    SLOT_ANY = SLOTS, /* a reply computed from whatever slots there are: DBSIZE, KEYS */
+    SLOT_LEASE        /* one that tells how well records are kept: true as long as the lease was: WAIT */
+};
 
 /* What a reply tells, should its slot be lost before it left (replication 9). */
 enum mark_kind { MARK_FREE, MARK_READ, MARK_WRITE };
@@ -150,7 +153,12 @@ struct cluster {
     uint64_t *served;        /* per slot: the epoch it is served in; 0: it is not */
     unsigned mine_n;
     double slot_bits;        /* log2(SLOTS / mine_n) */
-    struct bits handing;     /* proposed to be handed over, fate not known (replication 12, 26) */
+    /* slots that go to another node (replication 12, 26; handover.c) */
+    struct bits handing;     /* nothing of them is run: the two below */
+    struct bits doubted;     /* proposed, fate not known */
+    struct bits preparing;   /* to be proposed, for this node (MAP_NOBODY: none are), when that is stored */
+    uint16_t preparing_for;
+    struct lsn prepared_at;
     struct mono handing_until; /* then another try */
     bool reports;            /* its place in slots without a primary, once `report_at` is synced */
     struct lsn report_at;
@@ -169,12 +177,13 @@ struct cluster {
 /* ---- cluster.c */
 struct cluster *cluster_new(const struct node_identity *id);
 void cluster_free(struct node *n);
-void cluster_step_begin(struct node *n, const struct node_event *ev);
+void cluster_step_begin(struct node *n, const struct node_event *ev, struct node_out *out);
 void cluster_step_end(struct node *n, struct node_out *out);
 void cluster_word(struct node *n, const struct word *w, struct node_out *out);
 struct mono cluster_due(const struct node *n);
 struct routing *routing_new(uint8_t forward);
 void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
+void marks_put(struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind); /* from begin to the end */
 void marks_left(struct session *s); /* up to open_end they left */
 /* "MOVED 7 10.0.0.1:6379" */
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place);
@@ -264,7 +273,9 @@ void forward_for_put(struct chain *to, const struct forward_for *f);
 bool forward_for_get(const struct slice *argv, uint32_t argc, struct forward_for *f);
 
 /* ---- handover.c */
-void handover_look(struct node *n, struct node_out *out);
+void handover_look(struct node *n, struct node_out *out); /* may one begin? */
+void handover_go_on(struct node *n, struct node_out *out); /* after the disk got on */
+void handover_fate_known(struct cluster *c);
 bool handover_waits(const struct node *n, unsigned slot); /* it is another's by right, and has keys */
 
 /* ---- far_multi.c */

@@ -126,8 +126,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
             chain_append(&s->out, &t->bytes);
             s->fresh_replies += t->replies;
         }
-        if (t->kind != MARK_FREE && s->out.put > begin)
-            *vec_add(&r->marks) = (struct reply_mark){begin, s->out.put, t->slot, t->kind};
+        marks_put(s, begin, t->slot, t->kind);
         turn_end(n, t);
         any = true;
     }

@@ -20,6 +20,7 @@
 #include "base/num.h"
 #include "cmd/dump.h"
 #include "node/call.h"
+#include "node/cluster.h"
 #include "resp/reply.h"
 
 enum { UNDER_WAY_MAX = 64 };                    /* keys sent and not answered */
@@ -41,7 +42,7 @@ struct migration {
     struct list in_node;
     struct session *session;
     struct kept_request request;
-    unsigned db;
+    unsigned db, slot; /* of its keys, which in a cluster are in one */
     uint32_t link;
     enum migrate_phase phase;
     bool copy, replace;
@@ -155,8 +156,8 @@ void node_migrate(struct call *c)
     }
     struct session *s = c->session;
     struct migration *m = mem_zero(sizeof(*m));
-    *m = (struct migration){.session = s, .db = s->db, .link = ++n->last_link, .copy = o.copy,
-                            .replace = o.replace, .user = o.user,
+    *m = (struct migration){.session = s, .db = s->db, .slot = key_of(&n->store, c->argv[o.first]).slot,
+                            .link = ++n->last_link, .copy = o.copy, .replace = o.replace, .user = o.user,
                             .password = o.password, .next = o.first, .end = o.end, .reader = reader,
                             .timeout_us = o.timeout_ms < INT64_MAX / 1000 ? o.timeout_ms * 1000 : INT64_MAX};
     kept_request_copy(&m->request, c->spec, c->argv, c->blobs, c->argc);
@@ -200,6 +201,8 @@ static void migrate_end(struct node *n, struct migration *m, const char *text, s
     struct session *s = m->session;
     struct chain silent = {0};
     struct reply r = session_owed_reply(s, &silent);
+    uint64_t begin = s->out.put;
+    unsigned slot = m->slot;
     migrate_abandon(s, out);
     migrate_forget(n, s);
     if (text[0] == '+') {
@@ -208,7 +211,25 @@ static void migrate_end(struct node *n, struct migration *m, const char *text, s
         reply_error(&r, slice_str(text));
         stats_error(n, r.error_code);
     }
+    marks_put(s, begin, slot, MARK_WRITE);
     session_owed_done(n, s, &silent, out);
+}
+
+unsigned migrate_slot(const struct session *s)
+{
+    return s->migration->slot;
+}
+
+void migrate_lost(struct node *n, struct session *s, const char *why, struct node_out *out)
+{
+    char text[SHOWN_BYTES];
+    bool unsure = s->migration->any_sent;
+    n->cluster->uncertain += unsure;
+    if (!unsure)
+        routed_refused(s, s->migration->slot);
+    (void)snprintf(text, sizeof(text), "%s%s",
+                   unsure ? "UNCERTAIN the write may or may not have been kept: " : "CLUSTERDOWN ", why);
+    migrate_end(n, s->migration, text, out);
 }
 
 static void end_well(struct node *n, struct migration *m, struct node_out *out)

@@ -16,6 +16,9 @@ void migrate_closed(struct node *n, uint32_t link, struct node_out *out);
 void migrate_due(struct node *n, struct session *s, struct node_out *out); /* its time is over */
 /* Its connection is gone: what was not acknowledged stays here. */
 void migrate_abandon(struct session *s, struct node_out *out);
+/* In a cluster its slot or the lease is: nothing more leaves, and of what left nobody knows. */
+void migrate_lost(struct node *n, struct session *s, const char *why, struct node_out *out);
+unsigned migrate_slot(const struct session *s);
 void migrate_forget(struct node *n, struct session *s); /* frees what it holds */
 /* The store tells of changes: what is on its way and not acknowledged is not what is here. */
 void migrate_touched(struct node *n, unsigned db, struct slice key);

@@ -230,7 +230,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     store_clock(&n->store, n->wall);
     out_clear(out);
     if (n->cluster != NULL)
-        cluster_step_begin(n, ev);
+        cluster_step_begin(n, ev, out);
     switch (ev->type) {
     case NODE_OPENED: session_open(n, ev); break;
     case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;

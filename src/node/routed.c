@@ -274,12 +274,16 @@ static enum routed all_slots(struct node *n, struct session *s, const struct spe
 static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, struct routed_here *here,
                            struct node_out *out)
 {
-    bool data = spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0;
+    bool waits = spec->id == SPEC_WAIT || spec->id == SPEC_WAITAOF;
+    bool data = waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
     if (data && !n->cluster->self.leased) { /* replication 7: it tells of slots */
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
         return ROUTED_TAKEN;
     }
-    return routed_run(s, here, SLOT_ANY, spec);
+    (void)routed_run(s, here, waits ? SLOT_LEASE : SLOT_ANY, spec);
+    if (waits && !s->in_multi)
+        here->kind = MARK_READ;
+    return ROUTED_RUN;
 }
 
 enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
@@ -344,9 +348,7 @@ void routed_end(struct node *n, struct session *s, struct routed_here *here, str
     struct turn *t = here->turn;
     s->aside = NULL;
     if (t == NULL) {
-        if (here->kind != MARK_FREE && s->out.put > here->begin)
-            *vec_add(&s->routing->marks) =
-                (struct reply_mark){here->begin, s->out.put, here->slot, here->kind};
+        marks_put(s, here->begin, here->slot, here->kind);
         return;
     }
     t->replies = s->fresh_replies - here->fresh;

@@ -6,6 +6,8 @@
  * waits for has come or its time is over. Both happen here. */
 #include "node/waiting.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/migrate.h"
@@ -75,9 +77,28 @@ static void waiting_end(struct node *n, struct session *s, struct node_out *out)
 {
     struct chain silent = {0};
     struct reply r = session_owed_reply(s, &silent);
+    uint64_t begin = s->out.put;
     reply_waited(n, &r, s->waiting->aof, s->waiting->need);
+    marks_put(s, begin, SLOT_LEASE, MARK_READ);
     waiting_forget(s);
     session_owed_done(n, s, &silent, out);
+}
+
+static void end_with_error(struct node *n, struct session *s, const char *text, struct node_out *out)
+{
+    struct chain silent = {0};
+    struct reply r = session_owed_reply(s, &silent);
+    reply_error(&r, slice_str(text));
+    stats_error(n, r.error_code);
+    waiting_forget(s);
+    session_owed_done(n, s, &silent, out);
+}
+
+void waiting_lost(struct node *n, struct session *s, const char *why, struct node_out *out)
+{
+    char text[128];
+    (void)snprintf(text, sizeof(text), "CLUSTERDOWN %s", why);
+    end_with_error(n, s, text, out);
 }
 
 void waiting_look(struct node *n, struct node_out *out)
@@ -94,15 +115,10 @@ bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct 
 {
     if (s->held != HELD_WAIT)
         return false;
-    if (!with_error) {
+    if (with_error)
+        end_with_error(n, s, "UNBLOCKED client unblocked via CLIENT UNBLOCK", out);
+    else
         waiting_end(n, s, out);
-        return true;
-    }
-    struct chain silent = {0};
-    struct reply r = session_owed_reply(s, &silent);
-    reply_error(&r, SLICE("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
-    waiting_forget(s);
-    session_owed_done(n, s, &silent, out);
     return true;
 }
 

@@ -13,6 +13,7 @@ struct session;
 void waiting_look(struct node *n, struct node_out *out); /* after the disk got on: who has what it waits for? */
 void waiting_due(struct node *n, struct node_out *out);  /* whose time is over? */
 void waiting_forget(struct session *s);                  /* its connection is gone */
+void waiting_lost(struct node *n, struct session *s, const char *why, struct node_out *out); /* the lease was */
 /* CLIENT UNBLOCK: false if it does not wait. */
 bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out);
 

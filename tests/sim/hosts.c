@@ -109,7 +109,7 @@ static bool may_serve(struct host *h, struct bits *to)
     if (!hosts_leased(h) || h->node->cluster->closed)
         return false;
     for (size_t i = 0; i < SLOTS / 64; i++)
-        to->w[i] = h->node->owned.w[i] & ~h->node->cluster->handing.w[i];
+        to->w[i] = h->node->owned.w[i] & ~h->node->cluster->doubted.w[i];
     return true;
 }
 

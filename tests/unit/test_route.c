@@ -841,6 +841,92 @@ static void short_commands_are_closed_as_all_are(void **state)
     some_stop(&w);
 }
 
+/* Owed when the lease is lost, or written and not gone yet: WAIT's numbers are not told, and what was
+ * computed at once is no exception. */
+static void what_is_owed_for_later_is_closed_with_the_lease(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *lost = "-CLUSTERDOWN this node has lost contact with the cluster\r\n";
+    const char *here = some_key(&w, 0, 0);
+    one_disk(&w.node[0]);
+    send_format(0, 1, "SET %s v", here);
+    one_disk(&w.node[0]);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "WAIT 1 0");
+    send_format(0, 2, "SET %s w\nWAITAOF 1 0 0", here);
+    while (w.node[0].got[2].n == 0)
+        one_disk_next(&w.node[0]);
+    some_expect(&w, 0, 2, "+OK\r\n"); /* it is written, and not synced */
+    w.node[0].lease = w.node[0].now;
+    expect_begins(0, 1, lost);
+    expect_begins(0, 2, lost);
+    assert_true(w.node[0].resumed[1] && w.node[0].resumed[2]);
+    some_send(&w, 0, 1, "WAIT 0 0");
+    expect_begins(0, 1, lost);
+    w.node[0].lease = mono_after(w.node[0].now, 1000);
+    some_send(&w, 0, 1, "WAIT 0 0");
+    w.node[0].now.us += 1000; /* the process stood still */
+    expect_begins(0, 1, lost);
+    w.node[0].lease = mono_after(w.node[0].now, 5000);
+    some_send(&w, 0, 1, "WAIT 1 2");
+    w.node[0].now.us += 2000;
+    one_step(&w.node[0], (struct node_event){.type = NODE_DUE}); /* it is answered, */
+    w.node[0].now.us += 3000;                                   /* and the process stood still */
+    expect_begins(0, 1, lost);
+    some_stop(&w);
+}
+
+static void a_migration_ends_with_its_slot(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(here));
+    send_format(0, 1, "SET %s v", here);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "MIGRATE 10.1.1.1 6379 %s 0 1000", here);
+    uint32_t link = w.node[0].node->last_link;
+    w.owner[slot] = 1;
+    some_map(&w);
+    expect_begins(0, 1, "-CLUSTERDOWN its slot has another primary\r\n"); /* nothing was sent */
+    w.owner[slot] = 0;
+    some_map(&w);
+    send_format(0, 1, "MIGRATE 10.1.1.1 6379 %s 0 1000", here);
+    link = w.node[0].node->last_link;
+    struct one *o = &w.node[0];
+    o->links = NULL; /* this one's bytes are nobody's */
+    one_step(o, (struct node_event){.type = NODE_DIALED, .link = {.link = link, .dialed = NODE_DIALED_OK}});
+    one_step(o, (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = link}});
+    one_step(o, (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = link, .in = SLICE("+OK\r\n")}});
+    o->lease = o->now;
+    expect_begins(0, 1, "-UNCERTAIN the write may or may not have been kept: this node has lost contact");
+    one_step(o, (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = link, .in = SLICE("+OK\r\n")}});
+    o->lease = mono_after(o->now, 1000000);
+    send_format(0, 1, "GET %s", here); /* it was not deleted without a lease */
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+/* Its reply is written, and the lease is over before it left. */
+static void the_reply_of_a_migration_is_closed_as_all_are(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    struct one *o = &w.node[0];
+    send_format(0, 1, "SET %s v\nMIGRATE 10.1.1.1 6379 %s 0 1000", here, here);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    uint32_t link = o->node->last_link;
+    o->links = NULL;
+    o->lease = mono_after(o->now, 1000);
+    one_step(o, (struct node_event){.type = NODE_DIALED, .link = {.link = link, .dialed = NODE_DIALED_OK}});
+    one_step(o, (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = link, .in = SLICE("+OK\r\n+OK\r\n")}});
+    o->now.us += 1000; /* the process stood still */
+    expect_begins(0, 1, "-UNCERTAIN the write may or may not have been kept: this node has lost contact");
+    some_stop(&w);
+}
+
 static void a_lost_slot_closes_its_gates_and_no_others(void **state)
 {
     (void)state;
@@ -884,138 +970,6 @@ static void no_gate_waits_for_longer_than_two_timeouts(void **state)
     some_stop(&w);
 }
 
-/* ------------------------------------------------------------------- handover */
-
-static struct word *newest(unsigned node, enum word_type type)
-{
-    for (size_t i = w.words_n[node]; i-- > 0;)
-        if (w.words[node][i].type == type)
-            return &w.words[node][i];
-    return NULL;
-}
-
-static void an_empty_slot_goes_where_it_is_wanted(void **state)
-{
-    (void)state;
-    start();
-    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
-    unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full));
-    send_format(0, 1, "SET %s v", full);
-    some_expect(&w, 0, 1, "+OK\r\n");
-    w.map.slots[slot].want[0] = w.map.slots[kept].want[0] = 1;
-    some_map(&w);
-    some_later(&w, 110);
-    struct word *p = newest(0, WORD_PROPOSE);
-    assert_non_null(p);
-    assert_int_equal(p->entry.entry->type, MAP_HANDOVER);
-    assert_int_equal(p->entry.entry->handover.n, 1);
-    assert_true(bits_has(&p->entry.entry->handover.slots, slot));
-    assert_false(bits_has(&p->entry.entry->handover.slots, kept)); /* it has a key */
-    send_format(0, 1, "SET %s v", key); /* nothing of it is run until its fate is known */
-    some_expect(&w, 0, 1, "");
-    w.owner[slot] = 1;
-    w.map.nodes.at[0].proposed_n = 1;
-    some_map(&w);
-    some_carry(&w);
-    some_expect(&w, 0, 1, "+OK\r\n");
-    send_format(1, 1, "GET %s", key);
-    some_expect(&w, 1, 1, "$1\r\nv\r\n");
-    some_stop(&w);
-}
-
-static void a_handover_in_doubt_says_try_again_and_proposes_anew(void **state)
-{
-    (void)state;
-    start();
-    const char *key = some_key(&w, 0, 0);
-    unsigned slot = slot_of(slice_str(key));
-    w.map.slots[slot].want[0] = 1;
-    some_map(&w);
-    some_later(&w, 110);
-    send_format(0, 1, "SET %s v", key);
-    for (int i = 0; i < 12; i++)
-        some_later(&w, 10);
-    some_expect(&w, 0, 1, "-TRYAGAIN its slot is being handed over to another node\r\n");
-    for (int i = 0; i < 21; i++)
-        some_later(&w, 100);
-    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 2);
-    w.map.settings.rebalance_paused = 1; /* nothing new begins, but what is in doubt does not stay so */
-    some_map(&w);
-    for (int i = 0; i < 21; i++)
-        some_later(&w, 100);
-    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 3);
-    assert_int_equal(bits_n(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots), 0);
-    w.map.nodes.at[0].proposed_n = 3; /* void: it stays here */
-    some_map(&w);
-    send_format(0, 1, "SET %s v", key);
-    some_expect(&w, 0, 1, "+OK\r\n");
-    some_stop(&w);
-}
-
-static void the_control_plane_is_told(void **state)
-{
-    (void)state;
-    start();
-    assert_int_equal(newest(0, WORD_APPLIED)->applied, w.map.index);
-    unsigned slot = slot_of(slice_str(some_key(&w, 0, 0)));
-    w.owner[slot] = MAP_NOBODY;
-    some_map(&w);
-    struct word *r = newest(0, WORD_REPORT);
-    assert_non_null(r);
-    assert_int_equal(r->report.base, w.map.index);
-    assert_int_equal(r->report.slots_n, 1);
-    assert_int_equal(r->report.slots[0].slot, slot);
-    assert_null(newest(1, WORD_REPORT)); /* it has no copy */
-    some_stop(&w);
-}
-
-static void a_report_waits_for_its_fence_on_the_disk(void **state)
-{
-    (void)state;
-    some_start(&w, "appendonly yes\nappendfsync everysec");
-    const char *key = some_key(&w, 0, 0);
-    send_format(0, 1, "SET %s v", key);
-    one_disk(&w.node[0]);
-    w.owner[slot_of(slice_str(key))] = MAP_NOBODY;
-    some_map(&w);
-    some_later(&w, 10);
-    assert_null(newest(0, WORD_REPORT));
-    one_disk(&w.node[0]);
-    some_later(&w, 2000); /* an fsync each second */
-    one_disk(&w.node[0]);
-    struct word *r = newest(0, WORD_REPORT);
-    assert_non_null(r);
-    assert_int_equal(r->report.slots_n, 1);
-    assert_true(r->report.slots[0].at.seq > 0);
-    some_stop(&w);
-}
-
-static void a_node_without_keys_closes_for_another_cluster(void **state)
-{
-    (void)state;
-    start();
-    const char *here = some_key(&w, 0, 0);
-    struct word word = {.type = WORD_CLOSE};
-    send_format(0, 1, "SET %s v", here);
-    some_expect(&w, 0, 1, "+OK\r\n");
-    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
-    assert_false(newest(0, WORD_CLOSED)->closed); /* it has a key, and goes on */
-    send_format(0, 1, "DEL %s\nREADONLY", here);
-    some_expect(&w, 0, 1, ":1\r\n+OK\r\n");
-    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
-    assert_true(newest(0, WORD_CLOSED)->closed);
-    send_format(0, 1, "SET %s v", here);
-    expect_begins(0, 1, "-CLUSTERDOWN ");
-    struct map nothing;
-    map_init(&nothing);
-    struct word gone = {.type = WORD_MAP, .map = &nothing};
-    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &gone});
-    map_free(&nothing);
-    send_format(0, 1, "GET %s", here);
-    expect_begins(0, 1, "-CLUSTERDOWN not yet joined");
-    some_stop(&w);
-}
-
 UNIT_TESTS("routing",
            TEST(the_map_decides, "the map and the lease decide whose a slot is"),
            TEST(a_plain_client_finds_every_key_anywhere, "a plain client finds every key at every node"),
@@ -1054,10 +1008,8 @@ UNIT_TESTS("routing",
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
            TEST(short_commands_are_closed_as_all_are, "short commands go a short way, and are closed as all are (7, 9)"),
+           TEST(what_is_owed_for_later_is_closed_with_the_lease, "what is owed for later is closed with the lease (6, 7)"),
+           TEST(a_migration_ends_with_its_slot, "MIGRATE ends with its slot, and with the lease (7, 9)"),
+           TEST(the_reply_of_a_migration_is_closed_as_all_are, "its reply is closed as all are (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
-           TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
-           TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
-           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
-           TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"),
-           TEST(a_report_waits_for_its_fence_on_the_disk, "a report waits until its fence is on the disk (20)"),
-           TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"))
+           TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"))

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Slots that go to another node, and what the control plane is told of them. */
+#include "tests/lib/some_routes.h"
+
+static struct word *newest(unsigned node, enum word_type type)
+{
+    for (size_t i = w.words_n[node]; i-- > 0;)
+        if (w.words[node][i].type == type)
+            return &w.words[node][i];
+    return NULL;
+}
+
+static void an_empty_slot_goes_where_it_is_wanted(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
+    unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full));
+    send_format(0, 1, "SET %s v", full);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.map.slots[slot].want[0] = w.map.slots[kept].want[0] = 1;
+    some_map(&w);
+    some_later(&w, 110);
+    struct word *p = newest(0, WORD_PROPOSE);
+    assert_non_null(p);
+    assert_int_equal(p->entry.entry->type, MAP_HANDOVER);
+    assert_int_equal(p->entry.entry->handover.n, 1);
+    assert_true(bits_has(&p->entry.entry->handover.slots, slot));
+    assert_false(bits_has(&p->entry.entry->handover.slots, kept)); /* it has a key */
+    send_format(0, 1, "SET %s v", key); /* nothing of it is run until its fate is known */
+    some_expect(&w, 0, 1, "");
+    w.owner[slot] = 1;
+    w.map.nodes.at[0].proposed_n = 1;
+    some_map(&w);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(1, 1, "GET %s", key);
+    some_expect(&w, 1, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+static void a_handover_in_doubt_says_try_again_and_proposes_anew(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    w.map.slots[slot].want[0] = 1;
+    some_map(&w);
+    some_later(&w, 110);
+    send_format(0, 1, "SET %s v", key);
+    for (int i = 0; i < 12; i++)
+        some_later(&w, 10);
+    some_expect(&w, 0, 1, "-TRYAGAIN its slot is being handed over to another node\r\n");
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 2);
+    w.map.settings.rebalance_paused = 1; /* nothing new begins, but what is in doubt does not stay so */
+    some_map(&w);
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 3);
+    assert_int_equal(bits_n(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots), 0);
+    w.map.nodes.at[0].proposed_n = 3; /* void: it stays here */
+    some_map(&w);
+    send_format(0, 1, "SET %s v", key);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+/* There is no moment in which all is stored; it is enough that what was recorded when it began is. */
+static void a_handover_begins_under_a_steady_load(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
+    unsigned slot = slot_of(slice_str(key));
+    one_disk(&w.node[0]);
+    w.map.slots[slot].want[0] = 1;
+    some_map(&w);
+    send_format(0, 1, "SET %s 1", full); /* its write is under way from here on */
+    some_later(&w, 110);
+    assert_true(bits_has(&w.node[0].node->cluster->handing, slot));
+    assert_null(newest(0, WORD_PROPOSE)); /* a gate may wait for that record */
+    send_format(0, 2, "SET %s v", key);
+    send_format(0, 1, "SET %s 2", full);
+    while (newest(0, WORD_PROPOSE) == NULL)
+        one_disk_next(&w.node[0]);
+    struct node *n = w.node[0].node;
+    assert_false(lsn_reached(journal_stored(&n->journal), n->journal.appended));
+    assert_true(bits_has(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots, slot));
+    some_expect(&w, 0, 2, "");
+    w.owner[slot] = 1;
+    w.map.nodes.at[0].proposed_n = 1;
+    some_map(&w);
+    some_carry(&w);
+    one_disk(&w.node[1]);
+    some_carry(&w);
+    one_disk(&w.node[0]);
+    some_expect(&w, 0, 2, "+OK\r\n");
+    some_stop(&w);
+}
+
+/* Paused before it is proposed, it is not: the slot is served on. */
+static void a_handover_that_is_not_wished_any_more_ends(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
+    one_disk(&w.node[0]);
+    w.map.slots[slot_of(slice_str(key))].want[0] = 1;
+    some_map(&w);
+    send_format(0, 1, "SET %s 1", full);
+    some_later(&w, 110);
+    send_format(0, 2, "SET %s v", key);
+    w.map.settings.rebalance_paused = 1;
+    some_map(&w);
+    one_disk(&w.node[0]);
+    one_disk(&w.node[0]);
+    assert_null(newest(0, WORD_PROPOSE));
+    some_expect(&w, 0, 2, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void the_control_plane_is_told(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(newest(0, WORD_APPLIED)->applied, w.map.index);
+    unsigned slot = slot_of(slice_str(some_key(&w, 0, 0)));
+    w.owner[slot] = MAP_NOBODY;
+    some_map(&w);
+    struct word *r = newest(0, WORD_REPORT);
+    assert_non_null(r);
+    assert_int_equal(r->report.base, w.map.index);
+    assert_int_equal(r->report.slots_n, 1);
+    assert_int_equal(r->report.slots[0].slot, slot);
+    assert_null(newest(1, WORD_REPORT)); /* it has no copy */
+    some_stop(&w);
+}
+
+static void a_report_waits_for_its_fence_on_the_disk(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *key = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v", key);
+    one_disk(&w.node[0]);
+    w.owner[slot_of(slice_str(key))] = MAP_NOBODY;
+    some_map(&w);
+    some_later(&w, 10);
+    assert_null(newest(0, WORD_REPORT));
+    one_disk(&w.node[0]);
+    some_later(&w, 2000); /* an fsync each second */
+    one_disk(&w.node[0]);
+    struct word *r = newest(0, WORD_REPORT);
+    assert_non_null(r);
+    assert_int_equal(r->report.slots_n, 1);
+    assert_true(r->report.slots[0].at.seq > 0);
+    some_stop(&w);
+}
+
+static void a_node_without_keys_closes_for_another_cluster(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    struct word word = {.type = WORD_CLOSE};
+    send_format(0, 1, "SET %s v", here);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
+    assert_false(newest(0, WORD_CLOSED)->closed); /* it has a key, and goes on */
+    send_format(0, 1, "DEL %s\nREADONLY", here);
+    some_expect(&w, 0, 1, ":1\r\n+OK\r\n");
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &word});
+    assert_true(newest(0, WORD_CLOSED)->closed);
+    send_format(0, 1, "SET %s v", here);
+    expect_begins(0, 1, "-CLUSTERDOWN ");
+    struct map nothing;
+    map_init(&nothing);
+    struct word gone = {.type = WORD_MAP, .map = &nothing};
+    one_step(&w.node[0], (struct node_event){.type = NODE_WORD, .word = &gone});
+    map_free(&nothing);
+    send_format(0, 1, "GET %s", here);
+    expect_begins(0, 1, "-CLUSTERDOWN not yet joined");
+    some_stop(&w);
+}
+
+UNIT_TESTS("handover",
+           TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
+           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
+           TEST(a_handover_begins_under_a_steady_load, "a handover begins under a steady load (26)"),
+           TEST(a_handover_that_is_not_wished_any_more_ends, "and ends if it is not wished any more"),
+           TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"),
+           TEST(a_report_waits_for_its_fence_on_the_disk, "a report waits until its fence is on the disk (20)"),
+           TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"))
