@@ -9,6 +9,8 @@
  *
  * Each part is atomic, the whole is not. Parts are asked for in RESP2 and rewritten.
  *
+ * For RANDOMKEY each node is asked for a key and for how many it has: each key is as likely as any other.
+ *
  * SCAN goes from node to node, by their places in the map. A node's own cursor is a slot and 48 bits of
  * a hash (store_scan), the last ten of which are 0 until its table is that deep: the place stands there. */
 #include "base/check.h"
@@ -29,7 +31,7 @@ struct gather {
     struct gather_part *parts;
     uint32_t keys_n;
     uint16_t *part_of; /* of each key in its order */
-    uint32_t first;    /* RANDOMKEY: the part that is preferred */
+    uint64_t dice;     /* RANDOMKEY: whose key it is */
     uint16_t place, next; /* SCAN: the node that is asked, and the one behind it; MAP_NOBODY: it is the last */
 };
 
@@ -159,15 +161,15 @@ static struct gather *wide_new(struct node *n, struct turn *t, const struct spec
     g->protocol = t->session->protocol;
     g->waits = g->parts_n = parts_n;
     g->parts = mem_zero(parts_n * sizeof(g->parts[0]));
-    g->first = (uint32_t)rng_below(&n->rng, parts_n);
+    g->dice = rng_next(&n->rng);
     t->gather = g;
     return g;
 }
 
-static struct flight *wide_part(struct node *n, struct turn *t, const struct slice *argv, uint32_t argc,
-                                uint32_t part, uint16_t place)
+static struct flight *wide_part(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
+                                uint32_t argc, uint32_t part, uint16_t place)
 {
-    struct flight *f = flight_new(n, t, t->gather->spec, argv, NULL, argc, SLOT_ANY);
+    struct flight *f = flight_new(n, t, spec, argv, NULL, argc, SLOT_ANY);
     f->place = place;
     f->part = part;
     f->protocol = 2;
@@ -177,14 +179,19 @@ static struct flight *wide_part(struct node *n, struct turn *t, const struct sli
 static void ask_all(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,
                     const bool at[PLACES], struct node_out *out)
 {
-    struct flight *flights[PLACES];
+    static const struct slice count = {"DBSIZE", 6};
+    struct flight *flights[2 * PLACES];
     uint16_t places[PLACES];
-    uint32_t parts_n = 0;
+    uint32_t nodes_n = 0;
     for (uint16_t place = serving_from(at, 0); place != MAP_NOBODY; place = serving_from(at, place + 1U))
-        places[parts_n++] = place;
+        places[nodes_n++] = place;
+    bool counts = spec->id == SPEC_RANDOMKEY;
+    uint32_t parts_n = counts ? 2 * nodes_n : nodes_n;
     wide_new(n, t, spec, parts_n);
-    for (uint32_t i = 0; i < parts_n; i++)
-        flights[i] = wide_part(n, t, q->argv, q->argc, i, places[i]);
+    for (uint32_t i = 0; i < nodes_n; i++)
+        flights[i] = wide_part(n, t, spec, q->argv, q->argc, i, places[i]);
+    for (uint32_t i = nodes_n; i < parts_n; i++)
+        flights[i] = wide_part(n, t, spec_find_top(count), &count, 1, i, places[i - nodes_n]);
     go_all(n, t->session, flights, parts_n, out);
 }
 
@@ -208,7 +215,7 @@ static void scan_one(struct node *n, struct turn *t, const struct spec *spec, co
     memcpy(argv, q->argv, q->argc * sizeof(*argv));
     if (good)
         argv[1] = slice_of(text, num_put_u64(text, cursor / PLACES * PLACES));
-    struct flight *f = wide_part(n, t, argv, q->argc, 0, place);
+    struct flight *f = wide_part(n, t, spec, argv, q->argc, 0, place);
     mem_free(argv);
     flight_go(n, f, out);
 }
@@ -254,13 +261,18 @@ static const struct gather_part *worst(const struct gather *g)
     return found;
 }
 
+static bool part_i64(const struct gather_part *p, int64_t *v)
+{
+    struct slice text = part_reply(p);
+    return text.p[0] == ':' && text.n >= 4 && num_get_i64(slice_of(text.p + 1, text.n - 3), v);
+}
+
 static bool merge_sum(const struct gather *g, struct reply *r)
 {
     int64_t sum = 0;
     for (uint32_t i = 0; i < g->parts_n; i++) {
-        struct slice text = part_reply(&g->parts[i]);
         int64_t v;
-        if (text.p[0] != ':' || text.n < 4 || !num_get_i64(slice_of(text.p + 1, text.n - 3), &v))
+        if (!part_i64(&g->parts[i], &v))
             return false;
         sum += v;
     }
@@ -306,16 +318,34 @@ static bool merge_keys(const struct gather *g, struct reply *r)
     return true;
 }
 
-static void merge_random(const struct gather *g, struct reply *r)
+/* Keys before the end of part `last`; one whose keys have all expired has none. */
+static bool keys_upto(const struct gather *g, uint32_t last, uint64_t *keys)
 {
-    for (uint32_t i = 0; i < g->parts_n; i++) {
-        struct slice text = part_reply(&g->parts[(g->first + i) % g->parts_n]);
-        if (slice_equal(text, SLICE("$-1\r\n")))
-            continue;
-        reply_raw(r, text);
-        return;
+    *keys = 0;
+    for (uint32_t i = 0; i <= last; i++) {
+        int64_t counted;
+        if (!part_i64(&g->parts[g->parts_n / 2 + i], &counted) || counted < 0)
+            return false;
+        if (!slice_equal(part_reply(&g->parts[i]), SLICE("$-1\r\n")))
+            *keys += counted > 0 ? (uint64_t)counted : 1; /* it has come since it was counted */
     }
-    reply_null(r);
+    return true;
+}
+
+static bool merge_random(const struct gather *g, struct reply *r)
+{
+    uint32_t nodes_n = g->parts_n / 2, i = 0;
+    uint64_t all, upto;
+    if (!keys_upto(g, nodes_n - 1, &all))
+        return false;
+    if (all == 0) {
+        reply_null(r);
+        return true;
+    }
+    while (keys_upto(g, i, &upto) && upto <= g->dice % all)
+        i++;
+    reply_raw(r, part_reply(&g->parts[i]));
+    return true;
 }
 
 /* The node's cursor becomes the cluster's. */
@@ -349,7 +379,7 @@ static bool merge_parts(const struct gather *g, struct reply *r)
     case SPEC_MGET: return merge_array(g, r);
     case SPEC_KEYS: return merge_keys(g, r);
     case SPEC_SCAN: return merge_scan(g, r);
-    case SPEC_RANDOMKEY: merge_random(g, r); return true;
+    case SPEC_RANDOMKEY: return merge_random(g, r);
     case SPEC_MSET:
     case SPEC_FLUSHALL:
     case SPEC_FLUSHDB: reply_ok(r); return true;

@@ -5,6 +5,8 @@
  * Most are ours, or nobody's: they run as they do alone, and their reply is marked with the slot. What
  * is another's becomes a turn and a flight, or a refusal. A connection of another node's is never
  * forwarded for: its commands run here, or are refused. */
+#include <stdio.h>
+
 #include "base/check.h"
 #include "node/cluster.h"
 
@@ -263,6 +265,12 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
 static enum routed all_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                              struct node_out *out)
 {
+    if (s->in_multi) { /* to count, or to flush, a part and say nothing would be worse */
+        char text[128];
+        (void)snprintf(text, sizeof(text), "CROSSSLOT %s is of all nodes, and a transaction of one slot", spec->name);
+        routed_refuse(n, s, text, out);
+        return ROUTED_TAKEN;
+    }
     if (s->routing->turns_n > 0) {
         routed_hold(n, s, true);
         return ROUTED_HELD;
@@ -322,8 +330,8 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     case ROUTE_MANY_SLOTS: return many_slots(n, s, spec, q, out);
     case ROUTE_NO_KEY: break;
     }
-    bool wide = n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 && !s->in_multi;
-    if (wide && gather_is_wide(spec))
+    if (n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 && gather_is_wide(spec) &&
+        !(s->in_multi && n->cluster->mine_n == SLOTS))
         return all_slots(n, s, spec, q, out);
     return no_slot(n, s, spec, here, out);
 }

@@ -184,6 +184,38 @@ static void forwarded_replies_are_in_the_protocol_of_their_client(void **state)
     }
 }
 
+/* Under cluster-routing forward; alone they are of one node, as cluster libraries expect. */
+static void what_is_of_many_slots_aborts_a_transaction(void **state)
+{
+    (void)state;
+    start();
+    w.node[0].options.cluster_routing = CLUSTER_ROUTING_FORWARD;
+    const char *a = some_key(&w, 0, 0), *b = some_key(&w, 1, 0);
+    send_format(1, 1, "SET %s v", b);
+    static const char *const wide[] = {"DBSIZE", "KEYS *", "SCAN 0", "RANDOMKEY", "FLUSHALL", "FLUSHDB"};
+    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+        send_format(0, 1, "MULTI\n%s\nSET %s v\nEXEC", wide[i], a);
+        some_carry(&w);
+        one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+        struct slice got = buf_slice(&w.node[0].got[1]);
+        assert_memory_equal(got.p, "+OK\r\n-CROSSSLOT ", 15);
+        static const char end[] = "+QUEUED\r\n-EXECABORT Transaction discarded because of previous errors.\r\n";
+        assert_memory_equal(got.p + got.n - (sizeof(end) - 1), end, sizeof(end) - 1);
+        buf_clear(&w.node[0].got[1]);
+    }
+    send_format(0, 1, "MULTI\nMSET %s 1 %s 1\nEXEC\nMULTI\nDEL %s %s\nEXEC", a, b, a, b);
+    some_carry(&w);
+    expect_begins(0, 1, "+OK\r\n-CROSSSLOT ");
+    send_format(0, 1, "MGET %s %s", a, b); /* nothing was run */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*2\r\n$-1\r\n$1\r\nv\r\n");
+    memset(w.owner, 0, sizeof(w.owner)); /* who serves all slots runs them in a transaction, too */
+    some_map(&w);
+    some_send(&w, 0, 1, "MULTI\nDBSIZE\nFLUSHALL\nEXEC");
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n+OK\r\n");
+    some_stop(&w);
+}
+
 UNIT_TESTS("transactions elsewhere",
            TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
            TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
@@ -193,4 +225,5 @@ UNIT_TESTS("transactions elsewhere",
            TEST(whoever_says_hello_between_watch_and_exec_keeps_its_watch, "a watch elsewhere outlives a HELLO"),
            TEST(a_link_of_its_own_ends_with_its_session, "a link of its own ends with its session"),
            TEST(forwarded_replies_are_in_the_protocol_of_their_client,
-                "forwarded replies are in the protocol of their client"))
+                "forwarded replies are in the protocol of their client"),
+           TEST(what_is_of_many_slots_aborts_a_transaction, "what is of many slots aborts a transaction"))

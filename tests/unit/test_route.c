@@ -736,6 +736,33 @@ static void forward_makes_some_commands_cluster_wide(void **state)
     some_stop(&w);
 }
 
+/* 1 key at node 0, 3 at node 1, 60 at node 2: of 640 answers 10, 30 and 600 are likely. */
+static void any_key_is_as_likely_as_any_other(void **state)
+{
+    (void)state;
+    start();
+    w.node[0].options.cluster_routing = CLUSTER_ROUTING_FORWARD;
+    static const unsigned keys[SOME_NODES] = {1, 3, 60};
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        for (unsigned i = 0; i < keys[node]; i++)
+            send_format(node, 2, "SET %s v", some_key(&w, node, i));
+    unsigned told[SOME_NODES] = {0};
+    for (unsigned i = 0; i < 640; i++) {
+        some_send(&w, 0, 1, "RANDOMKEY");
+        some_carry(&w);
+        one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+        struct buf *got = &w.node[0].got[1];
+        const char *key = memchr(got->p, '\n', got->n);
+        assert_non_null(key);
+        told[w.owner[slot_of(slice_of(key + 1, (size_t)(got->p + got->n - 3 - key)))]]++;
+        buf_clear(got);
+    }
+    assert_in_range(told[0], 1, 40);
+    assert_in_range(told[1], 8, 80);
+    assert_in_range(told[2], 520, 631);
+    some_stop(&w);
+}
+
 static void scan_walks_all_nodes(void **state)
 {
     (void)state;
@@ -1004,6 +1031,7 @@ UNIT_TESTS("routing",
            TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
            TEST(other_commands_of_many_slots_are_refused, "other commands of many slots are refused"),
            TEST(forward_makes_some_commands_cluster_wide, "cluster-routing forward makes DBSIZE, KEYS, FLUSHALL ... cluster-wide"),
+           TEST(any_key_is_as_likely_as_any_other, "and RANDOMKEY tells any key as likely as any other"),
            TEST(scan_walks_all_nodes, "and SCAN walks all nodes, each key told once"),
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
