@@ -16,14 +16,17 @@
 enum { UNREAD_MAX_BYTES = 80 * 1024 * 1024 };  /* the greatest frame and what follows it in one read */
 enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 }; /* between attempts to reach a member */
 
+static struct contact **bucket_of(struct control *c, uint32_t conn, bool is_link)
+{
+    return &c->contact_of[(2 * conn + is_link) % CONTACT_BUCKETS];
+}
+
 struct contact *contact_find(struct control *c, uint32_t conn, bool is_link)
 {
-    for (size_t i = 0; i < c->contacts.n; i++) {
-        struct contact *k = c->contacts.at[i];
-        if (k->conn == conn && k->is_link == is_link && !k->over)
-            return k;
-    }
-    return NULL;
+    struct contact *k = *bucket_of(c, conn, is_link);
+    while (k != NULL && (k->conn != conn || k->is_link != is_link))
+        k = k->same;
+    return k;
 }
 
 /* The book of a member's links; places are used again, so it is begun anew for another node. */
@@ -53,7 +56,11 @@ static struct contact *contact_new(struct control *c, uint32_t conn, bool is_lin
     k->is_link = is_link;
     k->since = c->now;
     buf_init(&k->unread, UNREAD_MAX_BYTES);
+    struct contact **bucket = bucket_of(c, conn, is_link);
+    k->same = *bucket;
+    *bucket = k;
     *vec_add(&c->contacts) = k;
+    c->contacts_changed = true;
     return k;
 }
 
@@ -70,7 +77,13 @@ static void contact_free(struct contact *k)
 /* Nobody finds it any more; what it had to say still leaves with contacts_carry. */
 static void drop(struct control *c, struct contact *k)
 {
+    struct contact **at = bucket_of(c, k->conn, k->is_link);
+    while (*at != k)
+        at = &(*at)->same;
+    *at = k->same;
     k->over = true;
+    c->contacts_over++;
+    c->contacts_changed = true;
     for (size_t i = 0; i < c->peers.n; i++) {
         struct contact_peer *p = &c->peers.at[i];
         if (p->guest == k)
@@ -82,6 +95,14 @@ static void drop(struct control *c, struct contact *k)
             p->retry = mono_after(c->now, pause < RETRY_MOST_US ? pause : RETRY_MOST_US);
         }
     }
+}
+
+static struct chain *out_of(struct control *c, struct contact *k)
+{
+    if (!k->speaks)
+        *vec_add(&c->speaking) = k;
+    k->speaks = true;
+    return &k->out;
 }
 
 static void hang_up(struct control *c, struct contact *k)
@@ -143,7 +164,7 @@ void contact_dialed(struct control *c, const struct control_event *ev)
     k->since = c->now;
     if (c->config.at.ip[0] == '\0' && ev->dialed.local.n > 0 && ev->dialed.local.n < IP_BYTES)
         memcpy(c->config.at.ip, ev->dialed.local.p, ev->dialed.local.n);
-    hello_dial(&k->hello, &self, purpose_of(k), wanted, ev->dialed.nonce, &k->out);
+    hello_dial(&k->hello, &self, purpose_of(k), wanted, ev->dialed.nonce, out_of(c, k));
 }
 
 /* A guest that brings clients' commands is the data plane's. */
@@ -159,6 +180,7 @@ static void opened(struct control *c, struct contact *k)
 {
     struct contact_peer *p;
     k->open = true;
+    c->contacts_changed = true;
     k->id = k->hello.peer.id;
     k->incarnation = k->hello.peer.incarnation;
     k->reader = (struct wire_reader){.from = k->is_link ? WIRE_ANSWERS : WIRE_DIALS, .open = true};
@@ -199,7 +221,7 @@ static bool shake(struct control *c, struct contact *k) /* false: there is no mo
 {
     struct hello_self self = control_self(c);
     size_t used = 0;
-    enum hello_verdict v = hello_step(&k->hello, &self, buf_slice(&k->unread), &used, &k->out);
+    enum hello_verdict v = hello_step(&k->hello, &self, buf_slice(&k->unread), &used, out_of(c, k));
     buf_drop_front(&k->unread, used);
     if (v == HELLO_MORE)
         return false;
@@ -227,7 +249,7 @@ static void read_frames(struct control *c, struct contact *k)
             break;
         if (got == WIRE_BAD) {
             log_say(c->log, LOG_LEVEL_WARNING, "%s said what is no message: %s", k->peer, k->reader.why);
-            put_refused(&k->out, HELLO_MALFORMED, k->reader.why);
+            put_refused(out_of(c, k), HELLO_MALFORMED, k->reader.why);
             contact_end(c, k);
             break;
         }
@@ -311,7 +333,7 @@ bool contact_is_up(const struct control *c, uint16_t place)
 struct chain *contact_answer(struct control *c, struct contact *k)
 {
     c->sent++;
-    return &k->out;
+    return out_of(c, k);
 }
 
 struct chain *contact_to(struct control *c, uint16_t place)
@@ -347,19 +369,27 @@ bool contact_is_dialed(const struct control *c, const char *host, uint16_t port)
 void contacts_carry(struct control *c)
 {
     size_t kept = 0;
+    for (size_t i = 0; i < c->speaking.n; i++) {
+        struct contact *k = c->speaking.at[i];
+        k->speaks = false;
+        if (chain_empty(&k->out))
+            continue;
+        struct control_send *s = vec_add(&c->out->send);
+        *s = (struct control_send){.conn = k->conn, .is_link = k->is_link};
+        chain_append(&s->bytes, &k->out);
+    }
+    vec_clear(&c->speaking);
+    if (c->contacts_over == 0)
+        return;
     for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
-        if (!chain_empty(&k->out)) {
-            struct control_send *s = vec_add(&c->out->send);
-            *s = (struct control_send){.conn = k->conn, .is_link = k->is_link};
-            chain_append(&s->bytes, &k->out);
-        }
         if (k->over)
             contact_free(k);
         else
             c->contacts.at[kept++] = k;
     }
     c->contacts.n = kept;
+    c->contacts_over = 0;
 }
 
 /* --------------------------------------------------------------- what is due */
@@ -382,26 +412,17 @@ static void early_become_members(struct control *c)
 {
     for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
-        struct contact_peer *p = k->open && !k->over ? peer_of(c, &k->id) : NULL;
-        if (p != NULL && k->use == CONTACT_HINT)
+        bool is_hint = k->use == CONTACT_HINT, may_be = is_hint || (k->use == CONTACT_MEMBER && !k->is_link);
+        struct contact_peer *p = may_be && k->open && !k->over ? peer_of(c, &k->id) : NULL;
+        if (p != NULL && is_hint)
             contact_is_member(c, k);
-        else if (p != NULL && p->guest == NULL && !k->is_link && k->use == CONTACT_MEMBER)
+        else if (p != NULL && p->guest == NULL)
             p->guest = k;
     }
 }
 
-void contacts_due(struct control *c)
+static void dial_members(struct control *c)
 {
-    for (size_t i = 0; i < c->contacts.n; i++) {
-        struct contact *k = c->contacts.at[i];
-        if (k->over || !takes_too_long(c, k))
-            continue;
-        control_missed(c, k, "no answer in five seconds");
-        contact_end(c, k);
-    }
-    if (c->standing != STANDING_IN)
-        return;
-    early_become_members(c);
     for (uint16_t i = 0; i < c->map.nodes.n; i++) {
         const struct map_node *n = &c->map.nodes.at[i];
         if (!is_dialed(c, i))
@@ -412,11 +433,11 @@ void contacts_due(struct control *c)
     }
 }
 
-struct mono contacts_wake(const struct control *c)
+static struct mono next_look(const struct control *c)
 {
     struct mono wake = MONO_NEVER;
     for (size_t i = 0; i < c->contacts.n; i++)
-        if (!c->contacts.at[i]->open)
+        if (!c->contacts.at[i]->open && !c->contacts.at[i]->over)
             wake = mono_earlier(wake, mono_after(c->contacts.at[i]->since, HANDSHAKE_US));
     if (c->standing != STANDING_IN)
         return wake;
@@ -426,10 +447,43 @@ struct mono contacts_wake(const struct control *c)
     return wake;
 }
 
+static bool is_as_it_was(const struct control *c)
+{
+    return !c->contacts_changed && c->contacts_nodes_ver == c->map.nodes_ver && c->contacts_standing == c->standing;
+}
+
+/* Most steps bring a message of one of many: all are looked at only where there may be something to do. */
+void contacts_due(struct control *c)
+{
+    if (is_as_it_was(c) && !mono_reached(c->now, c->contacts_wake))
+        return;
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->over || !takes_too_long(c, k))
+            continue;
+        control_missed(c, k, "no answer in five seconds");
+        contact_end(c, k);
+    }
+    c->contacts_nodes_ver = c->map.nodes_ver;
+    c->contacts_standing = c->standing;
+    if (c->standing == STANDING_IN) {
+        early_become_members(c);
+        dial_members(c);
+    }
+    c->contacts_changed = false;
+    c->contacts_wake = next_look(c);
+}
+
+struct mono contacts_wake(const struct control *c)
+{
+    return is_as_it_was(c) ? c->contacts_wake : next_look(c);
+}
+
 void contacts_free(struct control *c)
 {
     for (size_t i = 0; i < c->contacts.n; i++)
         contact_free(c->contacts.at[i]);
     vec_free(&c->contacts);
+    vec_free(&c->speaking);
     vec_free(&c->peers);
 }

@@ -37,7 +37,9 @@ struct contact {
     struct hello hello;
     struct wire_reader reader;
     struct buf unread;
-    struct chain out;   /* of this step */
+    struct chain out;   /* of this step; */
+    bool speaks;        /* there may be something in it */
+    struct contact *same; /* the next one whose number has the same bucket */
     struct mono since;  /* it is there, or was dialed */
 };
 

@@ -65,12 +65,10 @@ bool control_is_lost(const struct control *c)
 {
     if (c->map.index == 0)
         return true;
-    if (map_members_n(&c->map) == 1)
-        return false;
     for (uint16_t i = 0; i < c->map.nodes.n; i++)
         if (c->map.nodes.at[i].used && contact_is_up(c, i))
             return false;
-    return true;
+    return map_members_n(&c->map) > 1;
 }
 
 void control_tell(struct control *c, struct word w)
@@ -124,8 +122,8 @@ static void say_member_msgs(struct control *c, const struct member_msg *msgs, si
 
 static void look_who_is_ahead(struct control *c, const struct member_out *m)
 {
-    uint16_t place = map_find(&c->map, &m->ahead_at);
-    if (m->ahead > c->map.index && place != MAP_NOBODY)
+    uint16_t place = m->ahead > c->map.index ? map_find(&c->map, &m->ahead_at) : MAP_NOBODY;
+    if (place != MAP_NOBODY)
         follow_ahead(c, place, m->ahead);
 }
 
@@ -265,9 +263,12 @@ static void follow_changes(struct control *c)
     if (!c->members_changed && !c->log_changed && c->told_index == c->map.index)
         return;
     bool nodes = c->members_changed;
+    /* Entries of its own log were not committed when it last looked: some are now. */
+    bool log = c->log_changed || raft_log_last(&c->raft.log) > c->told_index;
     c->members_changed = c->log_changed = false;
     member_timeouts(c);
-    member_look(c);
+    if (nodes || log)
+        member_look(c);
     if (c->told_index != c->map.index) {
         c->told_index = c->map.index;
         member_do(c, &(struct member_event){.type = MEMBER_COMMITTED, .committed = c->map.index});

@@ -18,6 +18,7 @@ enum { TICKET_US = 10 * 1000 * 1000 };    /* then whoever asked is told that the
 enum { HANDSHAKE_US = 5 * 1000 * 1000 };  /* a stranger may hold a descriptor no longer */
 enum { SEED_RETRY_US = 1000 * 1000 };     /* cluster-join: a seed each second */
 enum { VIEW_US = 500 * 1000 };            /* how often the data plane is told how things look */
+enum { CONTACT_BUCKETS = 1024 };          /* as many as members, nearly: each has two contacts */
 
 /* What a node is on its way to. */
 enum standing {
@@ -136,7 +137,14 @@ struct control {
     bool told_leads;
 
     VEC(struct contact *) contacts;
+    struct contact *contact_of[CONTACT_BUCKETS]; /* those that are not over, by number */
+    VEC(struct contact *) speaking; /* in this step */
+    size_t contacts_over;           /* so many of them go at its end */
     VEC(struct contact_peer) peers; /* by place in the map */
+    bool contacts_changed;          /* one came, opened or went, since they were last looked at as a whole, */
+    uint64_t contacts_nodes_ver;    /* with the map's nodes as of this, */
+    enum standing contacts_standing;
+    struct mono contacts_wake;      /* and are not to be before this if nothing of that changes */
     uint32_t last_link;
     uint64_t sent, received;     /* messages */
     char refusal[WIRE_WHY_BYTES]; /* the newest one's text */

@@ -183,16 +183,22 @@ void keep_peers(struct control *c)
 {
     if (c->standing != STANDING_IN || c->map.index == 0)
         return;
-    vec_clear(&c->identity.peers);
-    for (uint16_t i = 0; i < c->map.nodes.n && c->identity.peers.n < IDENTITY_PEERS; i++) {
-        const struct map_node *n = &c->map.nodes.at[i];
-        if (!n->used || n->at.ip[0] == '\0' || node_id_equal(&n->id, &c->identity.node))
+    size_t n = 0;
+    bool news = false;
+    for (uint16_t i = 0; i < c->map.nodes.n && n < IDENTITY_PEERS; i++) {
+        const struct map_node *m = &c->map.nodes.at[i];
+        if (!m->used || m->at.ip[0] == '\0' || node_id_equal(&m->id, &c->identity.node))
             continue;
-        struct identity_peer *p = vec_add(&c->identity.peers);
-        memcpy(p->ip, n->at.ip, sizeof(p->ip));
-        p->cluster_port = n->at.cluster_port;
+        if (n == c->identity.peers.n)
+            *vec_add(&c->identity.peers) = (struct identity_peer){.cluster_port = 0};
+        struct identity_peer *p = &c->identity.peers.at[n++];
+        news |= strcmp(p->ip, m->at.ip) != 0 || p->cluster_port != m->at.cluster_port;
+        memcpy(p->ip, m->at.ip, sizeof(p->ip));
+        p->cluster_port = m->at.cluster_port;
     }
-    c->identity_changed = true;
+    news |= n < c->identity.peers.n;
+    c->identity.peers.n = n;
+    c->identity_changed |= news; /* in a large cluster most that come and go are none of these */
 }
 
 static void fail(struct control *c, const char *what, int system_errno)

@@ -702,6 +702,9 @@ enum err get_map(struct slice bytes, struct map *m, char *why)
         map_free(&got);
         return err;
     }
+    for (uint16_t place = 0; place < got.nodes.n; place++)
+        if (got.nodes.at[place].used)
+            map_note(&got, place);
     map_free(m);
     *m = got;
     return ERR_OK;

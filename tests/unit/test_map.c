@@ -121,6 +121,48 @@ static void who_joins_is_a_member(void **state)
     end(&m);
 }
 
+static struct node_id alike(unsigned n)
+{
+    return (struct node_id){{7, 8, (uint8_t)n}};
+}
+
+/* Ids that look for one another's places; places that are used again. */
+static void who_is_a_member_is_found(void **state)
+{
+    (void)state;
+    enum { ALIKE = 40 };
+    struct map m = founded(20);
+    uint16_t place[ALIKE];
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (unsigned i = 0; i < ALIKE; i++) {
+            struct map_member who = member_of(100, 1);
+            who.id = alike(i);
+            if (map_find(&m, &who.id) == MAP_NOBODY)
+                takes(&m, .type = MAP_JOIN, .member = who);
+        }
+        for (unsigned i = 0; i < ALIKE; i++) {
+            struct node_id id = alike(i);
+            place[i] = map_find(&m, &id);
+            assert_true(place[i] != MAP_NOBODY && node_id_equal(&m.nodes.at[place[i]].id, &id));
+        }
+        for (unsigned i = turn; i < ALIKE; i += 3) {
+            struct node_id id = alike(i);
+            takes(&m, .type = MAP_LEAVE, .about = id);
+            takes(&m, .type = MAP_REMOVE, .about = id);
+            assert_int_equal(map_find(&m, &id), MAP_NOBODY);
+        }
+        struct map copy;
+        map_init(&copy);
+        map_copy(&copy, &m);
+        for (unsigned i = 0; i < ALIKE; i++) {
+            struct node_id id = alike(i);
+            assert_int_equal(map_find(&copy, &id), i % 3 == turn ? MAP_NOBODY : place[i]);
+        }
+        map_free(&copy);
+    }
+    end(&m);
+}
+
 static void an_announcement_is_of_the_known_run(void **state)
 {
     (void)state;
@@ -522,6 +564,7 @@ static void a_word_frees_what_it_owns(void **state)
 UNIT_TESTS("map",
            TEST(the_first_has_every_slot, "the first node has every slot, at epoch 1 (P7)"),
            TEST(who_joins_is_a_member, "who joins is a member at once, under one id and within bounds"),
+           TEST(who_is_a_member_is_found, "who is a member is found by its id, whoever had its place before"),
            TEST(an_announcement_is_of_the_known_run, "an announcement is of the known run"),
            TEST(down_takes_the_slots, "DOWN follows its SUSPECT and leaves no slot with its primary (P6)"),
            TEST(a_restart_fails_the_old_run, "a restart fails the old run and counts as CLEAR for the new (P6)"),

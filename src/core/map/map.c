@@ -40,8 +40,41 @@ void map_copy(struct map *to, const struct map *from)
         *vec_add(&to->nodes) = from->nodes.at[i];
 }
 
+/* Ids are random: a node's first cells are others' first cells seldom. */
+enum { TRIES = 4 };
+
+static size_t cell_of(const struct node_id *id, unsigned turn)
+{
+    return (((unsigned)id->b[0] << 8 | id->b[1]) + turn) % MAP_GUESSES;
+}
+
+void map_note(struct map *m, uint16_t place)
+{
+    for (unsigned turn = 0; turn < TRIES; turn++) {
+        uint16_t *guess = &m->guess[cell_of(&m->nodes.at[place].id, turn)];
+        if (*guess == 0) {
+            *guess = (uint16_t)(place + 1);
+            return;
+        }
+    }
+}
+
+void map_unnote(struct map *m, uint16_t place)
+{
+    for (unsigned turn = 0; turn < TRIES; turn++) {
+        uint16_t *guess = &m->guess[cell_of(&m->nodes.at[place].id, turn)];
+        if (*guess == place + 1)
+            *guess = 0;
+    }
+}
+
 uint16_t map_find(const struct map *m, const struct node_id *id)
 {
+    for (unsigned turn = 0; turn < TRIES; turn++) {
+        uint16_t guess = m->guess[cell_of(id, turn)];
+        if (guess != 0 && m->nodes.at[guess - 1].used && node_id_equal(&m->nodes.at[guess - 1].id, id))
+            return (uint16_t)(guess - 1);
+    }
     for (size_t i = 0; i < m->nodes.n; i++)
         if (m->nodes.at[i].used && node_id_equal(&m->nodes.at[i].id, id))
             return (uint16_t)i;

@@ -18,6 +18,7 @@
 enum { MAP_COPIES = 5 };             /* the greatest replication factor */
 enum { MAP_NOBODY = UINT16_MAX };    /* no place: the slot has no primary */
 enum { MAP_NODES = 1000 };           /* more than the gossip was tried with is refused at JOIN */
+enum { MAP_GUESSES = 2048 };         /* twice that: most ids have a cell to themselves */
 enum { MAP_WEIGHT = 1000 };          /* the greatest weight: a share of 1/16384 stays a slot or so */
 
 enum map_health {
@@ -74,6 +75,7 @@ struct map {
     uint64_t given_up_n; /* slots begun anew without their data, ever (replication 22) */
     struct map_settings settings;
     VEC(struct map_node) nodes;
+    uint16_t guess[MAP_GUESSES]; /* by id: a place + 1, where map_find looks before it searches; 0: none */
     struct map_slot *slots; /* SLOTS of them; owned */
 };
 
@@ -83,6 +85,8 @@ void map_copy(struct map *to, const struct map *from); /* to is initialised; its
 
 uint16_t map_find(const struct map *m, const struct node_id *id); /* its place; MAP_NOBODY: not there */
 size_t map_members_n(const struct map *m); /* without holes */
+void map_note(struct map *m, uint16_t place);   /* who is there is found at once from now on, */
+void map_unnote(struct map *m, uint16_t place); /* and no more: before it is removed */
 
 /* The primary of a slot, in the run it was made primary in. */
 static inline bool map_is_primary(const struct map *m, unsigned slot, uint16_t node, uint32_t incarnation)

@@ -81,6 +81,7 @@ static void node_add(struct map *m, uint64_t index, const struct map_member *who
     node_takes(n, who);
     n->used = true;
     n->run_index = index;
+    map_note(m, place_of(m, n));
 }
 
 static void node_health(struct map_node *n, uint64_t index, enum map_health health)
@@ -269,6 +270,7 @@ static const char *apply_remove(struct map *m, const struct map_entry *e)
         if (list_has(s->want, s->want_n, place))
             return "the node is wished to have copies of slots";
     }
+    map_unnote(m, place);
     memset(n, 0, sizeof(*n));
     return NULL;
 }
