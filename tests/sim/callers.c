@@ -13,6 +13,7 @@
 #include "tests/sim/hosts.h"
 
 enum { THINK_US = 180 * 1000, AGAIN_US = 150 * 1000, PATIENCE_US = 8 * 1000 * 1000, PIPELINE = 3 };
+enum { COUNT_KEY = 2, LIST_KEY = 3, APPEND_BYTES = 8 }; /* one only counts, to one is only appended */
 
 static uint64_t draw(struct caller *c, uint64_t n)
 {
@@ -49,7 +50,7 @@ static struct history_op *op_add(struct caller *c, struct call_sent *s, unsigned
 
 static void part_add(struct history_op *op, enum history_part_type type, unsigned key, int64_t value)
 {
-    op->parts[op->parts_n++] = (struct history_part){(uint8_t)type, (uint8_t)key, value};
+    op->parts[op->parts_n++] = (struct history_part){.type = (uint8_t)type, .key = (uint8_t)key, .value = value};
 }
 
 static void put_key(struct reply *r, unsigned group, unsigned key)
@@ -74,7 +75,15 @@ static void put_one(struct caller *c, struct reply *r, struct history_op *op, un
         reply_bulk_str(r, "DEL");
         put_key(r, group, key);
         part_add(op, HISTORY_DEL, key, 0);
-    } else if (key == HISTORY_KEYS - 1) { /* it only counts */
+    } else if (key == LIST_KEY) {
+        char piece[24];
+        snprintf(piece, sizeof(piece), "%0*lld", APPEND_BYTES, (long long)++c->world->values);
+        reply_array(r, 3);
+        reply_bulk_str(r, "APPEND");
+        put_key(r, group, key);
+        reply_bulk_str(r, piece);
+        part_add(op, HISTORY_APPEND, key, c->world->values);
+    } else if (key == COUNT_KEY) {
         reply_array(r, 2);
         reply_bulk_str(r, "INCR");
         put_key(r, group, key);
@@ -208,6 +217,26 @@ static bool number_of(const struct answer *a, int64_t *v)
            (a->kind == ANSWER_STRING && num_get_i64(a->text, v));
 }
 
+/* What was appended, each APPEND_BYTES long, or how many there are. */
+static bool list_of(enum history_part_type type, const struct answer *a, int64_t *v)
+{
+    if (type != HISTORY_GET) {
+        *v = type == HISTORY_APPEND ? a->integer / APPEND_BYTES : a->integer;
+        return a->kind == ANSWER_INTEGER && (type != HISTORY_APPEND || a->integer % APPEND_BYTES == 0);
+    }
+    *v = 0;
+    for (size_t at = 0; a->kind == ANSWER_STRING && at + APPEND_BYTES <= a->text.n; at += APPEND_BYTES) {
+        struct slice digits = slice_of(a->text.p + at, APPEND_BYTES);
+        int64_t value;
+        while (digits.n > 1 && digits.p[0] == '0')
+            digits = slice_from(digits, 1);
+        if (!num_get_i64(digits, &value))
+            return false;
+        *v = history_appended(*v, value);
+    }
+    return a->kind == ANSWER_NIL || (a->kind == ANSWER_STRING && a->text.n % APPEND_BYTES == 0);
+}
+
 static struct history_op *op_of(struct caller *c, const struct call_sent *s, uint32_t i)
 {
     return &c->world->histories[s->parts[i].group].ops.at[s->parts[i].op];
@@ -222,12 +251,11 @@ static void sure(struct caller *c, struct history_op *op)
 /* What was answered to one part. */
 static void take_part(struct caller *c, struct history_part *p, const struct answer *a)
 {
-    if (p->type == HISTORY_SET) {
-        if (a->kind != ANSWER_STATUS)
-            strange(c, a);
-    } else if (!number_of(a, &p->value)) {
+    bool good = p->type == HISTORY_SET ? a->kind == ANSWER_STATUS
+                : p->key == LIST_KEY   ? list_of(p->type, a, &p->answer)
+                                       : number_of(a, &p->answer);
+    if (!good)
         strange(c, a);
-    }
 }
 
 static void refused(struct caller *c, const struct call_sent *s, const struct answer *a)

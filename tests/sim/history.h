@@ -4,21 +4,25 @@
  *
  * Commands and transactions are atomic on the slot, so the order is sought for all its keys together: each
  * answered one took place at one moment between its call and its answer, one that nobody knows the fate of
- * at a moment behind its call, or never. A key holds a number; 0: it is not there. Values written are
- * unique, so that a value read names its write. */
+ * at a moment behind its call, or never. A key holds a number, or what was appended to it, as one number
+ * (history_appended); 0: it is not there. Values written are unique, so that a value read names its write. */
 #ifndef HISTORY_H
 #define HISTORY_H
 
 #include "base/moment.h"
 #include "base/vec.h"
 
-enum { HISTORY_KEYS = 3, HISTORY_PARTS = 4 };
+enum { HISTORY_KEYS = 4, HISTORY_PARTS = 4 };
 
-enum history_part_type { HISTORY_GET, HISTORY_SET, HISTORY_DEL, HISTORY_INCR, HISTORY_IS };
+enum history_part_type {
+    HISTORY_GET, HISTORY_SET, HISTORY_DEL, HISTORY_INCR, HISTORY_APPEND,
+    HISTORY_IS /* it ran only because the key held this value (WATCH) */
+};
 
 struct history_part {
     uint8_t type, key;
-    int64_t value; /* SET: what; GET, DEL, INCR: what was answered; IS: what must be there */
+    int64_t value;  /* SET, APPEND: what was written; IS: what must be there */
+    int64_t answer; /* GET, DEL, INCR: what was answered; APPEND: how many are there now */
 };
 
 struct history_op {
@@ -37,7 +41,15 @@ struct history {
 
 enum history_verdict { HISTORY_GOOD, HISTORY_BAD, HISTORY_UNDECIDED /* too many orders to try */ };
 
-/* BAD: *stuck is the first answered one that no order reached. */
-enum history_verdict history_judge(const struct history *h, size_t *stuck);
+struct history_judged {
+    enum history_verdict verdict;
+    size_t stuck;   /* BAD: the first answered one that no order reached */
+    uint64_t tries; /* orders begun */
+};
+
+struct history_judged history_judge(const struct history *h);
+
+/* What a key holds when `value` is appended to what it held. */
+int64_t history_appended(int64_t held, int64_t value);
 
 #endif

@@ -340,10 +340,10 @@ static void ask_progress(struct hosts *w)
 static void judge(struct hosts *w)
 {
     for (unsigned g = 0; g < GROUPS && w->planes.wrong[0] == '\0'; g++) {
-        size_t stuck = 0;
-        enum history_verdict v = history_judge(&w->histories[g], &stuck);
-        w->undecided_n += v == HISTORY_UNDECIDED;
-        if (v != HISTORY_BAD)
+        struct history_judged judged = history_judge(&w->histories[g]);
+        size_t stuck = judged.stuck;
+        w->undecided_n += judged.verdict == HISTORY_UNDECIDED;
+        if (judged.verdict != HISTORY_BAD)
             continue;
         const struct history *h = &w->histories[g];
         char text[200];
@@ -354,8 +354,9 @@ static void judge(struct hosts *w)
             printf("  %s%10lld .. %10lld%s", i == stuck ? "->" : "  ", (long long)op->call, (long long)op->answer,
                    op->is_loss ? " LOSS" : op->unsure ? " UNSURE" : "");
             for (uint32_t k = 0; k < op->parts_n; k++)
-                printf(" %s %u %lld", (const char *[]){"GET", "SET", "DEL", "INCR", "IS"}[op->parts[k].type],
-                       op->parts[k].key, (long long)op->parts[k].value);
+                printf(" %s %u %lld -> %lld",
+                       (const char *[]){"GET", "SET", "DEL", "INCR", "APPEND", "IS"}[op->parts[k].type],
+                       op->parts[k].key, (long long)op->parts[k].value, (long long)op->parts[k].answer);
             printf("\n");
         }
         planes_wrong(&w->planes, text, g);

@@ -6,6 +6,7 @@
 
 #include "base/num.h"
 #include "tests/sim/hosts.h"
+#include "tests/sim/planted.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
@@ -147,6 +148,11 @@ static int run_many(const struct task *task)
 {
     struct many_totals t = {0};
     uint64_t unequal = 0;
+    const char *misjudged = planted_misjudged();
+    if (misjudged != NULL) {
+        printf("# the checker of histories misjudges %s: no run counts\n", misjudged);
+        return 1;
+    }
     for (uint64_t i = 0; i < task->seeds_n && !(task->until_wrong && t.wrong > 0); i++) {
         struct many_totals again = {0};
         uint64_t digest = run_many_one(task, task->seed + i, &t);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/sim/planted.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+const struct planted planted_rows[PLANTED] = {
+    {"a stale read", "1-2 set a 5; 3-4 set a 6; 5-6 get a 5", "1-2 set a 5; 3-6 set a 6; 4-5 get a 5"},
+    {"a lost write", "1-2 set a 5; 3-4 get a 0", "1-3 set a 5; 2-4 get a 0"},
+    {"a write that is seen, then unseen", "1-9 set a 5; 2-3 get a 5; 4-5 get a 0", "1-9 set a 5; 2-3 get a 0; 4-5 get a 5"},
+    {"one client's writes in another order", "1-5 set a 5; 1-5 after 1 set a 6; 6-7 get a 5",
+     "1-5 set a 5; 1-5 set a 6; 6-7 get a 5"},
+    {"a write of unknown fate that is seen, then unseen", "1-? set a 5; 2-3 get a 5; 4-5 get a 0",
+     "1-? set a 5; 2-3 get a 0; 4-5 get a 5"},
+    {"a write of unknown fate that comes a second time",
+     "1-? set a 5; 2-3 get a 5; 4-5 set a 6; 6-7 get a 6; 8-9 get a 5", "1-? set a 5; 4-5 set a 6; 6-7 get a 6; 8-9 get a 5"},
+    {"an INCR that counts twice", "1-? incr c; 2-3 incr c 3", "1-? incr c; 1-? incr c; 2-3 incr c 3"},
+    {"two INCRs that are told the same", "1-3 incr c 1; 2-4 incr c 1", "1-3 incr c 2; 2-4 incr c 1"},
+    {"an INCR that is told and does not count", "1-2 incr c 1; 3-4 incr c 1", "1-2 incr c 1; 3-? del c; 4-5 incr c 1"},
+    {"a read from the future", "1-2 get a 5; 3-? set a 5", "1-4 get a 5; 3-? set a 5"},
+    {"two clients that see two orders",
+     "1-30 set a 5; 1-30 set a 6; 2-10 get a 5; 2-10 get a 6; 11-20 get a 6; 11-20 get a 5",
+     "1-30 set a 5; 1-30 set a 6; 2-10 get a 5; 2-11 get a 6; 11-20 get a 6; 11-20 get a 6"},
+    {"two clients that see two orders of two keys", "1-9 set a 5; 1-9 set b 6; 2-3 get a 5 + get b 0; 2-3 get a 0 + get b 6",
+     "1-9 set a 5; 1-9 set b 6; 2-3 get a 5 + get b 0; 2-4 get a 5 + get b 6"},
+    {"half a transaction", "1-9 set a 5 + set b 6; 2-3 get a 5 + get b 0", "1-9 set a 5 + set b 6; 2-3 get a 0 + get b 0"},
+    {"half a transaction of unknown fate", "1-? set a 5 + set b 6; 2-3 get b 6; 4-5 get a 0",
+     "1-? set a 5 + set b 6; 2-3 set a 7; 4-5 get b 6 + get a 7"},
+    {"a transaction that ran although a watched key had changed", "1-2 get a 0; 3-4 set a 5; 5-6 is a 0 + set b 6",
+     "1-2 get a 0; 3-6 set a 5; 5-6 is a 0 + set b 6"},
+    {"a DEL that is told of nothing", "1-2 set a 5; 3-4 del a 0", "1-2 set a 5; 2-? del a; 3-4 del a 0"},
+    {"appended pieces in another order", "1-2 append d 7 1; 3-4 append d 8 2; 5-6 get d 8 7",
+     "1-4 append d 7 2; 3-4 append d 8 1; 5-6 get d 8 7"},
+    {"a piece of unknown fate that is appended twice", "1-? append d 7; 2-3 append d 8 2; 4-5 get d 7 8 7",
+     "1-? append d 7; 2-3 append d 8 1; 4-5 get d 8; 6-7 get d 8 7"},
+    {"a power cut that takes what had lasted", "1-2 set a 5; 10 loss 4; 11-12 get a 0", "1-5 set a 5; 10 loss 4; 11-12 get a 0"},
+    {"a power cut that takes the older and leaves the newer", "1-2 set a 5; 5-6 set b 6; 10 loss 0; 11-12 get a 0 + get b 6",
+     "1-2 set a 5; 5-6 set b 6; 10 loss 0; 11-12 get a 5 + get b 0"},
+};
+
+/* ------------------------------------------------------------------------ reading them */
+
+static bool skip(const char **p, const char *word)
+{
+    while (**p == ' ')
+        ++*p;
+    bool is = strncmp(*p, word, strlen(word)) == 0;
+    *p += is ? strlen(word) : 0;
+    return is;
+}
+
+static bool number(const char **p, int64_t *v)
+{
+    char *end;
+    (void)skip(p, "");
+    *v = strtoll(*p, &end, 10);
+    bool is = end != *p;
+    *p = end;
+    return is;
+}
+
+static void read_part(const char **p, struct history_part *part, bool unsure)
+{
+    static const char *const words[] = {"get", "set", "del", "incr", "append", "is"};
+    int64_t v;
+    size_t type = 0;
+    while (type < sizeof(words) / sizeof(words[0]) && !skip(p, words[type]))
+        type++;
+    check(type < sizeof(words) / sizeof(words[0]));
+    (void)skip(p, "");
+    check(**p >= 'a' && **p < 'a' + HISTORY_KEYS);
+    *part = (struct history_part){.type = (uint8_t)type, .key = (uint8_t)(*(*p)++ - 'a')};
+    if (type == HISTORY_SET || type == HISTORY_APPEND || type == HISTORY_IS)
+        check(number(p, &part->value));
+    if (type == HISTORY_GET && part->key == HISTORY_KEYS - 1)
+        while (number(p, &v))
+            part->answer = history_appended(part->answer, v);
+    else if (type != HISTORY_SET && type != HISTORY_IS && !unsure)
+        check(number(p, &part->answer));
+}
+
+static void read_op(const char **p, struct history_op *op)
+{
+    int64_t v;
+    *op = (struct history_op){0};
+    check(number(p, &op->call));
+    if (skip(p, "loss")) {
+        op->is_loss = true;
+        op->answer = op->call;
+        check(number(p, &op->since));
+        return;
+    }
+    check(skip(p, "-"));
+    op->unsure = skip(p, "?");
+    op->answer = INT64_MAX;
+    check(op->unsure || number(p, &op->answer));
+    if (skip(p, "after") && number(p, &v))
+        op->after = (uint32_t)v;
+    do {
+        check(op->parts_n < HISTORY_PARTS);
+        read_part(p, &op->parts[op->parts_n++], op->unsure);
+    } while (skip(p, "+"));
+}
+
+void planted_read(struct history *to, const char *text)
+{
+    do
+        read_op(&text, vec_add(&to->ops));
+    while (skip(&text, ";"));
+    check(*text == '\0');
+}
+
+static bool is_judged(const char *text, enum history_verdict verdict)
+{
+    struct history h = {0};
+    planted_read(&h, text);
+    bool good = history_judge(&h).verdict == verdict;
+    vec_free(&h.ops);
+    return good;
+}
+
+const char *planted_misjudged(void)
+{
+    for (size_t i = 0; i < PLANTED; i++)
+        if (!is_judged(planted_rows[i].wrong, HISTORY_BAD) || !is_judged(planted_rows[i].right, HISTORY_GOOD))
+            return planted_rows[i].what;
+    return NULL;
+}
