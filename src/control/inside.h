@@ -74,7 +74,7 @@ struct vote_of_slot {
 struct election {
     uint64_t ver;             /* of the slot: a report from before counts no more */
     uint8_t n;
-    struct vote_of_slot vote[MAP_COPIES];
+    struct vote_of_slot vote[MAP_REPLICAS];
     struct mono complete;     /* since when every report is there; MONO_NEVER: not yet */
 };
 

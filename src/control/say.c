@@ -52,6 +52,15 @@ static void say_elect(const struct map *m, const struct map_entry *e, char text[
         snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e), e->runs.give_up ? ", without their data" : "");
 }
 
+static void say_isr(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
+{
+    char a[NODE_NAME_BYTES];
+    unsigned n = 0;
+    for (size_t i = 0; i < e->isr.run_n; i++)
+        n += e->isr.run[i].to - e->isr.run[i].from + 1U;
+    snprintf(text, SAY_BYTES, "node %s: who is in sync has changed for %u of its slots", say_id(m, &e->about, a), n);
+}
+
 /* m: as it is before the entry, or after it. */
 void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
@@ -76,6 +85,7 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
         snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a), bits_n(&e->handover.slots),
                  say_id(m, &e->handover.to, b));
         return;
+    case MAP_ISR: say_isr(m, e, text); return;
     case MAP_TYPES: break;
     }
     snprintf(text, SAY_BYTES, "an entry of no known kind");

@@ -202,7 +202,7 @@ void steward_report(struct control *c, uint16_t place, const struct wire_report 
         uint8_t k = 0;
         while (k < e->n && e->vote[k].place != place)
             k++;
-        if (k == MAP_COPIES)
+        if (k == MAP_REPLICAS)
             continue;
         e->vote[k] = v;
         if (k == e->n)
@@ -310,13 +310,9 @@ static void look_at_elections(struct control *c)
 
 static bool is_named(const struct map *m, uint16_t place)
 {
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        const struct map_slot *s = &m->slots[slot];
-        for (unsigned i = 0; i < MAP_COPIES; i++)
-            if ((i < s->replicas_n && s->replicas[i] == place) || (i < s->isr_n && s->isr[i] == place) ||
-                (i < s->want_n && s->want[i] == place))
-                return true;
-    }
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (map_replicas_have(&m->slots[slot], place)) /* who is wished and who is in sync, all of them (P3) */
+            return true;
     return false;
 }
 

@@ -276,11 +276,7 @@ static void tell(struct node_out *out, struct word w)
 
 static bool has_copy(const struct cluster *c, unsigned slot)
 {
-    const struct map_slot *s = &c->map.slots[slot];
-    for (unsigned i = 0; i < s->replicas_n; i++)
-        if (s->replicas[i] == c->self.place)
-            return true;
-    return false;
+    return map_replicas_have(&c->map.slots[slot], c->self.place);
 }
 
 /* Slots without a primary that this node has a copy of: from now on it takes nothing of their last epoch,

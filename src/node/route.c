@@ -9,13 +9,13 @@ static struct route down(const char *why)
     return (struct route){.to = ROUTE_DOWN, .peer = MAP_NOBODY, .why = why, .soon = true};
 }
 
-/* An election can follow only where somebody who holds a copy lives (replication 22). */
+/* An election can follow only where somebody lives who was in sync (replication 21, 22). */
 static struct route electing(const struct map *m, const struct map_slot *s)
 {
     struct route r = down("Hash slot not served");
     r.soon = false;
-    for (unsigned i = 0; i < s->replicas_n; i++)
-        r.soon |= m->nodes.at[s->replicas[i]].health != MAP_DOWN;
+    for (unsigned i = 0; i < s->isr_n; i++)
+        r.soon |= m->nodes.at[s->isr[i]].health != MAP_DOWN;
     return r;
 }
 

@@ -134,19 +134,78 @@ static enum err take_runs(struct slice s, struct map_run *run, size_t n)
     return s.n == 0 ? ERR_OK : ERR_SYNTAX;
 }
 
+/* The field as a text, and how many runs are in it. */
+static enum err peek_runs(const struct wire_in *in, struct slice *s, size_t max, size_t *n)
+{
+    TRY(peek_text(in, s));
+    *n = s->n > 0;
+    for (size_t i = 0; i < s->n; i++)
+        *n += s->p[i] == ' ';
+    return *n <= max ? ERR_OK : ERR_LIMIT;
+}
+
 static enum err get_runs(struct wire_in *in, struct map_entry *e)
 {
     struct slice s;
-    TRY(peek_text(in, &s));
-    size_t n = s.n > 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += s.p[i] == ' ';
-    if (n > SLOTS)
-        return ERR_LIMIT;
+    size_t n;
+    TRY(peek_runs(in, &s, SLOTS, &n));
     struct map_run *run = n > 0 ? mem_get(n * sizeof(*run)) : NULL;
     e->runs.run = run;
     e->runs.run_n = n;
     TRY(take_runs(s, run, n)); /* who called frees it with the entry */
+    in->at++;
+    return ERR_OK;
+}
+
+/* -- <isr runs>: "0-99=3/7,1/2 100-199=3/7", each a place and its incarnation ------------------------ */
+
+static void put_isr_runs(struct chain *to, const struct map_isr_run *run, size_t n)
+{
+    struct text t = {0};
+    for (size_t i = 0; i < n; i++) {
+        text_range(&t, run[i].from, run[i].to);
+        for (unsigned k = 0; k < run[i].n; k++) {
+            text_char(&t, k == 0 ? '=' : ',');
+            text_u64(&t, run[i].node[k]);
+            text_char(&t, '/');
+            text_u64(&t, run[i].incarnation[k]);
+        }
+    }
+    put_text(to, &t);
+}
+
+static enum err take_isr_run(struct slice *s, struct map_isr_run *run)
+{
+    uint64_t place, incarnation;
+    TRY(take_range(s, &run->from, &run->to));
+    while (take_char(s, run->n == 0 ? '=' : ',')) {
+        if (run->n == MAP_COPIES)
+            return ERR_LIMIT;
+        TRY(take_u64(s, MAP_NODES - 1, &place));
+        if (!take_char(s, '/'))
+            return ERR_SYNTAX;
+        TRY(take_u64(s, UINT32_MAX, &incarnation));
+        run->node[run->n] = (uint16_t)place;
+        run->incarnation[run->n++] = (uint32_t)incarnation;
+    }
+    return run->n > 0 ? ERR_OK : ERR_SYNTAX;
+}
+
+static enum err get_isr_runs(struct wire_in *in, struct map_entry *e)
+{
+    struct slice s;
+    size_t n;
+    TRY(peek_runs(in, &s, MAP_ISR_RUNS, &n));
+    struct map_isr_run *run = n > 0 ? mem_zero(n * sizeof(*run)) : NULL;
+    e->isr.run = run;
+    e->isr.run_n = n;
+    for (size_t i = 0; i < n; i++) { /* who called frees it with the entry */
+        if (i > 0 && !take_char(&s, ' '))
+            return ERR_SYNTAX;
+        TRY(take_isr_run(&s, &run[i]));
+    }
+    if (s.n > 0)
+        return ERR_SYNTAX;
     in->at++;
     return ERR_OK;
 }
@@ -249,7 +308,7 @@ static const char *const entry_names[MAP_TYPES] = {
     [MAP_SUSPECTED] = "SUSPECTED", [MAP_DOWNED] = "DOWNED",       [MAP_CLEARED] = "CLEARED",
     [MAP_RESTARTED] = "RESTARTED", [MAP_LEAVE] = "LEAVE",         [MAP_REMOVE] = "REMOVE",
     [MAP_SET] = "SET",             [MAP_PLACE] = "PLACE",         [MAP_ELECT] = "ELECT",
-    [MAP_HANDOVER] = "HANDOVER",
+    [MAP_HANDOVER] = "HANDOVER",   [MAP_ISR] = "ISR",
 };
 
 static void put_name(struct chain *to, const char *name, size_t fields)
@@ -347,6 +406,24 @@ static enum err get_handover(struct wire_in *in, struct map_entry *e)
     return get_slots(in, &e->handover.slots);
 }
 
+/* ISR <base> <proposer> <incarnation> <n> <isr runs> */
+static void put_isr(struct chain *to, const struct map_entry *e)
+{
+    put_name(to, "ISR", 5);
+    wire_put_u64(to, e->base);
+    wire_put_id(to, &e->about);
+    wire_put_u64(to, e->incarnation);
+    wire_put_u64(to, e->isr.n);
+    put_isr_runs(to, e->isr.run, e->isr.run_n);
+}
+
+static enum err get_isr(struct wire_in *in, struct map_entry *e)
+{
+    TRY(get_about(in, e));
+    TRY(wire_get_u64(in, &e->isr.n));
+    return get_isr_runs(in, e);
+}
+
 static void put_fields(struct chain *to, const struct map_entry *e)
 {
     switch (e->type) {
@@ -376,6 +453,9 @@ static void put_fields(struct chain *to, const struct map_entry *e)
     case MAP_HANDOVER:
         put_handover(to, e);
         return;
+    case MAP_ISR:
+        put_isr(to, e);
+        return;
     case MAP_TYPES:
         break;
     }
@@ -404,6 +484,8 @@ static enum err get_fields(struct wire_in *in, struct map_entry *e)
         return get_place_elect(in, e);
     case MAP_HANDOVER:
         return get_handover(in, e);
+    case MAP_ISR:
+        return get_isr(in, e);
     case MAP_TYPES:
         break;
     }
@@ -535,19 +617,17 @@ static enum err get_node(struct wire_in *in, struct map *m)
     return wire_get_end(in);
 }
 
-/* SLOTS <from> <to> <ver> <epoch> <has a primary> <replicas> <isr> <incarnations> <want>
- * The primary is the isr's first (P3). */
+/* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want>
+ * The primary is the isr's first, the replicas follow from the isr and the wish (P3). */
 static void put_alike(struct chain *to, unsigned from, unsigned end, const struct map_slot *s)
 {
-    put_name(to, "SLOTS", 9);
+    put_name(to, "SLOTS", 8);
     wire_put_u64(to, from);
     wire_put_u64(to, end);
     wire_put_u64(to, s->ver);
     wire_put_u64(to, s->epoch);
     wire_put_bool(to, s->primary != MAP_NOBODY);
-    struct text replicas = {0}, isr = {0}, runs = {0}, want = {0};
-    text_list(&replicas, s->replicas, s->replicas_n);
-    put_text(to, &replicas);
+    struct text isr = {0}, runs = {0}, want = {0};
     text_list(&isr, s->isr, s->isr_n);
     put_text(to, &isr);
     for (unsigned i = 0; i < s->isr_n; i++) {
@@ -603,7 +683,6 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
     TRY(wire_get_u64(in, &s.ver));
     TRY(wire_get_u64(in, &s.epoch));
     TRY(wire_get_bool(in, &has_primary));
-    TRY(get_list(in, s.replicas, &s.replicas_n));
     TRY(get_list(in, s.isr, &s.isr_n));
     TRY(get_incarnations(in, &s));
     TRY(get_list(in, s.want, &s.want_n));
@@ -611,6 +690,7 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
     if (end < from)
         return ERR_RANGE;
     s.primary = has_primary ? s.isr[0] : MAP_NOBODY;
+    map_replicas_follow(&s);
     for (unsigned i = (unsigned)from; i <= end; i++)
         m->slots[i] = s;
     *next = (unsigned)end + 1;
@@ -620,8 +700,7 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
 static bool slots_alike(const struct map_slot *a, const struct map_slot *b)
 {
     return a->ver == b->ver && a->epoch == b->epoch && a->primary == b->primary &&
-           a->replicas_n == b->replicas_n && a->isr_n == b->isr_n && a->want_n == b->want_n &&
-           memcmp(a->replicas, b->replicas, sizeof(a->replicas)) == 0 && memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
+           a->isr_n == b->isr_n && a->want_n == b->want_n && memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
            memcmp(a->isr_incarnation, b->isr_incarnation, sizeof(a->isr_incarnation)) == 0 &&
            memcmp(a->want, b->want, sizeof(a->want)) == 0;
 }

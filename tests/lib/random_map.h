@@ -67,6 +67,11 @@ static inline uint32_t run_near(const struct map *m, struct rng *r, unsigned nod
     return rng_below(r, 8) == 0 ? known + (uint32_t)rng_below(r, 3) - 1 : known;
 }
 
+struct random_runs { /* what a random entry may point to */
+    struct map_run run[3];
+    struct map_isr_run isr[3];
+};
+
 static inline void random_runs(const struct map *m, struct rng *r, struct map_entry *e, struct map_run *run)
 {
     size_t n = 1 + (size_t)rng_below(r, 3);
@@ -76,7 +81,9 @@ static inline void random_runs(const struct map *m, struct rng *r, struct map_en
         run[i].to = (uint16_t)(run[i].from + rng_below(r, 64));
         const struct map_slot *s = &m->slots[run[i].from];
         for (unsigned k = 0; k < run[i].n; k++)
-            run[i].node[k] = k < s->isr_n && rng_below(r, 3) != 0 ? s->isr[k] : (uint16_t)rng_below(r, RANDOM_NODES);
+            run[i].node[k] = rng_below(r, 4) == 0  ? (uint16_t)rng_below(r, RANDOM_NODES)
+                             : k < s->replicas_n ? s->replicas[k]
+                                                 : (uint16_t)rng_below(r, RANDOM_NODES);
     }
     if (rng_below(r, 4) == 0) /* now and then all to one, so that others can go */
         run[0].from = 0, run[0].to = SLOTS - 1, run[0].n = 1, n = 1;
@@ -85,7 +92,37 @@ static inline void random_runs(const struct map *m, struct rng *r, struct map_en
     e->runs.give_up = rng_below(r, 2) == 0;
 }
 
-static inline void random_entry(const struct map *m, struct rng *r, struct map_entry *e, struct map_run *run)
+/* Mostly by a primary, of its own slots, and of replicas. */
+static inline void random_isr(const struct map *m, struct rng *r, struct map_entry *e, struct map_isr_run *run)
+{
+    size_t n = (size_t)rng_below(r, 4);
+    e->isr.n = m->index - rng_below(r, 3);
+    e->isr.run = run;
+    e->isr.run_n = n;
+    for (size_t i = 0; i < n; i++) {
+        run[i] = (struct map_isr_run){.n = (uint8_t)(1 + rng_below(r, MAP_COPIES))};
+        run[i].from = (uint16_t)rng_below(r, rng_below(r, 4) == 0 ? SLOTS : 64);
+        run[i].to = (uint16_t)(run[i].from + rng_below(r, 16));
+        const struct map_slot *s = &m->slots[run[i].from];
+        if (s->primary != MAP_NOBODY && i == 0 && rng_below(r, 8) != 0) {
+            e->about = m->nodes.at[s->primary].id;
+            e->incarnation = m->nodes.at[s->primary].incarnation;
+        }
+        for (unsigned k = 0; k < run[i].n; k++) {
+            uint16_t place = k == 0 ? map_last(s) : s->replicas[rng_below(r, s->replicas_n)];
+            if (rng_below(r, 16) == 0)
+                place = (uint16_t)rng_below(r, RANDOM_NODES);
+            run[i].node[k] = place;
+            run[i].incarnation[k] = place < m->nodes.n && m->nodes.at[place].used && rng_below(r, 16) != 0
+                                        ? m->nodes.at[place].incarnation
+                                        : 1;
+            if (k < s->isr_n && rng_below(r, 2) == 0) /* who is in sync stays so */
+                run[i].node[k] = s->isr[k], run[i].incarnation[k] = s->isr_incarnation[k];
+        }
+    }
+}
+
+static inline void random_entry(const struct map *m, struct rng *r, struct map_entry *e, struct random_runs *to)
 {
     unsigned node = 1 + (unsigned)rng_below(r, RANDOM_NODES);
     *e = (struct map_entry){.type = (enum map_entry_type)(1 + rng_below(r, MAP_TYPES)), .about = id_of(node)};
@@ -98,14 +135,16 @@ static inline void random_entry(const struct map *m, struct rng *r, struct map_e
     if (e->type == MAP_FOUND)
         *e = founding();
     else if (e->type == MAP_PLACE || e->type == MAP_ELECT)
-        random_runs(m, r, e, run);
+        random_runs(m, r, e, to->run);
+    else if (e->type == MAP_ISR)
+        random_isr(m, r, e, to->isr);
     else if (e->type == MAP_SET)
         e->set.value = (int64_t)rng_below(r, 9), memcpy(e->set.name, "cluster-scatter-width", 22);
     else if (e->type == MAP_HANDOVER) {
-        unsigned to = 1 + (unsigned)rng_below(r, RANDOM_NODES);
+        unsigned heir = 1 + (unsigned)rng_below(r, RANDOM_NODES);
         e->handover.n = m->index - rng_below(r, 3);
-        e->handover.to = id_of(to);
-        e->handover.to_incarnation = run_near(m, r, to);
+        e->handover.to = id_of(heir);
+        e->handover.to_incarnation = run_near(m, r, heir);
         e->handover.empty = rng_below(r, 4) == 0;
         unsigned of = rng_below(r, 2) == 0 ? SLOTS : 64;
         for (unsigned i = 0; i < of; i++)

@@ -135,11 +135,12 @@ static inline void some_map_make(struct some *w)
         s->ver = m->index;
         s->primary = w->owner[slot];
         s->epoch += s->primary != MAP_NOBODY;
-        s->replicas_n = s->isr_n = s->want_n = s->primary != MAP_NOBODY ? 1 : s->replicas_n;
         if (s->primary == MAP_NOBODY)
             continue;
-        s->replicas[0] = s->isr[0] = s->want[0] = s->primary;
+        s->isr_n = s->want_n = 1;
+        s->isr[0] = s->want[0] = s->primary;
         s->isr_incarnation[0] = 1;
+        map_replicas_follow(s);
     }
 }
 

@@ -358,10 +358,7 @@ static void data_report(struct planes *w, struct plane *p)
     r.report.slots = mem_get(SLOTS * sizeof(*r.report.slots));
     for (unsigned s = 0; s < SLOTS; s++) {
         const struct map_slot *slot = &m->slots[s];
-        bool mine = false;
-        for (unsigned i = 0; i < slot->replicas_n; i++)
-            mine |= slot->replicas[i] == self;
-        if (slot->primary == MAP_NOBODY && mine)
+        if (slot->primary == MAP_NOBODY && map_replicas_have(slot, self))
             r.report.slots[r.report.slots_n++] = (struct word_position){(uint16_t)s, {0}};
     }
     if (r.report.slots_n > 0 && m->nodes.at[self].incarnation == r.report.incarnation)

@@ -88,11 +88,11 @@ static void shards_are_groups_of_slots(void **state)
     start();
     for (unsigned slot = 0; slot < SLOTS; slot++)
         w.owner[slot] = slot == 7;
-    w.map.slots[9].isr_n = w.map.slots[9].replicas_n = 2; /* a copy at node 2 */
     some_map(&w);
-    w.map.slots[9].isr_n = w.map.slots[9].replicas_n = 2;
-    w.map.slots[9].isr[1] = w.map.slots[9].replicas[1] = 2;
+    w.map.slots[9].isr_n = 2; /* a copy at node 2 */
+    w.map.slots[9].isr[1] = 2;
     w.map.slots[9].isr_incarnation[1] = 1;
+    map_replicas_follow(&w.map.slots[9]);
     some_map(&w);
 #define NODE_TEXT(id, ip, role)                                                                                    \
     "*14\r\n$2\r\nid\r\n$40\r\n" id "\r\n$4\r\nport\r\n:7000\r\n$2\r\nip\r\n$8\r\n" ip "\r\n$8\r\nendpoint\r\n$8\r\n" ip \

@@ -51,14 +51,28 @@ static const char *runs(struct map *m, enum map_entry_type type, uint64_t base, 
     return applied(m, (struct map_entry){.type = type, .base = base, .runs = {&run, 1, give_up}});
 }
 
-/* Slots 0..9 have copies at nodes 1, 2 and 3 in sync, node 1 the primary: everything else is node 1's. */
+static struct map_entry in_sync(const struct map *m, unsigned proposer, uint64_t n, const struct map_isr_run *run)
+{
+    struct node_id id = id_of(proposer);
+    struct map_entry e = {.type = MAP_ISR, .base = m->index, .about = id};
+    e.incarnation = m->nodes.at[map_find(m, &id)].incarnation;
+    e.isr.n = n;
+    e.isr.run = run;
+    e.isr.run_n = run != NULL;
+    return e;
+}
+
+/* Slots 0..9 are wished and in sync at nodes 1, 2 and 3, node 1, in its second run, the primary; it has made one
+ * proposal. Everything else is node 1's alone. Node 4 holds nothing. */
 static struct map with_copies(void)
 {
     struct map m = founded(4);
-    down(&m, 1, 1);
     takes(&m, .type = MAP_RESTARTED, .member = member_of(1, 2));
-    assert_null(runs(&m, MAP_ELECT, m.index, true, (struct map_run){0, 9, 3, {0, 1, 2}}));
-    assert_null(runs(&m, MAP_ELECT, m.index, false, (struct map_run){10, SLOTS - 1, 1, {0}}));
+    assert_null(runs(&m, MAP_ELECT, m.index, false, (struct map_run){0, SLOTS - 1, 1, {0}}));
+    assert_null(runs(&m, MAP_PLACE, m.index, false, (struct map_run){0, 9, 3, {0, 1, 2}}));
+    struct map_isr_run run = {0, 9, 3, {0, 1, 2}, {2, 1, 1}};
+    struct map_entry e = in_sync(&m, 1, 1, &run);
+    assert_null(apply(&m, &e));
     return m;
 }
 
@@ -258,8 +272,9 @@ static void who_left_is_removed_when_nothing_names_it(void **state)
     is_void(&m, "no other node could hold its data", .type = MAP_LEAVE, .about = id_of(2));
     is_void(&m, "the node has copies of slots", .type = MAP_REMOVE, .about = id_of(1));
     for (unsigned i = 0; i < SLOTS; i++) { /* as if all had moved; the wish has not */
-        m.slots[i].primary = m.slots[i].replicas[0] = m.slots[i].isr[0] = 1;
+        m.slots[i].primary = m.slots[i].isr[0] = 1;
         m.slots[i].isr_incarnation[0] = 1;
+        map_replicas_follow(&m.slots[i]);
     }
     is_void(&m, "the node is wished to have copies of slots", .type = MAP_REMOVE, .about = id_of(1));
     assert_null(runs(&m, MAP_PLACE, m.index, false, (struct map_run){0, SLOTS - 1, 1, {1}}));
@@ -300,6 +315,10 @@ static void a_wish_is_of_the_newest(void **state)
     assert_int_equal(m.slots[6].want_n, 2);
     assert_int_equal(m.slots[6].want[0], 1);
     assert_int_equal(m.slots[7].want[0], 0);
+    assert_int_equal(m.slots[6].replicas_n, 3); /* who is wished, and who has it (26) */
+    assert_int_equal(m.slots[6].replicas[0], 1);
+    assert_int_equal(m.slots[6].replicas[2], 0);
+    assert_int_equal(m.slots[6].isr_n, 1);
     assert_int_equal(m.slots[5].ver, ver); /* it voids nobody's proposal */
     assert_int_equal(m.slots_ver, m.index);
     assert_string_equal(runs(&m, MAP_PLACE, base, false, (struct map_run){8, 8, 1, {1}}), "there is a newer wish");
@@ -329,7 +348,7 @@ static void an_election_is_of_slots_without_a_primary(void **state)
     struct map_run two = {0, 9, 2, {1, 2}};
     assert_string_equal(runs(&m, MAP_ELECT, stale, false, two), "the slot has changed since");
     assert_string_equal(runs(&m, MAP_ELECT, m.index, false, (struct map_run){0, 9, 1, {3}}),
-                        "a node without a copy is elected only by giving up");
+                        "a node without a copy would be elected");
     assert_string_equal(runs(&m, MAP_ELECT, m.index, false, (struct map_run){0, 9, 1, {0}}),
                         "the new primary is SUSPECT or DOWN");
     takes(&m, .type = MAP_SUSPECTED, .about = id_of(3), .incarnation = 1);
@@ -366,8 +385,8 @@ static void giving_up_is_said(void **state)
     struct map m = founded(3);
     down(&m, 1, 1);
     struct map_run to_second = {0, SLOTS - 1, 1, {1}};
-    assert_string_equal(runs(&m, MAP_ELECT, m.index, false, to_second),
-                        "a node without a copy is elected only by giving up");
+    assert_string_equal(runs(&m, MAP_ELECT, m.index, true, to_second), "a node without a copy would be elected");
+    assert_null(runs(&m, MAP_PLACE, m.index, false, to_second));
     takes(&m, .type = MAP_CLEARED, .about = id_of(1), .incarnation = 1);
     assert_string_equal(runs(&m, MAP_ELECT, m.index, true, to_second),
                         "a living node has a copy that would be given up");
@@ -376,7 +395,6 @@ static void giving_up_is_said(void **state)
     assert_int_equal(m.given_up_n, SLOTS);
     assert_int_equal(m.slots[1].replicas_n, 1);
     assert_int_equal(m.slots[1].replicas[0], 1);
-    assert_null(runs(&m, MAP_PLACE, m.index, false, to_second));
     takes(&m, .type = MAP_LEAVE, .about = id_of(1));
     takes(&m, .type = MAP_REMOVE, .about = id_of(1));
     end(&m);
@@ -386,9 +404,9 @@ static void a_handover_goes_to_one_in_sync(void **state)
 {
     (void)state;
     struct map m = with_copies();
-    struct map_entry e = handover(&m, 1, 2, 1, 4);
+    struct map_entry e = handover(&m, 1, 2, 2, 4);
     assert_string_equal(apply(&m, &e), "the successor is not in sync");
-    e = handover(&m, 1, 2, 2, 3);
+    e = handover(&m, 1, 2, 3, 3);
     assert_null(apply(&m, &e));
     const struct map_slot *s = &m.slots[3];
     assert_true(map_is_primary(&m, 3, 2, 1));
@@ -398,11 +416,15 @@ static void a_handover_goes_to_one_in_sync(void **state)
     assert_int_equal(s->isr[1], 0); /* in the order they had */
     assert_int_equal(s->isr_incarnation[1], 2);
     assert_int_equal(s->isr[2], 1);
-    e = handover(&m, 1, 2, 3, 2);
+    e = handover(&m, 1, 2, 4, 2);
     assert_string_equal(apply(&m, &e), "the proposer is not the slot's primary");
     e = handover(&m, 3, 1, 1, 2);
     e.base = s->ver - 1;
     assert_string_equal(apply(&m, &e), "the slot has changed since");
+    takes(&m, .type = MAP_RESTARTED, .member = member_of(2, 2));
+    e = handover(&m, 3, 1, 2, 2);
+    e.handover.to_incarnation = 2; /* as it is known, but not as it was in sync */
+    assert_string_equal(apply(&m, &e), "the successor is not in sync");
     end(&m);
 }
 
@@ -415,8 +437,8 @@ static void an_empty_slot_goes_where_it_is_sent(void **state)
     assert_null(apply(&m, &e));
     const struct map_slot *s = &m.slots[5];
     assert_true(map_is_primary(&m, 5, 1, 1));
-    assert_int_equal(s->replicas_n, 1);
-    assert_int_equal(s->replicas[0], 1);
+    assert_int_equal(s->replicas_n, 2); /* the wish is as it was */
+    assert_int_equal(s->replicas[1], 1);
     assert_int_equal(s->isr_n, 1);
     assert_int_equal(s->epoch, 2);
     end(&m);
@@ -463,15 +485,119 @@ static void each_slot_is_judged_alone(void **state)
     (void)state;
     struct map m = with_copies();
     uint64_t base = m.index;
-    struct map_entry e = handover(&m, 1, 2, 1, 2);
+    struct map_entry e = handover(&m, 1, 2, 2, 2);
     bits_remove(&e.handover.slots, 5);
     assert_null(apply(&m, &e)); /* slot 3 moves on */
-    e = handover(&m, 1, 2, 2, 3);
+    e = handover(&m, 1, 2, 3, 3);
     e.base = base;
     assert_null(apply(&m, &e));
     assert_int_equal(m.slots[3].primary, 1);
     assert_int_equal(m.slots[5].primary, 2);
     end(&m);
+}
+
+static const char *proposes(struct map *m, uint64_t n, struct map_isr_run run)
+{
+    struct map_entry e = in_sync(m, 1, n, &run);
+    return apply(m, &e);
+}
+
+static void the_primary_says_who_is_in_sync(void **state)
+{
+    (void)state;
+    struct map m = with_copies();
+    assert_null(proposes(&m, 2, (struct map_isr_run){0, 4, 2, {0, 2}, {2, 1}}));
+    const struct map_slot *s = &m.slots[4];
+    assert_int_equal(s->isr_n, 2);
+    assert_int_equal(s->isr[1], 2);
+    assert_int_equal(s->epoch, 2); /* it goes on */
+    assert_int_equal(s->ver, m.index);
+    assert_int_equal(m.slots_ver, m.index);
+    assert_int_equal(s->replicas_n, 3); /* as wished */
+    assert_int_equal(m.slots[5].isr_n, 3);
+    assert_string_equal(proposes(&m, 3, (struct map_isr_run){0, 0, 2, {2, 0}, {1, 2}}),
+                        "the primary would not be the first in sync");
+    assert_string_equal(proposes(&m, 4, (struct map_isr_run){0, 0, 1, {0}, {1}}),
+                        "the primary would not be the first in sync");
+    assert_string_equal(proposes(&m, 5, (struct map_isr_run){0, 0, 3, {0, 2, 2}, {2, 1, 1}}), "a run names a node twice");
+    assert_string_equal(proposes(&m, 6, (struct map_isr_run){0, SLOTS, 1, {0}, {2}}), "a run of slots is none");
+    assert_string_equal(proposes(&m, 7, (struct map_isr_run){0, 0, MAP_COPIES + 1, {0}, {2}}), "a run of slots is none");
+    struct map_isr_run run = {0, 0, 1, {1}, {1}};
+    struct map_entry e = in_sync(&m, 2, 1, &run);
+    assert_string_equal(apply(&m, &e), "the proposer is not the slot's primary");
+    run = (struct map_isr_run){4, 5, 1, {0}, {2}};
+    e = in_sync(&m, 1, 8, &run);
+    e.base = m.slots[4].ver - 1;
+    assert_null(apply(&m, &e)); /* slot 4 has changed since: each is judged alone */
+    assert_int_equal(m.slots[4].isr_n, 2);
+    assert_int_equal(m.slots[5].isr_n, 1);
+    down(&m, 1, 2);
+    assert_string_equal(proposes(&m, 9, (struct map_isr_run){0, 0, 1, {0}, {2}}), "the proposer is SUSPECT or DOWN");
+    assert_int_equal(m.nodes.at[0].proposed_n, 9);
+    end(&m);
+}
+
+static void who_is_added_lives_and_is_known(void **state)
+{
+    (void)state;
+    struct map m = with_copies();
+    uint64_t n = 2;
+    assert_string_equal(proposes(&m, n++, (struct map_isr_run){0, 0, 2, {0, 3}, {2, 1}}),
+                        "a node that is no replica would be added");
+    assert_null(runs(&m, MAP_PLACE, m.index, false, (struct map_run){0, 9, 2, {0, 3}}));
+    assert_null(proposes(&m, n++, (struct map_isr_run){0, 0, 4, {0, 3, 1, 2}, {2, 1, 1, 1}}));
+    assert_int_equal(m.slots[0].replicas_n, 4);
+    assert_null(proposes(&m, n++, (struct map_isr_run){0, 0, 2, {0, 3}, {2, 1}}));
+    assert_int_equal(m.slots[0].replicas_n, 2); /* who is not wished leaves with the isr (26) */
+    assert_string_equal(proposes(&m, n++, (struct map_isr_run){0, 0, 3, {0, 3, 1}, {2, 1, 1}}),
+                        "a node that is no replica would be added");
+    takes(&m, .type = MAP_SUSPECTED, .about = id_of(4), .incarnation = 1);
+    assert_string_equal(proposes(&m, n++, (struct map_isr_run){1, 1, 2, {0, 3}, {2, 1}}),
+                        "a node that is SUSPECT or DOWN would be added");
+    takes(&m, .type = MAP_SUSPECTED, .about = id_of(2), .incarnation = 1);
+    assert_null(proposes(&m, n++, (struct map_isr_run){1, 1, 2, {0, 1}, {2, 1}})); /* it is kept */
+    uint64_t base = m.index;
+    takes(&m, .type = MAP_RESTARTED, .member = member_of(2, 2));
+    assert_string_equal(proposes(&m, n++, (struct map_isr_run){1, 1, 2, {0, 1}, {2, 3}}),
+                        "a node would be added that joined or restarted since");
+    struct map_isr_run run = {1, 1, 2, {0, 1}, {2, 2}};
+    struct map_entry e = in_sync(&m, 1, n++, &run);
+    e.base = base;
+    assert_string_equal(apply(&m, &e), "a node would be added that joined or restarted since");
+    assert_int_equal(m.slots[1].isr_incarnation[1], 1); /* its former run stays until the primary says otherwise */
+    assert_null(proposes(&m, n++, run));
+    assert_int_equal(m.slots[1].isr_incarnation[1], 2);
+    end(&m);
+}
+
+static void an_empty_proposal_counts(void **state)
+{
+    (void)state;
+    struct map m = with_copies();
+    struct map_entry e = in_sync(&m, 1, 5, NULL);
+    uint64_t slots = m.slots_ver;
+    assert_string_equal(apply(&m, &e), "it names no slot");
+    assert_int_equal(m.nodes.at[0].proposed_n, 5);
+    assert_int_equal(m.slots_ver, slots);
+    assert_string_equal(proposes(&m, 5, (struct map_isr_run){0, 0, 1, {0}, {2}}), "the proposer has made a newer proposal");
+    e = handover(&m, 1, 2, 5, 2);
+    assert_string_equal(apply(&m, &e), "the proposer has made a newer proposal"); /* they share the count */
+    end(&m);
+}
+
+static void a_quorum_is_of_the_set(void **state)
+{
+    (void)state;
+    struct map_settings s = {.replication_factor = 3};
+    for (unsigned n = 1; n <= 5; n++)
+        assert_int_equal(map_w(&s, n), n);
+    s.write_quorum = 2;
+    assert_int_equal(map_w(&s, 1), 2);
+    assert_int_equal(map_w(&s, 4), 2);
+    s.write_quorum = MAP_W_MAJORITY;
+    assert_int_equal(map_w(&s, 1), 2);
+    assert_int_equal(map_w(&s, 3), 2);
+    assert_int_equal(map_w(&s, 4), 3);
 }
 
 /* -- All together -------------------------------------------------------------------------------- */
@@ -499,10 +625,10 @@ static void whatever_comes_it_stays_whole(void **state)
     map_init(&seen);
     map_copy(&seen, &m);
     unsigned done[MAP_TYPES] = {0};
-    struct map_run run[3];
+    struct random_runs run;
     for (unsigned i = 0; i < 100000; i++) {
         struct map_entry e;
-        random_entry(&m, &r, &e, run);
+        random_entry(&m, &r, &e, &run);
         if (apply(&m, &e) == NULL && e.type < MAP_TYPES)
             done[e.type]++;
         if (i % 100 != 0)
@@ -522,13 +648,13 @@ static void equal_entries_make_equal_maps(void **state)
     struct rng r;
     rng_seed(&r, 21);
     struct map a = founded(1), b = founded(1), c = founded(1);
-    struct map_run run[3];
+    struct random_runs run;
     for (unsigned i = 0; i < 5000; i++) {
         struct map_entry e;
-        random_entry(&a, &r, &e, run);
+        random_entry(&a, &r, &e, &run);
         apply(&a, &e);
         struct map_entry *copy = map_entry_copy(&e);
-        memset(run, 0xee, sizeof(run)); /* what it pointed to is gone */
+        memset(&run, 0xee, sizeof(run)); /* what it pointed to is gone */
         apply(&b, copy);
         map_entry_free(copy);
         if (i % 500 == 0)
@@ -578,6 +704,10 @@ UNIT_TESTS("map",
            TEST(an_empty_slot_goes_where_it_is_sent, "an empty slot goes where its primary sends it (P10)"),
            TEST(a_proposal_is_counted_even_if_void, "a proposal is counted even if it is void (12)"),
            TEST(each_slot_is_judged_alone, "each slot of an entry is judged alone by its ver (13, P4)"),
+           TEST(the_primary_says_who_is_in_sync, "the slot's primary, and nobody else, says who is in sync (13, P5)"),
+           TEST(who_is_added_lives_and_is_known, "who is added is a replica, live, and of its known run (13, 26)"),
+           TEST(an_empty_proposal_counts, "a proposal of no slot counts: the way out of doubt (12)"),
+           TEST(a_quorum_is_of_the_set, "W is of the set: all, a majority of RF or more, or a number"),
            TEST(whatever_comes_it_stays_whole, "whatever comes, the map stays whole and epochs rise (P2 - P9)"),
            TEST(equal_entries_make_equal_maps, "equal entries make equal maps (P1)"),
            TEST(a_word_frees_what_it_owns, "a word between the planes frees what it owns"))

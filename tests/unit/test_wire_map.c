@@ -32,7 +32,7 @@ static void a_map_made_of_bytes(struct map *direct, struct map *through, unsigne
 {
     struct rng r;
     rng_seed(&r, 5);
-    struct map_run run[3];
+    struct random_runs run;
     map_init(direct);
     map_init(through);
     struct map_entry e = founding();
@@ -53,7 +53,7 @@ static void a_map_made_of_bytes(struct map *direct, struct map *through, unsigne
             mem_free(b.p);
             mem_free(again.p);
         }
-        random_entry(direct, &r, &e, run);
+        random_entry(direct, &r, &e, &run);
     }
 }
 
@@ -106,6 +106,49 @@ static void the_greatest_placement_fits(void **state)
     mem_free(run);
 }
 
+static void the_greatest_proposal_fits(void **state)
+{
+    (void)state;
+    struct map_isr_run *run = mem_zero(MAP_ISR_RUNS * sizeof(*run));
+    for (unsigned i = 0; i < MAP_ISR_RUNS; i++) {
+        run[i] = (struct map_isr_run){(uint16_t)(16380 - i % 2), 16381, MAP_COPIES, {999, 998, 997, 996, 995}, {0}};
+        for (unsigned k = 0; k < MAP_COPIES; k++)
+            run[i].incarnation[k] = UINT32_MAX - k;
+    }
+    struct map_entry e = {.type = MAP_ISR, .base = UINT64_MAX, .isr = {UINT64_MAX, run, MAP_ISR_RUNS}}, *got;
+    struct bytes b = entry_bytes(&e);
+    char why[WIRE_WHY_BYTES] = "";
+    assert_true(b.n <= RAFT_ENTRY_BYTES);
+    assert_int_equal(get_map_entry(slice_of(b.p, b.n), &got, why), ERR_OK);
+    assert_int_equal(got->isr.run_n, MAP_ISR_RUNS);
+    assert_memory_equal(got->isr.run, run, MAP_ISR_RUNS * sizeof(*run));
+    map_entry_free(got);
+    mem_free(b.p);
+    mem_free(run);
+}
+
+/* ISR 7 <node 1> 1 8 <runs> */
+static void what_is_no_in_sync_set_is_refused(void **state)
+{
+    (void)state;
+    static const char *const runs[] = {"0-9", "0-9=", "0-9=1", "0-9=1/", "0-9=/1", "0-9=1/1,", "0-9=1000/1",
+                                       "0-9=1/4294967296", "0-9=1/1 ", "0-9=1/1  0-9=1/1", "9-0=1/1",
+                                       "0-9=1/1,2/1,3/1,4/1,5/1,6/1"};
+    struct map_isr_run run = {0, 9, 1, {1}, {1}};
+    struct map_entry e = {.type = MAP_ISR, .base = 7, .about = id_of(1), .incarnation = 1, .isr = {8, &run, 1}};
+    struct bytes b = entry_bytes(&e);
+    char *tail = strstr(b.p, "$7\r\n0-9=1/1\r\n"), why[WIRE_WHY_BYTES] = "";
+    assert_non_null(tail);
+    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+        char text[256];
+        struct map_entry *got;
+        int n = snprintf(text, sizeof(text), "%.*s$%zu\r\n%s\r\n", (int)(tail - b.p), b.p, strlen(runs[i]), runs[i]);
+        assert_int_not_equal(get_map_entry(slice_of(text, (size_t)n), &got, why), ERR_OK);
+        assert_non_null(strstr(why, "the map's ISR, field 5"));
+    }
+    mem_free(b.p);
+}
+
 static void refused(const char *text, const char *expected)
 {
     struct map_entry *e;
@@ -146,12 +189,12 @@ static void damage_is_survived(void **state)
     rng_seed(&r, 6);
     struct map m, other;
     a_map_made_of_bytes(&m, &other, 300);
-    struct map_run run[3];
+    struct random_runs run;
     unsigned refusals = 0;
     for (unsigned i = 0; i < 10000; i++) {
         struct map_entry e;
         do
-            random_entry(&m, &r, &e, run);
+            random_entry(&m, &r, &e, &run);
         while (e.type == MAP_TYPES);
         struct bytes b = entry_bytes(&e);
         size_t n = rng_below(&r, 2) == 0 ? (size_t)rng_below(&r, b.n) : b.n;
@@ -210,6 +253,8 @@ UNIT_TESTS("wire_map",
            TEST(an_entry_is_read_as_it_was_written, "an entry is read as it was written (W2)"),
            TEST(a_map_is_read_as_it_was_written, "a map is read as it was written (W2)"),
            TEST(the_greatest_placement_fits, "the greatest placement fits an entry of the log"),
+           TEST(the_greatest_proposal_fits, "the greatest proposal of in-sync sets fits an entry of the log"),
+           TEST(what_is_no_in_sync_set_is_refused, "what is no in-sync set is refused, with the field (W3)"),
            TEST(what_is_no_entry_is_refused, "what is no entry is refused, with the field that is wrong (W3)"),
            TEST(damage_is_survived, "a damaged entry is refused or another one"),
            TEST(a_damaged_map_is_refused_or_whole, "a damaged map is refused and nothing changed, or it is whole"))

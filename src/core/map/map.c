@@ -97,6 +97,26 @@ static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
     return false;
 }
 
+unsigned map_w(const struct map_settings *s, unsigned isr_n)
+{
+    if (s->write_quorum == MAP_W_ALL)
+        return isr_n;
+    if (s->write_quorum != MAP_W_MAJORITY)
+        return s->write_quorum;
+    return (isr_n > s->replication_factor ? isr_n : s->replication_factor) / 2 + 1;
+}
+
+void map_replicas_follow(struct map_slot *s)
+{
+    unsigned n = s->want_n;
+    memset(s->replicas, 0, sizeof(s->replicas));
+    memcpy(s->replicas, s->want, n * sizeof(s->want[0]));
+    for (unsigned i = 0; i < s->isr_n; i++)
+        if (!list_has(s->want, s->want_n, s->isr[i]))
+            s->replicas[n++] = s->isr[i];
+    s->replicas_n = (uint8_t)n;
+}
+
 /* Members, each once. */
 static bool list_whole(const struct map *m, const uint16_t *list, unsigned n)
 {
@@ -144,15 +164,15 @@ static const char *slot_wrong(const struct map *m, const struct map_slot *s)
         return "a slot has no epoch, no isr or no wish (P7)";
     if (s->ver == 0 || s->ver > m->slots_ver)
         return "slots_ver is behind a slot";
-    if (!list_whole(m, s->replicas, s->replicas_n) || !list_whole(m, s->isr, s->isr_n) ||
-        !list_whole(m, s->want, s->want_n))
+    if (!list_whole(m, s->isr, s->isr_n) || !list_whole(m, s->want, s->want_n))
         return "a slot names a node twice, or one that is no member (P7)";
-    for (unsigned i = 0; i < s->isr_n; i++) {
-        if (!list_has(s->replicas, s->replicas_n, s->isr[i]))
-            return "the isr is no subset of the replicas (P3)";
+    struct map_slot right = *s;
+    map_replicas_follow(&right);
+    if (s->replicas_n != right.replicas_n || memcmp(s->replicas, right.replicas, sizeof(s->replicas)) != 0)
+        return "the replicas are not who is wished and who is in sync (P3)";
+    for (unsigned i = 0; i < s->isr_n; i++)
         if (s->isr_incarnation[i] == 0 || s->isr_incarnation[i] > m->nodes.at[s->isr[i]].incarnation)
             return "the isr knows a run that has not begun (P9)";
-    }
     return primary_wrong(m, s);
 }
 

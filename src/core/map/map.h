@@ -15,7 +15,8 @@
 #include "base/vec.h"
 #include "core/types.h"
 
-enum { MAP_COPIES = 5 };             /* the greatest replication factor */
+enum { MAP_COPIES = 5 };             /* the greatest replication factor, and the greatest isr */
+enum { MAP_REPLICAS = 2 * MAP_COPIES }; /* who is wished, and who is in sync still */
 enum { MAP_NOBODY = UINT16_MAX };    /* no place: the slot has no primary */
 enum { MAP_NODES = 1000 };           /* more than the gossip was tried with is refused at JOIN */
 enum { MAP_GUESSES = 2048 };         /* twice that: most ids have a cell to themselves */
@@ -48,7 +49,8 @@ struct map_slot {
     uint64_t epoch;    /* of its present or last primary; 0: there is no cluster */
     uint16_t primary;  /* or MAP_NOBODY: it is electing (replication 20) */
     uint8_t replicas_n, isr_n, want_n;
-    uint16_t replicas[MAP_COPIES];         /* who holds or is to hold a copy, in order of preference */
+    uint16_t replicas[MAP_REPLICAS];       /* who holds or is to hold a copy, in order of preference: `want`, then
+                                              who is in the isr and not wished (map_replicas_follow) */
     uint16_t isr[MAP_COPIES];              /* who is in sync; first the primary, or while there is none the last one, */
     uint32_t isr_incarnation[MAP_COPIES];  /* each in the run in which it was; the primary's is its epoch's */
     uint16_t want[MAP_COPIES];             /* what placement wishes; the first is to be primary */
@@ -94,6 +96,30 @@ static inline bool map_is_primary(const struct map *m, unsigned slot, uint16_t n
     const struct map_slot *s = &m->slots[slot];
     return s->primary == node && s->isr_n > 0 && s->isr[0] == node && s->isr_incarnation[0] == incarnation;
 }
+
+/* It is in sync, in this run. */
+static inline bool map_isr_has(const struct map_slot *s, uint16_t node, uint32_t incarnation)
+{
+    for (unsigned i = 0; i < s->isr_n; i++)
+        if (s->isr[i] == node)
+            return s->isr_incarnation[i] == incarnation;
+    return false;
+}
+
+static inline bool map_replicas_have(const struct map_slot *s, uint16_t node)
+{
+    for (unsigned i = 0; i < s->replicas_n; i++)
+        if (s->replicas[i] == node)
+            return true;
+    return false;
+}
+
+/* How many of an in-sync set of isr_n must hold a record before its reply leaves: W(I) (replication, "Words"). It may
+ * be more than isr_n: then nothing is written (5). */
+unsigned map_w(const struct map_settings *s, unsigned isr_n);
+
+/* After `want` or `isr` changed: `replicas` is what follows from them, so the isr never leaves it (26). */
+void map_replicas_follow(struct map_slot *s);
 
 /* The primary, or while there is none the last one, where clients are told the slot was. */
 static inline uint16_t map_last(const struct map_slot *s)

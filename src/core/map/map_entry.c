@@ -117,9 +117,13 @@ static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
 
 static void slot_alone(struct map_slot *s, uint16_t place, uint32_t incarnation)
 {
-    s->primary = s->replicas[0] = s->isr[0] = place;
+    s->primary = place;
+    memset(s->isr, 0, sizeof(s->isr));
+    memset(s->isr_incarnation, 0, sizeof(s->isr_incarnation));
+    s->isr[0] = place;
     s->isr_incarnation[0] = incarnation;
-    s->replicas_n = s->isr_n = 1;
+    s->isr_n = 1;
+    map_replicas_follow(s);
 }
 
 static const char *apply_found(struct map *m, uint64_t index, const struct map_entry *e)
@@ -264,8 +268,8 @@ static const char *apply_remove(struct map *m, const struct map_entry *e)
         return "the node is not leaving";
     uint16_t place = place_of(m, n);
     for (unsigned i = 0; i < SLOTS; i++) {
-        const struct map_slot *s = &m->slots[i]; /* the isr, with the primary, is among the replicas (P3) */
-        if (list_has(s->replicas, s->replicas_n, place))
+        const struct map_slot *s = &m->slots[i]; /* the primary is of the isr, and there are no other replicas (P3) */
+        if (list_has(s->isr, s->isr_n, place))
             return "the node has copies of slots";
         if (list_has(s->want, s->want_n, place))
             return "the node is wished to have copies of slots";
@@ -322,9 +326,11 @@ static const char *apply_place(struct map *m, uint64_t index, const struct map_e
             continue;
         }
         for (unsigned slot = run->from; slot <= run->to; slot++) {
-            memset(m->slots[slot].want, 0, sizeof(m->slots[slot].want));
-            memcpy(m->slots[slot].want, run->node, run->n * sizeof(run->node[0]));
-            m->slots[slot].want_n = run->n;
+            struct map_slot *s = &m->slots[slot];
+            memset(s->want, 0, sizeof(s->want));
+            memcpy(s->want, run->node, run->n * sizeof(run->node[0]));
+            s->want_n = run->n;
+            map_replicas_follow(s);
         }
         any = true;
     }
@@ -333,9 +339,12 @@ static const char *apply_place(struct map *m, uint64_t index, const struct map_e
     return any ? NULL : why;
 }
 
-/* Rule 13: nobody SUSPECT or DOWN is added, and the new primary is live. */
+/* Rule 13: the new primary is live, nobody SUSPECT or DOWN is added; and who is named may have a copy (21). */
 static const char *elect_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
 {
+    for (unsigned i = 0; i < run->n; i++)
+        if (!map_replicas_have(s, run->node[i]))
+            return "a node without a copy would be elected";
     if (m->nodes.at[run->node[0]].health != MAP_UP)
         return "the new primary is SUSPECT or DOWN";
     for (unsigned i = 1; i < run->n; i++)
@@ -344,14 +353,16 @@ static const char *elect_refused(const struct map *m, const struct map_slot *s, 
     return NULL;
 }
 
-/* A living copy is never given up for a node that has none (22). */
+/* A copy that lives, in the run in which it was in sync, is not given up for one that was not (22). */
 static const char *give_up_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
 {
-    if (list_has(s->replicas, s->replicas_n, run->node[0]))
+    if (list_has(s->isr, s->isr_n, run->node[0]))
         return NULL;
-    for (unsigned i = 0; i < s->replicas_n; i++)
-        if (m->nodes.at[s->replicas[i]].health == MAP_UP)
+    for (unsigned i = 0; i < s->isr_n; i++) {
+        const struct map_node *n = &m->nodes.at[s->isr[i]];
+        if (n->health == MAP_UP && n->incarnation == s->isr_incarnation[i])
             return "a living node has a copy that would be given up";
+    }
     return NULL;
 }
 
@@ -366,9 +377,6 @@ static const char *slot_elect(struct map *m, struct map_slot *s, const struct ma
         refused = give_up_refused(m, s, run);
     if (refused != NULL)
         return refused;
-    for (unsigned i = 0; i < run->n && !e->runs.give_up; i++)
-        if (!list_has(s->replicas, s->replicas_n, run->node[i]))
-            return "a node without a copy is elected only by giving up";
     s->primary = run->node[0];
     s->isr_n = run->n;
     memset(s->isr, 0, sizeof(s->isr));
@@ -377,11 +385,8 @@ static const char *slot_elect(struct map *m, struct map_slot *s, const struct ma
         s->isr[i] = run->node[i];
         s->isr_incarnation[i] = m->nodes.at[run->node[i]].incarnation;
     }
-    if (e->runs.give_up) {
-        memcpy(s->replicas, s->isr, sizeof(s->replicas));
-        s->replicas_n = s->isr_n;
-        m->given_up_n++;
-    }
+    map_replicas_follow(s);
+    m->given_up_n += e->runs.give_up;
     return NULL;
 }
 
@@ -434,34 +439,38 @@ static const char *slot_handover(struct map_slot *s, uint16_t from, uint16_t to,
     for (unsigned i = 1; i < s->isr_n; i++)
         if (s->isr[i] == to && s->isr_incarnation[i] == e->handover.to_incarnation) {
             isr_lead(s, i);
+            map_replicas_follow(s);
             return NULL;
         }
     if (!e->handover.empty)
         return "the successor is not in sync";
-    memset(s->replicas, 0, sizeof(s->replicas));
-    memset(s->isr, 0, sizeof(s->isr));
-    memset(s->isr_incarnation, 0, sizeof(s->isr_incarnation));
     slot_alone(s, to, e->handover.to_incarnation);
     return NULL;
 }
 
-/* Who proposes and who is named; and the count, which a void one leaves behind as well (12). */
-static const char *handover_refused(struct map *m, const struct map_entry *e)
+/* Who proposes; and the count, which a void one leaves behind as well (12). */
+static const char *proposer_refused(struct map *m, const struct map_entry *e, uint64_t n)
 {
     struct map_node *from = node_of(m, &e->about);
     if (from == NULL)
         return nobody_of_this_id;
     if (from->incarnation != e->incarnation)
         return other_run;
-    if (e->handover.n <= from->proposed_n)
+    if (n <= from->proposed_n)
         return "the proposer has made a newer proposal";
-    from->proposed_n = e->handover.n;
-    if (from->health != MAP_UP)
-        return "the proposer is SUSPECT or DOWN";
+    from->proposed_n = n;
+    return from->health == MAP_UP ? NULL : "the proposer is SUSPECT or DOWN";
+}
+
+static const char *handover_refused(struct map *m, const struct map_entry *e)
+{
+    const char *refused = proposer_refused(m, e, e->handover.n);
+    if (refused != NULL)
+        return refused;
     const struct map_node *to = node_of(m, &e->handover.to);
     if (to == NULL)
         return "no member has the successor's id";
-    if (to == from)
+    if (node_id_equal(&e->handover.to, &e->about))
         return "the successor is the proposer";
     if (to->incarnation != e->handover.to_incarnation)
         return "the successor is known in another incarnation";
@@ -486,6 +495,75 @@ static const char *apply_handover(struct map *m, uint64_t index, const struct ma
         }
         slot_changed(&m->slots[i], index);
         any = true;
+    }
+    return any ? NULL : why;
+}
+
+/* Who is kept is kept as it is; who is added, or is in sync in another run than before, is a replica, live, and known
+ * in that run since before (11 - 13). */
+static const char *isr_member_refused(const struct map *m, const struct map_slot *s, const struct map_isr_run *run,
+                                      unsigned i, uint64_t base)
+{
+    uint16_t place = run->node[i];
+    if (list_has(run->node, i, place))
+        return "a run names a node twice";
+    if (map_isr_has(s, place, run->incarnation[i]))
+        return NULL;
+    if (!map_replicas_have(s, place))
+        return "a node that is no replica would be added";
+    const struct map_node *n = &m->nodes.at[place];
+    if (n->incarnation != run->incarnation[i] || n->run_index > base)
+        return "a node would be added that joined or restarted since";
+    return n->health == MAP_UP ? NULL : "a node that is SUSPECT or DOWN would be added";
+}
+
+static const char *slot_isr(const struct map *m, struct map_slot *s, const struct map_isr_run *run,
+                            const struct map_entry *e, uint16_t from)
+{
+    if (s->primary != from)
+        return "the proposer is not the slot's primary";
+    if (s->ver > e->base)
+        return "the slot has changed since";
+    if (run->node[0] != from || run->incarnation[0] != e->incarnation)
+        return "the primary would not be the first in sync";
+    for (unsigned i = 0; i < run->n; i++) {
+        const char *refused = isr_member_refused(m, s, run, i, e->base);
+        if (refused != NULL)
+            return refused;
+    }
+    memset(s->isr, 0, sizeof(s->isr));
+    memset(s->isr_incarnation, 0, sizeof(s->isr_incarnation));
+    memcpy(s->isr, run->node, run->n * sizeof(run->node[0]));
+    memcpy(s->isr_incarnation, run->incarnation, run->n * sizeof(run->incarnation[0]));
+    s->isr_n = run->n;
+    map_replicas_follow(s);
+    return NULL;
+}
+
+static const char *apply_isr(struct map *m, uint64_t index, const struct map_entry *e)
+{
+    const char *why = proposer_refused(m, e, e->isr.n);
+    if (why != NULL)
+        return why;
+    uint16_t from = map_find(m, &e->about);
+    bool any = false;
+    why = "it names no slot";
+    for (size_t i = 0; i < e->isr.run_n; i++) {
+        const struct map_isr_run *run = &e->isr.run[i];
+        const char *refused = NULL;
+        if (run->from > run->to || run->to >= SLOTS || run->n == 0 || run->n > MAP_COPIES)
+            refused = "a run of slots is none";
+        for (unsigned slot = run->from; refused == NULL && slot <= run->to; slot++) {
+            const char *slot_refused = slot_isr(m, &m->slots[slot], run, e, from);
+            if (slot_refused != NULL) {
+                why = slot_refused;
+                continue;
+            }
+            m->slots[slot].ver = index; /* the epoch goes on */
+            any = true;
+        }
+        if (refused != NULL)
+            why = refused;
     }
     return any ? NULL : why;
 }
@@ -534,6 +612,9 @@ static const char *apply_one(struct map *m, uint64_t index, const struct map_ent
     case MAP_HANDOVER:
         done->slots = true;
         return apply_handover(m, index, e);
+    case MAP_ISR:
+        done->slots = true;
+        return apply_isr(m, index, e);
     case MAP_TYPES:
         break;
     }
@@ -560,15 +641,19 @@ static bool entry_has_runs(const struct map_entry *e)
     return e->type == MAP_PLACE || e->type == MAP_ELECT;
 }
 
+static void *runs_copy(const void *run, size_t n, size_t bytes)
+{
+    return n == 0 ? NULL : memcpy(mem_get(n * bytes), run, n * bytes);
+}
+
 struct map_entry *map_entry_copy(const struct map_entry *e)
 {
     struct map_entry *copy = mem_get(sizeof(*copy));
     *copy = *e;
-    if (entry_has_runs(e) && e->runs.run_n > 0) {
-        struct map_run *run = mem_get(e->runs.run_n * sizeof(*run));
-        memcpy(run, e->runs.run, e->runs.run_n * sizeof(*run));
-        copy->runs.run = run;
-    }
+    if (entry_has_runs(e))
+        copy->runs.run = runs_copy(e->runs.run, e->runs.run_n, sizeof(*e->runs.run));
+    if (e->type == MAP_ISR)
+        copy->isr.run = runs_copy(e->isr.run, e->isr.run_n, sizeof(*e->isr.run));
     return copy;
 }
 
@@ -578,5 +663,7 @@ void map_entry_free(struct map_entry *e)
         return;
     if (entry_has_runs(e) && e->runs.run_n > 0)
         mem_free((void *)e->runs.run);
+    if (e->type == MAP_ISR && e->isr.run_n > 0)
+        mem_free((void *)e->isr.run);
     mem_free(e);
 }

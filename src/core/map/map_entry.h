@@ -28,6 +28,8 @@ enum map_entry_type {
     MAP_PLACE,     /* what placement wishes, for the slots that change; void if there is a newer wish */
     MAP_ELECT,     /* 21, 22: new primaries for slots without one */
     MAP_HANDOVER,  /* 26: the primary gives slots to another */
+    MAP_ISR,       /* 11 - 14: the primary proposes who is in sync from now on. With no slot it raises n, and no
+                      more: the way out of doubt (12) */
     MAP_TYPES
 };
 
@@ -48,10 +50,19 @@ struct map_run {
     uint16_t node[MAP_COPIES]; /* places; the first is, or is to be, the primary */
 };
 
+/* So many consecutive slots with one in-sync set: (place, incarnation), the primary first. */
+struct map_isr_run {
+    uint16_t from, to;
+    uint8_t n;
+    uint16_t node[MAP_COPIES];
+    uint32_t incarnation[MAP_COPIES];
+};
+enum { MAP_ISR_RUNS = SLOTS / 2 }; /* of one entry at most: they fit one of the log (RAFT_ENTRY_BYTES) */
+
 struct map_entry {
     enum map_entry_type type;
-    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER (13) */
-    struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER */
+    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER, ISR (13) */
+    struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER, ISR */
     uint32_t incarnation; /* of `about`, as the proposer knew it; DOWNED: the one that is over */
     union {
         struct {
@@ -67,18 +78,22 @@ struct map_entry {
         struct {
             const struct map_run *run; /* borrowed: PLACE, and ELECT: the winner and the new isr */
             size_t run_n;
-            bool give_up; /* ELECT, by an operator's word: whatever copies there were are given up, and the
-                             slot begins anew at the nodes named, holding what the first of them holds,
-                             which may be nothing (22) */
+            bool give_up; /* ELECT, by an operator's word: who is in sync and lost is given up, and the slot begins
+                             anew with what the first of the nodes named holds, which may be nothing (22) */
         } runs;
         struct {
-            uint64_t n;            /* rising with each proposal of this incarnation (12) */
+            uint64_t n;            /* rising with each proposal of this incarnation, ISR or HANDOVER (12) */
             struct node_id to;
             uint32_t to_incarnation;
             bool empty; /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and
                            the slot begins anew there. It runs nothing on them until the fate is known */
             struct bits slots;
         } handover;
+        struct {
+            uint64_t n;                    /* as above */
+            const struct map_isr_run *run; /* borrowed */
+            size_t run_n;
+        } isr;
     };
 };
 
