@@ -97,7 +97,8 @@ struct flight {
     struct list in_where; /* link->sent or cluster->parked */
     struct turn *turn;    /* NULL: its client is gone, and the answer nobody's */
     struct peer_link *link; /* SENT */
-    struct kept_request request;
+    struct kept_request request; /* its memory follows the flight, */
+    size_t size;          /* which is of so many bytes with it */
     uint64_t session_id;
     uint16_t slot;        /* or SLOT_ANY, */
     uint16_t place;       /* and it is for all slots of this node; else MAP_NOBODY */

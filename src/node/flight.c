@@ -54,7 +54,7 @@ static void turn_end(struct node *n, struct turn *t)
     r->turns_bytes -= t->held_bytes;
     chain_free(&t->bytes, &n->store.graves);
     gather_free(t->gather);
-    mem_free(t);
+    mem_free_sized(t, sizeof(*t));
 }
 
 static void turn_holds(struct turn *t, size_t more)
@@ -190,8 +190,11 @@ static int64_t patience_us(const struct node *n)
 struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
                           struct blob *const *blobs, uint32_t argc, unsigned slot)
 {
-    struct flight *f = mem_zero(sizeof(*f));
-    kept_request_copy(&f->request, spec, argv, blobs, argc);
+    size_t room_n = kept_request_room(argv, blobs, argc);
+    struct flight *f = mem_get(sizeof(*f) + room_n);
+    *f = (struct flight){0};
+    kept_request_put(&f->request, f + 1, room_n, spec, argv, blobs, argc);
+    f->size = sizeof(*f) + room_n;
     f->turn = t;
     f->session_id = t->session->id;
     f->slot = (uint16_t)slot;
@@ -209,8 +212,8 @@ void flight_free(struct flight *f)
 {
     list_drop(&f->in_order);
     list_drop(&f->in_where);
-    kept_request_free(&f->request);
-    mem_free(f);
+    kept_request_drop(&f->request);
+    mem_free_sized(f, f->size);
 }
 
 /* Who waited for this one may go. */
@@ -251,6 +254,24 @@ static void note_length(struct routing *r, size_t n)
     r->reply_most = n > r->reply_most ? n : r->reply_most;
 }
 
+/* The reply that is next goes to the output, where it lies in one piece with those before it. */
+static void turn_answer(struct turn *t, struct slice reply)
+{
+    struct session *s = t->session;
+    t->done = true;
+    if (s->routing->turns.next != &t->in_session || t->silent || t->bytes.n > 0) {
+        turn_holds(t, reply.n);
+        chain_put(&t->bytes, reply);
+        t->replies = 1;
+        return;
+    }
+    uint64_t begin = s->out.put;
+    chain_put(&s->out, reply);
+    s->fresh_replies++;
+    marks_put(s, begin, t->slot, (enum mark_kind)t->kind);
+    t->kind = MARK_FREE;
+}
+
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
 {
     struct turn *t = f->turn;
@@ -268,13 +289,11 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
     if (t == NULL)
         return;
     note_length(s->routing, length);
-    turn_holds(t, reply.n);
     if (t->gather != NULL) {
+        turn_holds(t, reply.n);
         gather_part(t, part, reply);
     } else {
-        chain_put(&t->bytes, reply);
-        t->replies = 1;
-        t->done = true;
+        turn_answer(t, reply);
     }
     if (t->done)
         turns_deliver(n, s, out);

@@ -347,7 +347,7 @@ bool routed_is_direct(const struct node *n, const struct session *s, const struc
     if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0)
         return false;
     if (r->forward != 0)
-        return r->refused.n == 0 && r->for_now.epoch <= c->map.slots[slot].epoch;
+        return r->refused.n == 0 && r->for_now.epoch <= c->served[slot];
     return r->settled || c->mine_n == SLOTS || (r->seen != NULL && bits_has(r->seen, slot));
 }
 

@@ -63,6 +63,13 @@ static inline __attribute__((always_inline)) void prefetch_slot(const struct nod
         __builtin_prefetch(&n->slots[p->key.slot].at, 1, FETCH_FAR);
 }
 
+/* Of a slot that is another node's it is asked whose it is. */
+static inline __attribute__((always_inline)) void prefetch_route(const struct cluster *c, unsigned slot)
+{
+    if (c->served[slot] == 0)
+        __builtin_prefetch(&c->map.slots[slot], 0, FETCH_FAR);
+}
+
 static void plan(struct node *n, const struct node_request *at, size_t count, struct planned *plans)
 {
     struct spec_seen seen = {NULL, 0, 0};
@@ -84,9 +91,13 @@ static void plan(struct node *n, const struct node_request *at, size_t count, st
                 prefetch_slot(n, p);
         }
     }
-    for (size_t i = 0; i < count; i++)
-        if (plans[i].has_key)
-            store_prefetch_bucket(&n->store, plans[i].session->db, &plans[i].key);
+    for (size_t i = 0; i < count; i++) {
+        if (!plans[i].has_key)
+            continue;
+        if (n->cluster != NULL)
+            prefetch_route(n->cluster, plans[i].key.slot);
+        store_prefetch_bucket(&n->store, plans[i].session->db, &plans[i].key);
+    }
     for (size_t i = 0; i < count; i++)
         if (plans[i].has_key)
             store_prefetch_entry(&n->store, &plans[i].key);

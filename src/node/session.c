@@ -276,19 +276,27 @@ struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
 
 /* ------------------------------------------------------------ kept requests */
 
-void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
-                       struct blob *const *blobs, uint32_t argc)
+static size_t kept_head(uint32_t argc)
 {
-    size_t bytes = 0;
+    return argc * (sizeof(struct slice) + sizeof(struct blob *));
+}
+
+size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, uint32_t argc)
+{
+    size_t bytes = kept_head(argc);
     for (uint32_t i = 0; i < argc; i++)
         if (blobs == NULL || blobs[i] == NULL)
             bytes += argv[i].n;
-    size_t head = argc * (sizeof(struct slice) + sizeof(struct blob *));
-    char *memory = mem_get(head + bytes);
-    *k = (struct kept_request){.spec = spec, .argv = (struct slice *)(void *)memory, .argc = argc,
-                               .blobs = (struct blob **)(void *)(memory + argc * sizeof(struct slice)),
-                               .bytes = head + bytes};
-    char *to = memory + head;
+    return bytes;
+}
+
+void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
+                      const struct slice *argv, struct blob *const *blobs, uint32_t argc)
+{
+    *k = (struct kept_request){.spec = spec, .argv = room, .argc = argc,
+                               .blobs = (struct blob **)(void *)((char *)room + argc * sizeof(struct slice)),
+                               .bytes = room_n};
+    char *to = (char *)room + kept_head(argc);
     for (uint32_t i = 0; i < argc; i++) {
         k->blobs[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i]) : NULL;
         if (k->blobs[i] != NULL) {
@@ -303,11 +311,23 @@ void kept_request_copy(struct kept_request *k, const struct spec *spec, const st
     }
 }
 
-void kept_request_free(struct kept_request *k)
+void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
+                       struct blob *const *blobs, uint32_t argc)
+{
+    size_t room_n = kept_request_room(argv, blobs, argc);
+    kept_request_put(k, mem_get(room_n), room_n, spec, argv, blobs, argc);
+}
+
+void kept_request_drop(struct kept_request *k)
 {
     for (uint32_t i = 0; i < k->argc; i++)
         if (k->blobs[i] != NULL)
             blob_drop(k->blobs[i], NULL);
+}
+
+void kept_request_free(struct kept_request *k)
+{
+    kept_request_drop(k);
     mem_free(k->argv);
     *k = (struct kept_request){0};
 }

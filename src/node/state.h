@@ -162,6 +162,11 @@ struct reply session_reply(struct session *s); /* a writer into its output */
 void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
                        struct blob *const *blobs, uint32_t argc);
 void kept_request_free(struct kept_request *k);
+/* The same in memory of the caller's, of kept_request_room() bytes aligned as for pointers; dropped before that is freed. */
+size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, uint32_t argc);
+void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
+                      const struct slice *argv, struct blob *const *blobs, uint32_t argc);
+void kept_request_drop(struct kept_request *k);
 
 /* argv[i] as a number, or text (NULL: Redis' default one) was answered. */
 bool call_i64_or_reply(struct call *c, uint32_t i, int64_t *v, const char *text);

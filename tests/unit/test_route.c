@@ -135,6 +135,23 @@ static void thousands_in_a_pipeline_stay_in_order(void **state)
     some_stop(&w);
 }
 
+/* What comes in its turn is written behind what is there: one system call's worth of many. */
+static void replies_from_elsewhere_leave_in_one_piece(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "SET %s 1\nINCR %s\nGET %s\nINCR %s", far, far, far, far);
+    struct some_link *l = only_link(0, 1);
+    while (l->back.n == 0 && session_at(w.node[0].node, 1)->routing->turns_n > 0)
+        assert_true(some_link_move(&w, l));
+    const struct chain *out = &session_at(w.node[0].node, 1)->out;
+    assert_int_equal(out->n, 5 + 4 + 7 + 4);
+    assert_ptr_equal(out->head, out->tail);
+    some_expect(&w, 0, 1, "+OK\r\n:2\r\n$1\r\n2\r\n:3\r\n");
+    some_stop(&w);
+}
+
 static void resp3_has_its_own_link(void **state)
 {
     (void)state;
@@ -1004,6 +1021,7 @@ UNIT_TESTS("routing",
            TEST(what_may_answer_later_waits_for_what_is_away, "what may answer later waits for what is away"),
            TEST(wait_counts_nobody_and_comes_behind_what_is_away, "WAIT counts nobody, and comes behind what is away"),
            TEST(thousands_in_a_pipeline_stay_in_order, "thousands in a pipeline stay in order (replication 10)"),
+           TEST(replies_from_elsewhere_leave_in_one_piece, "replies from elsewhere leave in one piece"),
            TEST(resp3_has_its_own_link, "RESP3 has its own link"),
            TEST(whoever_asks_for_our_slots_alone_is_aware_in_the_end, "whoever asks for our slots alone is aware once chance is out"),
            TEST(one_foreign_slot_makes_plain_for_good, "one foreign slot before that makes plain for good"),
