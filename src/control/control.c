@@ -585,6 +585,7 @@ static void event(struct control *c, const struct control_event *ev)
     case CONTROL_LINK_CLOSED: contact_closed(c, ev->closed, true); break;
     case CONTROL_STORED: keep_stored(c, ev->disk); break;
     case CONTROL_WORD: word(c, ev->word); break;
+    case CONTROL_LOADED: form_loaded(c, ev->new_data); break;
     case CONTROL_CLOCK_APART: member_do(c, &(struct member_event){.type = MEMBER_CLOCK_APART}); break;
     case CONTROL_STOP:
         c->stopping = true;
@@ -615,7 +616,8 @@ static void out_clear(struct control_out *out)
     out->stopped = out->failed = false;
 }
 
-/* Until this start's incarnation is on disk who calls is not heard, and is told nothing (C1). */
+/* Until this start's incarnation is on disk who calls is not heard, and is told nothing (C1). Who is in no
+ * cluster has time until it has loaded: nobody waits for it. */
 static void event_when_new(struct control *c, const struct control_event *ev)
 {
     if (ev->type == CONTROL_STORED)
@@ -624,9 +626,11 @@ static void event_when_new(struct control *c, const struct control_event *ev)
         *vec_add(&c->out->hang_up) = (struct control_hang_up){.conn = ev->guest.conn};
     else if (ev->type == CONTROL_WORD)
         word_free(ev->word);
+    else if (ev->type == CONTROL_LOADED)
+        form_loaded(c, ev->new_data);
     else if (ev->type == CONTROL_STOP)
         c->out->stopped = true;
-    if (keep_is_ready(c))
+    if (keep_is_ready(c) && (c->loaded || c->identity.in_cluster))
         form_begin(c);
 }
 
@@ -645,6 +649,7 @@ void control_step(struct control *c, const struct control_event *ev, struct cont
         what_is_due(c);
     keep_disk(c);
     contacts_carry(c);
+    out->settled = c->loaded && keep_is_ready(c);
     out->wake = c->standing == STANDING_NEW ? MONO_NEVER : wake_of(c);
     out->lease = c->standing == STANDING_IN ? c->lease : (struct mono){0};
     c->out = NULL;
@@ -664,7 +669,7 @@ struct control *control_new(const struct control_config *config, struct identity
     c->identity = *identity;
     *identity = (struct identity){0};
     map_init(&c->map);
-    form_identity(c);
+    form_identity(c, !loaded->is_empty);
     control_member_anew(c);
     keep_begin(c, loaded);
     return c;

@@ -41,6 +41,7 @@ enum control_event_type {
     CONTROL_LINK_CLOSED,
     CONTROL_STORED,      /* a disk operation is done */
     CONTROL_WORD,        /* from the data plane */
+    CONTROL_LOADED,      /* the data plane has read its log; out.settled follows */
     CONTROL_CLOCK_APART, /* wall and mono have moved apart: the lease is void until a fresh echo (replication 7) */
     CONTROL_STOP         /* leave: lead no more, then out.stopped */
 };
@@ -81,6 +82,7 @@ struct control_event {
         } dialed;
         struct disk_done *disk; /* its rest is taken */
         struct word *word; /* what it points to is taken */
+        bool new_data;     /* LOADED: the appendonlydir is new, or lost more than a torn tail: a new data-id */
     };
 };
 
@@ -115,6 +117,8 @@ struct control_out {
     VEC(struct word) words; /* to the data plane, taken, in order */
     struct mono lease;    /* valid until; {0}: none */
     struct mono wake;     /* CONTROL_DUE at this time at the latest */
+    bool settled;         /* after CONTROL_LOADED: the data-id is on disk. The directory may not look as if nothing
+                             in it were new, or lost, before that */
     bool stopped;         /* after CONTROL_STOP */
     bool failed;          /* the controller's log is lost to us: end the process; the cause was logged (replication 28) */
 };
@@ -132,11 +136,12 @@ struct control_config {
     struct slice join;     /* cluster-join: "host:port[@cport][,...]"; empty: found a cluster, if in none */
     struct map_settings settings; /* of a cluster that is founded */
     uint64_t seed;         /* of every choice, and of new ids: from the system's randomness */
-    bool new_data;         /* the appendonlydir is new, or lost more than a torn tail: a new data-id */
 };
 
 struct control;
-/* identity and loaded: what lay on disk, as persist/ read it. identity may be empty (never started); it is
+/* A member votes and is heard from its start on, and may be a leader, while its data plane loads: that takes
+ * long. What hangs on what was loaded waits for CONTROL_LOADED: founding, joining and reports.
+ * identity and loaded: what lay on disk, as persist/ read it. identity may be empty (never started); it is
  * taken. */
 struct control *control_new(const struct control_config *config, struct identity *identity,
                             const struct raft_loaded *loaded, struct log *log, struct mono now);

@@ -319,10 +319,10 @@ static bool is_announced(const struct map_node *n, const struct map_member *m)
 {
     return strcmp(n->at.ip, m->at.ip) == 0 && strcmp(n->at.hostname, m->at.hostname) == 0 && n->at.port == m->at.port &&
            n->at.cluster_port == m->at.cluster_port && strcmp(n->zone, m->zone) == 0 && n->weight == m->weight &&
-           n->home == m->home;
+           n->home == m->home && data_id_equal(&n->data, &m->data);
 }
 
-/* A new run, or a new address: said until the map has it. */
+/* A new run, a new address or data-id: said until the map has it, and once it is on disk. */
 static void look_at_self(struct control *c, const struct map_node *n)
 {
     struct map_entry e = {.member = form_self(c)};
@@ -334,7 +334,8 @@ static void look_at_self(struct control *c, const struct map_node *n)
         e.type = MAP_ANNOUNCE;
     else
         return;
-    pass(c, &e);
+    if (keep_is_ready(c))
+        pass(c, &e);
 }
 
 /* Where this node's data plane stands in slots without a primary goes to whoever leads, until the map has
@@ -379,5 +380,6 @@ void follow_due(struct control *c)
         return;
     c->want_due = mono_after(c->now, control_timeout_us(c) / 4);
     look_at_self(c, &c->map.nodes.at[self]);
-    pass_report(c);
+    if (data_id_equal(&c->map.nodes.at[self].data, &c->identity.data)) /* so it is known what reports (replication 22) */
+        pass_report(c);
 }

@@ -21,16 +21,30 @@ static void random_bytes(struct control *c, uint8_t *b, size_t n)
         b[i] = (uint8_t)rng_below(&c->rng, 256);
 }
 
-void form_identity(struct control *c)
+/* Without a log nothing is known of what this node once voted: it is another voter (replication 18). */
+void form_identity(struct control *c, bool has_log)
 {
     struct identity *i = &c->identity;
     if (!i->is_known) {
         random_bytes(c, i->node.b, sizeof(i->node.b));
         i->is_known = true;
     }
-    if (c->config.new_data || i->incarnation == 0)
+    if (i->incarnation == 0)
         random_bytes(c, i->data.b, sizeof(i->data.b));
+    if (!has_log)
+        random_bytes(c, i->voter.b, sizeof(i->voter.b));
     i->incarnation++;
+    c->identity_changed = true;
+}
+
+/* What the data plane has read: what this directory held, or another copy (replication 22). */
+void form_loaded(struct control *c, bool new_data)
+{
+    c->loaded = true;
+    c->want_due = c->now;
+    if (!new_data)
+        return;
+    random_bytes(c, c->identity.data.b, sizeof(c->identity.data.b));
     c->identity_changed = true;
 }
 
@@ -38,6 +52,7 @@ struct map_member form_self(const struct control *c)
 {
     struct map_member m = {.id = c->identity.node,
                            .data = c->identity.data,
+                           .voter = c->identity.voter,
                            .incarnation = c->identity.incarnation,
                            .at = c->config.at,
                            .weight = c->config.weight,

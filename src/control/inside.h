@@ -22,7 +22,8 @@ enum { CONTACT_BUCKETS = 1024 };          /* as many as members, nearly: each ha
 
 /* What a node is on its way to. */
 enum standing {
-    STANDING_NEW = 1, /* this start's incarnation is not on disk yet: nothing is said or heard (C1) */
+    STANDING_NEW = 1, /* this start's incarnation is not on disk yet, or it is in no cluster and its data plane loads:
+                         nothing is said or heard (C1) */
     STANDING_OUT,     /* in no cluster: cluster-join's seeds are asked */
     STANDING_IN,      /* in one; its map may not be there yet */
     STANDING_LEAVING, /* alone in one, empty, about to join another: the data plane is asked to close (C8) */
@@ -108,6 +109,7 @@ struct control {
     /* keep.c */
     struct identity identity;
     bool identity_changed;
+    bool loaded;              /* the data plane has; its data-id is known */
     struct steps steps;      /* of the identity's file */
     struct raft_file file;
     struct raft raft;
@@ -251,7 +253,8 @@ void tickets_due(struct control *c);
 struct mono tickets_wake(const struct control *c);
 
 /* ---- form.c, meet.c */
-void form_identity(struct control *c); /* this start's */
+void form_identity(struct control *c, bool has_log); /* this start's */
+void form_loaded(struct control *c, bool new_data);
 void form_begin(struct control *c);    /* it is on disk */
 struct map_member form_self(const struct control *c);
 void form_due(struct control *c);

@@ -138,7 +138,7 @@ static void found(struct control *c)
 
 static void raft_anew(struct control *c, const struct raft_saved *saved)
 {
-    struct raft_peer self = {c->identity.node, c->identity.data};
+    struct raft_peer self = {c->identity.node, c->identity.voter};
     enum err bad = raft_init(&c->raft, &self, rng_next(&c->rng), control_timeout_us(c), c->now, saved);
     check(bad == ERR_OK); /* raft_file_load has read it */
     c->raft_wake = c->now;
@@ -229,6 +229,8 @@ void keep_stored(struct control *c, struct disk_done *done)
     if (c->steps.failed != NULL) {
         snprintf(text, sizeof(text), "%s of %s failed", c->steps.failed, c->steps.failed_name);
         fail(c, text, c->steps.system_errno);
+    } else if (keep_is_ready(c)) {
+        c->want_due = c->now; /* what is on disk may be said */
     }
 }
 

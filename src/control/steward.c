@@ -319,7 +319,7 @@ static bool is_named(const struct map *m, uint16_t place)
 static void look_at_leaver(struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
-    struct raft_peer p = {n->id, n->data};
+    struct raft_peer p = {n->id, n->voter};
     if (n->leaving && !is_named(&c->map, place) && !raft_voters_has(&c->raft.voters, &p))
         propose_about(c, place, MAP_REMOVE, "it left the cluster");
 }
@@ -398,7 +398,7 @@ static bool is_among(const struct control *c, const uint16_t *chosen, size_t n, 
 {
     for (size_t k = 0; k < n; k++) {
         const struct map_node *m = &c->map.nodes.at[chosen[k]];
-        if (node_id_equal(&m->id, &p->node) && data_id_equal(&m->data, &p->data))
+        if (node_id_equal(&m->id, &p->node) && data_id_equal(&m->voter, &p->data))
             return true;
     }
     return false;
@@ -412,10 +412,10 @@ static bool next_voters(struct control *c, const uint16_t *chosen, size_t n, str
     *next = c->raft.voters;
     for (size_t i = 0; i < n && next->n < RAFT_VOTERS_MAX; i++) {
         const struct map_node *m = &c->map.nodes.at[chosen[i]];
-        struct raft_peer p = {m->id, m->data};
+        struct raft_peer p = {m->id, m->voter};
         struct mono heard;
         uint64_t match;
-        if (m->health != MAP_UP || is_voter_node(next, &m->id)) /* with another data-id: the old one goes first */
+        if (m->health != MAP_UP || is_voter_node(next, &m->id)) /* another one by now: the old one goes first */
             continue;
         *learner = p;
         if (!raft_contact(&c->raft, &p, &heard, &match) || match < c->steward.began)

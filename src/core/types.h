@@ -15,8 +15,10 @@ struct node_id {
     uint8_t b[20];
 };
 
-/* One appendonlydir: new when that was created, or lost more than a torn tail. A node with another
- * data-id is another voter and another copy, though the same node (replication 18, 22). */
+/* What a directory holds, as long as nothing of it was lost. A node has two: one of its appendonlydir,
+ * new when that was created or lost more than a torn tail, by which it is a copy (replication 22); and
+ * one of its controllers' log, new when there is none, by which it is a voter (18). With another it is
+ * another copy, or another voter, though the same node. */
 struct data_id {
     uint8_t b[16];
 };

@@ -44,6 +44,7 @@ void load_bytes(struct node *n, const struct node_event *ev, struct node_out *ou
     aof_batch_clear(&l->batch);
     out->load_used = aof_feed(&l->reader, ev->load_bytes.in, ev->load_bytes.at_end, &l->batch, LOAD_STEP_COMMANDS);
     out->load_want = aof_want(&l->reader);
+    out->load_commands = l->batch.commands.n;
     l->bytes_done += out->load_used;
     const struct aof_command *failed;
     const char *why = replay_batch(n, &l->batch, &failed);

@@ -170,6 +170,7 @@ struct node_out {
                                      until which it stays */
     size_t load_used;             /* of NODE_LOAD_BYTES: drop so many; 0: come again with load_want or more */
     size_t load_want;
+    size_t load_commands;         /* so many were in what was used */
     struct node_loaded loaded;    /* of NODE_LOAD_END */
     bool purge_memory;            /* MEMORY PURGE: the allocator gives back what it can */
     int64_t sleep_us;             /* DEBUG SLEEP: the shell sleeps, so that nothing is served */

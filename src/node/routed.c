@@ -192,6 +192,14 @@ enum routed routed_run(struct session *s, struct routed_here *here, unsigned slo
     return ROUTED_RUN;
 }
 
+/* What is loaded are the slots it served last; without a map it does not know which those are. Who forwards
+ * takes it for one that serves: to be tried again, where nothing ran. */
+static bool is_loading(const struct node *n, unsigned slot, enum route_asker who)
+{
+    const struct cluster *c = n->cluster;
+    return n->loading && (who == ROUTE_PEER || map_last(&c->map.slots[slot]) == c->self.place);
+}
+
 static enum routed one_slot(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                             unsigned slot, struct routed_here *here, struct node_out *out)
 {
@@ -209,7 +217,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
         routed_refuse(n, s, "TRYAGAIN the map is on its way", out);
         return ROUTED_TAKEN;
     }
-    if (who == ROUTE_PEER && n->loading) {
+    if (is_loading(n, slot, who)) {
         routed_refused(s, slot);
         routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
         return ROUTED_TAKEN;

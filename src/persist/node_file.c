@@ -45,6 +45,7 @@ void identity_put(struct chain *to, const struct identity *i)
         put_text(to, "cluster -\n");
     put_hex_line(to, "node ", i->node.b, sizeof(i->node.b));
     put_hex_line(to, "data ", i->data.b, sizeof(i->data.b));
+    put_hex_line(to, "voter ", i->voter.b, sizeof(i->voter.b));
     snprintf(line, sizeof(line), "incarnation %u\n", (unsigned)i->incarnation);
     put_text(to, line);
     for (size_t p = 0; p < i->peers.n; p++) {
@@ -84,7 +85,7 @@ static bool get_peer(struct identity *i, const struct slice *w)
     return true;
 }
 
-enum { HAS_CLUSTER = 1, HAS_NODE = 2, HAS_DATA = 4, HAS_INCARNATION = 8, HAS_ALL = 15 };
+enum { HAS_CLUSTER = 1, HAS_NODE = 2, HAS_DATA = 4, HAS_INCARNATION = 8, HAS_VOTER = 16, HAS_ALL = 31 };
 
 /* What the line brought, as HAS_x, or -1: it is not one of ours. */
 static int get_line(struct identity *i, const struct slice *w, size_t n)
@@ -98,6 +99,8 @@ static int get_line(struct identity *i, const struct slice *w, size_t n)
         return get_hex(w[1], i->node.b, sizeof(i->node.b)) ? HAS_NODE : -1;
     if (n == 2 && slice_is(w[0], "data"))
         return get_hex(w[1], i->data.b, sizeof(i->data.b)) ? HAS_DATA : -1;
+    if (n == 2 && slice_is(w[0], "voter"))
+        return get_hex(w[1], i->voter.b, sizeof(i->voter.b)) ? HAS_VOTER : -1;
     if (n == 2 && slice_is(w[0], "incarnation")) {
         if (!num_get_u64(w[1], &v) || v == 0 || v >= UINT32_MAX)
             return -1;

@@ -5,7 +5,8 @@
  *     # Who this node of a Vong cluster is. Kept by the server: do not edit, and never copy it.
  *     cluster <40 hex, or ->
  *     node <40 hex>
- *     data <32 hex>
+ *     data <32 hex>                 of its appendonlydir
+ *     voter <32 hex>                of its controllers' log
  *     incarnation <n>
  *     peer <ip> <cluster port>      any number: where members were reached last
  *     crc <8 hex>
@@ -33,7 +34,7 @@ struct identity {
     bool in_cluster;
     struct cluster_id cluster; /* if so */
     struct node_id node;
-    struct data_id data;
+    struct data_id data, voter;
     uint32_t incarnation; /* of the newest start */
     VEC(struct identity_peer) peers;
 };

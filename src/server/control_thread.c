@@ -122,6 +122,10 @@ static void step(struct control_thread *t, struct control_event *ev)
     take_connections(t);
     for (size_t i = 0; i < t->out.words.n; i++)
         word_put(&t->down, &t->out.words.at[i], control_map(t->control));
+    if (t->out.settled && !atomic_load(&t->settled)) {
+        atomic_store(&t->settled, true);
+        loop_call(t->data_loop);
+    }
     if (t->out.stopped) {
         atomic_store(&t->over, true);
         atomic_store(&t->stopped, true);
@@ -262,6 +266,11 @@ static void take_words(struct control_thread *t)
     for (size_t i = 0; i < t->words.n; i++)
         step(t, &(struct control_event){.type = CONTROL_WORD, .word = &t->words.at[i]});
     vec_clear(&t->words);
+    int loaded = atomic_load(&t->loaded);
+    if (loaded != LOADED_NOT && !t->loaded_told) {
+        t->loaded_told = true;
+        step(t, &(struct control_event){.type = CONTROL_LOADED, .new_data = loaded == LOADED_NEW});
+    }
     if (atomic_load(&t->stop_asked) && !t->stop_told) {
         t->stop_told = true;
         step(t, &(struct control_event){.type = CONTROL_STOP});
@@ -358,9 +367,8 @@ enum err control_thread_init(struct control_thread *t, struct loop *to, struct l
     return storage_start(&t->storage, lanes, &t->loop, &t->graves);
 }
 
-bool control_thread_run(struct control_thread *t, bool new_data)
+bool control_thread_run(struct control_thread *t)
 {
-    t->config.new_data = new_data;
     sigset_t all, before;
     sigfillset(&all); /* signals are the data thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -369,6 +377,12 @@ bool control_thread_run(struct control_thread *t, bool new_data)
     if (t->is_running)
         (void)pthread_setname_np(t->thread, "vong-control"); /* for people who look at top -H */
     return t->is_running;
+}
+
+void control_thread_loaded(struct control_thread *t, bool new_data)
+{
+    atomic_store(&t->loaded, new_data ? LOADED_NEW : LOADED_SAME);
+    loop_call(&t->loop);
 }
 
 void control_thread_stop(struct control_thread *t)

@@ -5,6 +5,8 @@
  *     data thread                                  control thread
  *     words, as they come      -- up ---------->   CONTROL_WORD
  *     progress, keys, load     -- atomics ----->   each event's pulse
+ *     the log is loaded        -- an atomic --->   CONTROL_LOADED
+ *     may go on                <-- an atomic --    out.settled
  *     NODE_WORD               <------ down --      out.words
  *     each event's lease      <-- an atomic --     out.lease
  *     NODE_OPENED, forwarding <------ given --     out.give: who brings clients' commands
@@ -37,6 +39,8 @@ struct givens { /* a vec */
     size_t n, cap;
 };
 
+enum has_loaded { LOADED_NOT, LOADED_SAME, LOADED_NEW /* control.h: new_data */ };
+
 struct control_thread {
     /* between the threads */
     struct word_queue up, down;
@@ -45,6 +49,8 @@ struct control_thread {
     atomic_bool has_data;
     atomic_int log_level;
     atomic_bool stop_asked, stopped, over;
+    atomic_int loaded;          /* enum has_loaded: by the data plane */
+    atomic_bool settled;        /* and what it is by now is on disk */
     pthread_mutex_t given_lock; /* guards given */
     struct givens given;
     struct loop *data_loop;
@@ -67,7 +73,7 @@ struct control_thread {
     struct mono now, wake;
     struct mono compared; /* when the clocks were; */
     struct wall compared_wall;
-    bool stop_told;
+    bool loaded_told, stop_told;
 };
 
 /* t is zeroed; its config, files and doors are there, and its own from here on. to: the loop of the
@@ -76,8 +82,10 @@ enum err control_thread_init(struct control_thread *t, struct loop *to, struct l
 /* Opened, before there is a loop: nobody is accepted before the thread runs. */
 bool control_thread_doors(struct control_thread *t, const struct option_words *bind, int port,
                           int backlog, char *why, size_t why_n);
-/* False: the system gives no thread. new_data: as control_config has it. */
-bool control_thread_run(struct control_thread *t, bool new_data) MUST_CHECK;
+bool control_thread_run(struct control_thread *t)
+    MUST_CHECK; /* false: the system gives no thread */
+/* The log is read; then t->settled, and `to` is woken. */
+void control_thread_loaded(struct control_thread *t, bool new_data);
 /* The data thread has done some work (replication 15). It alone counts, so it need not lock. */
 static inline void control_thread_progress(struct control_thread *t)
 {

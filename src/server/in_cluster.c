@@ -66,7 +66,17 @@ bool cluster_prepare(struct server *s, char *why, size_t why_n)
 
 bool cluster_run(struct server *s)
 {
-    return control_thread_run(&s->control, s->new_data);
+    return control_thread_run(&s->control);
+}
+
+bool cluster_settle(struct server *s)
+{
+    if (!s->options->cluster_enabled)
+        return true;
+    control_thread_loaded(&s->control, s->new_data);
+    while (!s->stop && !atomic_load(&s->control.settled))
+        server_turn(s);
+    return !s->stop;
 }
 
 /* ---------------------------------------------------------------------- a turn */

@@ -4,7 +4,7 @@
  *
  * What lies in the directory, what of it is to be read and how it is made writable is planned by
  * persist/startup; what the bytes mean is the node's. Here they are only read, in big pieces, with
- * a turn for the clients every few milliseconds. */
+ * a turn for the clients, and for what the control plane says, every few milliseconds. */
 #define _GNU_SOURCE
 #include "server/server.h"
 
@@ -35,6 +35,12 @@ struct loading {
 static bool refuse(struct loading *l, const char *doing, const char *name)
 {
     snprintf(l->why, l->why_n, "cannot %s %s: %s", doing, name, strerror(errno));
+    return false;
+}
+
+static bool stopped(struct loading *l)
+{
+    snprintf(l->why, l->why_n, "stopped while the log was loaded");
     return false;
 }
 
@@ -113,8 +119,10 @@ static bool serve_meanwhile(struct loading *l)
     return !s->stop;
 }
 
-/* More of the file behind what is unread; at least want bytes in all, if the file has them. */
-static bool fill(struct loading *l, int fd, size_t want, bool *at_end)
+/* More of the file behind what is unread; at least want bytes in all, if the file has them. That
+ * may be a great value: clients and the control plane are not to wait for all of it (replication
+ * 15). */
+static bool fill(struct loading *l, int fd, const char *path, size_t want, bool *at_end)
 {
     size_t left = l->n - l->at, got;
     if (left > 0)
@@ -126,11 +134,35 @@ static bool fill(struct loading *l, int fd, size_t want, bool *at_end)
         l->piece = mem_resize(l->piece, cap);
         l->cap = cap;
     }
-    if (file_read(fd, l->piece + l->n, l->cap - l->n, &got) != ERR_OK)
-        return false;
-    *at_end = got < l->cap - l->n;
-    l->n += got;
-    l->read += got;
+    while (l->n < l->cap && !*at_end) {
+        size_t part = l->cap - l->n < LOAD_PIECE_BYTES ? l->cap - l->n : LOAD_PIECE_BYTES;
+        if (file_read(fd, l->piece + l->n, part, &got) != ERR_OK)
+            return refuse(l, "read", path);
+        *at_end = got < part;
+        l->n += got;
+        l->read += got;
+        control_thread_progress(&l->server->control);
+        if (!serve_meanwhile(l))
+            return stopped(l);
+    }
+    return true;
+}
+
+/* key-load-delay, of so many commands; it may be changed meanwhile. */
+static int64_t delay_us(const struct loading *l, size_t commands)
+{
+    int64_t delay = l->server->options->key_load_delay;
+    return delay >= 0 ? delay * (int64_t)commands : (int64_t)commands / -delay;
+}
+
+static bool slow_down(struct loading *l, size_t commands)
+{
+    for (int64_t slept = 0; slept < delay_us(l, commands); slept += LOAD_TURN_US) {
+        int64_t left = delay_us(l, commands) - slept;
+        clock_sleep_us(left < LOAD_TURN_US ? left : LOAD_TURN_US);
+        if (!serve_meanwhile(l))
+            return stopped(l);
+    }
     return true;
 }
 
@@ -144,8 +176,8 @@ static bool feed(struct loading *l, int fd, const char *path)
         if (want > 0 || l->at == l->n) {
             if (at_end && l->at == l->n)
                 return true;
-            if (!at_end && !fill(l, fd, want, &at_end))
-                return refuse(l, "read", path);
+            if (!at_end && !fill(l, fd, path, want, &at_end))
+                return false;
         }
         server_step(s, &(struct node_event){
                            .type = NODE_LOAD_BYTES,
@@ -154,10 +186,10 @@ static bool feed(struct loading *l, int fd, const char *path)
         want = s->out.load_used > 0 ? 0 : s->out.load_want;
         if (want > 0 && at_end && l->at < l->n && want > l->n - l->at)
             return refuse(l, "make sense of the end of", path);
-        if (!serve_meanwhile(l)) {
-            snprintf(l->why, l->why_n, "stopped while the log was loaded");
+        if (!slow_down(l, s->out.load_commands))
             return false;
-        }
+        if (!serve_meanwhile(l))
+            return stopped(l);
     }
 }
 
@@ -221,6 +253,9 @@ static bool judge(struct loading *l)
     s->new_data |= loaded.lost;
     if (loaded.verdict == AOF_CUT)
         log_say(&s->log.log, LOG_LEVEL_WARNING, "%s", loaded.text);
+    s->loading = false; /* turns may wait */
+    if (!cluster_settle(s))
+        return stopped(l);
     if (!mend(l, &loaded))
         return false;
     if (l->total > 0)
@@ -258,6 +293,8 @@ bool server_load(struct server *s, char *why, size_t why_n)
     struct loading l = {.server = s, .why = why, .why_n = why_n};
     if (!s->options->appendonly) {
         s->new_data = true;
+        if (!cluster_settle(s))
+            return stopped(&l);
         know(&l);
         return true;
     }

@@ -195,7 +195,10 @@ bool server_load(struct server *s, char *why, size_t why_n);
 
 /* ---- in_cluster.c: with cluster-enabled yes only */
 bool cluster_prepare(struct server *s, char *why, size_t why_n); /* what can be refused at once */
-bool cluster_run(struct server *s); /* the log is loaded; false: there is no thread for it */
+bool cluster_run(struct server *s); /* false: there is no thread for it */
+/* The log is read, and its files may be mended once it is on disk which copy this is. Clients are
+ * served meanwhile. False: asked to stop. */
+bool cluster_settle(struct server *s);
 void cluster_turn(struct server *s);
 void cluster_take_out(struct server *s);
 struct mono cluster_lease(const struct server *s);

@@ -194,11 +194,11 @@ static int serve(struct server *s)
     if (!server_start(s, why, sizeof(why)))
         return refuse_late(s, why);
     write_pidfile(s);
+    if (s->options->cluster_enabled && !cluster_run(s))
+        return end(s, refuse_late(s, "cannot start the control plane's thread"));
     doors_want(s, true);
     if (!server_load(s, why, sizeof(why)) && !s->stop)
         return end(s, refuse_late(s, why));
-    if (!s->stop && s->options->cluster_enabled && !cluster_run(s))
-        return end(s, refuse_late(s, "cannot start the control plane's thread"));
     if (!s->stop) {
         log_say(&s->log.log, LOG_LEVEL_NOTICE, "Ready to accept connections");
         tell_supervisor(s, "READY=1");

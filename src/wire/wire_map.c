@@ -245,14 +245,15 @@ static enum err get_slots(struct wire_in *in, struct bits *b)
     return ERR_OK;
 }
 
-/* -- <member>: id, data-id, incarnation, ip, hostname, port, cluster port, zone, weight, home ------ */
+/* -- <member>: id, data-id, voter's data-id, incarnation, ip, hostname, port, cluster port, zone, weight, home -- */
 
-enum { MEMBER_FIELDS = 10, SETTING_FIELDS = 2 * MAP_SETTINGS };
+enum { MEMBER_FIELDS = 11, SETTING_FIELDS = 2 * MAP_SETTINGS };
 
 static void put_member(struct chain *to, const struct map_member *m)
 {
     wire_put_id(to, &m->id);
     wire_put_hex(to, m->data.b, sizeof(m->data.b));
+    wire_put_hex(to, m->voter.b, sizeof(m->voter.b));
     wire_put_u64(to, m->incarnation);
     wire_put_word(to, m->at.ip);
     wire_put_word(to, m->at.hostname);
@@ -267,6 +268,7 @@ static enum err get_member(struct wire_in *in, struct map_member *m)
 {
     TRY(wire_get_id(in, &m->id));
     TRY(wire_get_hex(in, m->data.b, sizeof(m->data.b)));
+    TRY(wire_get_hex(in, m->voter.b, sizeof(m->voter.b)));
     TRY(wire_get_u32(in, &m->incarnation));
     TRY(wire_get_text(in, m->at.ip, IP_BYTES));
     TRY(wire_get_text(in, m->at.hostname, HOSTNAME_BYTES));
@@ -586,7 +588,7 @@ static void put_node(struct chain *to, const struct map_node *n, size_t place)
     wire_put_u64(to, n->health_index);
     wire_put_u64(to, n->run_index);
     wire_put_u64(to, n->proposed_n);
-    struct map_member who = {n->id, n->data, n->incarnation, n->at, {0}, n->weight, n->home};
+    struct map_member who = {n->id, n->data, n->voter, n->incarnation, n->at, {0}, n->weight, n->home};
     memcpy(who.zone, n->zone, sizeof(who.zone));
     put_member(to, &who);
 }
@@ -609,6 +611,7 @@ static enum err get_node(struct wire_in *in, struct map *m)
     TRY(get_member(in, &who));
     n->id = who.id;
     n->data = who.data;
+    n->voter = who.voter;
     n->incarnation = who.incarnation;
     n->at = who.at;
     n->weight = who.weight;

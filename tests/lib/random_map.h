@@ -19,6 +19,7 @@ static inline struct map_member member_of(unsigned node, uint32_t incarnation)
 {
     struct map_member m = {.id = id_of(node), .incarnation = incarnation, .weight = 1};
     m.data.b[0] = (uint8_t)node;
+    m.voter.b[1] = (uint8_t)node;
     m.at.port = (uint16_t)(7000 + node);
     m.at.cluster_port = (uint16_t)(17000 + node);
     memcpy(m.at.ip, "127.0.0.1", 10);
@@ -44,8 +45,8 @@ static inline uint64_t digest(const struct map *m)
     FIELD(m->settings);
     for (size_t i = 0; i < m->nodes.n; i++) {
         const struct map_node *n = &m->nodes.at[i];
-        FIELD(n->used), FIELD(n->leaving), FIELD(n->health), FIELD(n->id), FIELD(n->data), FIELD(n->incarnation);
-        FIELD(n->run_index), FIELD(n->health_index), FIELD(n->proposed_n), FIELD(n->at), FIELD(n->zone);
+        FIELD(n->used), FIELD(n->leaving), FIELD(n->health), FIELD(n->id), FIELD(n->data), FIELD(n->voter);
+        FIELD(n->incarnation), FIELD(n->run_index), FIELD(n->health_index), FIELD(n->proposed_n), FIELD(n->at), FIELD(n->zone);
         FIELD(n->weight), FIELD(n->home);
     }
     for (unsigned i = 0; i < SLOTS; i++) {

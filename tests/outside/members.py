@@ -2,9 +2,12 @@
 """Clusters of real processes, for the tests that want one: nodes on loopback, each in a directory of
 its own, ended by their process ids."""
 
+import subprocess
+
+import pytest
 import redis
 
-from conftest import Server, free_port, until
+from conftest import VONG, Server, free_port, until
 
 # Short enough to wait for, long enough for a busy machine: what a test is not about must not happen.
 TIMEOUT_MS = 3000
@@ -88,3 +91,47 @@ def wait_whole(nodes, seconds=60):
         until(lambda: is_whole(nodes), seconds)
     except AssertionError:
         raise AssertionError(f"the cluster is not whole in {seconds} s\n{tail()}") from None
+
+
+@pytest.fixture
+def node(tmpdir_short):
+    """A maker of members; all are ended after the test."""
+    made = []
+
+    def make(timeout_ms=TIMEOUT_MS):
+        path = tmpdir_short / f"n{len(made)}"
+        path.mkdir()
+        made.append(Node(path, VONG, timeout_ms))
+        return made[-1]
+
+    yield make
+    for n in made:
+        if n.process is not None:
+            n.kill()
+
+
+def form(node, count, *args, timeout_ms=TIMEOUT_MS):
+    """count nodes of one cluster, the first of which founded it."""
+    first = node(timeout_ms).start(*args)
+    nodes = [first]
+    for _ in range(count - 1):
+        nodes.append(node(timeout_ms).launch(*args, join=[first]))
+    wait_whole(nodes)
+    return nodes
+
+
+def cli(n, *words):
+    """Plain redis-cli: what it prints."""
+    return subprocess.run(["redis-cli", "-p", str(n.port), *words], capture_output=True, text=True, timeout=60,
+                          check=True).stdout.strip()
+
+
+def write_and_read(nodes, tag):
+    """Keys written through each node are read through each other."""
+    for i, n in enumerate(nodes):
+        for k in range(8):
+            assert cli(n, "SET", f"{tag}:{i}:{k}", f"v{k}") == "OK"
+    for n in nodes:
+        for i in range(len(nodes)):
+            keys = [f"{tag}:{i}:{k}" for k in range(8)]
+            assert cli(n, "MGET", *keys).split() == [f"v{k}" for k in range(8)]

@@ -4,58 +4,13 @@
 import re
 import shutil
 import socket
-import subprocess
 import time
 
 import pytest
 import redis
 
-from conftest import VONG, Wire, free_port, until
-from members import Node, TIMEOUT_MS, wait_whole
-
-
-@pytest.fixture
-def node(tmpdir_short):
-    """A maker of members; all are ended after the test."""
-    made = []
-
-    def make(timeout_ms=TIMEOUT_MS):
-        path = tmpdir_short / f"n{len(made)}"
-        path.mkdir()
-        made.append(Node(path, VONG, timeout_ms))
-        return made[-1]
-
-    yield make
-    for n in made:
-        if n.process is not None:
-            n.kill()
-
-
-def form(node, count, *args, timeout_ms=TIMEOUT_MS):
-    """count nodes of one cluster, the first of which founded it."""
-    first = node(timeout_ms).start(*args)
-    nodes = [first]
-    for _ in range(count - 1):
-        nodes.append(node(timeout_ms).launch(*args, join=[first]))
-    wait_whole(nodes)
-    return nodes
-
-
-def cli(n, *words):
-    """Plain redis-cli: what it prints."""
-    return subprocess.run(["redis-cli", "-p", str(n.port), *words], capture_output=True, text=True, timeout=60,
-                          check=True).stdout.strip()
-
-
-def write_and_read(nodes, tag):
-    """Keys written through each node are read through each other."""
-    for i, n in enumerate(nodes):
-        for k in range(8):
-            assert cli(n, "SET", f"{tag}:{i}:{k}", f"v{k}") == "OK"
-    for n in nodes:
-        for i in range(len(nodes)):
-            keys = [f"{tag}:{i}:{k}" for k in range(8)]
-            assert cli(n, "MGET", *keys).split() == [f"v{k}" for k in range(8)]
+from conftest import Wire, free_port, until
+from members import cli, form, node, wait_whole, write_and_read  # noqa: F401: node is a fixture
 
 
 # ------------------------------------------------------------------------------ forming

@@ -352,7 +352,7 @@ static void data_report(struct planes *w, struct plane *p)
     struct map *m = &p->data.map;
     uint16_t self = self_of(p);
     struct word r = {.type = WORD_REPORT, .report = {.base = m->index}};
-    if (self == MAP_NOBODY || m->nodes.at[self].health != MAP_UP)
+    if (self == MAP_NOBODY || m->nodes.at[self].health != MAP_UP || p->loads_until.us != MONO_NEVER.us)
         return;
     r.report.incarnation = control_incarnation(p->control);
     r.report.slots = mem_get(SLOTS * sizeof(*r.report.slots));
@@ -365,6 +365,18 @@ static void data_report(struct planes *w, struct plane *p)
         tell(w, p, r);
     else
         word_free(&r);
+}
+
+/* Its data plane loads, or has. */
+static void load_look(struct planes *w, struct plane *p)
+{
+    if (!mono_reached(w->now, p->loads_until))
+        return;
+    p->loads_until = MONO_NEVER;
+    step(w, p, &(struct control_event){.type = CONTROL_LOADED, .new_data = p->is_new});
+    p->is_new = false;
+    if (w->ops == NULL)
+        data_report(w, p);
 }
 
 static void data_heard(struct planes *w, struct plane *p, struct word *word)
@@ -469,7 +481,6 @@ struct plane *plane_add(struct planes *w, int join)
                                         .weight = 1,
                                         .node_file = "nodes.conf",
                                         .secret = SLICE("a secret"),
-                                        .new_data = true,
                                         .join = join >= 0 ? slice_str(seeds[p->number]) : (struct slice){0}};
     map_settings_preset(&p->config.settings);
     p->config.settings.replication_factor = 1;
@@ -521,7 +532,8 @@ void plane_start(struct planes *w, struct plane *p)
     if (raft_file_load(&loaded, found, find_raft(p, found)) != ERR_OK)
         planes_wrong(w, loaded.text, p->number);
     p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
-    p->config.new_data = file == NULL || p->is_new;
+    p->is_new |= file == NULL;
+    p->loads_until = mono_after(w->now, p->loads_us);
     if (!identity.is_known && w->ops != NULL) { /* the data plane knows it already */
         identity.node = p->id_if_new;
         identity.is_known = true;
@@ -533,6 +545,7 @@ void plane_start(struct planes *w, struct plane *p)
     raft_loaded_free(&loaded);
     planes_plan(w, &p->wake, w->now);
     planes_plan(w, &p->pulse, w->now);
+    load_look(w, p);
 }
 
 void plane_kill(struct planes *w, struct plane *p, bool power)
@@ -684,6 +697,7 @@ static void pulse(struct planes *w, struct plane *p)
 {
     if (!p->data.hung)
         p->progress++;
+    load_look(w, p);
     planes_plan(w, &p->pulse, mono_after(w->now, PULSE_US));
 }
 

@@ -80,7 +80,9 @@ struct plane {
     bool frozen;             /* it is stepped no more, what comes waits; */
     bool data_frozen;        /* the same of its data plane (SIGSTOP is both) */
     struct node_id id_if_new; /* ops: what it is called if its directory does not say */
-    bool is_new;             /* ops: what its data plane has is new, or lost more than a tail */
+    bool is_new;             /* what its data plane has is new, or lost more than a tail */
+    int64_t loads_us;        /* so long does its data plane load, from its next start on */
+    struct mono loads_until; /* MONO_NEVER: it has */
     int32_t rate_ppm;        /* its clock gains so much on the world's */
     int64_t skew_us;         /* ... and has gained this, up to: */
     struct mono skewed;

@@ -321,6 +321,84 @@ static void a_restart_at_home_waits_for_no_lease(void **state)
     }
 }
 
+static const struct map_node *victim_in_map(void)
+{
+    struct plane *leader = planes_leader(&world);
+    assert_non_null(leader);
+    const struct map *m = control_map(leader->control);
+    return &m->nodes.at[map_find(m, control_id(world.at[victim].control))];
+}
+
+/* One is killed, started, and loads for so long; it is known in its new run. */
+static void load_one(uint64_t seed, int64_t us, bool is_new)
+{
+    begin_with(seed, 3, true);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    victim = (planes_leader(&world)->number + 1) % 3;
+    plane_kill(&world, &world.at[victim], false);
+    world.at[victim].loads_us = us;
+    world.at[victim].is_new = is_new;
+    plane_start(&world, &world.at[victim]);
+    assert_true(planes_until(&world, 10 * SECOND, victim_is_back));
+}
+
+static unsigned second;
+
+static bool second_is_down(struct planes *w)
+{
+    (void)w;
+    return health(second) == MAP_DOWN;
+}
+
+/* Of three voters one loads and one dies: the two that are left decide that. */
+static void who_loads_votes_and_serves_later(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        load_one(seed, 60 * SECOND, false);
+        planes_run(&world, 10 * SECOND);
+        assert_int_equal(health(victim), MAP_UP);
+        assert_true(plane_has_lease(&world, &world.at[victim]));
+        assert_int_equal(plane_slots(&world.at[victim]), 0);
+        second = (victim + 1) % 3;
+        plane_kill(&world, &world.at[second], false);
+        assert_true(planes_until(&world, 10 * SECOND, second_is_down));
+        plane_start(&world, &world.at[second]);
+        planes_run(&world, 10 * SECOND);
+        assert_int_equal(plane_slots(&world.at[victim]), 0);
+        assert_true(planes_until(&world, 60 * SECOND, whole));
+        end();
+    }
+}
+
+static void what_was_lost_is_known_before_it_reports(void **state)
+{
+    (void)state;
+    load_one(3, 20 * SECOND, true);
+    struct map_node before = *victim_in_map();
+    planes_run(&world, 10 * SECOND);
+    assert_memory_equal(&victim_in_map()->data, &before.data, sizeof(before.data));
+    assert_int_equal(victim_in_map()->health, MAP_UP);
+    assert_true(planes_until(&world, 30 * SECOND, whole));
+    assert_memory_not_equal(&victim_in_map()->data, &before.data, sizeof(before.data));
+    assert_memory_equal(&victim_in_map()->voter, &before.voter, sizeof(before.voter)); /* its log is whole */
+    assert_int_equal(victim_in_map()->run_index, before.run_index);
+    end();
+}
+
+static void who_is_in_no_cluster_founds_none_before_it_has_loaded(void **state)
+{
+    (void)state;
+    planes_init(&world, 4);
+    struct plane *p = plane_add(&world, -1);
+    p->loads_us = 10 * SECOND;
+    plane_start(&world, p);
+    planes_run(&world, 9 * SECOND);
+    assert_int_equal(control_map(p->control)->index, 0);
+    assert_true(planes_until(&world, 5 * SECOND, whole));
+    end();
+}
+
 static void a_copied_directory_serves_once(void **state)
 {
     (void)state;
@@ -346,6 +424,9 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_power_cut_of_all_is_survived, "a power cut of all is survived (C1, C3)"),
            TEST(a_hung_data_plane_costs_the_lease_after_the_timeout, "a data plane that hangs for T costs the lease, one that hangs shorter does not (replication 15)"),
            TEST(a_restart_at_home_waits_for_no_lease, "a restart that proves its former run's end waits for no lease (replication 19)"),
+           TEST(who_loads_votes_and_serves_later, "who loads votes and keeps its lease, and serves once it has loaded (replication 15, 20)"),
+           TEST(what_was_lost_is_known_before_it_reports, "who lost data is known as another copy before it reports, and votes on (replication 18, 22)"),
+           TEST(who_is_in_no_cluster_founds_none_before_it_has_loaded, "who is in no cluster founds none before it has loaded"),
            TEST(clusters_meet, "empty clusters meet and become one (C8)"),
            TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),

@@ -192,8 +192,11 @@ static void an_announcement_is_of_the_known_run(void **state)
     moved.incarnation = 2;
     is_void(&m, "the node is known in another incarnation", .type = MAP_ANNOUNCE, .member = moved);
     moved.incarnation = 1;
-    moved.data.b[3] = 1;
-    is_void(&m, "a node has another data-id only after a restart", .type = MAP_ANNOUNCE, .member = moved);
+    moved.data.b[3] = 1; /* what it holds is known once it has loaded (replication 22) */
+    takes(&m, .type = MAP_ANNOUNCE, .member = moved);
+    assert_memory_equal(&m.nodes.at[1].data, &moved.data, sizeof(moved.data));
+    moved.voter.b[3] = 1; /* what it voted, as it begins (18) */
+    is_void(&m, "a node is another voter only after a restart", .type = MAP_ANNOUNCE, .member = moved);
     is_void(&m, "no member has this id", .type = MAP_ANNOUNCE, .member = member_of(3, 1));
     end(&m);
 }
@@ -236,6 +239,7 @@ static void a_restart_fails_the_old_run(void **state)
     struct map m = founded(2);
     struct map_member again = member_of(1, 3);
     again.data.b[5] = 9;
+    again.voter.b[6] = 9;
     again.at.port = 7777;
     is_void(&m, "the incarnation is not greater than the known one", .type = MAP_RESTARTED, .member = member_of(1, 1));
     is_void(&m, "no member has this id", .type = MAP_RESTARTED, .member = member_of(8, 2));
@@ -247,6 +251,7 @@ static void a_restart_fails_the_old_run(void **state)
     assert_int_equal(n->incarnation, 3);
     assert_int_equal(n->at.port, 7777);
     assert_memory_equal(&n->data, &again.data, sizeof(again.data));
+    assert_memory_equal(&n->voter, &again.voter, sizeof(again.voter));
     assert_int_equal(m.slots[100].primary, MAP_NOBODY);
     assert_int_equal(m.slots[100].isr_incarnation[0], 1); /* it was in sync in the run that is over */
     is_void(&m, "the node is known in another incarnation", .type = MAP_SUSPECTED, .about = id_of(1), .incarnation = 1);

@@ -12,8 +12,10 @@ static struct identity sample(void)
         i.cluster.b[k] = (uint8_t)(k * 3);
         i.node.b[k] = (uint8_t)(255 - k);
     }
-    for (unsigned k = 0; k < 16; k++)
+    for (unsigned k = 0; k < 16; k++) {
         i.data.b[k] = (uint8_t)(k + 100);
+        i.voter.b[k] = (uint8_t)(k + 200);
+    }
     *vec_add(&i.peers) = (struct identity_peer){.ip = "127.0.0.1", .cluster_port = 16379};
     *vec_add(&i.peers) = (struct identity_peer){.ip = "fe80::1", .cluster_port = 1};
     return i;
@@ -39,6 +41,7 @@ static void it_comes_back_as_it_went(void **state)
     assert_true(is.is_known && is.in_cluster);
     assert_memory_equal(is.cluster.b, was.cluster.b, 20);
     assert_true(node_id_equal(&is.node, &was.node) && data_id_equal(&is.data, &was.data));
+    assert_true(data_id_equal(&is.voter, &was.voter));
     assert_int_equal(is.incarnation, 7);
     assert_int_equal(is.peers.n, 2);
     assert_string_equal(is.peers.at[1].ip, "fe80::1");
@@ -83,7 +86,9 @@ static enum err read_lines(const char *lines)
 }
 
 #define NODE "node 000102030405060708090a0b0c0d0e0f10111213\n"
-#define DATA "data 000102030405060708090a0b0c0d0e0f\n"
+#define KEPT "data 000102030405060708090a0b0c0d0e0f\n"
+#define VOTER "voter 000102030405060708090a0b0c0d0e0f\n"
+#define DATA KEPT VOTER
 
 static void lines_that_are_not_ours_are_refused(void **state)
 {
@@ -91,6 +96,9 @@ static void lines_that_are_not_ours_are_refused(void **state)
     static const char *const wrong[] = {
         NODE DATA "incarnation 1\n",
         "cluster -\n" DATA "incarnation 1\n",
+        "cluster -\n" NODE KEPT "incarnation 1\n",
+        "cluster -\n" NODE VOTER "incarnation 1\n",
+        "cluster -\n" NODE KEPT "voter 00\nincarnation 1\n",
         "cluster -\n" NODE DATA "incarnation 0\n",
         "cluster -\n" NODE DATA "incarnation 4294967295\n",
         "cluster 00\n" NODE DATA "incarnation 1\n",

@@ -33,7 +33,7 @@ struct map_node {
     bool leaving;         /* CLUSTER FORGET: it is drained, then removed */
     uint8_t health;       /* enum map_health */
     struct node_id id;
-    struct data_id data;
+    struct data_id data, voter; /* of its appendonlydir, and of its controllers' log */
     uint32_t incarnation; /* the known one: of its JOIN or newest RESTART, */
     uint64_t run_index;   /* which had this index: who computed before it knew another run, or another node */
     uint64_t health_index; /* the newest entry SUSPECT, DOWN, CLEAR or RESTART about it; 0: none */

@@ -54,6 +54,7 @@ static void node_takes(struct map_node *n, const struct map_member *who)
 {
     n->id = who->id;
     n->data = who->data;
+    n->voter = who->voter;
     n->incarnation = who->incarnation;
     n->weight = who->weight;
     n->home = who->home;
@@ -66,7 +67,7 @@ static void node_takes(struct map_node *n, const struct map_member *who)
 
 static bool node_says(const struct map_node *n, const struct map_member *who)
 {
-    return n->weight == who->weight && n->home == who->home && n->at.port == who->at.port &&
+    return data_id_equal(&n->data, &who->data) && n->weight == who->weight && n->home == who->home && n->at.port == who->at.port &&
            n->at.cluster_port == who->at.cluster_port && strcmp(n->at.ip, who->at.ip) == 0 &&
            strcmp(n->at.hostname, who->at.hostname) == 0 && strcmp(n->zone, who->zone) == 0;
 }
@@ -174,8 +175,8 @@ static const char *apply_announce(struct map *m, const struct map_entry *e)
         return nobody_of_this_id;
     if (n->incarnation != e->member.incarnation)
         return other_run;
-    if (!data_id_equal(&n->data, &e->member.data))
-        return "a node has another data-id only after a restart";
+    if (!data_id_equal(&n->voter, &e->member.voter))
+        return "a node is another voter only after a restart";
     if (node_says(n, &e->member))
         return "nothing in it is new";
     node_takes(n, &e->member);

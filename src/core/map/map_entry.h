@@ -16,7 +16,8 @@
 enum map_entry_type {
     MAP_FOUND = 1, /* the first one: cluster, settings, and the node that has every slot, at epoch 1 */
     MAP_JOIN,      /* a node, from now on a member; void if its id is known or the map is full */
-    MAP_ANNOUNCE,  /* new addresses, zone or weight of a member, in its known incarnation */
+    MAP_ANNOUNCE,  /* new addresses, zone or weight of a member, in its known incarnation; and its data-id, which
+                      it knows once it has loaded */
     MAP_SUSPECTED, /* replication 16 */
     MAP_DOWNED,    /* 17, 19: its slots have no primary from here on. Void unless X is SUSPECT, since base
                       or before: after a CLEAR its lease may run again */
@@ -35,7 +36,7 @@ enum map_entry_type {
 
 struct map_member { /* JOIN, FOUND, ANNOUNCE, RESTARTED: what a node says of itself */
     struct node_id id;
-    struct data_id data;
+    struct data_id data, voter; /* of its appendonlydir, and of its controllers' log */
     uint32_t incarnation;
     struct endpoint at;
     char zone[ZONE_BYTES];
