@@ -61,10 +61,8 @@ void routing_free(struct node *n, struct session *s)
     if (r == NULL)
         return;
     flights_forget(n, s);
-    if (r->own != NULL) {
-        r->own->own = NULL;
-        r->own->forsaken = n->cluster->any_forsaken = true;
-    }
+    peer_links_forsake(n, s);
+    vec_free(&r->wrote);
     vec_free(&r->marks);
     vec_free(&r->refused);
     mem_free(r->seen);
@@ -206,7 +204,7 @@ static void close_replies(struct node *n, const struct bits *slots, struct node_
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
         replies_close(n, s, slots);
-        if (s->held == HELD_WAIT && is_closed(slots, SLOT_LEASE))
+        if (s->waiting != NULL && is_closed(slots, SLOT_LEASE))
             waiting_lost(n, s, why, out);
         else if (s->held == HELD_MIGRATE && is_closed(slots, (uint16_t)migrate_slot(s)))
             migrate_lost(n, s, why, out);

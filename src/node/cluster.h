@@ -48,6 +48,12 @@ struct refused_slot {
     uint64_t at; /* the connection's count then */
 };
 
+/* A node that has writes of a session, in one run of it. */
+struct wrote {
+    uint16_t place;
+    uint32_t incarnation;
+};
+
 /* A session's place in the cluster. */
 struct routing {
     uint8_t asker;     /* enum route_asker */
@@ -73,6 +79,7 @@ struct routing {
     uint16_t watch_slot;
     uint64_t watch_epoch;
     uint64_t token;         /* of the ASK it waits for */
+    VEC(struct wrote) wrote; /* other nodes that were sent writes of it: WAIT, WAITAOF (gather.c) */
 };
 
 /* One place in the order of a session's replies. */
@@ -105,7 +112,9 @@ struct flight {
     uint8_t state;
     uint8_t protocol;     /* of its reply */
     bool is_write, is_refused;
-    bool on_own;          /* it goes over a link of its session's own */
+    bool on_own;          /* it goes over a link of its session's own, */
+    bool is_wait;         /* which is another one: WAIT, WAITAOF */
+    int64_t held_us;      /* the other node may keep its answer back for so long; -1: until it is done */
     bool is_exec;         /* request is EXEC: the session's queue goes before it */
     bool waits_handover;  /* its slot is being handed over: a short patience */
     uint32_t part;        /* of a gather */
@@ -126,6 +135,7 @@ struct peer_link {
     bool open;
     struct mono dialed, heard;
     struct session *own;   /* NULL: shared */
+    bool waits;            /* its session's, for WAIT alone */
     bool forsaken;         /* it was a session's own, which is gone: it is hung up */
     struct list sent;      /* flights, oldest first */
     struct chain out;      /* goes at the step's end */
@@ -246,12 +256,13 @@ bool turns_begun(const struct session *s);
 void flight_free(struct flight *f);
 
 /* ---- peer.c */
-struct peer_link *peer_link_to(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
-                               struct node_out *out); /* NULL: it is full */
 void peer_send(struct node *n, struct peer_link *l, struct flight *f);
 void peer_flush(struct node *n, struct node_out *out);
 void peer_look(struct node *n, struct node_out *out); /* the map changed, or time went on: which are over? */
 struct mono peer_due(const struct node *n);
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t place,
+                               struct node_out *out); /* NULL: it is full */
+void peer_links_forsake(struct node *n, const struct session *s); /* it is gone, and its own links with it */
 bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct node_out *out); /* false: not ours */
 bool peer_took(struct node *n, uint32_t link, size_t left);
 bool peer_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
@@ -268,6 +279,10 @@ void gather_wide(struct node *n, struct session *s, const struct spec *spec, con
                  struct node_out *out); /* nothing of the session is away */
 void gather_part(struct turn *t, uint32_t part, struct slice reply);
 void gather_free(struct gather *g);
+
+/* WAIT and WAITAOF: the parts are asked of the nodes that have writes of the session. */
+void gather_waits(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                  struct node_out *out);
 
 /* ---- forward_for.c */
 void forward_for_put(struct chain *to, const struct forward_for *f);

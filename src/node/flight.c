@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/waiting.h"
 
 enum { TURNS_MAX = 10000 };                   /* of one session; more of its input is not taken */
 enum { TURNS_MAX_BYTES = 1024 * 1024 };       /* replication 5's bound, for what is held here */
@@ -158,8 +159,11 @@ static struct flight *before_in(struct list *bucket, struct list *from, uint64_t
     return NULL;
 }
 
+/* Parts of one command to several nodes have no order among them. */
 static struct flight *flight_before(struct node *n, struct flight *f)
 {
+    if (f->place != MAP_NOBODY)
+        return NULL;
     return before_in(bucket_of(n, f->session_id, f->slot), &f->in_order, f->session_id, f->slot);
 }
 
@@ -343,9 +347,11 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
         return;
     }
-    run_kept(n, s, &f->request, &r, out);
     t->kind = f->is_write ? MARK_WRITE : MARK_READ;
-    t->slot = t->gather == NULL ? f->slot : SLOT_ANY;
+    t->slot = f->is_wait ? SLOT_LEASE : t->gather == NULL ? f->slot : SLOT_ANY;
+    run_kept(n, s, &f->request, &r, out);
+    if (waiting_flight(s, f)) /* it answers later */
+        return;
     size_t flat_n;
     char *flat = chain_flat(&bytes, &n->store.graves, &flat_n);
     flight_answer(n, f, slice_of(flat, flat_n), out);
@@ -377,8 +383,7 @@ static void give_up(struct node *n, struct flight *f, struct node_out *out)
 static void go_forward(struct node *n, struct flight *f, const struct flight *before, uint16_t place,
                        struct node_out *out)
 {
-    struct session *s = f->turn->session;
-    struct peer_link *l = peer_link_to(n, place, f->protocol, f->on_own ? s : NULL, out);
+    struct peer_link *l = peer_link_of(n, f, place, out);
     if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
         flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why, AGAIN_US);
         return;
@@ -457,6 +462,8 @@ void flights_look(struct node *n, struct node_out *out)
 void flights_forget(struct node *n, struct session *s)
 {
     struct routing *r = s->routing;
+    if (s->held == HELD_ROUTE)
+        waiting_forget(s);
     for (size_t i = 0; i < ORDER_BUCKETS && r->turns_n > 0; i++) {
         for (struct list *l = n->cluster->order[i].next, *next; l != &n->cluster->order[i]; l = next) {
             next = l->next;

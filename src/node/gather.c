@@ -239,6 +239,64 @@ void gather_wide(struct node *n, struct session *s, const struct spec *spec, con
         ask_all(n, t, spec, q, at, out);
 }
 
+/* ------------------------------------------------------------------ WAIT, WAITAOF */
+
+/* Each node that has writes of the session answers for itself; this one too, if it has any. */
+
+static int64_t patience_of(const struct request *q)
+{
+    int64_t ms;
+    if (!num_get_i64(q->argv[q->argc - 1], &ms) || ms < 0)
+        return 0; /* whoever is asked says so */
+    return ms == 0 || ms > INT64_MAX / 4000 ? -1 : ms * 1000;
+}
+
+/* Nodes that are gone, or were started again, and may have lost what was written: that is told once. */
+static bool forget_lost(const struct node *n, struct routing *r)
+{
+    const struct map *m = &n->cluster->map;
+    size_t kept = 0, before = r->wrote.n;
+    for (size_t i = 0; i < before; i++) {
+        struct wrote w = r->wrote.at[i];
+        const struct map_node *at = w.place < m->nodes.n ? &m->nodes.at[w.place] : NULL;
+        if (at != NULL && at->used && at->health != MAP_DOWN && at->incarnation == w.incarnation)
+            r->wrote.at[kept++] = w;
+    }
+    r->wrote.n = kept;
+    return kept < before;
+}
+
+void gather_waits(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                  struct node_out *out)
+{
+    struct routing *r = s->routing;
+    struct flight *flights[PLACES];
+    uint32_t parts_n = 0, places_n;
+    uint16_t places[PLACES];
+    bool lost = forget_lost(n, r);
+    for (size_t i = 0; i < r->wrote.n; i++)
+        places[parts_n++] = r->wrote.at[i].place;
+    if (s->written.n > 0)
+        places[parts_n++] = n->cluster->self.place;
+    places_n = parts_n;
+    struct turn *t = turn_new(s, q->bytes);
+    t->silent = routed_silent(s);
+    s->active = n->now;
+    s->last = spec;
+    routed_hold(n, s, true);
+    wide_new(n, t, spec, places_n + lost);
+    for (uint32_t i = 0; i < places_n; i++) {
+        flights[i] = wide_part(n, t, spec, q->argv, q->argc, i, places[i]);
+        flights[i]->is_wait = true;
+        flights[i]->held_us = patience_of(q);
+    }
+    if (lost)
+        gather_part(t, places_n, spec->id == SPEC_WAIT ? SLICE(":0\r\n") : SLICE("*2\r\n:0\r\n:0\r\n"));
+    if (t->done)
+        turns_deliver(n, s, out);
+    go_all(n, s, flights, places_n, out);
+}
+
 /* -------------------------------------------------------------------- merging */
 
 static struct slice part_reply(const struct gather_part *p)
@@ -373,12 +431,52 @@ static bool merge_scan(const struct gather *g, struct reply *r)
     return true;
 }
 
+static bool waited(const struct gather_part *p, int64_t *local, int64_t *others)
+{
+    struct slice text = part_reply(p);
+    struct gather_part numbers[2];
+    uint64_t elements;
+    size_t at;
+    *local = INT64_MAX;
+    if (text.p[0] != '*')
+        return part_i64(p, others);
+    if (!frame_array(text, &elements, &at) || elements != 2)
+        return false;
+    char *first = p->reply + at, *second = memchr(first, '\n', p->n - at);
+    if (second == NULL)
+        return false;
+    numbers[0] = (struct gather_part){.reply = first, .n = (size_t)(second + 1 - first)};
+    numbers[1] = (struct gather_part){.reply = second + 1, .n = p->n - at - numbers[0].n};
+    return numbers[1].n > 0 && part_i64(&numbers[0], local) && part_i64(&numbers[1], others);
+}
+
+/* What holds everywhere. */
+static bool merge_waits(const struct gather *g, struct reply *r)
+{
+    int64_t local = INT64_MAX, others = INT64_MAX;
+    for (uint32_t i = 0; i < g->parts_n; i++) {
+        int64_t at_local, at_others;
+        if (!waited(&g->parts[i], &at_local, &at_others))
+            return false;
+        local = local < at_local ? local : at_local;
+        others = others < at_others ? others : at_others;
+    }
+    if (g->spec->id == SPEC_WAITAOF) {
+        reply_array(r, 2);
+        reply_i64(r, local);
+    }
+    reply_i64(r, others);
+    return true;
+}
+
 static bool merge_parts(const struct gather *g, struct reply *r)
 {
     switch (g->spec->id) {
     case SPEC_MGET: return merge_array(g, r);
     case SPEC_KEYS: return merge_keys(g, r);
     case SPEC_SCAN: return merge_scan(g, r);
+    case SPEC_WAIT:
+    case SPEC_WAITAOF: return merge_waits(g, r);
     case SPEC_RANDOMKEY: return merge_random(g, r);
     case SPEC_MSET:
     case SPEC_FLUSHALL:

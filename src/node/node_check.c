@@ -23,7 +23,7 @@ static void check_gates(const struct node *n, const struct session *s)
 static void check_session(const struct node *n, const struct session *s)
 {
     check(n->by_conn.at[s->conn] == s);
-    check((s->waiting != NULL) == (s->held == HELD_WAIT));
+    check((s->waiting != NULL) == (s->held == HELD_WAIT) || s->held == HELD_ROUTE);
     check((s->migration != NULL) == (s->held == HELD_MIGRATE));
     check(s->held != HELD_NOT || s->due.place == 0); /* N5 */
     check_gates(n, s);

@@ -48,23 +48,58 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     return l;
 }
 
-struct peer_link *peer_link_to(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
-                               struct node_out *out)
+static struct peer_link *shared_link(struct node *n, uint16_t place, uint8_t protocol, struct node_out *out)
 {
     struct list *links = &n->cluster->links;
-    if (own != NULL && own->routing->own != NULL && own->routing->own->place == place)
-        return own->routing->own;
-    if (own != NULL && own->routing->own != NULL)
-        peer_hang_up(n, own->routing->own, "its slot is another node's now", out);
-    for (struct list *l = links->next; l != links && own == NULL; l = l->next) {
+    for (struct list *l = links->next; l != links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
         if (p->place == place && p->protocol == protocol && p->own == NULL && !p->forsaken)
             return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
     }
-    struct peer_link *made = link_new(n, place, protocol, own, out);
-    if (own != NULL)
-        own->routing->own = made;
+    return link_new(n, place, protocol, NULL, out);
+}
+
+static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s, struct node_out *out)
+{
+    struct list *links = &n->cluster->links;
+    for (struct list *l = links->next; l != links; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (p->own == s && p->waits && p->place == place)
+            return p;
+    }
+    struct peer_link *made = link_new(n, place, 2, s, out);
+    made->waits = true;
     return made;
+}
+
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t place, struct node_out *out)
+{
+    struct session *s = f->turn->session;
+    struct peer_link *own = s->routing->own;
+    if (f->is_wait)
+        return waiting_link(n, place, s, out);
+    if (!f->on_own)
+        return shared_link(n, place, f->protocol, out);
+    if (own != NULL && own->place == place)
+        return own;
+    if (own != NULL)
+        peer_hang_up(n, own, "its slot is another node's now", out);
+    s->routing->own = link_new(n, place, f->protocol, s, out);
+    return s->routing->own;
+}
+
+void peer_links_forsake(struct node *n, const struct session *s)
+{
+    struct list *links = &n->cluster->links;
+    if (s->routing->own == NULL && s->routing->wrote.n == 0)
+        return;
+    for (struct list *l = links->next; l != links; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (p->own != s)
+            continue;
+        p->own = NULL;
+        p->forsaken = n->cluster->any_forsaken = true;
+    }
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -106,6 +141,15 @@ static uint32_t put_protocol(struct peer_link *l, const struct flight *f)
     return 1;
 }
 
+static void note_wrote(struct session *s, const struct peer_link *l)
+{
+    struct routing *r = s->routing;
+    for (size_t i = r->wrote.n; i-- > 0;)
+        if (r->wrote.at[i].place == l->place && r->wrote.at[i].incarnation == l->incarnation)
+            return;
+    *vec_add(&r->wrote) = (struct wrote){l->place, l->incarnation};
+}
+
 void peer_send(struct node *n, struct peer_link *l, struct flight *f)
 {
     uint64_t before = l->out.put;
@@ -122,6 +166,8 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     f->sent = n->now;
     list_push(&l->sent, &f->in_where);
     n->cluster->forwarded++;
+    if (f->is_write)
+        note_wrote(f->turn->session, l);
     if (l->open && list_empty(&l->in_dirty))
         list_push(&n->cluster->dirty, &l->in_dirty);
 }
@@ -168,7 +214,7 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
         flight_free(f);
     else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
         far_multi_void(n, f, out); /* what was watched is not watched any more */
-    else if (!never_sent && !f->is_write && flight_overtaken(n, f, taken))
+    else if (f->is_wait || (!never_sent && !f->is_write && flight_overtaken(n, f, taken)))
         flight_error(n, f, "TRYAGAIN the connection to its node broke", out);
     else if (never_sent || !f->is_write)
         flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
@@ -188,7 +234,7 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
         list_drop(first);
         list_push(&lost, first);
     }
-    if (own != NULL) {
+    if (own != NULL && own->own == l) {
         own->own = NULL;
         own->watch_lost |= own->watches_far;
     }
@@ -242,7 +288,7 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         far_multi_void(n, f, out);
     } else if (watched) {
         far_multi_answered(n, f, reply, out);
-    } else if (refused) {
+    } else if (refused && !f->is_wait) {
         n->cluster->retried++;
         flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",
                     10 * 1000);
@@ -350,6 +396,9 @@ static struct mono silent_at(const struct node *n, const struct peer_link *l)
     if (!list_empty(&l->sent)) {
         const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
         since = since.us > f->sent.us ? since : f->sent;
+        if (f->held_us < 0)
+            return MONO_NEVER;
+        since = mono_after(since, f->held_us);
     } else if (l->open) {
         return MONO_NEVER;
     }

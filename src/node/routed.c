@@ -170,6 +170,7 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
     s->last = spec;
     struct flight *f = flight_new(n, t, spec, q->argv, q->blobs, q->argc, slot);
     f->on_own = spec->id == SPEC_MIGRATE || (spec->flags & CMD_BLOCKING) != 0;
+    f->held_us = f->on_own ? -1 : 0;
     flight_go(n, f, out);
 }
 
@@ -287,13 +288,17 @@ static enum routed all_slots(struct node *n, struct session *s, const struct spe
     return ROUTED_TAKEN;
 }
 
-static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, struct routed_here *here,
-                           struct node_out *out)
+static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                           struct routed_here *here, struct node_out *out)
 {
     bool waits = spec->id == SPEC_WAIT || spec->id == SPEC_WAITAOF;
     bool data = waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
     if (data && !n->cluster->self.leased) { /* replication 7: it tells of slots */
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
+        return ROUTED_TAKEN;
+    }
+    if (waits && !s->in_multi && s->routing->wrote.n > 0) {
+        gather_waits(n, s, spec, q, out);
         return ROUTED_TAKEN;
     }
     (void)routed_run(s, here, waits ? SLOT_LEASE : SLOT_ANY, spec);
@@ -341,7 +346,7 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     if (n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 && gather_is_wide(spec) &&
         !(s->in_multi && n->cluster->mine_n == SLOTS))
         return all_slots(n, s, spec, q, out);
-    return no_slot(n, s, spec, here, out);
+    return no_slot(n, s, spec, q, here, out);
 }
 
 /* A short command of one key's slot, of which routed_begin would find that it just runs here: the slot is

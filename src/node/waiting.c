@@ -16,6 +16,7 @@
 struct waiting {
     struct list in_waiting;
     struct session *session;
+    struct flight *flight; /* answered instead; NULL: the session is */
     bool aof;           /* WAITAOF: two numbers are answered */
     int64_t local, others;
     struct lsn need;
@@ -50,16 +51,23 @@ static void waiting_begin(struct call *c, bool aof, int64_t local, int64_t other
 {
     struct node *n = c->node;
     struct session *s = c->session;
+    struct mono until = timeout_ms == 0 ? MONO_NEVER : after_ms(n->now, timeout_ms);
+    struct lsn need = s->written;
+    if (s->routing != NULL && s->routing->forward != 0) /* for a client of whoever forwards: all that it may have written */
+        need = n->journal.appended;
     /* A command that may not block (inside EXEC) answers at once with what there is. */
-    if (is_met(n, aof, local, others, s->written) || n->in_exec) {
-        reply_waited(n, c->reply, aof, s->written);
+    if (is_met(n, aof, local, others, need) || n->in_exec) {
+        reply_waited(n, c->reply, aof, need);
         return;
     }
     struct waiting *w = mem_get(sizeof(*w));
-    *w = (struct waiting){.session = s, .aof = aof, .local = local, .others = others, .need = s->written};
+    *w = (struct waiting){.session = s, .aof = aof, .local = local, .others = others, .need = need};
     list_push(&n->waiting, &w->in_waiting);
     s->waiting = w;
-    session_hold(n, s, HELD_WAIT, timeout_ms == 0 ? MONO_NEVER : after_ms(n->now, timeout_ms));
+    if (s->held == HELD_NOT)
+        session_hold(n, s, HELD_WAIT, until);
+    else if (until.us != MONO_NEVER.us) /* its turn holds it */
+        heap_add(&n->held, &s->due, until.us);
     if (aof)
         journal_sync_soon(&n->journal);
 }
@@ -73,8 +81,34 @@ void waiting_forget(struct session *s)
     s->waiting = NULL;
 }
 
+bool waiting_flight(struct session *s, struct flight *f)
+{
+    if (s->waiting == NULL)
+        return false;
+    s->waiting->flight = f;
+    return true;
+}
+
+static void flight_waited(struct node *n, struct session *s, struct node_out *out)
+{
+    struct flight *f = s->waiting->flight;
+    struct chain bytes = {0};
+    struct reply r = {.out = &bytes, .protocol = f->protocol};
+    char flat[64];
+    reply_waited(n, &r, s->waiting->aof, s->waiting->need);
+    size_t flat_n = chain_copy(&bytes, flat, sizeof(flat));
+    chain_free(&bytes, NULL);
+    heap_remove(&n->held, &s->due);
+    waiting_forget(s);
+    flight_answer(n, f, slice_of(flat, flat_n), out);
+}
+
 static void waiting_end(struct node *n, struct session *s, struct node_out *out)
 {
+    if (s->waiting->flight != NULL) {
+        flight_waited(n, s, out);
+        return;
+    }
     struct chain silent = {0};
     struct reply r = session_owed_reply(s, &silent);
     uint64_t begin = s->out.put;
@@ -86,6 +120,13 @@ static void waiting_end(struct node *n, struct session *s, struct node_out *out)
 
 static void end_with_error(struct node *n, struct session *s, const char *text, struct node_out *out)
 {
+    struct flight *f = s->waiting->flight;
+    if (f != NULL) {
+        heap_remove(&n->held, &s->due);
+        waiting_forget(s);
+        flight_error(n, f, text, out);
+        return;
+    }
     struct chain silent = {0};
     struct reply r = session_owed_reply(s, &silent);
     reply_error(&r, slice_str(text));
@@ -113,7 +154,7 @@ void waiting_look(struct node *n, struct node_out *out)
 
 bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out)
 {
-    if (s->held != HELD_WAIT)
+    if (s->waiting == NULL || s->waiting->flight != NULL) /* other nodes are asked, too, and not to be unblocked */
         return false;
     if (with_error)
         end_with_error(n, s, "UNBLOCKED client unblocked via CLIENT UNBLOCK", out);
@@ -128,7 +169,7 @@ void waiting_due(struct node *n, struct node_out *out)
     struct heap_node *first;
     while ((first = heap_first(&n->held)) != NULL && first->due <= n->now.us) {
         struct session *s = CONTAINER_OF(first, struct session, due);
-        if (s->held == HELD_WAIT)
+        if (s->waiting != NULL)
             waiting_end(n, s, out);
         else if (s->held == HELD_ASK)
             ask_due(n, s, out);

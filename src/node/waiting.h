@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 struct node;
+struct flight;
 struct node_out;
 struct session;
 
@@ -14,6 +15,8 @@ void waiting_look(struct node *n, struct node_out *out); /* after the disk got o
 void waiting_due(struct node *n, struct node_out *out);  /* whose time is over? */
 void waiting_forget(struct session *s);                  /* its connection is gone */
 void waiting_lost(struct node *n, struct session *s, const char *why, struct node_out *out); /* the lease was */
+/* This node's part of a WAIT over several: the session does wait, and the flight is to be answered. */
+bool waiting_flight(struct session *s, struct flight *f);
 /* CLIENT UNBLOCK: false if it does not wait. */
 bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out);
 

@@ -91,8 +91,10 @@ static void wait_counts_nobody_and_comes_behind_what_is_away(void **state)
     some_carry(&w);
     some_expect(&w, 0, 1, "+OK\r\n");
     some_send(&w, 0, 1, "WAIT 0 0");
+    some_carry(&w);
     some_expect(&w, 0, 1, ":0\r\n");
     some_send(&w, 0, 1, "WAIT 1 100");
+    some_carry(&w);
     some_expect(&w, 0, 1, "");
     some_later(&w, 110);
     some_expect(&w, 0, 1, ":0\r\n");
