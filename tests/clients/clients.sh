@@ -173,7 +173,7 @@ modules=$modules/tests/clients/node_modules
 
 missing() { # program: what it lacks, in words; nothing when it can run
     case $1 in
-    redis_py | handshakes | cluster_py | cluster_shapes)
+    redis_py | forward_py | handshakes | cluster_py | cluster_shapes)
         [ "$python" != no ] || echo "python3 with redis-py (Debian package python3-redis)"
         ;;
     ioredis | node_redis)
@@ -197,7 +197,7 @@ missing() { # program: what it lacks, in words; nothing when it can run
 
 run_program() {
     case $1 in
-    redis_py | handshakes | cluster_py | cluster_shapes) PYTHONDONTWRITEBYTECODE=1 timeout 900 "$python" "$here/$1.py" ;;
+    redis_py | forward_py | handshakes | cluster_py | cluster_shapes) PYTHONDONTWRITEBYTECODE=1 timeout 900 "$python" "$here/$1.py" ;;
     ioredis | node_redis | cluster_js) NODE_PATH=$modules timeout 900 node "$here/$1.js" ;;
     hiredis_client) timeout 900 "$builddir/tests/clients/hiredis_client" ;;
     redis_cli | cluster_cli) timeout 900 sh "$here/$1.sh" ;;
@@ -291,6 +291,7 @@ serve() { # program
 }
 
 programs=$plain
+[ "$mode" != node ] || programs="$plain forward_py"
 [ "$mode" != cluster ] || programs=$aware
 for program in ${*:-$programs}; do
     lacks=$(missing "$program")
