@@ -585,6 +585,7 @@ static void event(struct control *c, const struct control_event *ev)
     case CONTROL_LINK_CLOSED: contact_closed(c, ev->closed, true); break;
     case CONTROL_STORED: keep_stored(c, ev->disk); break;
     case CONTROL_WORD: word(c, ev->word); break;
+    case CONTROL_ANNOUNCE: form_announce(c, ev->at); break;
     case CONTROL_LOADED: form_loaded(c, ev->new_data); break;
     case CONTROL_CLOCK_APART: member_do(c, &(struct member_event){.type = MEMBER_CLOCK_APART}); break;
     case CONTROL_STOP:
@@ -626,6 +627,8 @@ static void event_when_new(struct control *c, const struct control_event *ev)
         *vec_add(&c->out->hang_up) = (struct control_hang_up){.conn = ev->guest.conn};
     else if (ev->type == CONTROL_WORD)
         word_free(ev->word);
+    else if (ev->type == CONTROL_ANNOUNCE)
+        form_announce(c, ev->at);
     else if (ev->type == CONTROL_LOADED)
         form_loaded(c, ev->new_data);
     else if (ev->type == CONTROL_STOP)

@@ -41,6 +41,7 @@ enum control_event_type {
     CONTROL_LINK_CLOSED,
     CONTROL_STORED,      /* a disk operation is done */
     CONTROL_WORD,        /* from the data plane */
+    CONTROL_ANNOUNCE,    /* this node is reached elsewhere from now on */
     CONTROL_LOADED,      /* the data plane has read its log; out.settled follows */
     CONTROL_CLOCK_APART, /* wall and mono have moved apart: the lease is void until a fresh echo (replication 7) */
     CONTROL_STOP         /* leave: lead no more, then out.stopped */
@@ -82,6 +83,7 @@ struct control_event {
         } dialed;
         struct disk_done *disk; /* its rest is taken */
         struct word *word; /* what it points to is taken */
+        const struct endpoint *at; /* ANNOUNCE; as in control_config */
         bool new_data;     /* LOADED: the appendonlydir is new, or lost more than a torn tail: a new data-id */
     };
 };

@@ -48,6 +48,13 @@ void form_loaded(struct control *c, bool new_data)
     c->identity_changed = true;
 }
 
+/* Told until the map has it: follow_due. */
+void form_announce(struct control *c, const struct endpoint *at)
+{
+    c->config.at = *at;
+    c->want_due = c->now;
+}
+
 struct map_member form_self(const struct control *c)
 {
     struct map_member m = {.id = c->identity.node,

@@ -255,6 +255,7 @@ struct mono tickets_wake(const struct control *c);
 /* ---- form.c, meet.c */
 void form_identity(struct control *c, bool has_log); /* this start's */
 void form_loaded(struct control *c, bool new_data);
+void form_announce(struct control *c, const struct endpoint *at);
 void form_begin(struct control *c);    /* it is on disk */
 struct map_member form_self(const struct control *c);
 void form_due(struct control *c);

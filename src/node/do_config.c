@@ -39,19 +39,40 @@ static void reply_refused(struct reply *r, const struct buf *why)
     reply_errorf(r, "ERR %.*s", (int)text.n, text.p);
 }
 
-static struct slice door_option(const struct option_trial *t)
+static const char not_announced[] = "Others cannot be told of it. Check server logs.";
+
+/* What the shell follows, and says no to where it cannot; alone nobody is told anything. */
+static const struct door_option {
+    enum option id;
+    bool in_cluster;
+    const char *name, *failed;
+} door_options[] = {
+    {OPTION_port, false, "port", "Unable to listen on this port. Check server logs."},
+    {OPTION_bind, false, "bind", "Failed to bind to specified addresses."},
+    {OPTION_cluster_announce_ip, true, "cluster-announce-ip", not_announced},
+    {OPTION_cluster_announce_port, true, "cluster-announce-port", not_announced},
+    {OPTION_cluster_announce_bus_port, true, "cluster-announce-bus-port", not_announced},
+    {OPTION_cluster_announce_hostname, true, "cluster-announce-hostname", not_announced},
+};
+
+/* The first of them that t changes; NULL: none. */
+static const struct door_option *door_option(const struct node *n, const struct option_trial *t)
 {
-    return t->changed[OPTION_port] ? SLICE("port") : SLICE("bind");
+    for (size_t i = 0; i < sizeof(door_options) / sizeof(door_options[0]); i++)
+        if (t->changed[door_options[i].id] && (n->cluster != NULL || !door_options[i].in_cluster))
+            return &door_options[i];
+    return NULL;
 }
 
 /* Sockets are the shell's: it opens them, and this session waits for its word. */
-static bool listen_or_refuse(struct call *c, const struct option_trial *t, struct buf *error)
+static bool listen_or_refuse(struct call *c, const struct door_option *door, const struct option_trial *t,
+                             struct buf *error)
 {
     struct node *n = c->node;
     if (n->in_exec)
-        return options_set_failed(door_option(t), "new sockets are waited for: not inside a transaction", error);
+        return options_set_failed(slice_str(door->name), "new sockets are waited for: not inside a transaction", error);
     if (n->wanted != NULL)
-        return options_set_failed(door_option(t), "another change of 'port' or 'bind' is under way", error);
+        return options_set_failed(slice_str(door->name), "another change of where this server is reached is under way", error);
     n->wanted = mem_get(sizeof(*t));
     *n->wanted = *t;
     c->out->listen = &n->wanted->options;
@@ -61,8 +82,9 @@ static bool listen_or_refuse(struct call *c, const struct option_trial *t, struc
 
 static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *error)
 {
-    if (t->changed[OPTION_port] || t->changed[OPTION_bind]) {
-        if (listen_or_refuse(c, t, error))
+    const struct door_option *door = door_option(c->node, t);
+    if (door != NULL) {
+        if (listen_or_refuse(c, door, t, error))
             return true;
         options_trial_free(t);
         return false;
@@ -135,10 +157,7 @@ void config_listening(struct node *n, bool listens, struct node_out *out)
     if (listens)
         take(n, t, out);
     else
-        options_set_failed(door_option(t),
-                       t->changed[OPTION_port] ? "Unable to listen on this port. Check server logs."
-                                               : "Failed to bind to specified addresses.",
-                       &error);
+        options_set_failed(slice_str(door_option(n, t)->name), door_option(n, t)->failed, &error);
     if (s != NULL) {
         struct reply r = session_owed_reply(s, &silent);
         if (listens)

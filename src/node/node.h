@@ -166,7 +166,8 @@ struct node_out {
     bool rewrite_config;          /* the shell reads its configuration file, options_rewrite()s it, writes it
                                      aside and renames it, then steps NODE_REWRITTEN */
     const struct options *listen; /* not NULL: clients come in where its `port` and `bind` say, and nowhere
-                                     else; new doors open before old ones close. Then step NODE_LISTENING,
+                                     else; new doors open before old ones close. Other nodes, too, and they
+                                     are told of what its cluster-announce-* say. Then step NODE_LISTENING,
                                      until which it stays */
     size_t load_used;             /* of NODE_LOAD_BYTES: drop so many; 0: come again with load_want or more */
     size_t load_want;

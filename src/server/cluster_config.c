@@ -92,7 +92,7 @@ static bool is_plain(const char *text, size_t max)
     return strlen(text) < max && strpbrk(text, " ,:@\t\r\n\"'=") == NULL;
 }
 
-static bool configure_endpoint(struct control_config *c, const struct options *o, struct why *why)
+static bool configure_endpoint(struct endpoint *at, const struct options *o, struct why *why)
 {
     const char *ip = own_ip(o);
     int port = cluster_port_of(o);
@@ -112,12 +112,19 @@ static bool configure_endpoint(struct control_config *c, const struct options *o
     if (!is_plain(o->cluster_announce_hostname, HOSTNAME_BYTES))
         return why_say(why, "cluster-announce-hostname '%s' is no host name",
                        o->cluster_announce_hostname);
-    memcpy(c->at.ip, ip, strlen(ip) + 1);
-    memcpy(c->at.hostname, o->cluster_announce_hostname, strlen(o->cluster_announce_hostname) + 1);
-    c->at.port = (uint16_t)(o->cluster_announce_port != 0 ? o->cluster_announce_port : o->port);
-    c->at.cluster_port =
+    *at = (struct endpoint){0};
+    memcpy(at->ip, ip, strlen(ip) + 1);
+    memcpy(at->hostname, o->cluster_announce_hostname, strlen(o->cluster_announce_hostname) + 1);
+    at->port = (uint16_t)(o->cluster_announce_port != 0 ? o->cluster_announce_port : o->port);
+    at->cluster_port =
         (uint16_t)(o->cluster_announce_bus_port != 0 ? o->cluster_announce_bus_port : port);
     return true;
+}
+
+bool cluster_endpoint(struct endpoint *at, const struct options *o, char *text, size_t n)
+{
+    struct why why = {text, n};
+    return configure_endpoint(at, o, &why);
 }
 
 /* "all", "majority" or a number. */
@@ -181,7 +188,7 @@ bool cluster_configure(struct control_config *c, const struct options *o, char *
                        o->cluster_config_file);
     memcpy(c->zone, o->cluster_zone, strlen(o->cluster_zone) + 1);
     check(getrandom(&c->seed, sizeof(c->seed), 0) == (ssize_t)sizeof(c->seed));
-    return configure_endpoint(c, o, &why) && configure_settings(c, o, &why);
+    return configure_endpoint(&c->at, o, &why) && configure_settings(c, o, &why);
 }
 
 void cluster_config_notes(const struct options *o, struct log *log)

@@ -9,6 +9,8 @@
 
 /* Borrows from o. False: why names the directive, what is wrong and what to do. */
 bool cluster_configure(struct control_config *c, const struct options *o, char *why, size_t why_n);
+/* The part of it that says where this node is reached. */
+bool cluster_endpoint(struct endpoint *at, const struct options *o, char *why, size_t why_n);
 int cluster_port_of(const struct options *o);
 /* Where the cluster port listens: at `bind`, but without cluster-secret at its loopback addresses
  * alone, or at loopback. The words are borrowed from o or static; to: its array is the caller's. */

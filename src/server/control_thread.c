@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -225,11 +226,11 @@ static void give_some(struct control_thread *t)
         g.fd = line_give(&c->line);
         g.unread = c->unread;
         c->unread = (struct chain){0};
-        pthread_mutex_lock(&t->given_lock);
+        pthread_mutex_lock(&t->lock);
         bool taken = t->given.n < GIVEN_MAX;
         if (taken)
             *vec_add(&t->given) = g;
-        pthread_mutex_unlock(&t->given_lock);
+        pthread_mutex_unlock(&t->lock);
         if (!taken) { /* the data thread hangs: the other side is to see it */
             close(g.fd);
             chain_free(&g.unread, &t->graves);
@@ -258,6 +259,29 @@ static void compare_clocks(struct control_thread *t)
         "the wall clock has jumped by %lld ms: the lease waits for a fresh answer of the voters",
         (long long)apart);
     step(t, &(struct control_event){.type = CONTROL_CLOCK_APART});
+}
+
+/* Who knocked at a door before it closes is let in. */
+static void take_move(struct control_thread *t)
+{
+    struct control_move m;
+    struct doors old = {0};
+    pthread_mutex_lock(&t->lock);
+    m = t->move;
+    t->move = (struct control_move){0};
+    if (m.doors.n > 0) {
+        old = t->doors;
+        t->doors = m.doors;
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (!m.asked)
+        return;
+    for (size_t i = 0; i < old.n; i++)
+        accept_some(t, old.at[i]);
+    doors_close_all(&old, &t->loop);
+    for (size_t i = 0; i < m.doors.n; i++)
+        watch_want(&t->loop, &t->doors.at[i]->watch, WATCH_READ);
+    step(t, &(struct control_event){.type = CONTROL_ANNOUNCE, .at = &m.at});
 }
 
 static void take_words(struct control_thread *t)
@@ -302,6 +326,7 @@ static void turn(struct control_thread *t)
     while (storage_next_done(&t->storage, &done))
         step(t, &(struct control_event){.type = CONTROL_STORED, .disk = &done});
     take_words(t);
+    take_move(t);
     lines_turn(&t->links, t->now);
     lines_turn(&t->guests, t->now);
     take_ready(t);
@@ -334,14 +359,36 @@ static void *control_thread_main(void *arg)
 
 /* ---------------------------------------------------------------------- start and end */
 
-bool control_thread_doors(struct control_thread *t, const struct option_words *bind, int port,
-                          int backlog, char *why, size_t why_n)
+bool control_thread_doors(struct control_thread *t, struct doors_where *where, char *why,
+                          size_t why_n)
 {
-    return doors_open_at(
-        &t->doors,
-        &(struct doors_where){
-            .bind = bind, .port = port, .backlog = backlog, .kind = WATCHES_CLUSTER_DOOR},
-        why, why_n);
+    where->kind = WATCHES_CLUSTER_DOOR;
+    return doors_open_at(&t->doors, where, why, why_n);
+}
+
+bool control_thread_move_doors(struct control_thread *t, struct control_move *m,
+                               struct doors_where *where, char *why, size_t why_n)
+{
+    where->kind = WATCHES_CLUSTER_DOOR;
+    where->beside = true;
+    pthread_mutex_lock(&t->lock);
+    bool waits = t->move.doors.n > 0;
+    bool opened = !waits && doors_open_beside(&t->doors, &m->doors, where, why, why_n);
+    if (waits)
+        snprintf(why, why_n, "a former change is under way: try again in a moment");
+    pthread_mutex_unlock(&t->lock);
+    return opened;
+}
+
+void control_thread_move(struct control_thread *t, struct control_move *m)
+{
+    pthread_mutex_lock(&t->lock);
+    t->move.asked = true;
+    t->move.at = m->at;
+    if (m->doors.n > 0)
+        t->move.doors = m->doors; /* there were none: control_thread_move_doors */
+    pthread_mutex_unlock(&t->lock);
+    loop_call(&t->loop);
 }
 
 static void log_through(struct log *log, enum log_level level, struct slice text)
@@ -361,7 +408,7 @@ enum err control_thread_init(struct control_thread *t, struct loop *to, struct l
     atomic_store(&t->log_level, (int)log->level);
     word_queue_init(&t->up, &t->loop);
     word_queue_init(&t->down, to);
-    check(pthread_mutex_init(&t->given_lock, NULL) == 0);
+    check(pthread_mutex_init(&t->lock, NULL) == 0);
     lines_init(&t->links, &t->loop, WATCHES_CONTACT, &contact_ops, &t->graves);
     lines_init(&t->guests, &t->loop, WATCHES_CONTACT, &contact_ops, &t->graves);
     return storage_start(&t->storage, lanes, &t->loop, &t->graves);
@@ -393,10 +440,10 @@ void control_thread_stop(struct control_thread *t)
 
 void control_thread_take_given(struct control_thread *t, struct givens *to)
 {
-    pthread_mutex_lock(&t->given_lock);
+    pthread_mutex_lock(&t->lock);
     *to = t->given;
     t->given = (struct givens){0};
-    pthread_mutex_unlock(&t->given_lock);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void drop_given(struct control_thread *t)
@@ -425,11 +472,12 @@ void control_thread_free(struct control_thread *t)
         control_free(t->control);
     control_out_free(&t->out);
     doors_close_all(&t->doors, &t->loop);
+    doors_close_all(&t->move.doors, &t->loop);
     drop_given(t);
     word_queue_free(&t->up);
     word_queue_free(&t->down);
     vec_free(&t->words);
-    pthread_mutex_destroy(&t->given_lock);
+    pthread_mutex_destroy(&t->lock);
     graves_free(&t->graves);
     loop_free(&t->loop);
 }

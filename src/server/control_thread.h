@@ -39,6 +39,13 @@ struct givens { /* a vec */
     size_t n, cap;
 };
 
+/* Where this node is reached from now on. */
+struct control_move {
+    bool asked;
+    struct doors doors; /* none: at the old ones */
+    struct endpoint at; /* announced */
+};
+
 enum has_loaded { LOADED_NOT, LOADED_SAME, LOADED_NEW /* control.h: new_data */ };
 
 struct control_thread {
@@ -49,10 +56,11 @@ struct control_thread {
     atomic_bool has_data;
     atomic_int log_level;
     atomic_bool stop_asked, stopped, over;
-    atomic_int loaded;          /* enum has_loaded: by the data plane */
-    atomic_bool settled;        /* and what it is by now is on disk */
-    pthread_mutex_t given_lock; /* guards given */
+    atomic_int loaded;    /* enum has_loaded: by the data plane */
+    atomic_bool settled;  /* and what it is by now is on disk */
+    pthread_mutex_t lock; /* guards given, move, and doors once it runs */
     struct givens given;
+    struct control_move move;
     struct loop *data_loop;
 
     /* the control thread's, once it runs */
@@ -80,8 +88,8 @@ struct control_thread {
  * data thread, which words and guests wake. */
 enum err control_thread_init(struct control_thread *t, struct loop *to, struct log *log) MUST_CHECK;
 /* Opened, before there is a loop: nobody is accepted before the thread runs. */
-bool control_thread_doors(struct control_thread *t, const struct option_words *bind, int port,
-                          int backlog, char *why, size_t why_n);
+bool control_thread_doors(struct control_thread *t, struct doors_where *where, char *why,
+                          size_t why_n);
 bool control_thread_run(struct control_thread *t)
     MUST_CHECK; /* false: the system gives no thread */
 /* The log is read; then t->settled, and `to` is woken. */
@@ -92,6 +100,13 @@ static inline void control_thread_progress(struct control_thread *t)
     unsigned long long n = atomic_load_explicit(&t->progress, memory_order_relaxed);
     atomic_store_explicit(&t->progress, n + 1, memory_order_relaxed);
 }
+/* In two steps, so that the data thread's doors can be opened between: doors at this port, beside
+ * the old ones, while the control thread goes on; then these take their place, and `at` is
+ * announced. False: why says what is wrong. */
+bool control_thread_move_doors(struct control_thread *t, struct control_move *m,
+                               struct doors_where *where, char *why, size_t why_n);
+void control_thread_move(struct control_thread *t,
+                         struct control_move *m);   /* its doors are taken */
 void control_thread_stop(struct control_thread *t); /* asks; then t->stopped, and `to` is woken */
 void control_thread_take_given(struct control_thread *t, struct givens *to); /* the taker's */
 void control_thread_free(struct control_thread *t); /* also of one that never ran */

@@ -104,22 +104,37 @@ bool doors_open_at(struct doors *to, const struct doors_where *where, char *why,
     return false;
 }
 
-static bool open_addresses(const struct options *o, bool beside, struct doors *to, char *why,
-                           size_t why_n)
+static void let_beside(const struct doors *doors, bool beside)
 {
-    return doors_open_at(to,
-                         &(struct doors_where){.bind = &o->bind,
-                                               .port = (int)o->port,
-                                               .backlog = (int)o->tcp_backlog,
-                                               .kind = WATCHES_DOOR,
-                                               .beside = beside},
-                         why, why_n);
+    for (size_t i = 0; i < doors->n; i++)
+        if (!doors->at[i]->is_unix)
+            door_let_beside(doors->at[i], beside);
+}
+
+bool doors_open_beside(const struct doors *old, struct doors *to, const struct doors_where *where,
+                       char *why, size_t why_n)
+{
+    let_beside(old, true);
+    bool opened = doors_open_at(to, where, why, why_n);
+    let_beside(old, false);
+    let_beside(to, false);
+    return opened;
+}
+
+static struct doors_where where_of(const struct options *o, bool beside)
+{
+    return (struct doors_where){.bind = &o->bind,
+                                .port = (int)o->port,
+                                .backlog = (int)o->tcp_backlog,
+                                .kind = WATCHES_DOOR,
+                                .beside = beside};
 }
 
 bool doors_open(struct server *s, char *why, size_t why_n)
 {
     const struct options *o = s->options;
-    if (o->port != 0 && !open_addresses(o, false, &s->doors, why, why_n))
+    struct doors_where where = where_of(o, false);
+    if (o->port != 0 && !doors_open_at(&s->doors, &where, why, why_n))
         return false;
     if (o->unixsocket[0] != '\0') {
         struct door *d = mem_zero(sizeof(*d));
@@ -133,25 +148,25 @@ bool doors_open(struct server *s, char *why, size_t why_n)
     return true;
 }
 
-static void let_beside(const struct doors *doors, bool beside)
+bool words_equal(const struct option_words *a, const struct option_words *b)
 {
-    for (size_t i = 0; i < doors->n; i++)
-        if (!doors->at[i]->is_unix)
-            door_let_beside(doors->at[i], beside);
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (strcmp(a->at[i], b->at[i]) != 0)
+            return false;
+    return a->n == b->n;
 }
 
 /* Who knocked at a door before it closes is let in: by the limit of one turn, as ever. */
 bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n)
 {
     struct doors old = {0}, new = {0};
-    let_beside(&s->doors, true);
-    bool opened = o->port == 0 || open_addresses(o, true, &new, why, why_n);
-    let_beside(&s->doors, false);
-    if (!opened) {
+    struct doors_where where = where_of(o, true);
+    if (o->port == s->options->port && words_equal(&o->bind, &s->options->bind))
+        return true;
+    if (o->port != 0 && !doors_open_beside(&s->doors, &new, &where, why, why_n)) {
         doors_close_all(&new, &s->loop);
         return false;
     }
-    let_beside(&new, false);
     for (size_t i = 0; i < s->doors.n; i++)
         *(s->doors.at[i]->is_unix ? vec_add(&new) : vec_add(&old)) = s->doors.at[i];
     for (size_t i = 0; i < old.n; i++)

@@ -21,6 +21,10 @@ struct doors_where {
 
 /* False: why says which could not be opened; those that could are in `to`. */
 bool doors_open_at(struct doors *to, const struct doors_where *where, char *why, size_t why_n);
+/* The same beside `old`, which stay: to take their place. */
+bool doors_open_beside(const struct doors *old, struct doors *to, const struct doors_where *where,
+                       char *why, size_t why_n);
+bool words_equal(const struct option_words *a, const struct option_words *b);
 void doors_close_all(struct doors *doors, struct loop *loop);
 
 #endif

@@ -46,8 +46,9 @@ bool cluster_prepare(struct server *s, char *why, size_t why_n)
     t->config.home = home_of(s);
     struct option_words bind;
     cluster_bind(o, &bind);
-    bool opened =
-        control_thread_doors(t, &bind, cluster_port_of(o), (int)o->tcp_backlog, why, why_n);
+    struct doors_where where = {
+        .bind = &bind, .port = cluster_port_of(o), .backlog = (int)o->tcp_backlog};
+    bool opened = control_thread_doors(t, &where, why, why_n);
     mem_free(bind.at);
     if (!opened)
         return false;
@@ -77,6 +78,35 @@ bool cluster_settle(struct server *s)
     while (!s->stop && !atomic_load(&s->control.settled))
         server_turn(s);
     return !s->stop;
+}
+
+/* ---------------------------------------------------------------------- a move */
+
+bool cluster_move_begin(struct server *s, const struct options *to, struct control_move *m,
+                        char *why, size_t why_n)
+{
+    struct option_words bind, before;
+    if (!cluster_endpoint(&m->at, to, why, why_n))
+        return false;
+    cluster_bind(to, &bind);
+    cluster_bind(s->options, &before);
+    struct doors_where where = {
+        .bind = &bind, .port = cluster_port_of(to), .backlog = (int)to->tcp_backlog};
+    bool stays = where.port == cluster_port_of(s->options) && words_equal(&bind, &before);
+    bool good = stays || control_thread_move_doors(&s->control, m, &where, why, why_n);
+    mem_free(bind.at);
+    mem_free(before.at);
+    if (!good)
+        doors_close_all(&m->doors, &s->loop);
+    return good;
+}
+
+void cluster_move_end(struct server *s, struct control_move *m, bool moves)
+{
+    if (moves)
+        control_thread_move(&s->control, m);
+    else
+        doors_close_all(&m->doors, &s->loop);
 }
 
 /* ---------------------------------------------------------------------- a turn */

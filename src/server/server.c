@@ -185,14 +185,26 @@ static void rewrite_config(struct server *s)
     buf_free(&text);
 }
 
-/* CONFIG SET of bind or port. */
+static bool move(struct server *s, const struct options *to, char *why, size_t why_n)
+{
+    struct control_move m = {0};
+    bool in_cluster = s->options->cluster_enabled;
+    if (in_cluster && !cluster_move_begin(s, to, &m, why, why_n))
+        return false;
+    bool moves = doors_move(s, to, why, why_n);
+    if (in_cluster)
+        cluster_move_end(s, &m, moves);
+    return moves;
+}
+
+/* CONFIG SET of bind, port or what is announced. */
 static void move_doors(struct server *s)
 {
     char why[256];
     struct node_event ev = {.type = NODE_LISTENING};
     const struct options *to = s->listen;
     s->listen = NULL;
-    ev.listens = doors_move(s, to, why, sizeof(why));
+    ev.listens = move(s, to, why, sizeof(why));
     if (ev.listens)
         log_say(&s->log.log, LOG_LEVEL_NOTICE, "listening at port %lld now", (long long)to->port);
     else

@@ -154,7 +154,7 @@ void server_look_at_clock(struct server *s);
 
 /* ---- doors.c */
 bool doors_open(struct server *s, char *why, size_t why_n);
-/* to o's bind and port */
+/* to o's bind and port, unless they are there */
 bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n);
 void doors_close(struct server *s);
 void doors_accept(struct server *s, struct door *d);
@@ -199,6 +199,10 @@ bool cluster_run(struct server *s); /* false: there is no thread for it */
 /* The log is read, and its files may be mended once it is on disk which copy this is. Clients are
  * served meanwhile. False: asked to stop. */
 bool cluster_settle(struct server *s);
+/* CONFIG SET of where this node is reached, in two steps: what can be refused, and the rest. */
+bool cluster_move_begin(struct server *s, const struct options *to, struct control_move *m,
+                        char *why, size_t why_n);
+void cluster_move_end(struct server *s, struct control_move *m, bool moves);
 void cluster_turn(struct server *s);
 void cluster_take_out(struct server *s);
 struct mono cluster_lease(const struct server *s);
