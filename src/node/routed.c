@@ -334,6 +334,10 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     if (spec->id == SPEC_WATCH || spec->id == SPEC_EXEC || spec->id == SPEC_UNWATCH || spec->id == SPEC_DISCARD ||
         spec->id == SPEC_RESET)
         return far_multi_begin(n, s, spec, q, here, out);
+    if (keyed && n->cluster->map.index == 0 && n->loading) {
+        routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
+        return ROUTED_TAKEN;
+    }
     if (keyed && n->cluster->map.index == 0) {
         routed_refuse_down(n, s, n->cluster->view.why_not[0] != '\0' ? n->cluster->view.why_not : "not yet joined", out);
         return ROUTED_TAKEN;

@@ -407,6 +407,22 @@ static void switched_off_while_loading_it_is_off(void **state)
     one_stop(&o);
 }
 
+static void a_cluster_s_node_says_that_it_loads(void **state)
+{
+    (void)state;
+    struct one o = {.identity = {.seed = 1, .in_cluster = true}};
+    one_begin(&o, "");
+    one_open(&o, 1);
+    one_send(&o, 1, "GET k\nMSET {a}1 x {b}1 y");
+    one_expect(&o, 1, "-LOADING Redis is loading the dataset in memory\r\n"
+                      "-LOADING Redis is loading the dataset in memory\r\n");
+    one_loaded(&o);
+    one_disk(&o);
+    one_send(&o, 1, "GET k");
+    one_expect(&o, 1, "-CLUSTERDOWN not yet joined\r\n");
+    one_stop(&o);
+}
+
 static void a_pause_stops_expiry_and_eviction(void **state)
 {
     (void)state;
@@ -514,6 +530,7 @@ static void a_wait_may_be_longer_than_time(void **state)
 UNIT_TESTS("node",
            TEST(what_expires_after_a_failure_stops_no_reads, "what expires after the disk failed stops no reads"),
            TEST(switched_off_and_on_a_failed_log_begins_anew, "switched off and on, a failed log begins anew"),
+           TEST(a_cluster_s_node_says_that_it_loads, "a cluster's node that loads says so, although it knows no map yet"),
            TEST(switched_off_while_loading_it_is_off, "switched off while it is loaded, the log is off"),
            TEST(a_pause_stops_expiry_and_eviction, "a pause stops expiry and eviction, too"),
            TEST(the_errno_is_told, "what the disk failed with is what writers are told"),
