@@ -259,6 +259,12 @@ static void gather(struct journal *j, uint64_t answered, struct mono now)
     j->gather_until = mono_after(now, patience < GATHER_MAX_US ? patience : GATHER_MAX_US);
 }
 
+/* Else the end of what is under way is waited for. */
+static bool may_write(const struct journal *j)
+{
+    return !j->writing && !(j->policy == JOURNAL_ALWAYS && (j->syncing || j->old.open));
+}
+
 void journal_flush(struct journal *j, struct mono now, struct disk_ops *out)
 {
     if (j->stopping && (j->state == JOURNAL_FAILED || j->state == JOURNAL_FULL)) {
@@ -268,14 +274,12 @@ void journal_flush(struct journal *j, struct mono now, struct disk_ops *out)
     if (j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED || !j->file.open)
         return;
     close_when_synced(j, &j->old, out);
-    bool may_write = !j->writing && !(j->policy == JOURNAL_ALWAYS && (j->syncing || j->old.open));
-    if (j->state == JOURNAL_FULL && !mono_reached(now, j->retry))
-        may_write = false;
-    if (may_write && j->switching && chain_empty(&j->pending)) {
+    bool writes = may_write(j) && !(j->state == JOURNAL_FULL && !mono_reached(now, j->retry));
+    if (writes && j->switching && chain_empty(&j->pending)) {
         switch_files(j);
         close_when_synced(j, &j->old, out);
     }
-    if (may_write && !chain_empty(&j->pending) && !is_gathering(j, now))
+    if (writes && !chain_empty(&j->pending) && !is_gathering(j, now))
         ask_write(j, out);
     if (sync_is_due(j, now))
         ask_sync(j, now, out);
@@ -364,7 +368,7 @@ void journal_done(struct journal *j, struct disk_done *done, struct mono now)
 struct mono journal_due(const struct journal *j)
 {
     if (j->state == JOURNAL_FULL)
-        return j->retry;
+        return may_write(j) ? j->retry : MONO_NEVER;
     if (j->state == JOURNAL_OK && j->policy == JOURNAL_ALWAYS && !j->writing && !j->syncing && !chain_empty(&j->pending))
         return j->gather_until;
     if (j->state != JOURNAL_OK || j->syncing || j->policy != JOURNAL_EVERYSEC || !is_unsynced(j))

@@ -185,6 +185,25 @@ static void a_change_of_policy_keeps_the_order(void **state)
     world_free(&w);
 }
 
+static void what_is_under_way_is_waited_for_and_no_time(void **state)
+{
+    (void)state;
+    struct world w;
+    world_start(&w, JOURNAL_ALWAYS);
+    w.disk.space = 0;
+    append(&w, "a");
+    flush(&w);
+    work(&w, 9);
+    assert_int_equal(w.j.state, JOURNAL_FULL);
+    assert_true(journal_due(&w.j).us > w.now.us);
+    w.now = journal_due(&w.j);
+    flush(&w); /* tried again: the log thread has it */
+    assert_int_equal(journal_due(&w.j).us, MONO_NEVER.us);
+    work(&w, 9);
+    assert_true(journal_due(&w.j).us > w.now.us);
+    world_free(&w);
+}
+
 static void a_full_disk_is_tried_again_where_it_broke_off(void **state)
 {
     (void)state;
@@ -379,6 +398,7 @@ UNIT_TESTS("journal",
            TEST(everysec_syncs_once_a_second_and_tells_it, "everysec syncs once a second, never twice at a time, and tells it (J1, J2)"),
            TEST(always_is_a_group_commit, "always is a group commit: what gathers during a sync is the next batch"),
            TEST(a_change_of_policy_keeps_the_order, "a change of policy keeps the order of the bytes"),
+           TEST(what_is_under_way_is_waited_for_and_no_time, "while a full disk is tried again its answer is waited for, not a time"),
            TEST(a_full_disk_is_tried_again_where_it_broke_off, "a full disk is tried again where it broke off, after a second"),
            TEST(a_failed_write_or_sync_is_final, "a failed write or sync is final (J4)"),
            TEST(records_before_the_switch_go_to_the_old_file, "at a switch the old file gets what came before, and is synced first (J3)"),
