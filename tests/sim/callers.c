@@ -12,7 +12,7 @@
 #include "resp/resp_write.h"
 #include "tests/sim/hosts.h"
 
-enum { THINK_US = 180 * 1000, AGAIN_US = 150 * 1000, PATIENCE_US = 8 * 1000 * 1000, PIPELINE = 3 };
+enum { THINK_US = 180 * 1000, AGAIN_US = 150 * 1000, PATIENCE_US = 8 * 1000 * 1000, PIPELINE = 3, ROAM = 12 };
 enum { COUNT_KEY = 2, LIST_KEY = 3, APPEND_BYTES = 8 }; /* one only counts, to one is only appended */
 
 static uint64_t draw(struct caller *c, uint64_t n)
@@ -262,6 +262,7 @@ static void refused(struct caller *c, const struct call_sent *s, const struct an
 {
     bool void_ = is_refusal(a) && s->what != CALL_MSET; /* of a split one a part may have been run */
     c->world->refused_n += is_refusal(a);
+    c->world->loading_n += begins(a, "LOADING ");
     c->world->unsure_n += !is_refusal(a);
     for (uint32_t i = 0; void_ && i < s->parts_n; i++)
         op_of(c, s, i)->parts_n = 0;
@@ -356,8 +357,9 @@ static void forget(struct caller *c)
     plan(c, hosts_draw(c->world, AGAIN_US));
 }
 
-void caller_bytes(struct caller *c, struct slice in)
+static void caller_bytes(void *client, struct slice in)
 {
+    struct caller *c = client;
     struct answer *a;
     check(answer_feed(c->reader, in) == ERR_OK);
     while (answer_next(c->reader, &a) == ERR_OK && a != NULL) {
@@ -376,13 +378,14 @@ void caller_bytes(struct caller *c, struct slice in)
 
 /* -------------------------------------------------------------------- coming and going */
 
-void caller_closed(struct caller *c)
+static void caller_closed(void *client)
 {
-    forget(c);
+    forget(client);
 }
 
-void caller_dialed(struct caller *c, bool good)
+static void caller_dialed(void *client, bool good)
 {
+    struct caller *c = client;
     if (!good) {
         forget(c);
         return;
@@ -393,7 +396,7 @@ void caller_dialed(struct caller *c, bool good)
     plan(c, 1);
 }
 
-bool callers_due(struct hosts *w, struct heap_node *n)
+static bool callers_due(struct hosts *w, struct heap_node *n)
 {
     if ((char *)n < (char *)w->callers || (char *)n >= (char *)(w->callers + CALLERS))
         return false;
@@ -402,15 +405,21 @@ bool callers_due(struct hosts *w, struct heap_node *n)
         uint32_t to = (uint32_t)draw(c, w->planes.n);
         if (w->load_on)
             c->conn = planes_dial(&w->planes, PLANES_CLIENTS, to, true, c);
+    } else if (c->open && c->answered_n == c->sent_n && c->step == 0 && draw(c, ROAM) == 0) {
+        planes_close(&w->planes, c->conn, true); /* another node is as good */
+        forget(c);
     } else if (c->open && c->answered_n == c->sent_n) {
         if (w->load_on)
             ask(c);
-    } else if (c->open) { /* no answer for too long, or it comes about to try another node */
+    } else if (c->open) { /* no answer for too long */
         planes_close(&w->planes, c->conn, true);
         forget(c);
     }
     return true;
 }
+
+const struct guests_ops callers_ops = {.dialed = caller_dialed, .bytes = caller_bytes, .closed = caller_closed,
+                                       .due = callers_due};
 
 void callers_begin(struct hosts *w)
 {

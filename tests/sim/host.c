@@ -8,9 +8,8 @@
 #include "resp/frame.h"
 #include "tests/lib/still_world.h"
 #include "tests/sim/hosts.h"
-#include "tests/sim/sim_start.h"
 
-enum { RELEASE_MAX_US = 100, WORD_MAX_US = 200, BATCH = 32, FIRST_CLUSTER_PORT = 7000 };
+enum { BATCH = 32, FIRST_CLUSTER_PORT = 7000 };
 static const int64_t for_ever = INT64_C(1) << 60;
 
 static struct rng *draws(struct host *h)
@@ -36,7 +35,7 @@ static void take_disk(struct host *h)
 
 static void carry(struct host *h, struct carriage *c, struct word *word)
 {
-    struct mono due = mono_after(h->world->planes.now, 1 + (int64_t)rng_below(draws(h), WORD_MAX_US));
+    struct mono due = mono_after(h->world->planes.now, 1 + (int64_t)rng_below(draws(h), (uint64_t)h->world->word_max_us));
     if (c->words.n > 0 && !mono_reached(due, c->words.at[c->words.n - 1].due))
         due = c->words.at[c->words.n - 1].due; /* they keep their order */
     *vec_add(&c->words) = (struct carried){*word, due};
@@ -150,7 +149,8 @@ static void step(struct host *h, struct node_event *ev)
     graves_free(node_graves(h->node));
     take_out(h);
     if (!release && h->release.place == 0)
-        planes_plan(&w->planes, &h->release, mono_after(w->planes.now, 1 + (int64_t)rng_below(draws(h), RELEASE_MAX_US)));
+        planes_plan(&w->planes, &h->release,
+                    mono_after(w->planes.now, 1 + (int64_t)rng_below(draws(h), (uint64_t)w->release_max_us)));
 }
 
 /* ------------------------------------------------------------------------ connections */
@@ -399,7 +399,7 @@ void host_dialed(struct hosts *w, size_t conn, enum control_dialed how)
 {
     struct plane_conn *c = &w->planes.conns.at[conn];
     if (c->a == PLANES_CLIENTS) {
-        caller_dialed(c->a_owner, how == CONTROL_DIALED_OK);
+        w->ops->dialed(c->a_owner, how == CONTROL_DIALED_OK);
         return;
     }
     struct host *h = &w->host[c->a];
@@ -459,7 +459,7 @@ void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in)
 {
     struct plane_conn *c = &w->planes.conns.at[conn];
     if (at_a && c->a == PLANES_CLIENTS) {
-        caller_bytes(c->a_owner, in);
+        w->ops->bytes(c->a_owner, in);
         return;
     }
     struct host *h = &w->host[at_a ? c->a : c->b];
@@ -480,7 +480,7 @@ void host_closed(struct hosts *w, size_t conn, bool at_a)
 {
     struct plane_conn *c = &w->planes.conns.at[conn];
     if (at_a && c->a == PLANES_CLIENTS) {
-        caller_closed(c->a_owner);
+        w->ops->closed(c->a_owner);
         return;
     }
     struct host *h = &w->host[at_a ? c->a : c->b];
@@ -518,6 +518,8 @@ static bool disk_due(struct host *h, struct heap_node *n)
     return false;
 }
 
+static void load(struct host *h);
+
 bool host_due(struct host *h, struct heap_node *n)
 {
     bool stands = h->plane->data_frozen;
@@ -528,7 +530,7 @@ bool host_due(struct host *h, struct heap_node *n)
             words_up(h);
         return true;
     }
-    if (n != &h->wake && n != &h->release && n != &h->down.due)
+    if (n != &h->wake && n != &h->release && n != &h->down.due && n != &h->load)
         return false;
     if (stands)
         return true; /* host_freeze plans it anew */
@@ -543,6 +545,8 @@ bool host_due(struct host *h, struct heap_node *n)
                     mono_after(h->world->planes.now, 300 * 1000 + (int64_t)rng_below(draws(h), 3000 * 1000)));
     } else if (n == &h->release) {
         release(h);
+    } else if (n == &h->load) {
+        load(h);
     } else {
         words_down(h);
     }
@@ -560,6 +564,8 @@ void host_freeze(struct host *h, bool data, bool control)
         planes_plan(w, &h->wake, w->now);
         planes_plan(w, &h->down.due, w->now);
     }
+    if (thaws && h->node != NULL && (h->loading == LOAD_READS || h->loading == LOAD_MENDS))
+        planes_plan(w, &h->load, w->now);
     plane_freeze(w, h->plane, control);
     if (!control && h->plane->control != NULL)
         planes_plan(w, &h->up.due, w->now);
@@ -569,19 +575,14 @@ void host_freeze(struct host *h, bool data, bool control)
 
 /* ------------------------------------------------------------------------ birth and death */
 
-struct starting {
-    struct sim_start start;
-    struct host *host;
-};
-
 static void start_step(struct sim_start *s, struct node_event *ev)
 {
-    step(CONTAINER_OF(s, struct starting, start)->host, ev);
+    step(CONTAINER_OF(s, struct host, start), ev);
 }
 
 static void start_say(struct sim_start *s, const char *text)
 {
-    struct host *h = CONTAINER_OF(s, struct starting, start)->host;
+    struct host *h = CONTAINER_OF(s, struct host, start);
     hosts_say(h->world, "host %u %s", h->plane->number, text);
 }
 
@@ -622,12 +623,39 @@ static void check_fences(struct host *h)
             planes_wrong(&h->world->planes, "a fence that was told is not kept (20)", h->plane->number);
 }
 
+/* As the shell does it: what lay on its disk is read, the control plane writes down what that was, and only then
+ * it is mended. */
+static void load(struct host *h)
+{
+    struct hosts *w = h->world;
+    bool read = h->loading == LOAD_READS;
+    h->disk.now = w->planes.now;
+    if (!(read ? sim_start_read(&h->start) : sim_start_mend(&h->start))) {
+        planes_wrong(&w->planes, h->start.refusal, h->plane->number);
+        return;
+    }
+    h->loading = read ? LOAD_SETTLES : LOADED;
+    if (read) {
+        check_fences(h);
+        plane_loaded(&w->planes, h->plane, h->start.is_new || h->start.loaded.lost);
+    } else {
+        sim_start_free(&h->start);
+    }
+    settle(h);
+}
+
+void host_settled(struct plane *p)
+{
+    struct host *h = hosts_of(p);
+    check(h->loading == LOAD_SETTLES);
+    h->loading = LOAD_MENDS;
+    planes_plan(p->world, &h->load, p->world->now);
+}
+
 void host_start(struct host *h)
 {
     struct hosts *w = h->world;
     struct node_identity id = identify(h);
-    struct starting t = {.host = h, .start = {.disk = &h->disk, .rng = draws(h), .out = &h->out, .step = start_step,
-                                              .say = start_say, .may_lack = true}};
     check(h->node == NULL);
     hosts_say(w, "host %u starts, incarnation %u", h->plane->number, id.incarnation);
     options_init(&h->options);
@@ -639,15 +667,32 @@ void host_start(struct host *h)
     h->checked = 0;
     h->node = node_new(&id, &h->options, &h->log, &h->node_world, plane_clock(h->plane),
                        (struct wall){1700000000000 + w->planes.now.us / 1000 + h->wall_ms});
-    if (!sim_start(&t.start)) {
-        planes_wrong(&w->planes, t.start.refusal, h->plane->number);
-        return;
-    }
-    check_fences(h);
-    h->plane->is_new = t.start.is_new || t.start.loaded.lost;
+    h->start = (struct sim_start){.disk = &h->disk, .rng = draws(h), .out = &h->out, .step = start_step,
+                                  .say = start_say, .may_lack = true};
+    h->loading = LOAD_READS;
+    planes_plan(&w->planes, &h->load, mono_after(w->planes.now, h->load_us));
+    h->load_us = 0;
     plane_start(&w->planes, h->plane);
     check(control_incarnation(h->plane->control) == id.incarnation);
+}
+
+void host_stop(struct host *h)
+{
+    step(h, &(struct node_event){.type = NODE_STOP});
     settle(h);
+}
+
+void host_wipe(struct host *h)
+{
+    struct hosts *w = h->world;
+    struct sim_disk *const disks[] = {&h->disk, &h->plane->disk};
+    check(h->node == NULL);
+    for (size_t i = 0; i < 2; i++) {
+        sim_disk_free(disks[i]);
+        sim_disk_init(disks[i], rng_next(&w->rng), &w->planes.calendar);
+        disks[i]->fixed_us = w->disk_us;
+    }
+    memset(h->fences, 0, sizeof(h->fences));
 }
 
 static void carriage_empty(struct host *h, struct carriage *c)
@@ -667,10 +712,13 @@ void host_kill(struct host *h, bool power)
     h->node = NULL;
     heap_remove(calendar, &h->wake);
     heap_remove(calendar, &h->release);
+    heap_remove(calendar, &h->load);
+    if (h->loading != LOADED)
+        sim_start_free(&h->start);
+    h->loading = LOADED;
     carriage_empty(h, &h->down);
     carriage_empty(h, &h->up);
-    if (h->plane->control != NULL)
-        plane_kill(&h->world->planes, h->plane, power);
+    plane_kill(&h->world->planes, h->plane, power);
     for (size_t i = 0; i < h->doors.n; i++)
         if (h->doors.at[i] != NULL)
             door_free(h->doors.at[i]);

@@ -103,8 +103,7 @@ void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes)
 
 /* -------------------------------------------------------------------- after each event */
 
-/* The slots this node may acknowledge for now (7, 26). */
-static bool may_serve(struct host *h, struct bits *to)
+bool hosts_serves(struct host *h, struct bits *to)
 {
     if (!hosts_leased(h) || h->node->cluster->closed)
         return false;
@@ -113,18 +112,30 @@ static bool may_serve(struct host *h, struct bits *to)
     return true;
 }
 
-static void check_alone(struct hosts *w)
+/* Within one cluster: who has founded one and met no other has all slots to itself. */
+static void check_alone_with(struct hosts *w, size_t first, unsigned *looked_at)
 {
     struct bits all = {{0}}, its;
-    for (size_t i = 0; i < w->planes.n; i++) {
-        if (!may_serve(&w->host[i], &its))
+    for (size_t i = first; i < w->planes.n; i++) {
+        if ((*looked_at >> i & 1) != 0 || !hosts_serves(&w->host[i], &its) ||
+            memcmp(&w->host[i].node->cluster->map.cluster, &w->host[first].node->cluster->map.cluster,
+                   sizeof(struct cluster_id)) != 0)
             continue;
+        *looked_at |= 1u << i;
         for (size_t k = 0; k < SLOTS / 64; k++) {
             if ((all.w[k] & its.w[k]) != 0)
                 planes_wrong(&w->planes, "two may acknowledge for one slot (7)", (uint32_t)i);
             all.w[k] |= its.w[k];
         }
     }
+}
+
+static void check_alone(struct hosts *w)
+{
+    unsigned looked_at = 0;
+    for (size_t i = 0; i < w->planes.n; i++)
+        if ((looked_at >> i & 1) == 0 && hosts_leased(&w->host[i]))
+            check_alone_with(w, i, &looked_at);
 }
 
 /* Who is DOWN has no lease, whatever it believes (17). */
@@ -162,6 +173,8 @@ static void look(struct planes *planes)
     if (planes->wrong[0] != '\0')
         return; /* a start that was refused leaves a node without its control plane */
     check_alone(w);
+    if (w->ops->look != NULL)
+        w->ops->look(w);
     for (size_t i = 0; i < planes->n; i++) {
         struct host *h = &w->host[i];
         if (h->node == NULL)
@@ -193,7 +206,7 @@ static bool due(struct planes *planes, struct heap_node *n)
     for (size_t i = 0; i < planes->n; i++)
         if (host_due(&w->host[i], n))
             return true;
-    return callers_due(w, n) || plights_due(w, n);
+    return w->ops->due(w, n) || plights_due(w, n);
 }
 
 static void word(struct plane *p, struct word *word)
@@ -222,7 +235,8 @@ static void closed(struct planes *w, size_t conn, bool at_a)
 }
 
 static const struct planes_ops ops = {.word = word, .pulse = host_pulse, .given = host_given, .accepted = accepted,
-                                      .dialed = dialed, .bytes = bytes, .closed = closed, .due = due, .look = look};
+                                      .dialed = dialed, .bytes = bytes, .closed = closed, .due = due, .look = look,
+                                      .settled = host_settled};
 
 /* ----------------------------------------------------------------------- birth and death */
 
@@ -231,6 +245,9 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
     memset(w, 0, sizeof(*w));
     planes_init(&w->planes, seed);
     w->planes.ops = &ops;
+    w->ops = &callers_ops;
+    w->word_max_us = 200;
+    w->release_max_us = 100;
     w->planes.forges_echoes = broken == BREAK_ECHO_SUSPECT;
     w->seed = seed;
     w->broken = broken;
@@ -242,19 +259,19 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
         w->host[i].world = w;
 }
 
-/* A new host: it founds a cluster, or joins it. */
-static struct host *hosts_add(struct hosts *w)
+struct host *hosts_add(struct hosts *w, int join)
 {
     struct host *h = &w->host[w->planes.n];
-    h->plane = plane_add(&w->planes, w->planes.n == 0 ? -1 : 0);
+    h->plane = plane_add(&w->planes, join);
     sim_disk_init(&h->disk, rng_next(&w->rng), &w->planes.calendar);
+    h->disk.fixed_us = h->plane->disk.fixed_us = w->disk_us;
     h->disk.broken = w->broken == BREAK_FENCE_LOST ? BREAK_SYNC_LIES : BREAK_NONE;
     return h;
 }
 
 void hosts_join(struct hosts *w)
 {
-    host_start(hosts_add(w));
+    host_start(hosts_add(w, w->planes.n == 0 ? -1 : 0));
 }
 
 void hosts_free(struct hosts *w)
@@ -279,8 +296,10 @@ void hosts_free(struct hosts *w)
         heap_remove(&w->planes.calendar, &w->plight_due[i]);
     for (unsigned i = 0; i < CALLERS; i++)
         heap_remove(&w->planes.calendar, &w->callers[i].due);
-    for (unsigned i = 0; i < HOSTS_MAX; i++)
+    for (unsigned i = 0; i < HOSTS_MAX; i++) {
         heap_remove(&w->planes.calendar, &w->host[i].back);
+        heap_remove(&w->planes.calendar, &w->host[i].load);
+    }
     heap_remove(&w->planes.calendar, &w->mend_due);
     heap_remove(&w->planes.calendar, &w->calm_due);
     heap_remove(&w->planes.calendar, &w->tick_due);
@@ -300,7 +319,7 @@ static bool is_whole(struct planes *planes)
         struct host *h = &w->host[i];
         if (h->forgotten)
             continue;
-        if (!may_serve(h, &its) || h->plane->frozen || h->plane->data_frozen)
+        if (!hosts_serves(h, &its) || h->plane->frozen || h->plane->data_frozen)
             return false;
         uint64_t its_index = h->node->cluster->map.index;
         if (index != 0 && its_index != index)

@@ -17,6 +17,7 @@
 #include "resp/reply.h"
 #include "tests/sim/history.h"
 #include "tests/sim/planes.h"
+#include "tests/sim/sim_start.h"
 #include "wire/hello.h"
 
 enum { HOSTS_MAX = 8, CALLERS = 6, GROUPS = 24, HOST_TEXT_BYTES = 16 * 1024 * 1024 };
@@ -24,6 +25,7 @@ enum { CALL_COMMANDS = 8 };
 
 /* ------------------------------------------------------------------------- a host */
 
+struct hosts;
 struct door { /* a connection that came to the data plane */
     struct host *host;
     uint32_t number;
@@ -73,6 +75,10 @@ struct host {
     uint64_t fences[SLOTS];   /* as told in reports */
     uint64_t checked;         /* the applied map when node_check was last asked */
     struct heap_node back;    /* it goes on, or is started again */
+    struct sim_start start;
+    enum { LOADED, LOAD_READS, LOAD_SETTLES, LOAD_MENDS } loading;
+    int64_t load_us;          /* so long its next start reads: clients are answered LOADING */
+    struct heap_node load;    /* the end of that, or of what the control plane wrote then */
 };
 
 /* ------------------------------------------------------------------------- callers */
@@ -106,14 +112,26 @@ struct caller {
 
 enum plight {
     PLIGHT_KILL, PLIGHT_POWER, PLIGHT_STOP, PLIGHT_STALL, PLIGHT_STALL_DATA, PLIGHT_STALL_CONTROL, PLIGHT_CUT,
-    PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET, PLIGHTS
+    PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET,
+    PLIGHT_LOADING, PLIGHTS
 };
 const char *plight_name(enum plight p);
+
+/* Who stands in place of the seeds' clients: those of a scenario. */
+struct guests_ops {
+    void (*dialed)(void *client, bool good);
+    void (*bytes)(void *client, struct slice in);
+    void (*closed)(void *client);
+    bool (*due)(struct hosts *w, struct heap_node *n);
+    void (*look)(struct hosts *w); /* after each event */
+};
 
 struct record_seen { uint64_t key; uint32_t crc, len; };
 
 struct hosts {
     struct planes planes; /* first */
+    const struct guests_ops *ops;
+    int64_t word_max_us, release_max_us, disk_us; /* delays drawn up to; disk_us 0: drawn */
     uint64_t seed;
     enum sim_break broken;
     struct host host[HOSTS_MAX];
@@ -130,23 +148,28 @@ struct hosts {
     struct record_seen *records;
     size_t records_n, records_cap;
     uint64_t seen_index[HOSTS_MAX];
-    uint64_t calls_n, answers_n, unsure_n, refused_n, undecided_n, stopwatch;
+    uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, stopwatch;
 };
 
 /* ---- hosts.c */
 void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broken);
 void hosts_free(struct hosts *w);
 void hosts_run_seed(struct hosts *w);
-void hosts_join(struct hosts *w); /* one more */
+struct host *hosts_add(struct hosts *w, int join); /* an empty host; -1: it founds a cluster */
+void hosts_join(struct hosts *w); /* one more, and it starts */
 void hosts_say(struct hosts *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int64_t hosts_draw(struct hosts *w, int64_t mean_us); /* exponential */
 void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes); /* of a log, on their way to the disk */
 struct host *hosts_of(struct plane *p);
 bool hosts_leased(struct host *h); /* truly, by its own clock */
+bool hosts_serves(struct host *h, struct bits *to); /* the slots it may acknowledge for now (7, 26) */
 
 /* ---- host.c */
 void host_start(struct host *h);
+void host_settled(struct plane *p);
 void host_kill(struct host *h, bool power);
+void host_stop(struct host *h); /* SIGTERM */
+void host_wipe(struct host *h); /* both disks are new; it is down */
 void host_freeze(struct host *h, bool data, bool control); /* false, false: it goes on */
 bool host_due(struct host *h, struct heap_node *n);
 void host_word(struct plane *p, struct word *w);
@@ -158,11 +181,8 @@ void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in);
 void host_closed(struct hosts *w, size_t conn, bool at_a);
 
 /* ---- callers.c */
+extern const struct guests_ops callers_ops;
 void callers_begin(struct hosts *w);
-bool callers_due(struct hosts *w, struct heap_node *n);
-void caller_dialed(struct caller *c, bool good);
-void caller_bytes(struct caller *c, struct slice in);
-void caller_closed(struct caller *c);
 void callers_end(struct hosts *w); /* who is not answered now never is */
 
 /* ---- plights.c */

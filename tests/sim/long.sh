@@ -7,6 +7,9 @@ seed=$(date +%s)
 found=0
 while [ "$(date +%s)" -lt "$end" ]; do
     "$sim" --seed "$seed" --seeds 200 || found=1
+    for nodes in 2 3 4 5; do
+        "$sim" --nodes "$nodes" --seed "$seed" --seeds 50 || found=1
+    done
     seed=$((seed + 200))
 done
 exit $found

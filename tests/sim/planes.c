@@ -379,6 +379,12 @@ static void load_look(struct planes *w, struct plane *p)
         data_report(w, p);
 }
 
+void plane_loaded(struct planes *w, struct plane *p, bool is_new)
+{
+    p->settling = true;
+    step(w, p, &(struct control_event){.type = CONTROL_LOADED, .new_data = is_new});
+}
+
 static void data_heard(struct planes *w, struct plane *p, struct word *word)
 {
     struct plane_data *d = &p->data;
@@ -456,6 +462,10 @@ static void take_out(struct planes *w, struct plane *p)
         else
             data_heard(w, p, &words.at[i]);
     vec_free(&words);
+    if (p->settling && o->settled) {
+        p->settling = false;
+        w->ops->settled(p);
+    }
 }
 
 /* ---------------------------------------------------------------- hosts */
@@ -533,7 +543,8 @@ void plane_start(struct planes *w, struct plane *p)
         planes_wrong(w, loaded.text, p->number);
     p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
     p->is_new |= file == NULL;
-    p->loads_until = mono_after(w->now, p->loads_us);
+    p->loads_until = w->ops != NULL ? MONO_NEVER : mono_after(w->now, p->loads_us);
+    p->settling = false;
     if (!identity.is_known && w->ops != NULL) { /* the data plane knows it already */
         identity.node = p->id_if_new;
         identity.is_known = true;
@@ -695,7 +706,7 @@ static void check_maps(struct planes *w)
 
 static void pulse(struct planes *w, struct plane *p)
 {
-    if (!p->data.hung)
+    if (!p->data.hung && !p->data_frozen)
         p->progress++;
     load_look(w, p);
     planes_plan(w, &p->pulse, mono_after(w->now, PULSE_US));

@@ -64,6 +64,7 @@ struct planes_ops {
     void (*closed)(struct planes *w, size_t conn, bool at_a);
     bool (*due)(struct planes *w, struct heap_node *n); /* false: it is none of yours */
     void (*look)(struct planes *w);                     /* after each event */
+    void (*settled)(struct plane *p);                   /* what was loaded is known on its disk */
 };
 
 struct plane {
@@ -83,6 +84,7 @@ struct plane {
     bool is_new;             /* what its data plane has is new, or lost more than a tail */
     int64_t loads_us;        /* so long does its data plane load, from its next start on */
     struct mono loads_until; /* MONO_NEVER: it has */
+    bool settling;           /* ops: it has loaded, and that is not on its disk yet */
     int32_t rate_ppm;        /* its clock gains so much on the world's */
     int64_t skew_us;         /* ... and has gained this, up to: */
     struct mono skewed;
@@ -121,6 +123,7 @@ void planes_free(struct planes *w);
 struct plane *plane_add(struct planes *w, int join);
 void plane_copy_disk(struct planes *w, struct plane *to, const struct plane *from); /* to's is begun anew */
 void plane_start(struct planes *w, struct plane *p);
+void plane_loaded(struct planes *w, struct plane *p, bool is_new); /* ops: its data plane has read its log */
 void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or its power too */
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 enum { DOWN_US = 1500 * 1000, CUT_US = 2500 * 1000, STALL_MAX_US = 3300 * 1000, TICK_US = 500 * 1000 };
+enum { LOAD_MAX_US = 4000 * 1000 };
 enum { EVERYSEC_US = 1300 * 1000, HOSTS_MOST = 5 };
 
 static const struct {
@@ -29,6 +30,7 @@ static const struct {
     [PLIGHT_DRIFT] = {"clock drift", 6000 * 1000},
     [PLIGHT_JOIN] = {"join", 12000 * 1000},
     [PLIGHT_FORGET] = {"forget", 15000 * 1000},
+    [PLIGHT_LOADING] = {"long load", 9000 * 1000},
 };
 
 const char *plight_name(enum plight p)
@@ -227,6 +229,10 @@ static bool fire(struct hosts *w, enum plight p)
     switch (p) {
     case PLIGHT_KILL: end_host(w, h, false); return true;
     case PLIGHT_POWER: end_host(w, h, true); return true;
+    case PLIGHT_LOADING:
+        h->load_us = 100 * 1000 + (int64_t)draw(w, LOAD_MAX_US);
+        end_host(w, h, draw(w, 2) == 0);
+        return true;
     case PLIGHT_STOP: return stand_still(w, h, true, true);
     case PLIGHT_STALL: h->stall_next = true; return true;
     case PLIGHT_STALL_DATA: return stand_still(w, h, true, false);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Lines of a scenario (docs/internals/simulator.md):
+/* Lines of a scenario (docs/internals/simulator.md); of one that begins with `nodes`, a cluster's: scene.c.
  *
  *     appendfsync P        in force from the next start on
  *     seed N               of what is drawn: delays, and what a power cut leaves (before all else)
@@ -22,12 +22,15 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "base/words.h"
+#include "tests/sim/scene.h"
 #include "tests/sim/sim.h"
 
 enum { SCENARIO_BYTES = 1024 * 1024, OPERATION_US = 1000 };
 
 struct scenario {
     struct sim *sim;
+    struct scene *scene; /* of a cluster; NULL: it is of one node */
+    struct buf *answer;
     const char *path;
     struct buf text;
     size_t answers_at;  /* in text: behind "----" */
@@ -50,20 +53,6 @@ static bool word_is(const struct words *w, size_t i, const char *text)
 static bool number_of(const struct words *w, size_t i, uint64_t *v)
 {
     return i < w->list.n && num_get_u64(w->list.at[i], v);
-}
-
-/* "10ms", "3s" */
-static bool time_of(const struct words *w, size_t i, int64_t *us)
-{
-    uint64_t v;
-    if (i >= w->list.n)
-        return false;
-    struct slice s = w->list.at[i];
-    bool ms = s.n > 2 && memcmp(s.p + s.n - 2, "ms", 2) == 0;
-    if (s.n < 2 || s.p[s.n - 1] != 's' || !num_get_u64(slice_head(s, s.n - (ms ? 2 : 1)), &v))
-        return false;
-    *us = (int64_t)v * (ms ? 1000 : 1000 * 1000);
-    return true;
 }
 
 /* -------------------------------------------------------------------------- lines */
@@ -96,7 +85,7 @@ static bool do_run(struct scenario *sc, const struct words *w)
             ;
         return true;
     }
-    if (!time_of(w, 1, &us))
+    if (!scene_time(w, 1, &us))
         return mistake(sc, "run 10ms, run 3s or run 5 ops");
     sim_run_until(s, mono_after(s->now, us));
     return true;
@@ -115,7 +104,7 @@ static bool do_disk(struct scenario *sc, const struct words *w)
         s->disk.fail_sync = true;
     } else if (word_is(w, 1, "fail") && word_is(w, 2, "write")) {
         s->disk.fail_write = true;
-    } else if (!word_is(w, 1, "slow") || !time_of(w, 2, &s->disk.slow_us)) {
+    } else if (!word_is(w, 1, "slow") || !scene_time(w, 2, &s->disk.slow_us)) {
         return mistake(sc, "disk full N, room, fail sync, fail write or slow 500ms");
     }
     return true;
@@ -167,6 +156,10 @@ static bool do_line(struct scenario *sc, const struct words *w)
 {
     struct sim *s = sc->sim;
     uint64_t n;
+    if (word_is(w, 0, "nodes") && sc->scene == NULL && s->starts_n == 0)
+        sc->scene = scene_new(sc->answer);
+    if (sc->scene != NULL)
+        return scene_line(sc->scene, w) || mistake(sc, scene_mistake(sc->scene));
     if (word_is(w, 0, "appendfsync"))
         return do_appendfsync(sc, w);
     if (word_is(w, 0, "seed"))
@@ -236,9 +229,10 @@ static bool play(struct scenario *sc)
         if (!good)
             return false;
     }
-    if (sc->sim->wrong)
-        snprintf(sc->wrong, sizeof(sc->wrong), "%.290s", sc->sim->why);
-    return !sc->sim->wrong;
+    const char *why = sc->scene != NULL ? scene_wrong(sc->scene) : sc->sim->wrong ? sc->sim->why : NULL;
+    if (why != NULL)
+        snprintf(sc->wrong, sizeof(sc->wrong), "%.290s", why);
+    return why == NULL;
 }
 
 static void rewrite(struct scenario *sc, struct slice answer)
@@ -267,8 +261,8 @@ static void show(const char *what, struct slice s)
 
 int scenario_run(const char *path)
 {
-    struct scenario sc = {.path = path};
     struct buf answer;
+    struct scenario sc = {.path = path, .answer = &answer};
     bool good = true;
     buf_init(&sc.text, SCENARIO_BYTES);
     buf_init(&answer, SCENARIO_BYTES);
@@ -289,6 +283,8 @@ int scenario_run(const char *path)
         show("seen", buf_slice(&answer));
     }
     sc.sim->trace_to = NULL;
+    if (sc.scene != NULL)
+        scene_free(sc.scene);
     sim_free(sc.sim);
     free(sc.sim);
     buf_free(&sc.text);

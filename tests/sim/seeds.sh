@@ -1,7 +1,7 @@
 #!/bin/sh
 # A few hundred seeds through the false world; for some of them two runs must give one trace.
 sim=${top_builddir:-.}/vong-sim
-echo 1..4
+echo 1..2
 tell() { # number, title, the run's output on standard input, its code in $code
     [ "$code" -eq 0 ] && echo "ok $1 - $2" || echo "not ok $1 - $2"
     cat "$said"
@@ -14,9 +14,3 @@ tell 1 "what is promised after crashes and on bad disks holds for every seed"
 "$sim" --seed 1000 --seeds 5 --twice >"$said" 2>&1
 code=$?
 tell 2 "a seed gives the same trace in every run"
-"$sim" --nodes 3 --seed 1 --seeds "${VONG_CLUSTER_SEEDS:-60}" >"$said" 2>&1
-code=$?
-tell 3 "what a cluster promises holds for every seed: one server a slot, histories in order, and progress in the end"
-"$sim" --nodes 5 --seed 1000 --seeds 3 --twice >"$said" 2>&1
-code=$?
-tell 4 "a cluster's seed gives the same trace in every run"

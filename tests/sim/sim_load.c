@@ -15,31 +15,11 @@ enum { WIRE_US = 300, THINK_US = 200 * 1000, COME_US = 5000, VALUE_MAX_BYTES = 6
 
 /* ---------------------------------------------------------------------------- text */
 
-static void answer_text(const struct answer *a, struct buf *to)
-{
-    switch (a->kind) {
-    case ANSWER_NONE:
-    case ANSWER_NIL: text_add(to, "nil"); break;
-    case ANSWER_STATUS: text_add(to, "+%s", a->text.p); break;
-    case ANSWER_ERROR: text_add(to, "-%s", a->text.p); break;
-    case ANSWER_INTEGER: text_add(to, ":%lld", (long long)a->integer); break;
-    case ANSWER_STRING: text_quote(to, a->text); break;
-    case ANSWER_ARRAY:
-        text_add(to, "[");
-        for (size_t i = 0; i < a->n; i++) {
-            text_add(to, i > 0 ? " " : "");
-            answer_text(&a->elements[i], to);
-        }
-        text_add(to, "]");
-        break;
-    }
-}
-
 static char *text_of(const struct answer *a)
 {
     struct buf b;
     buf_init(&b, SIM_TEXT_BYTES);
-    answer_text(a, &b);
+    text_answer(&b, a);
     check(buf_add(&b, slice_of("", 1)) == ERR_OK);
     return b.p;
 }

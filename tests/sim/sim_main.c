@@ -91,7 +91,7 @@ static void say(const struct totals *t)
 /* ----------------------------------------------------------------------- many nodes */
 
 struct many_totals {
-    uint64_t seeds, counted, wrong, calls, answers, refused, unsure, undecided, records, fired[PLIGHTS];
+    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, fired[PLIGHTS];
     int64_t us;
 };
 
@@ -108,6 +108,7 @@ static void add_many(struct many_totals *t, const struct hosts *w)
     t->calls += w->calls_n;
     t->answers += w->answers_n;
     t->refused += w->refused_n;
+    t->loading += w->loading_n;
     t->unsure += w->unsure_n;
     t->undecided += w->undecided_n;
     t->records += w->records_n;
@@ -131,11 +132,11 @@ static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many
 
 static void say_many(const struct many_totals *t)
 {
-    printf("# %llu seeds, %llu of them count; %lld virtual seconds, %llu commands, %llu answers, %llu refused, "
-           "%llu of unknown fate\n",
+    printf("# %llu seeds, %llu of them count; %lld virtual seconds, %llu commands, %llu answers, %llu refused "
+           "(%llu LOADING), %llu of unknown fate\n",
            (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
            (unsigned long long)t->calls, (unsigned long long)t->answers, (unsigned long long)t->refused,
-           (unsigned long long)t->unsure);
+           (unsigned long long)t->loading, (unsigned long long)t->unsure);
     printf("# %llu records, %llu histories with too many orders\n", (unsigned long long)t->records,
            (unsigned long long)t->undecided);
     printf("# troubles:");

@@ -44,6 +44,26 @@ void text_quote(struct buf *b, struct slice s)
     b->p[b->n++] = '"';
 }
 
+void text_answer(struct buf *to, const struct answer *a)
+{
+    switch (a->kind) {
+    case ANSWER_NONE:
+    case ANSWER_NIL: text_add(to, "nil"); break;
+    case ANSWER_STATUS: text_add(to, "+%s", a->text.p); break;
+    case ANSWER_ERROR: text_add(to, "-%s", a->text.p); break;
+    case ANSWER_INTEGER: text_add(to, ":%lld", (long long)a->integer); break;
+    case ANSWER_STRING: text_quote(to, a->text); break;
+    case ANSWER_ARRAY:
+        text_add(to, "[");
+        for (size_t i = 0; i < a->n; i++) {
+            text_add(to, i > 0 ? " " : "");
+            text_answer(to, &a->elements[i]);
+        }
+        text_add(to, "]");
+        break;
+    }
+}
+
 /* --------------------------------------------------------------------- values */
 
 void model_key_name(unsigned key, bool tagged, char to[16])

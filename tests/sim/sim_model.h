@@ -14,6 +14,7 @@
 #include "base/moment.h"
 #include "base/slice.h"
 #include "base/vec.h"
+#include "resp/reply.h"
 
 enum { MODEL_DBS = 2, MODEL_KEYS = 24 };
 enum { MODEL_GROUPS = 4 }; /* with tags, key i is in the slot of group i % MODEL_GROUPS */
@@ -64,5 +65,6 @@ void model_free(struct model *m);
 void model_key_name(unsigned key, bool tagged, char to[16]);
 void text_add(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_quote(struct buf *b, struct slice s);
+void text_answer(struct buf *b, const struct answer *a);
 
 #endif

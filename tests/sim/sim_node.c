@@ -350,7 +350,8 @@ static bool load(struct sim *s)
                          .start = {.disk = &s->disk, .rng = &s->node_rng, .out = &s->out, .step = start_step,
                                    .say = start_say, .dies_at = s->start_dies_at,
                                    .says_steps = s->trace_to == NULL || s->start_dies_at > 0}};
-    bool good = sim_start(&t.start);
+    bool good = sim_start_read(&t.start) && sim_start_mend(&t.start);
+    sim_start_free(&t.start);
     memcpy(s->last_refusal, t.start.refusal, sizeof(s->last_refusal));
     s->last_cut = t.start.loaded.verdict == AOF_CUT;
     s->last_clean = t.start.loaded.clean;

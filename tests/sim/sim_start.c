@@ -118,8 +118,9 @@ static bool mend(struct sim_start *s, struct startup *plan, const struct node_lo
     return good;
 }
 
-static bool load(struct sim_start *s, struct startup *plan)
+bool sim_start_read(struct sim_start *s)
 {
+    struct startup *plan = &s->plan;
     if (!plan_start(s, plan))
         return false;
     size_t n = plan->reads.n - (s->disk->broken == BREAK_FILE_SKIPPED && plan->reads.n > 1);
@@ -135,6 +136,12 @@ static bool load(struct sim_start *s, struct startup *plan)
         return refuse(s, "slots lack records");
     if (s->loaded.verdict == AOF_CUT)
         say(s, "start: %s", s->loaded.text);
+    return true;
+}
+
+bool sim_start_mend(struct sim_start *s)
+{
+    struct startup *plan = &s->plan;
     if (!mend(s, plan, &s->loaded))
         return false;
     struct node_event ready = {.type = NODE_LOG_READY,
@@ -143,10 +150,7 @@ static bool load(struct sim_start *s, struct startup *plan)
     return true;
 }
 
-bool sim_start(struct sim_start *s)
+void sim_start_free(struct sim_start *s)
 {
-    struct startup plan = {0};
-    bool good = load(s, &plan);
-    startup_free(&plan);
-    return good;
+    startup_free(&s->plan);
 }

@@ -18,11 +18,16 @@ struct sim_start {
     bool says_steps;   /* each step of the mending is told */
     bool may_lack;     /* slots that lack records are no reason to refuse */
     int dies_at;       /* the so-manieth step is the last; 0: none */
+    struct startup plan;
     struct node_loaded loaded;
     bool is_new;       /* there was no log */
     char refusal[1024]; /* empty: it was not refused */
 };
 
-bool sim_start(struct sim_start *s); /* false: refused, or it died on the way */
+/* What lies there is read, then mended and the node's; false: refused, or it died on the way. Between the two a
+ * cluster's node says what it has read. */
+bool sim_start_read(struct sim_start *s);
+bool sim_start_mend(struct sim_start *s);
+void sim_start_free(struct sim_start *s);
 
 #endif
