@@ -394,6 +394,14 @@ static enum err heard_meeting(struct control *c, struct contact *k, struct wire_
     return ERR_OK;
 }
 
+static enum err heard_here(struct control *c, struct contact *k, struct wire_in *in)
+{
+    struct wire_here m;
+    TRY(get_here(in, &m));
+    form_heard_here(c, k, &m);
+    return ERR_OK;
+}
+
 /* A stranger may ask to join or to meet, and a new member for the map; a member everything else. */
 static bool may_say(const struct control *c, const struct contact *k, enum wire_type type)
 {
@@ -427,6 +435,8 @@ void control_heard(struct control *c, struct contact *k, struct wire_in *in)
         e = heard_log(c, k, in, why);
     else if (in->type == WIRE_PROPOSE || in->type == WIRE_PROPOSED || in->type == WIRE_REPORT)
         e = heard_proposal(c, k, in);
+    else if (in->type == WIRE_HERE)
+        e = heard_here(c, k, in);
     else if (in->type >= WIRE_JOIN && in->type <= WIRE_MET)
         e = heard_meeting(c, k, in, why);
     else

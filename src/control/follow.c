@@ -322,6 +322,17 @@ static bool is_announced(const struct map_node *n, const struct map_member *m)
            n->home == m->home && data_id_equal(&n->data, &m->data);
 }
 
+bool follow_is_known(const struct control *c)
+{
+    uint16_t self = control_place(c);
+    if (self == MAP_NOBODY)
+        return false;
+    const struct map_node *n = &c->map.nodes.at[self];
+    const struct endpoint *at = &c->config.at;
+    return n->incarnation == c->identity.incarnation && n->at.cluster_port == at->cluster_port &&
+           (at->ip[0] == '\0' || strcmp(n->at.ip, at->ip) == 0);
+}
+
 /* A new run, a new address or data-id: said until the map has it, and once it is on disk. */
 static void look_at_self(struct control *c, const struct map_node *n)
 {

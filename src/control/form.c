@@ -190,8 +190,59 @@ static bool is_lost(const struct control *c)
     return c->standing == STANDING_IN && control_is_lost(c);
 }
 
+/* Where no address that is known is right, and nobody decides yet, one member that is found leads to the others:
+ * who is not known says where it is, and that is passed on once. Who is told dials. */
+static void say_here(struct control *c)
+{
+    struct wire_here m = {.id = c->identity.node, .cluster_port = c->config.at.cluster_port};
+    if (c->standing != STANDING_IN || !mono_reached(c->now, c->here_due))
+        return;
+    c->here_due = mono_after(c->now, HERE_US);
+    if (follow_is_known(c))
+        return;
+    memcpy(m.ip, c->config.at.ip, sizeof(m.ip));
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && (k->use == CONTACT_HINT || k->use == CONTACT_MEMBER))
+            put_here(contact_answer(c, k), &m);
+    }
+}
+
+static void pass_here(struct control *c, const struct wire_here *m)
+{
+    size_t n = c->contacts.n, first = (size_t)rng_below(&c->rng, n), passed = 0;
+    for (size_t i = 0; i < n && passed < HERE_PASSED; i++) {
+        struct contact *k = c->contacts.at[(first + i) % n];
+        if (!k->open || k->over || k->use == CONTACT_CALLER || k->use == CONTACT_SEED || k->use == CONTACT_NAMED ||
+            node_id_equal(&k->id, &m->id))
+            continue;
+        put_here(contact_answer(c, k), m);
+        passed++;
+    }
+}
+
+void form_heard_here(struct control *c, struct contact *k, struct wire_here *m)
+{
+    if (c->standing != STANDING_IN || node_id_equal(&m->id, &c->identity.node))
+        return;
+    bool is_its_own = node_id_equal(&m->id, &k->id);
+    if (is_its_own && m->ip[0] == '\0')
+        contact_ip(k, m->ip);
+    if (m->ip[0] == '\0' || m->cluster_port == 0)
+        return;
+    if (is_its_own) {
+        pass_here(c, m);
+        return;
+    }
+    for (size_t i = 0; i < c->contacts.n; i++)
+        if (c->contacts.at[i]->open && !c->contacts.at[i]->over && node_id_equal(&c->contacts.at[i]->id, &m->id))
+            return;
+    look_there(c, m->ip, m->cluster_port);
+}
+
 void form_due(struct control *c)
 {
+    say_here(c);
     if ((c->standing != STANDING_OUT && !is_lost(c)) || !mono_reached(c->now, c->seed_due))
         return;
     c->seed_due = mono_after(c->now, SEED_RETRY_US);
@@ -203,7 +254,8 @@ void form_due(struct control *c)
 
 struct mono form_wake(const struct control *c)
 {
-    return c->standing == STANDING_OUT || is_lost(c) ? c->seed_due : MONO_NEVER;
+    struct mono here = c->standing == STANDING_IN ? c->here_due : MONO_NEVER;
+    return c->standing == STANDING_OUT || is_lost(c) ? mono_earlier(c->seed_due, here) : here;
 }
 
 void form_seed_opened(struct control *c, struct contact *k)

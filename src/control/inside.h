@@ -17,6 +17,8 @@ enum { TICKETS_MAX = 1024 };              /* proposals under way: more clients t
 enum { TICKET_US = 10 * 1000 * 1000 };    /* then whoever asked is told that there is no controller */
 enum { HANDSHAKE_US = 5 * 1000 * 1000 };  /* a stranger may hold a descriptor no longer */
 enum { SEED_RETRY_US = 1000 * 1000 };     /* cluster-join: a seed each second */
+enum { HERE_US = 1000 * 1000 };           /* how often who is not known says where it is, */
+enum { HERE_PASSED = 8 };                 /* and to how many that is passed on: it spreads as a rumor does */
 enum { VIEW_US = 500 * 1000 };            /* how often the data plane is told how things look */
 enum { CONTACT_BUCKETS = 1024 };          /* as many as members, nearly: each has two contacts */
 
@@ -158,6 +160,7 @@ struct control {
 
     /* form.c, meet.c */
     struct mono seed_due;
+    struct mono here_due; /* STANDING_IN: does the map tell where this node is reached? */
     size_t seed_next;            /* whose turn it is, of cluster-join's */
     char why_not[256];           /* of being in no cluster */
     char join_to[HOSTNAME_BYTES]; /* whom CLUSTER MEET lets it join, */
@@ -241,6 +244,7 @@ void follow_propose(struct control *c, const struct map_entry *e); /* the data p
 void follow_report(struct control *c, struct word *w);             /* taken */
 void follow_former_run(struct control *c, struct contact *k); /* tells it, if it is one */
 void follow_due(struct control *c);
+bool follow_is_known(const struct control *c); /* the map tells where this run is reached */
 void follow_forget(struct control *c);
 void follow_free(struct control *c);
 
@@ -260,6 +264,7 @@ void form_begin(struct control *c);    /* it is on disk */
 struct map_member form_self(const struct control *c);
 void form_due(struct control *c);
 struct mono form_wake(const struct control *c);
+void form_heard_here(struct control *c, struct contact *k, struct wire_here *m);
 void form_seed_opened(struct control *c, struct contact *k);
 void form_hint_opened(struct control *c, struct contact *k);
 void form_seed_missed(struct control *c, const struct contact *k, const char *why);

@@ -217,3 +217,21 @@ enum err get_report(struct wire_in *in, struct wire_report *m)
     }
     return e;
 }
+
+/* --------------------------------------- VONG.HERE <id> <ip> <cluster port> */
+
+void put_here(struct chain *to, const struct wire_here *m)
+{
+    wire_put_head(to, WIRE_HERE, 3);
+    wire_put_id(to, &m->id);
+    wire_put_word(to, m->ip);
+    wire_put_u64(to, m->cluster_port);
+}
+
+enum err get_here(struct wire_in *in, struct wire_here *m)
+{
+    TRY(wire_get_id(in, &m->id));
+    TRY(wire_get_text(in, m->ip, sizeof(m->ip)));
+    TRY(wire_get_u16(in, &m->cluster_port));
+    return wire_get_end(in);
+}

@@ -82,6 +82,13 @@ struct wire_report {
     struct word_position *at; /* of get: to be freed by mem_free */
 };
 
+/* Of the sender itself, or of somebody the sender has it from. */
+struct wire_here {
+    struct node_id id;
+    char ip[IP_BYTES]; /* empty: where the sender calls from */
+    uint16_t cluster_port;
+};
+
 void put_join(struct chain *to, const struct wire_join *m);
 enum err get_join(struct wire_in *in, struct wire_join *m) MUST_CHECK;
 void put_joined(struct chain *to, const struct wire_joined *m);
@@ -102,5 +109,7 @@ void put_whole(struct chain *to, const struct wire_whole *m);
 enum err get_whole(struct wire_in *in, struct wire_whole *m) MUST_CHECK;
 void put_report(struct chain *to, const struct wire_report *m);
 enum err get_report(struct wire_in *in, struct wire_report *m) MUST_CHECK;
+void put_here(struct chain *to, const struct wire_here *m);
+enum err get_here(struct wire_in *in, struct wire_here *m) MUST_CHECK;
 
 #endif

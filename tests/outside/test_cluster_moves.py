@@ -122,3 +122,25 @@ def test_what_is_announced(node):  # noqa: F811
     until(lambda: seen(n, o) == f"127.0.0.1:{n.port}@{n.cluster_port}", 60)
     wait_whole(nodes)
     assert cli(nodes[0], "SET", key, "v") == "OK"
+
+
+def votes(n):
+    """It keeps a log of the controllers."""
+    log = n.dir / "raft"
+    return log.is_dir() and any(f.stat().st_size > 0 for f in log.iterdir())
+
+
+def test_one_alone_is_where_it_was(node):  # noqa: F811
+    """all but one that has no vote come back at other ports, knowing it alone: it tells each of the others"""
+    nodes = form(node, 4)
+    until(lambda: sum(votes(n) for n in nodes) == 3, 60, "there are three voters, as four nodes have")
+    old = next(n for n in nodes if not votes(n))
+    write_and_read(nodes, "before")
+    for n in nodes:
+        n.kill()
+        if n is not old:
+            n.new_ports()
+    for n in nodes:
+        n.launch(join=[] if n is old else [old])
+    wait_whole(nodes)
+    write_and_read(nodes, "after")

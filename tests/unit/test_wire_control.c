@@ -75,6 +75,19 @@ static void meeting_comes_back(void **state)
     }
 }
 
+static void addresses_come_back(void **state)
+{
+    (void)state;
+    struct sent s = {0};
+    struct wire_here was = {.id = {{9, 8, 7}}, .ip = "fe80::2", .cluster_port = 65535}, is;
+    put_here(&s.bytes, &was);
+    assert_int_equal(get_here(arrive(&s, WIRE_ANSWERS, WIRE_HERE), &is), ERR_OK);
+    assert_memory_equal(is.id.b, was.id.b, sizeof(was.id.b));
+    assert_string_equal(is.ip, "fe80::2");
+    assert_int_equal(is.cluster_port, 65535);
+    sent_free(&s);
+}
+
 static void proposals_come_back(void **state)
 {
     (void)state;
@@ -158,6 +171,7 @@ static void a_report_comes_back_and_its_slots_are_slots(void **state)
 
 UNIT_TESTS("wire_control", TEST(joining_comes_back, "JOIN and JOINED come back as they were put (W2)"),
            TEST(meeting_comes_back, "MEET and MET come back, in their range (W2)"),
+           TEST(addresses_come_back, "where a member is reached comes back as it went"),
            TEST(proposals_come_back, "PROPOSE and PROPOSED come back as they were put (W2)"),
            TEST(the_log_comes_back, "entries and the whole map come back as they were put (W2)"),
            TEST(a_type_of_entry_that_is_none_is_refused, "a type of entry that is none is refused (W3)"),
