@@ -167,10 +167,11 @@ void contact_dialed(struct control *c, const struct control_event *ev)
     hello_dial(&k->hello, &self, purpose_of(k), wanted, ev->dialed.nonce, out_of(c, k));
 }
 
-/* A guest that brings clients' commands is the data plane's. */
+/* A guest that brings clients' commands, or records, is the data plane's. */
 static void give(struct control *c, struct contact *k)
 {
-    struct control_give g = {.conn = k->conn, .protocol = k->hello.purpose == HELLO_FORWARD2 ? 2 : 3, .from = k->id};
+    struct control_give g = {.conn = k->conn, .use = (uint8_t)hello_use(k->hello.purpose), .from = k->hello.peer.id,
+                             .incarnation = k->hello.peer.incarnation};
     chain_put(&g.unread, buf_slice(&k->unread));
     *vec_add(&c->out->give) = g;
     drop(c, k);
@@ -229,8 +230,7 @@ static bool shake(struct control *c, struct contact *k) /* false: there is no mo
         refused(c, k);
         return false;
     }
-    if (!k->is_link && (k->hello.purpose == HELLO_FORWARD2 || k->hello.purpose == HELLO_FORWARD3)) {
-        k->id = k->hello.peer.id;
+    if (!k->is_link && hello_use(k->hello.purpose) != USE_NONE) {
         give(c, k);
         return false;
     }

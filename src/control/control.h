@@ -14,7 +14,7 @@
  *
  * Connections: a *link* was dialed from here, a *guest* came in on the cluster port. Every frame of
  * ours goes over the link to its receiver; answers come back on the same connection. A guest whose
- * handshake says that it brings forwarded commands is given to the data plane. */
+ * handshake says that it brings commands or records is given to the data plane. */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
@@ -105,8 +105,9 @@ struct control_hang_up {
 };
 struct control_give { /* this guest is the data plane's from now on */
     uint32_t conn;
-    uint8_t protocol;   /* of the replies it wants: 2 or 3 */
+    uint8_t use;        /* enum peer_use */
     struct node_id from;
+    uint32_t incarnation; /* of `from` */
     struct chain unread; /* bytes behind the handshake; taken */
 };
 

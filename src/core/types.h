@@ -40,6 +40,10 @@ struct endpoint {
     uint16_t cluster_port;         /* for nodes and proxies */
 };
 
+/* What a connection between the data planes of two nodes is for, as its handshake says: clients' commands, to be
+ * answered in RESP2 or RESP3, or the records of slots. */
+enum peer_use { USE_NONE = 0, USE_FORWARD2 = 2, USE_FORWARD3 = 3, USE_REPL = 4 };
+
 /* Where a node stands in a slot: the epoch and the sequence number of its last record. */
 struct position {
     uint64_t epoch;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* What follows from the options for the data plane: the derived values that the hot path reads. */
-#include "node/state.h"
+#include "node/cluster.h"
 
 enum { TIME_ALL_BELOW_US = 1000 }; /* a limit that a brief command could reach */
 
@@ -27,6 +27,8 @@ void options_applied(struct node *n)
     (void)memory_short(n); /* down to a lower limit at once, not at the next write */
     n->time_all = o->slowlog_log_slower_than >= 0 && o->slowlog_log_slower_than < TIME_ALL_BELOW_US;
     journal_set_policy(&n->journal, journal_policy_of(o->appendfsync));
+    if (n->cluster != NULL && n->cluster->replicas != NULL)
+        replicate_options(n);
     bool is_on = n->rewrite.wants_on || (n->journal.state != JOURNAL_OFF && !n->journal.stopping);
     if (o->appendonly != is_on && !n->loading) /* else once what is there has been read */
         rewrite_turn(&n->rewrite, o->appendonly, n->now);

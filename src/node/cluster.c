@@ -23,6 +23,7 @@ struct cluster *cluster_new(const struct node_identity *id)
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
     c->parked_at = c->gates_at = c->handing_until = MONO_NEVER;
     c->preparing_for = MAP_NOBODY;
+    c->preparing_until = MONO_NEVER;
     list_init(&c->links);
     list_init(&c->dirty);
     list_init(&c->parked);
@@ -39,6 +40,7 @@ void cluster_free(struct node *n) /* sessions are gone */
     while (!list_empty(&c->links))
         peer_link_free(CONTAINER_OF(c->links.next, struct peer_link, in_cluster));
     check(list_empty(&c->parked));
+    replicas_free(n);
     mem_free(c->view.peers);
     mem_free(c->served);
     map_free(&c->map);
@@ -72,10 +74,29 @@ void routing_free(struct node *n, struct session *s)
 
 /* ------------------------------------------------------------ fates of replies */
 
-void marks_put(struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind)
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind)
 {
-    if (s->routing != NULL && kind != MARK_FREE && s->out.put > begin)
-        *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, (uint16_t)slot, (uint8_t)kind};
+    if (s->routing == NULL || kind == MARK_FREE || s->out.put == begin)
+        return;
+    const struct repl *r = &n->cluster->replicas->repl;
+    uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0;
+    if (slot < SLOTS && own_has(n, slot))
+        need = repl_newest(r, slot);
+    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, (uint16_t)slot, (uint8_t)kind};
+}
+
+bool marks_held(const struct node *n, const struct session *s, uint64_t end)
+{
+    const struct routing *r = s->routing;
+    for (size_t i = 0; r != NULL && i < r->marks.n && r->marks.at[i].begin < end; i++) {
+        const struct reply_mark *m = &r->marks.at[i];
+        const struct repl *repl = &n->cluster->replicas->repl;
+        if (m->need == 0 || m->kind == MARK_FREE)
+            continue;
+        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need) : !repl_all_held(repl, m->need))
+            return false;
+    }
+    return true;
 }
 
 void marks_left(struct session *s)
@@ -325,8 +346,9 @@ static void map_changed(struct node *n, struct node_out *out)
     if (slots || nodes)
         slots_changed(n, out);
     settings_follow(n);
-    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->proposed_n)
+    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->replicas->repl.proposed_n)
         handover_fate_known(c); /* replication 12 */
+    replicate_map(n, slots || nodes, out);
     peer_look(n, out);
     c->parked_at = n->now;
     tell(out, (struct word){.type = WORD_APPLIED, .applied = m->index});
@@ -439,7 +461,7 @@ static void gates_look(struct node *n)
     } else if (c->gates_at.us == MONO_NEVER.us) {
         c->gates_at = mono_after(n->now, node_timeout_us);
     } else if (mono_reached(n->now, c->gates_at)) {
-        struct mono due = session_gates_old(n, 2 * node_timeout_us, "it waited too long for the disk");
+        struct mono due = session_gates_old(n, 2 * node_timeout_us, "it waited too long for the disk, or for its replicas");
         c->gates_at = mono_earlier(due, mono_after(n->now, node_timeout_us));
     }
 }
@@ -450,11 +472,13 @@ void cluster_step_end(struct node *n, struct node_out *out)
     if (!c->loaded && !n->loading) {
         c->loaded = true;
         slots_changed(n, out); /* what the map said meanwhile */
+        replicate_map(n, true, out);
         if (c->self.place != MAP_NOBODY)
             report_begin(n);
     }
     report_look(n, out);
     handover_go_on(n, out);
+    replicate_look(n, out);
     gates_look(n);
     if (c->any_forsaken || mono_reached(n->now, peer_due(n)))
         peer_look(n, out);
@@ -466,5 +490,6 @@ struct mono cluster_due(const struct node *n)
 {
     const struct cluster *c = n->cluster;
     struct mono due = mono_earlier(mono_earlier(c->parked_at, c->gates_at), peer_due(n));
+    due = mono_earlier(mono_earlier(due, c->preparing_until), replicate_due(n));
     return c->self.leased ? mono_earlier(due, c->lease) : due;
 }

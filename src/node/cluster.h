@@ -15,6 +15,7 @@
 #define NODE_CLUSTER_H
 
 #include "core/map/map_setting.h"
+#include "node/replicate.h"
 #include "node/route.h"
 #include "node/state.h"
 #include "resp/frame.h"
@@ -28,6 +29,7 @@ enum {
 enum mark_kind { MARK_FREE, MARK_READ, MARK_WRITE };
 struct reply_mark {
     uint64_t begin, end; /* places in out, as in gates */
+    uint64_t need;       /* lsn of the slot's newest record when it was computed: W are to hold it (5, 6); 0: no copies */
     uint16_t slot;
     uint8_t kind;
 };
@@ -169,11 +171,14 @@ struct cluster {
     struct bits doubted;     /* proposed, fate not known */
     struct bits preparing;   /* to be proposed, for this node (MAP_NOBODY: none are), when that is stored */
     uint16_t preparing_for;
+    struct mono preparing_until; /* those with data: then they go on here */
+    bool preparing_empty;    /* they hold nothing, and no copy is there */
     struct lsn prepared_at;
     struct mono handing_until; /* then another try */
     bool reports;            /* its place in slots without a primary, once `report_at` is synced */
     struct lsn report_at;
-    uint64_t proposed_n;
+    struct replicas *replicas;
+    struct bits thin;        /* too few copies are in sync: writes are refused (5) */
     struct word_view view;
     uint64_t last_token;
     struct list links, dirty;
@@ -194,7 +199,8 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out);
 struct mono cluster_due(const struct node *n);
 struct routing *routing_new(uint8_t forward);
 void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
-void marks_put(struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind); /* from begin to the end */
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind); /* from begin to the end */
+bool marks_held(const struct node *n, const struct session *s, uint64_t end); /* of replies that begin before */
 void marks_left(struct session *s); /* up to open_end they left */
 /* "MOVED 7 10.0.0.1:6379" */
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place);

@@ -3,12 +3,20 @@
 /* Where a write becomes real: what the handlers left as effects becomes one record, gets its place
  * in the slot's history, and goes to the log (replication 1, 3, 8). */
 #include "base/check.h"
-#include "node/state.h"
+#include "node/cluster.h"
 
 static inline void append(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
 {
     check(own_has(n, slot)); /* N8 */
-    journal_append(&n->journal, slot, bytes, db);
+    if (commit_is_told(n, slot))
+        replicate_record(n, slot, bytes, db);
+    else
+        journal_append(&n->journal, slot, bytes, db);
+}
+
+bool commit_is_told(const struct node *n, unsigned slot)
+{
+    return n->cluster != NULL && repl_has_copies(&n->cluster->replicas->repl, slot);
 }
 
 void commit_effects(struct node *n)

@@ -127,7 +127,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
             chain_append(&s->out, &t->bytes);
             s->fresh_replies += t->replies;
         }
-        marks_put(s, begin, t->slot, t->kind);
+        marks_put(n, s, begin, t->slot, t->kind);
         turn_end(n, t);
         any = true;
     }
@@ -259,7 +259,7 @@ static void note_length(struct routing *r, size_t n)
 }
 
 /* The reply that is next goes to the output, where it lies in one piece with those before it. */
-static void turn_answer(struct turn *t, struct slice reply)
+static void turn_answer(struct node *n, struct turn *t, struct slice reply)
 {
     struct session *s = t->session;
     t->done = true;
@@ -272,7 +272,7 @@ static void turn_answer(struct turn *t, struct slice reply)
     uint64_t begin = s->out.put;
     chain_put(&s->out, reply);
     s->fresh_replies++;
-    marks_put(s, begin, t->slot, (enum mark_kind)t->kind);
+    marks_put(n, s, begin, t->slot, (enum mark_kind)t->kind);
     t->kind = MARK_FREE;
 }
 
@@ -297,7 +297,7 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
         turn_holds(t, reply.n);
         gather_part(t, part, reply);
     } else {
-        turn_answer(t, reply);
+        turn_answer(n, t, reply);
     }
     if (t->done)
         turns_deliver(n, s, out);

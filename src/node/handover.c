@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Slots without a key go to the node that placement wishes (replication 26; nothing is to be copied).
+/* Slots go to the node that placement wishes, once it is in sync with them (replication 26); of those without a
+ * key and without another copy nothing is to be copied.
  *
  *     begun: nothing of the slots is run any more       commands of theirs are parked
- *       -> all that was recorded until then is stored   no gate waits for a record of theirs
+ *       -> all that was recorded until then is held     no gate waits for a record of theirs, and the successor
+ *                                                       has every one: else they go on here after a moment
  *       -> proposed, its fate not known                 in doubt: told by this node's own applied map alone
  *
  * Until it is known the way out is another proposal with a greater n (12). */
 #include "base/check.h"
 #include "node/cluster.h"
+
+enum { PREPARING_US = 50 * 1000 }; /* 26: so long its clients wait for what is on its way */
 
 static bool may_take(const struct map *m, uint16_t place)
 {
@@ -37,10 +41,8 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
     struct cluster *c = n->cluster;
     struct map_entry e = {.type = MAP_HANDOVER, .base = c->map.index, .about = c->id,
                           .incarnation = c->self.incarnation};
-    if (c->proposed_n < c->map.nodes.at[c->self.place].proposed_n)
-        c->proposed_n = c->map.nodes.at[c->self.place].proposed_n;
-    e.handover.n = ++c->proposed_n;
-    e.handover.empty = true;
+    e.handover.n = ++c->replicas->repl.proposed_n;
+    e.handover.empty = c->preparing_empty;
     e.handover.to = c->map.nodes.at[to].id;
     e.handover.to_incarnation = c->map.nodes.at[to].incarnation;
     e.handover.slots = *slots;
@@ -53,6 +55,18 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
 bool handover_waits(const struct node *n, unsigned slot)
 {
     return wanted(n->cluster, slot) != MAP_NOBODY && store_slot_keys_n(&n->store, slot) > 0;
+}
+
+/* Is the successor in sync? */
+static bool is_copied(const struct cluster *c, unsigned slot, uint16_t to)
+{
+    return map_isr_has(&c->map.slots[slot], to, c->map.nodes.at[to].incarnation);
+}
+
+/* May it begin anew there? */
+static bool is_empty(const struct node *n, unsigned slot)
+{
+    return n->cluster->map.slots[slot].isr_n == 1 && store_slot_keys_n(&n->store, slot) == 0;
 }
 
 void handover_fate_known(struct cluster *c)
@@ -80,11 +94,38 @@ static void forget_unwished(struct node *n)
     c->parked_at = n->now;
 }
 
+/* Everything of it is held by who must, and by the successor. */
+static bool is_ready(const struct node *n, unsigned slot)
+{
+    const struct cluster *c = n->cluster;
+    const struct repl *r = &c->replicas->repl;
+    uint64_t newest = repl_newest(r, slot);
+    return c->preparing_empty || (repl_is_held(r, slot, newest) && repl_holds(r, c->preparing_for, slot, newest));
+}
+
+/* Those that are not ready go on here when the moment is over. False: it is not. */
+static bool all_ready(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    bool over = mono_reached(n->now, c->preparing_until);
+    for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1)) {
+        if (is_ready(n, slot))
+            continue;
+        if (!over)
+            return false;
+        bits_remove(&c->preparing, slot);
+    }
+    return true;
+}
+
 void handover_go_on(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (c->preparing_for == MAP_NOBODY || !c->self.leased || !all_stored(n, c->prepared_at))
+    if (c->preparing_for == MAP_NOBODY || !c->self.leased || c->replicas->repl.proposed_slots > 0)
         return;
+    if (c->preparing_empty ? !all_stored(n, c->prepared_at) : !all_ready(n))
+        return;
+    c->preparing_until = MONO_NEVER;
     forget_unwished(n);
     if (bits_next(&c->preparing, 0) < SLOTS)
         propose(n, c->preparing_for, &c->preparing, out);
@@ -93,14 +134,21 @@ void handover_go_on(struct node *n, struct node_out *out)
     handing_is(c);
 }
 
-static uint16_t choose(const struct node *n, struct bits *slots)
+/* Slots for one successor, all with data, or all without. */
+static uint16_t choose(const struct node *n, struct bits *slots, bool *empty)
 {
+    const struct cluster *c = n->cluster;
     uint16_t to = MAP_NOBODY;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        uint16_t w = wanted(n->cluster, slot);
-        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to) || store_slot_keys_n(&n->store, slot) > 0)
+        uint16_t w = wanted(c, slot);
+        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to))
+            continue;
+        bool copied = is_copied(c, slot, w);
+        if ((!copied && !is_empty(n, slot)) || (to != MAP_NOBODY && *empty == copied) ||
+            bits_has(&c->replicas->repl.doubt, slot))
             continue;
         to = w;
+        *empty = !copied;
         bits_add(slots, slot);
     }
     return to;
@@ -115,9 +163,12 @@ void handover_look(struct node *n, struct node_out *out)
     if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
         return;
-    uint16_t to = refused ? MAP_NOBODY : choose(n, &slots);
+    bool empty = false;
+    uint16_t to = refused ? MAP_NOBODY : choose(n, &slots, &empty);
     if (to != MAP_NOBODY) {
         c->preparing = slots;
+        c->preparing_empty = empty;
+        c->preparing_until = mono_after(n->now, PREPARING_US);
         c->preparing_for = to;
         c->prepared_at = n->journal.appended;
         handing_is(c);

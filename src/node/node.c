@@ -84,6 +84,8 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     list_init(&n->migrations);
     slots_init(n);
     n->cluster = id->in_cluster ? cluster_new(id) : NULL;
+    if (n->cluster != NULL)
+        n->cluster->replicas = replicas_new(n);
     journal_init(&n->journal, JOURNAL_EVERYSEC, !o->appendonly, n->slots, node_slots_n(n), 0);
     rewrite_init(&n->rewrite, &n->store, &n->journal, log, wall);
     stats_init(n);
@@ -173,6 +175,15 @@ static void bad_input(struct node *n, uint32_t conn, const char *text)
     session_close_after_reply(n, s);
 }
 
+static void opened(struct node *n, const struct node_event *ev, struct node_out *out)
+{
+    struct session *s = session_open(n, ev);
+    if (ev->opened.use == USE_REPL && !guest_open(n, s, ev)) { /* it is tried again */
+        s->closing = true;
+        *vec_add(&out->drop) = s->conn;
+    }
+}
+
 static void closed(struct node *n, struct session *s, struct node_out *out)
 {
     migrate_abandon(s, out);
@@ -232,7 +243,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     if (n->cluster != NULL)
         cluster_step_begin(n, ev, out);
     switch (ev->type) {
-    case NODE_OPENED: session_open(n, ev); break;
+    case NODE_OPENED: opened(n, ev, out); break;
     case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;
     case NODE_BAD_INPUT: bad_input(n, ev->bad.conn, ev->bad.text); break;
     case NODE_CLOSED: closed(n, session_at(n, ev->closed), out); break;
@@ -241,19 +252,20 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_DUE: due_step(n, out); break;
     case NODE_RELEASE: session_release(n, out); break;
     case NODE_DIALED:
-        if (!peer_dialed(n, ev->link.link, ev->link.dialed, out))
+        if (!peer_dialed(n, ev->link.link, ev->link.dialed, out) &&
+            !replicate_dialed(n, ev->link.link, ev->link.dialed, ev->link.incarnation, out))
             migrate_dialed(n, ev->link.link, ev->link.dialed, out);
         break;
     case NODE_LINK_TOOK:
-        if (!peer_took(n, ev->link.link, ev->link.left))
+        if (!peer_took(n, ev->link.link, ev->link.left) && !replicate_took(n, ev->link.link, ev->link.left))
             migrate_took(n, ev->link.link, ev->link.left, out);
         break;
     case NODE_LINK_BYTES:
-        if (!peer_bytes(n, ev->link.link, ev->link.in, out))
+        if (!peer_bytes(n, ev->link.link, ev->link.in, out) && !replicate_bytes(n, ev->link.link, ev->link.in, out))
             migrate_bytes(n, ev->link.link, ev->link.in, out);
         break;
     case NODE_LINK_CLOSED:
-        if (!peer_closed(n, ev->link.link, out))
+        if (!peer_closed(n, ev->link.link, out) && !replicate_closed(n, ev->link.link))
             migrate_closed(n, ev->link.link, out);
         break;
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;

@@ -79,7 +79,9 @@ struct node_event {
             uint32_t conn;
             struct slice peer, local; /* "127.0.0.1:50312"; "/path:0" for a unix socket */
             bool is_unix, is_loopback;
-            uint8_t forward; /* a connection of the cluster port, proven, VONG.HELLO ... FORWARD 2 or 3; else 0 */
+            uint8_t use; /* enum peer_use: a connection of the cluster port, proven; USE_NONE: a client */
+            struct node_id from;  /* who opened that, */
+            uint32_t incarnation; /* in this run */
             int fd; /* for CLIENT LIST only */
         } opened;
         struct {
@@ -93,7 +95,8 @@ struct node_event {
         uint32_t closed, ended;
         struct {
             uint32_t link;
-            enum node_dialed dialed; /* NODE_DIALED */
+            enum node_dialed dialed; /* NODE_DIALED, */
+            uint32_t incarnation;    /* OK, at a cluster port: of the run that answered */
             size_t left;             /* NODE_LINK_TOOK: bytes that still wait to be taken */
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
@@ -143,8 +146,8 @@ struct node_dial {
     uint32_t link;
     struct slice host; /* an address or a name */
     uint16_t port;
-    uint8_t forward;     /* 2, 3: to `peer` at its cluster port, and NODE_DIALED_OK once VONG.HELLO ... FORWARD 2|3
-                            was answered; 0: a server somewhere, told as soon as it is connected */
+    uint8_t use;         /* enum peer_use: to `peer` at its cluster port, and NODE_DIALED_OK once VONG.HELLO was answered;
+                            USE_NONE: a server somewhere, told as soon as it is connected */
     struct node_id peer; /* who must answer there */
 };
 struct node_send {

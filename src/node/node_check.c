@@ -12,7 +12,7 @@ static void check_gates(const struct node *n, const struct session *s)
     for (size_t i = 0; i < s->gates.n; i++) { /* N1: in order */
         const struct gate *g = &s->gates.at[i];
         check(g->end > end && g->end <= s->out.put);
-        check(g->need.n > need.n && lsn_reached(n->journal.appended, g->need));
+        check(g->need.n >= need.n && lsn_reached(n->journal.appended, g->need));
         end = g->end;
         need = g->need;
     }

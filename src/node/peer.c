@@ -44,7 +44,7 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     buf_init(&l->in, SIZE_MAX / 2);
     list_push(&n->cluster->links, &l->in_cluster);
     *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip),
-                                              .port = to->at.cluster_port, .forward = protocol, .peer = to->id};
+                                              .port = to->at.cluster_port, .use = protocol, .peer = to->id};
     return l;
 }
 

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "node/cluster.h"
 
+static const char no_replicas[] = "NOREPLICAS Not enough good replicas to write.";
 static const double chance_is_out_bits = 64; /* cluster.md, "Routing" */
 
 /* ------------------------------------------------------------- who asks, and how */
@@ -227,6 +228,10 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
+    if (to.to == ROUTE_HERE && !waits && (spec->flags & CMD_WRITE) != 0 && bits_has(&c->thin, slot)) {
+        routed_refuse(n, s, no_replicas, out); /* replication 5 */
+        return ROUTED_TAKEN;
+    }
     if (to.to == ROUTE_HERE && !waits)
         return routed_run(s, here, slot, spec);
     if (!waits && to.to == ROUTE_MOVED) {
@@ -363,6 +368,8 @@ bool routed_is_direct(const struct node *n, const struct session *s, const struc
         return false;
     if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0)
         return false;
+    if ((spec->flags & CMD_WRITE) != 0 && bits_has(&c->thin, slot))
+        return false;
     if (r->forward != 0)
         return r->refused.n == 0 && r->for_now.epoch <= c->served[slot];
     return r->settled || c->mine_n == SLOTS || (r->seen != NULL && bits_has(r->seen, slot));
@@ -373,7 +380,7 @@ void routed_end(struct node *n, struct session *s, struct routed_here *here, str
     struct turn *t = here->turn;
     s->aside = NULL;
     if (t == NULL) {
-        marks_put(s, here->begin, here->slot, here->kind);
+        marks_put(n, s, here->begin, here->slot, here->kind);
         return;
     }
     t->replies = s->fresh_replies - here->fresh;

@@ -337,12 +337,10 @@ static inline void run_plain_write(struct node *n, struct cmd *c)
 }
 
 /* What its reply tells, should its slot be lost before it left (replication 9). */
-static inline void mark_plain(struct session *s, const struct planned *p, uint64_t begin)
+static inline void mark_plain(struct node *n, struct session *s, const struct planned *p, uint64_t begin)
 {
-    if (s->routing == NULL)
-        return;
-    uint8_t kind = (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ;
-    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, (uint16_t)p->key.slot, kind};
+    if (s->routing != NULL)
+        marks_put(n, s, begin, p->key.slot, (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ);
 }
 
 static inline bool is_direct(const struct node *n, const struct planned *p)
@@ -362,7 +360,7 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
     c->argv = q->argv;
     c->argc = q->argc;
     c->first = p->has_key ? &p->key : NULL;
-    if (p->spec->flags & CMD_WRITE)
+    if ((p->spec->flags & CMD_WRITE) && !commit_is_told(n, p->key.slot))
         run_plain_write(n, c);
     else
         cmd_exec(c);
@@ -375,7 +373,7 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
         stats_error(n, b->reply.error_code);
     brief_add(n, p->spec, failed);
     s->fresh_replies++;
-    mark_plain(s, p, begin);
+    mark_plain(n, s, p, begin);
 }
 
 /* ------------------------------------------------------------------- any request */
@@ -487,6 +485,12 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
         const struct planned *p = &plans[i];
         if (i + NEAR < count && p[NEAR].has_key)
             table_prefetch_near(&p[NEAR].key.hint);
+        if (p->session->guest != NULL) {
+            guest_request(n, p->session, at[i].req, out);
+            at[i].taken = true;
+            plain.is_asked = false;
+            continue;
+        }
         if (p->is_plain && !plain.is_asked) {
             plain.is_asked = true;
             plain.session = NULL;

@@ -42,11 +42,11 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     s->is_unix = ev->opened.is_unix;
     s->is_loopback = ev->opened.is_loopback || ev->opened.is_unix;
     s->created = s->active = n->now;
-    s->locked = n->options->requirepass[0] != '\0' && ev->opened.forward == 0; /* a node has proven itself */
+    s->locked = n->options->requirepass[0] != '\0' && ev->opened.use == USE_NONE; /* a node has proven itself */
     if (n->cluster != NULL)
-        s->routing = routing_new(ev->opened.forward);
-    if (ev->opened.forward != 0)
-        s->protocol = ev->opened.forward;
+        s->routing = routing_new(ev->opened.use == USE_REPL ? 0 : ev->opened.use);
+    if (ev->opened.use == USE_FORWARD2 || ev->opened.use == USE_FORWARD3)
+        s->protocol = ev->opened.use;
     address_set(s->peer, ev->opened.peer);
     address_set(s->local, ev->opened.local);
     list_init(&s->watches);
@@ -62,6 +62,7 @@ void session_close(struct node *n, struct session *s)
     multi_forget(n, s);
     waiting_forget(s);
     migrate_forget(n, s);
+    guest_close(n, s);
     routing_free(n, s);
     heap_remove(&n->held, &s->due);
     list_drop(&s->in_monitors);
@@ -159,21 +160,23 @@ static void gates_judge(struct node *n, struct session *s)
     struct lsn stored = journal_stored(&n->journal);
     if (!lsn_reached(stored, n->gate_floor))
         stored = n->gate_floor;
-    if (s->gates.n == 0 && lsn_reached(stored, n->journal.appended)) { /* nothing to wait for: no gate is made */
+    if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, n->journal.appended) &&
+                             marks_held(n, s, s->out.put))) { /* nothing to wait for: no gate is made */
         s->open_end = s->out.put;
         s->fresh_replies = 0;
         return;
     }
     uint64_t last = s->gates.n > 0 ? s->gates.at[s->gates.n - 1].end : s->open_end;
     if (s->out.put > last) {
-        if (s->gates.n == 0 || s->gates.at[s->gates.n - 1].need.n != n->journal.appended.n)
+        const struct gate *newest = s->gates.n > 0 ? &s->gates.at[s->gates.n - 1] : NULL;
+        if (newest == NULL || newest->need.n != n->journal.appended.n || (s->routing != NULL && newest->since.us != n->now.us))
             *vec_add(&s->gates) = (struct gate){.need = n->journal.appended, .since = n->now};
         s->gates.at[s->gates.n - 1].end = s->out.put;
         s->gates.at[s->gates.n - 1].replies += s->fresh_replies;
     }
     s->fresh_replies = 0;
     size_t open = 0;
-    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need))
+    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need) && marks_held(n, s, s->gates.at[open].end))
         s->open_end = s->gates.at[open++].end;
     s->gates.n -= open;
     if (s->gates.n > 0)
@@ -201,6 +204,8 @@ static void session_judge(struct node *n, struct session *s, struct node_out *ou
 
 void session_release(struct node *n, struct node_out *out)
 {
+    if (n->cluster != NULL)
+        guests_ack(n);
     size_t kept = 0;
     for (size_t i = 0; i < n->gated.n; i++) {
         struct session *s = session_at(n, n->gated.at[i]);

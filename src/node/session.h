@@ -108,6 +108,7 @@ struct session {
     struct waiting *waiting;   /* what it waits for: waiting.c's */
     struct migration *migration; /* migrate.c's */
     struct routing *routing;     /* in a cluster; NULL: alone (cluster.h) */
+    struct repl_guest *guest;    /* it is a primary's node, not a client (replicate.h); NULL: it is not */
     struct chain *aside;       /* what it is answered now goes here, not to out: replies before it are still away */
     struct list in_monitors;
     struct list in_all;        /* node->sessions_all, oldest first */

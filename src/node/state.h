@@ -188,6 +188,7 @@ void run_requests(struct node *n, struct node_request *at, size_t count, struct 
 node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands.def */
 
 /* ---- commit.c */
+bool commit_is_told(const struct node *n, unsigned slot); /* records of this slot go to replicas, too */
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
 void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */

@@ -178,10 +178,18 @@ static enum word word_of(struct slice name, uint32_t argc)
     return WORD_OTHER;
 }
 
+/* The length of the line with its end; 0: it goes on beyond in, or is longer than max. */
+static size_t line_length(struct slice in, size_t max)
+{
+    struct slice head = slice_head(in, max);
+    const char *end = memchr(head.p, '\n', head.n);
+    return end != NULL ? (size_t)(end - head.p) + 1 : 0;
+}
+
 /* ------------------------------------------------------------ of a cluster's slots */
 
-static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}};
-enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARKS };
+static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}};
+enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARKS };
 
 static enum mark mark_of(struct slice name)
 {
@@ -213,6 +221,64 @@ static bool mark_slot(struct aof_reader *r, const struct slice *argv, uint32_t a
     for (unsigned i = 0; i < (n - 3) / 2; i++)
         starts[i] = (struct epoch_start){v[3 + 2 * i], v[4 + 2 * i]};
     return lineage_set(&r->o.slots[v[0]], (struct position){v[1], v[2]}, starts, (n - 3) / 2);
+}
+
+enum err aof_commands(struct slice in, struct aof_batch *b)
+{
+    struct parse p = {.in = in, .in_max = in.n};
+    while (p.at < in.n) {
+        uint32_t argc;
+        if (parse_command(&p, b, &argc) != PARSED)
+            return ERR_SYNTAX;
+        uint32_t first = (uint32_t)(b->args.n - argc);
+        enum word word = word_of(b->args.at[first], argc);
+        if (word == WORD_OTHER)
+            *vec_add(&b->commands) = (struct aof_command){.first = first, .argc = argc};
+        else
+            b->args.n = first;
+    }
+    return ERR_OK;
+}
+
+enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t *used)
+{
+    size_t line_n = line_length(in, NOTE_LINE_BYTES);
+    if (line_n == 0)
+        return ERR_SYNTAX;
+    TRY(note_get(slice_head(in, line_n), n));
+    if (n->type != NOTE_RECORD || n->at.seq == 0 || n->len > in.n - line_n)
+        return ERR_SYNTAX;
+    struct slice body = slice_of(in.p + line_n, (size_t)n->len);
+    if (!note_holds(n, body))
+        return ERR_CORRUPT;
+    *used = line_n + body.n;
+    return aof_commands(body, b);
+}
+
+/* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place of what it held. */
+static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+{
+    static const struct slice flush = {"VONG.FLUSHSLOT", 14};
+    if (argc < 5)
+        return false;
+    struct slice commands = argv[4], slot = argv[1];
+    VEC(struct slice) rest = {0};
+    for (uint32_t i = 0; i < argc; i++)
+        if (i != 4)
+            *vec_add(&rest) = argv[i];
+    uint64_t v[3];
+    bool good = argc > 6 && mark_slot(r, rest.at, argc - 1);
+    if (argc == 5 && mark_numbers(rest.at, 4, v, 3) == 3 && v[0] < SLOTS && v[2] == 0) {
+        lineage_clear(&r->o.slots[v[0]]);
+        good = true;
+    }
+    vec_free(&rest);
+    if (!good)
+        return false;
+    *vec_add(&b->commands) = (struct aof_command){.first = (uint32_t)b->args.n, .argc = 2, .offset = r->record};
+    *vec_add(&b->args) = flush;
+    *vec_add(&b->args) = slot;
+    return aof_commands(commands, b) == ERR_OK;
 }
 
 /* VONG.EPOCH epoch from to: it begins in these slots, both included, each behind its newest record. A base may
@@ -252,7 +318,7 @@ void aof_convert(struct lineage *slots)
     }
 }
 
-static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t argc)
+static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
 {
     bool good = false;
     if (r->o.slots == NULL) {
@@ -267,6 +333,7 @@ static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t a
         good = argc == 1;
         aof_convert(r->o.slots);
         break;
+    case MARK_DUMP: good = mark_dump(r, argv, argc, b); break;
     case MARKS: break;
     }
     r->form = AOF_FORM_CLUSTER;
@@ -280,8 +347,10 @@ static enum word hand_out(struct aof_reader *r, struct aof_batch *b, uint32_t ar
     uint32_t first = (uint32_t)(b->args.n - argc);
     const struct slice *argv = b->args.at + first;
     if (r->checked > 0 && argv[0].n > 5 && argv[0].p[0] == 'V' && mark_of(argv[0]) != MARKS) {
-        take_mark(r, argv, argc);
-        b->args.n = first;
+        size_t commands_n = b->commands.n;
+        take_mark(r, argv, argc, b);
+        if (b->commands.n == commands_n)
+            b->args.n = first;
         return WORD_OTHER;
     }
     enum word word = word_of(argv[0], argc);
@@ -320,14 +389,6 @@ static size_t take_checked(struct aof_reader *r, struct slice in, struct aof_bat
 
 /* ------------------------------------------------------- lines beginning with # */
 
-/* The length of the line with its end; 0: it goes on beyond in, or is longer than max. */
-static size_t line_length(struct slice in, size_t max)
-{
-    struct slice head = slice_head(in, max);
-    const char *end = memchr(head.p, '\n', head.n);
-    return end != NULL ? (size_t)(end - head.p) + 1 : 0;
-}
-
 /* Between two increments a tail may have been lost to the byte; behind a base nothing can be. */
 static size_t bad_gap(struct aof_reader *r)
 {
@@ -358,7 +419,7 @@ static size_t take_of_slot(struct aof_reader *r, const struct note *n)
         l->frozen = true; /* R4 */
     if (fit != LINEAGE_NEXT)
         return n->line_n + n->len;
-    lineage_next(l);
+    lineage_take(l, n->at);
     r->checked = n->len;
     return n->line_n;
 }

@@ -28,6 +28,7 @@
 #include "base/vec.h"
 #include "core/repl/lineage.h"
 #include "persist/disk.h"
+#include "persist/record.h"
 
 struct aof_command {
     uint32_t first, argc; /* in the batch's args */
@@ -116,6 +117,12 @@ enum aof_verdict aof_verdict(struct aof_reader *r); /* after the last file's las
 
 /* A command could not be run: the start is refused. why: "unknown command 'X'". */
 void aof_refuse(struct aof_reader *r, const struct aof_command *c, const char *why);
+
+/* One record in memory: the first one of `in`, its end in *used, its commands added to the batch, which points into
+ * `in`. ERR_SYNTAX, ERR_CORRUPT: it is none. */
+enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t *used) MUST_CHECK;
+/* Commands one behind the other, as in a record or a dump. */
+enum err aof_commands(struct slice in, struct aof_batch *b) MUST_CHECK;
 
 /* What a lone log becomes in a cluster, as VONG.CLUSTER says: every slot stands at (0, 1). */
 void aof_convert(struct lineage *slots);

@@ -64,14 +64,20 @@ static inline struct chain *end_of(struct journal *j)
     return j->switching ? &j->next : &j->pending;
 }
 
-static inline struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
+/* One more. True: it is not written. */
+static inline bool counts_only(struct journal *j)
 {
     j->appended.n++;
     j->ended = false;
-    if (j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED) {
+    if (j->state == JOURNAL_OFF)
+        j->written = j->synced = j->appended;
+    return j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED;
+}
+
+static inline struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
+{
+    if (counts_only(j)) {
         chain_clear(bytes);
-        if (j->state == JOURNAL_OFF)
-            j->written = j->synced = j->appended;
         return j->appended;
     }
     record_put(end_of(j), slot, at, bytes);
@@ -82,6 +88,15 @@ struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes,
 {
     j->db = db;
     return append(j, slot, lineage_next(&j->slots[slot]), bytes);
+}
+
+struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at, struct slice record)
+{
+    lineage_take(&j->slots[slot], at);
+    if (counts_only(j))
+        return j->appended;
+    chain_put(end_of(j), record);
+    return j->appended;
 }
 
 struct lsn journal_mark(struct journal *j, struct chain *bytes)

@@ -100,6 +100,8 @@ void journal_stop(struct journal *j);
 
 /* One record of these commands; bytes is emptied (as by record_put). db: the database they end in. */
 struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes, unsigned db);
+/* A record as it is: made by this node, or by the slot's primary. Its position is taken by the slot. */
+struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at, struct slice record);
 /* One command that is no record: what a cluster's node notes of its slots. */
 struct lsn journal_mark(struct journal *j, struct chain *bytes);
 void journal_settle_loss(struct journal *j); /* losses noted so far are known: #L 0 */

@@ -87,6 +87,22 @@ void record_put(struct chain *log, uint32_t slot, struct position at, struct cha
     put_line_and_body(log, line, to, body);
 }
 
+void record_put_flat(struct buf *to, uint32_t slot, struct position at, struct chain *body)
+{
+    check(buf_room(to, NOTE_LINE_BYTES + body->n) == ERR_OK);
+    char *line = to->p + to->n, *end = put_head(line, 'V');
+    end = put_number(end, slot);
+    end = put_number(end, at.epoch);
+    end = put_number(end, at.seq);
+    end = put_number(end, body->n);
+    char *bytes = end + CRC_CHARS + 2;
+    size_t n = chain_copy(body, bytes, body->n);
+    uint32_t crc = crc32c(0, slice_of(line, (size_t)(end - line)));
+    put_tail(end, crc32c(crc, slice_of(bytes, n)));
+    to->n += (size_t)(bytes - line) + n;
+    chain_clear(body);
+}
+
 enum { SEQS_OF_A_LINE = 100 };
 
 /* The words up to the last two digits of the seq. */

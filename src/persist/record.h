@@ -18,6 +18,7 @@
 #ifndef PERSIST_RECORD_H
 #define PERSIST_RECORD_H
 
+#include "base/buf.h"
 #include "base/chain.h"
 #include "base/err.h"
 #include "core/types.h"
@@ -40,6 +41,9 @@ struct note {
 /* The bytes of body behind *log as one record; body is empty afterwards, but may keep a chunk of
  * memory for the next one (chain_free it in the end). */
 void record_put(struct chain *log, uint32_t slot, struct position at, struct chain *body);
+
+/* The same in one piece, where it is wanted as one: behind what `to` holds. */
+void record_put_flat(struct buf *to, uint32_t slot, struct position at, struct chain *body);
 
 /* The same without a copy, for short bodies: they are written where they stay, behind room for their
  * line. A line is mostly that of the record before it, as long and but for the last digits of its seq.

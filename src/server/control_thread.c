@@ -29,8 +29,7 @@ struct contact_line {
     struct control_thread *thread;
     uint32_t number;
     bool is_link;
-    uint8_t give;        /* to the data thread once all is written: RESP version; 0: no */
-    struct chain unread; /* to go with it */
+    struct control_give give; /* to the data thread once all is written; USE_NONE: no */
 };
 
 static struct contact_line *contact_of(struct line *l)
@@ -90,8 +89,7 @@ static void take_connections(struct control_thread *t)
             chain_free(&o->give.at[i].unread, &t->graves);
             continue;
         }
-        contact_of(l)->give = o->give.at[i].protocol;
-        chain_append(&contact_of(l)->unread, &o->give.at[i].unread);
+        contact_of(l)->give = o->give.at[i];
     }
 }
 
@@ -159,8 +157,8 @@ static void contact_bytes(struct line *l, struct slice in)
     struct contact_line *c = contact_of(l);
     struct control_event ev = {.type = c->is_link ? CONTROL_LINK_BYTES : CONTROL_GUEST_BYTES,
                                .bytes = {.conn = c->number, .in = in}};
-    if (c->give != 0)
-        chain_put(&c->unread, in);
+    if (c->give.use != USE_NONE)
+        chain_put(&c->give.unread, in);
     else
         step(c->thread, &ev);
 }
@@ -170,14 +168,14 @@ static void contact_closed(struct line *l)
     struct contact_line *c = contact_of(l);
     struct control_event ev = {.type = c->is_link ? CONTROL_LINK_CLOSED : CONTROL_GUEST_CLOSED,
                                .closed = c->number};
-    if (c->give == 0)
+    if (c->give.use == USE_NONE)
         step(c->thread, &ev);
 }
 
 static void contact_free(struct line *l)
 {
     struct contact_line *c = contact_of(l);
-    chain_free(&c->unread, &c->thread->graves);
+    chain_free(&c->give.unread, &c->thread->graves);
     mem_free(c);
 }
 
@@ -218,14 +216,16 @@ static void give_some(struct control_thread *t)
 {
     for (size_t i = 0; i < t->guests.at.n; i++) {
         struct contact_line *c = contact_of(t->guests.at.at[i]);
-        if (c->give == 0 || c->line.dead || c->line.out.n > 0)
+        if (c->give.use == USE_NONE || c->line.dead || c->line.out.n > 0)
             continue;
-        struct given g = {.protocol = c->give};
+        struct given g = {.use = c->give.use,
+                          .from = c->give.from,
+                          .incarnation = c->give.incarnation,
+                          .unread = c->give.unread};
         address_of_peer(conn_fd(&c->line.conn), g.peer);
         address_here(conn_fd(&c->line.conn), g.local);
         g.fd = line_give(&c->line);
-        g.unread = c->unread;
-        c->unread = (struct chain){0};
+        c->give.unread = (struct chain){0};
         pthread_mutex_lock(&t->lock);
         bool taken = t->given.n < GIVEN_MAX;
         if (taken)

@@ -29,9 +29,11 @@
 
 /* A connection that passed the cluster port's handshake and brings clients' commands. */
 struct given {
-    int fd; /* the taker's */
-    uint8_t protocol;
-    struct chain unread; /* bytes behind the handshake; the taker's */
+    int fd;               /* the taker's */
+    uint8_t use;          /* enum peer_use */
+    struct node_id from;  /* who brings it, */
+    uint32_t incarnation; /* in this run */
+    struct chain unread;  /* bytes behind the handshake; the taker's */
     char peer[ADDRESS_TEXT_BYTES], local[ADDRESS_TEXT_BYTES];
 };
 struct givens { /* a vec */

@@ -111,7 +111,7 @@ void cluster_move_end(struct server *s, struct control_move *m, bool moves)
 
 /* ---------------------------------------------------------------------- a turn */
 
-/* Which cluster this is, for the handshake of links that forward. */
+/* Which cluster this is, for the handshake of links between data planes. */
 static void learn_cluster(struct server *s, const struct word *w)
 {
     if (w->type == WORD_MAP)
@@ -145,7 +145,9 @@ static void take_given(struct server *s)
                                             .opened = {.conn = c->id,
                                                        .peer = slice_str(g->peer),
                                                        .local = slice_str(g->local),
-                                                       .forward = g->protocol,
+                                                       .use = g->use,
+                                                       .from = g->from,
+                                                       .incarnation = g->incarnation,
                                                        .fd = g->fd}});
         client_want(s, c);
     }

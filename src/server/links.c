@@ -20,7 +20,7 @@ struct link {
     struct line line;
     struct server *server;
     uint32_t id; /* the node's */
-    uint8_t forward;
+    uint8_t use; /* enum peer_use */
     struct node_id peer;
     struct hello *hello; /* while it greets; NULL: it does not, or is through */
     struct buf unread;   /* of the greeting */
@@ -41,12 +41,13 @@ static struct link *link_at(const struct server *s, uint32_t id)
     return NULL;
 }
 
-static void tell_dialed(struct link *l, enum node_dialed how)
+static void tell_dialed(struct link *l, enum node_dialed how, uint32_t incarnation)
 {
     if (how != NODE_DIALED_OK)
         line_drop(&l->line);
-    server_step(l->server,
-                &(struct node_event){.type = NODE_DIALED, .link = {.link = l->id, .dialed = how}});
+    server_step(l->server, &(struct node_event){
+                               .type = NODE_DIALED,
+                               .link = {.link = l->id, .dialed = how, .incarnation = incarnation}});
 }
 
 /* ------------------------------------------------------------------ the handshake */
@@ -58,8 +59,7 @@ static void greet(struct link *l)
     check(getrandom(nonce, sizeof(nonce), 0) == (ssize_t)sizeof(nonce));
     l->hello = mem_zero(sizeof(*l->hello));
     buf_init(&l->unread, GREETING_MAX_BYTES);
-    hello_dial(l->hello, &l->server->self, l->forward == 2 ? HELLO_FORWARD2 : HELLO_FORWARD3,
-               &l->peer, nonce, &out);
+    hello_dial(l->hello, &l->server->self, hello_purpose_of(l->use), &l->peer, nonce, &out);
     line_send(&l->line, &out);
 }
 
@@ -75,10 +75,10 @@ static void greeting_end(struct link *l)
 
 static void greeting_refused(struct link *l, const char *why)
 {
-    log_say(&l->server->log.log, LOG_LEVEL_VERBOSE, "no commands are forwarded to %s:%u: %s",
+    log_say(&l->server->log.log, LOG_LEVEL_VERBOSE, "no commands or records go to %s:%u: %s",
             l->line.host, (unsigned)l->line.port, why);
     greeting_end(l);
-    tell_dialed(l, NODE_DIALED_REFUSED);
+    tell_dialed(l, NODE_DIALED_REFUSED, 0);
 }
 
 static void greeting_bytes(struct link *l, struct slice in)
@@ -98,8 +98,9 @@ static void greeting_bytes(struct link *l, struct slice in)
     } else if (v == HELLO_ACCEPTED && l->unread.n > 0) { /* nothing was asked of it yet */
         greeting_refused(l, "it speaks before it is asked");
     } else if (v == HELLO_ACCEPTED) {
+        uint32_t incarnation = l->hello->peer.incarnation;
         greeting_end(l);
-        tell_dialed(l, NODE_DIALED_OK);
+        tell_dialed(l, NODE_DIALED_OK, incarnation);
     }
 }
 
@@ -111,10 +112,10 @@ static void link_dialed(struct line *line, enum line_dialed how)
                                                  [LINE_NOWHERE] = NODE_DIALED_NOWHERE,
                                                  [LINE_REFUSED] = NODE_DIALED_REFUSED};
     struct link *l = link_of(line);
-    if (how == LINE_THROUGH && l->forward != 0)
+    if (how == LINE_THROUGH && l->use != USE_NONE)
         greet(l);
     else
-        tell_dialed(l, node_says[how]);
+        tell_dialed(l, node_says[how], 0);
 }
 
 static void link_bytes(struct line *line, struct slice in)
@@ -168,7 +169,7 @@ void links_take_out(struct server *s)
         struct link *l = mem_zero(sizeof(*l));
         l->server = s;
         l->id = d->link;
-        l->forward = d->forward;
+        l->use = d->use;
         l->peer = d->peer;
         line_dial(&s->links, &l->line, d->host, d->port);
     }

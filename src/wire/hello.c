@@ -85,6 +85,25 @@ static enum err get_who(struct wire_in *in, struct hello_end *e)
     return ERR_OK;
 }
 
+enum peer_use hello_use(enum hello_purpose purpose)
+{
+    switch (purpose) {
+    case HELLO_FORWARD2: return USE_FORWARD2;
+    case HELLO_FORWARD3: return USE_FORWARD3;
+    case HELLO_REPL: return USE_REPL;
+    case HELLO_CONTROL:
+    case HELLO_MEET:
+    case HELLO_PURPOSES_N: break;
+    }
+    return USE_NONE;
+}
+
+enum hello_purpose hello_purpose_of(enum peer_use use)
+{
+    check(use != USE_NONE);
+    return use == USE_FORWARD2 ? HELLO_FORWARD2 : use == USE_FORWARD3 ? HELLO_FORWARD3 : HELLO_REPL;
+}
+
 /* VONG.HELLO <version> <cluster> <node> <incarnation> <purpose> <nonce> */
 static void put_hello(struct chain *to, const struct hello_end *e, enum hello_purpose purpose)
 {

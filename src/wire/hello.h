@@ -22,10 +22,14 @@ enum { HELLO_NONCE_BYTES = 32 };
     X(HELLO_CONTROL, "control")   \
     X(HELLO_FORWARD2, "forward2") \
     X(HELLO_FORWARD3, "forward3") \
+    X(HELLO_REPL, "repl")         \
     X(HELLO_MEET, "meet")
 #define X(id, word) id,
 enum hello_purpose { HELLO_PURPOSES(X) HELLO_PURPOSES_N };
 #undef X
+/* Those of data planes; USE_NONE: another. */
+enum peer_use hello_use(enum hello_purpose purpose);
+enum hello_purpose hello_purpose_of(enum peer_use use); /* not USE_NONE */
 
 #define HELLO_REFUSALS(X)           \
     X(HELLO_BAD_VERSION, "version") \

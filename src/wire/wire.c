@@ -21,16 +21,15 @@ const struct wire_spec *wire_spec(enum wire_type type)
 
 /* ------------------------------------------------------------------- frames */
 
-static enum wire_read bad(struct wire_reader *r, const char *what, struct slice quote,
-                          const char *more)
+static bool say_bad(char *why, const char *what, struct slice quote, const char *more)
 {
     char shown[33];
     size_t n = 0;
     for (; n < quote.n && n < sizeof(shown) - 1; n++)
         shown[n] = quote.p[n] >= ' ' && quote.p[n] <= '~' ? quote.p[n] : '?';
     shown[n] = '\0';
-    snprintf(r->why, sizeof(r->why), "%s%s%s", what, shown, more);
-    return WIRE_BAD;
+    snprintf(why, WIRE_WHY_BYTES, "%s%s%s", what, shown, more);
+    return false;
 }
 
 /* The handshake's messages are the table's first rows. */
@@ -39,26 +38,37 @@ static bool is_handshake(enum wire_type type)
     return type <= WIRE_REFUSED;
 }
 
-static enum wire_read frame_open(struct wire_reader *r, struct wire_in *in)
+static bool frame_open(const struct request *q, enum wire_side from, bool open, struct wire_in *in, char *why)
 {
-    struct slice name = r->req.argv[0];
+    struct slice name = q->argv[0];
     enum wire_type type = 0;
     while (type < WIRE_TYPES && (name.n != specs[type].name_n || !slice_is(name, specs[type].name)))
         type++;
     if (type == WIRE_TYPES)
-        return bad(r, "no message between nodes is called '", name,
+        return say_bad(why, "no message between nodes is called '", name,
                    "'; is this the port for clients that was meant?");
     const struct wire_spec *spec = &specs[type];
-    *in = (struct wire_in){.type = type, .argv = r->req.argv, .argc = r->req.argc, .at = 1};
-    if ((spec->side & r->from) == 0)
-        return bad(r, "", name, " comes from the other end of a connection");
-    if (!r->open && !is_handshake(type))
-        return bad(r, "", name, " before the handshake: begin with VONG.HELLO");
-    if (r->open && is_handshake(type) && type != WIRE_REFUSED)
-        return bad(r, "", name, " after the handshake");
+    *in = (struct wire_in){.type = type, .argv = q->argv, .argc = q->argc, .at = 1};
+    if ((spec->side & from) == 0)
+        return say_bad(why, "", name, " comes from the other end of a connection");
+    if (!open && !is_handshake(type))
+        return say_bad(why, "", name, " before the handshake: begin with VONG.HELLO");
+    if (open && is_handshake(type) && type != WIRE_REFUSED)
+        return say_bad(why, "", name, " after the handshake");
     if (in->argc - 1 < spec->least || in->argc - 1 > spec->most)
-        return bad(r, "", name, ": not so many fields");
-    return WIRE_FRAME;
+        return say_bad(why, "", name, ": not so many fields");
+    return true;
+}
+
+bool wire_frame(const struct request *q, enum wire_side from, struct wire_in *in, char *why)
+{
+    return frame_open(q, from, true, in, why);
+}
+
+static enum wire_read bad(struct wire_reader *r, const char *what)
+{
+    (void)say_bad(r->why, what, (struct slice){NULL, 0}, "");
+    return WIRE_BAD;
 }
 
 enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in,
@@ -76,11 +86,11 @@ enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_
                                          .unauthenticated = true};
     switch (request_next(&r->parser, &limits, bytes, &r->arena, &r->req, used)) {
     case REQUEST_MORE: return WIRE_MORE;
-    case REQUEST_WHOLE: return frame_open(r, in);
-    case REQUEST_NONE: return bad(r, "an empty frame", (struct slice){NULL, 0}, "");
+    case REQUEST_WHOLE: return frame_open(&r->req, r->from, r->open, in, r->why) ? WIRE_FRAME : WIRE_BAD;
+    case REQUEST_NONE: return bad(r, "an empty frame");
     case REQUEST_BAD: break;
     }
-    return bad(r, r->parser.error, (struct slice){NULL, 0}, "");
+    return bad(r, r->parser.error);
 }
 
 void wire_reader_free(struct wire_reader *r)

@@ -67,6 +67,10 @@ enum wire_read {
     WIRE_BAD    /* r->why: say so, and close */
 };
 
+/* A request that came as a client's do, taken for a frame of an open connection: how a data plane reads. `why` has
+ * WIRE_WHY_BYTES. */
+bool wire_frame(const struct request *q, enum wire_side from, struct wire_in *in, char *why);
+
 enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in,
                          size_t *used);
 void wire_reader_free(struct wire_reader *r);

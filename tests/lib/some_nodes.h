@@ -23,7 +23,7 @@ struct some_link {
     bool used, dialing, open;
     unsigned from, to;
     uint32_t link, conn; /* its names at the two ends */
-    uint8_t forward;
+    uint8_t use;
     struct buf there, back; /* bytes on their way */
 };
 
@@ -82,7 +82,7 @@ static inline void some_links(struct one *o)
         while (l->used)
             l++;
         assert_true(l < some_now->links + SOME_LINKS);
-        *l = (struct some_link){.used = true, .dialing = true, .from = from, .link = d->link, .forward = d->forward,
+        *l = (struct some_link){.used = true, .dialing = true, .from = from, .link = d->link, .use = d->use,
                                 .to = (unsigned)(d->peer.b[0] - 'a')};
         buf_init(&l->there, SIZE_MAX / 2);
         buf_init(&l->back, SIZE_MAX / 2);
@@ -241,9 +241,10 @@ static inline bool some_dial(struct some *w, struct some_link *l)
     l->open = true;
     one_step(&w->node[l->to], (struct node_event){.type = NODE_OPENED,
                                                   .opened = {.conn = l->conn, .peer = SLICE("peer:1"),
-                                                             .local = SLICE("local:1"), .forward = l->forward}});
+                                                             .local = SLICE("local:1"), .use = l->use,
+                                                             .from = some_id(l->from), .incarnation = 1}});
     one_step(&w->node[l->from], (struct node_event){.type = NODE_DIALED,
-                                                    .link = {.link = l->link, .dialed = NODE_DIALED_OK}});
+                                                    .link = {.link = l->link, .dialed = NODE_DIALED_OK, .incarnation = 1}});
     return true;
 }
 

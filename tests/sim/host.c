@@ -97,8 +97,8 @@ static void take_links(struct host *h)
     for (size_t i = 0; i < h->out.dial.n; i++) {
         struct node_dial *d = &h->out.dial.at[i];
         struct tie *t = mem_zero(sizeof(*t));
-        check(d->forward != 0);
-        *t = (struct tie){.host = h, .link = d->link, .forward = d->forward, .peer = d->peer};
+        check(d->use != USE_NONE);
+        *t = (struct tie){.host = h, .link = d->link, .use = d->use, .peer = d->peer};
         buf_init(&t->unread, HOST_TEXT_BYTES);
         *vec_add(&h->ties) = t;
         t->conn = planes_dial(w, h->plane->number, (uint32_t)(d->port - FIRST_CLUSTER_PORT), false, t);
@@ -155,7 +155,7 @@ static void step(struct host *h, struct node_event *ev)
 
 /* ------------------------------------------------------------------------ connections */
 
-static struct door *door_new(struct host *h, size_t conn, uint8_t forward)
+static struct door *door_new(struct host *h, size_t conn, uint8_t use)
 {
     struct door *d = mem_zero(sizeof(*d));
     uint32_t i = 0;
@@ -163,7 +163,7 @@ static struct door *door_new(struct host *h, size_t conn, uint8_t forward)
         i++;
     if (i == h->doors.n)
         *vec_add(&h->doors) = NULL;
-    *d = (struct door){.host = h, .number = i, .conn = conn, .forward = forward};
+    *d = (struct door){.host = h, .number = i, .conn = conn, .use = use};
     buf_init(&d->in, HOST_TEXT_BYTES);
     h->doors.at[i] = d;
     h->world->planes.conns.at[conn].b_owner = d;
@@ -247,7 +247,8 @@ static bool move(struct host *h)
             d->opened = true;
             step(h, &(struct node_event){.type = NODE_OPENED,
                                          .opened = {.conn = d->number, .peer = SLICE("10.0.0.3:1"),
-                                                    .local = SLICE("10.0.0.1:1"), .forward = d->forward, .fd = 9}});
+                                                    .local = SLICE("10.0.0.1:1"), .use = d->use,
+                                                    .from = d->from, .incarnation = d->incarnation, .fd = 9}});
             return true;
         }
         if (!d->held && d->in.n > 0 && feed(d))
@@ -294,7 +295,7 @@ static void release(struct host *h)
         struct chain out = {0};
         char *bytes = mem_get(f->upto + 1);
         chain_copy(f->chain, bytes, f->upto);
-        if (!leased && d->forward != 0)
+        if (!leased && (d->use == USE_FORWARD2 || d->use == USE_FORWARD3))
             check_leaves(h, bytes, f->upto);
         chain_put(&out, slice_of(bytes, f->upto));
         chain_consume(f->chain, f->upto, node_graves(h->node));
@@ -365,7 +366,9 @@ void host_given(struct plane *p, size_t conn, struct control_give *g)
 {
     struct host *h = hosts_of(p);
     struct plane_conn *c = &p->world->conns.at[conn];
-    struct door *d = door_new(h, conn, g->protocol);
+    struct door *d = door_new(h, conn, g->use);
+    d->from = g->from;
+    d->incarnation = g->incarnation;
     c->b_data = true;
     check(buf_room(&d->in, g->unread.n) == ERR_OK);
     d->in.n = chain_copy(&g->unread, d->in.p, g->unread.n);
@@ -376,7 +379,7 @@ void host_given(struct plane *p, size_t conn, struct control_give *g)
 void host_accepted(struct hosts *w, size_t conn)
 {
     struct host *h = &w->host[w->planes.conns.at[conn].b];
-    door_new(h, conn, 0);
+    door_new(h, conn, USE_NONE);
     settle(h);
 }
 
@@ -411,7 +414,7 @@ void host_dialed(struct hosts *w, size_t conn, enum control_dialed how)
         for (size_t i = 0; i < sizeof(nonce); i++)
             nonce[i] = (uint8_t)rng_below(draws(h), 256);
         t->hello = mem_zero(sizeof(*t->hello));
-        hello_dial(t->hello, &self, t->forward == 2 ? HELLO_FORWARD2 : HELLO_FORWARD3, &t->peer, nonce, &out);
+        hello_dial(t->hello, &self, hello_purpose_of(t->use), &t->peer, nonce, &out);
         planes_send(&w->planes, conn, true, &out);
     } else {
         tie_refused(h, t, NODE_DIALED_REFUSED);
@@ -432,10 +435,12 @@ static void greeting(struct host *h, struct tie *t, struct slice in)
         tie_refused(h, t, NODE_DIALED_REFUSED);
     } else if (v == HELLO_ACCEPTED) {
         check(t->unread.n == 0);
+        uint32_t incarnation = t->hello->peer.incarnation;
         hello_free(t->hello);
         mem_free(t->hello);
         t->hello = NULL;
-        step(h, &(struct node_event){.type = NODE_DIALED, .link = {.link = t->link, .dialed = NODE_DIALED_OK}});
+        step(h, &(struct node_event){.type = NODE_DIALED, .link = {.link = t->link, .dialed = NODE_DIALED_OK,
+                                                                   .incarnation = incarnation}});
     }
 }
 

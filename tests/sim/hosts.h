@@ -31,7 +31,9 @@ struct door { /* a connection that came to the data plane */
     uint32_t number;
     size_t conn;
     bool opened, held, gone;
-    uint8_t forward;
+    uint8_t use; /* enum peer_use */
+    struct node_id from;
+    uint32_t incarnation;
     struct buf in;
 };
 
@@ -39,7 +41,7 @@ struct tie { /* a link from this node to another */
     struct host *host;
     uint32_t link;
     size_t conn;
-    uint8_t forward;
+    uint8_t use;
     struct node_id peer;
     struct hello *hello; /* while it greets */
     struct buf unread;

@@ -76,13 +76,13 @@ static void what_succeeds_is_applied_and_a_gap_freezes_its_slot(void **state)
     set(&log.chain, 5, 3, 3, 'c'); /* 2 is missing */
     set(&log.chain, 5, 3, 4, 'd');
     set(&log.chain, 6, 3, 2, 'e');
-    set(&log.chain, 6, 4, 3, 'f'); /* an epoch that did not begin */
+    set(&log.chain, 6, 4, 3, 'f'); /* an epoch that begins with it, as at a replica */
     struct load_file file = {"log.1.incr.aof", false, taken(&log)};
     struct read r = read_back(&file, 1);
     assert_int_equal(r.l.verdict, AOF_WHOLE);
-    assert_string_equal(r.l.text, "0 SET k a\n0 SET k b\n0 SET k e\n");
+    assert_string_equal(r.l.text, "0 SET k a\n0 SET k b\n0 SET k e\n0 SET k f\n");
     assert_true(r.slots[5].frozen && r.slots[5].at.seq == 1);
-    assert_true(r.slots[6].frozen && r.slots[6].at.seq == 2);
+    assert_true(!r.slots[6].frozen && r.slots[6].at.epoch == 4 && r.slots[6].at.seq == 3);
     assert_false(r.slots[7].frozen);
     read_free(&r);
     mem_free(log.p);

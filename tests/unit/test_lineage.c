@@ -62,12 +62,13 @@ static void what_is_read_back_fits_or_not(void **state)
     struct lineage l = some(), none = {0};
     assert_int_equal(lineage_fit(&l, at(9, 8)), LINEAGE_NEXT);
     assert_int_equal(lineage_fit(&l, at(9, 9)), LINEAGE_GAP);
-    assert_int_equal(lineage_fit(&l, at(6, 8)), LINEAGE_GAP);
-    assert_int_equal(lineage_fit(&l, at(10, 8)), LINEAGE_GAP); /* an epoch that did not begin */
+    assert_int_equal(lineage_fit(&l, at(6, 8)), LINEAGE_NEXT); /* epoch 9 had no record: its primary was none (23) */
+    assert_int_equal(lineage_fit(&l, at(10, 8)), LINEAGE_NEXT); /* an epoch that begins with it */
     assert_int_equal(lineage_fit(&l, at(6, 7)), LINEAGE_KNOWN);
     assert_int_equal(lineage_fit(&l, at(3, 1)), LINEAGE_KNOWN);
     assert_int_equal(lineage_fit(&l, at(4, 5)), LINEAGE_GAP); /* another lineage's */
-    assert_int_equal(lineage_fit(&none, at(1, 1)), LINEAGE_GAP);
+    assert_int_equal(lineage_fit(&none, at(1, 1)), LINEAGE_NEXT);
+    assert_int_equal(lineage_fit(&none, at(1, 2)), LINEAGE_GAP);
     lineage_reset(&l);
 }
 

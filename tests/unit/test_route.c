@@ -1004,7 +1004,7 @@ static void no_gate_waits_for_longer_than_two_timeouts(void **state)
     send_format(0, 2, "SET %s w", here);
     for (int i = 0; i < 2; i++)
         some_later(&w, 100);
-#define LATE "-UNCERTAIN the write may or may not have been kept: it waited too long for the disk\r\n"
+#define LATE "-UNCERTAIN the write may or may not have been kept: it waited too long for the disk, or for its replicas\r\n"
     some_expect(&w, 0, 1, LATE LATE);
     some_expect(&w, 0, 2, ""); /* it has just come */
     one_disk(&w.node[0]);

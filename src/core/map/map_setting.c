@@ -6,16 +6,12 @@
 
 #define AT(field) offsetof(struct map_settings, field)
 
-/* While a slot has its primary only, one copy is all a cluster may ask for: more would be a promise
- * that is not kept. */
-enum { COPIES_KEPT = 1 };
-
 const struct map_setting map_setting_rows[MAP_SETTINGS] = {
     /*  name                      least  most               also            preset odd */
-    {"replication-factor",        1,     COPIES_KEPT,       0,              1,     false, AT(replication_factor)},
-    {"write-quorum",              0,     COPIES_KEPT,       MAP_W_MAJORITY, 0,     false, AT(write_quorum)},
+    {"replication-factor",        1,     MAP_COPIES,       0,              1,     false, AT(replication_factor)},
+    {"write-quorum",              0,     MAP_COPIES,       MAP_W_MAJORITY, 0,     false, AT(write_quorum)},
     {"cluster-node-timeout",      100,   600000,            0,              1000,  false, AT(node_timeout_ms)},
-    {"min-replicas-to-write",     0,     COPIES_KEPT - 1,   0,              0,     false, AT(min_replicas)},
+    {"min-replicas-to-write",     0,     MAP_COPIES - 1,   0,              0,     false, AT(min_replicas)},
     {"cluster-voters",            1,     5,                 0,              5,     true,  AT(voters)},
     {"cluster-scatter-width",     2,     MAP_NODES,         0,              8,     false, AT(scatter_width)},
     {"rebalance-paused",          0,     1,                 0,              0,     false, AT(rebalance_paused)},

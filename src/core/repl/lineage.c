@@ -15,6 +15,13 @@ void lineage_reset(struct lineage *l)
     *l = (struct lineage){0};
 }
 
+void lineage_clear(struct lineage *l)
+{
+    uint64_t fence = l->fence;
+    lineage_reset(l);
+    l->fence = fence;
+}
+
 void lineages_free(struct lineage *l, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -53,6 +60,31 @@ void lineage_begin(struct lineage *l, uint64_t epoch)
     l->epoch = epoch;
 }
 
+/* How many starts have a record: all, or all but the last. */
+static unsigned starts_used(const struct lineage *l)
+{
+    return l->starts_n > 0 && l->starts[l->starts_n - 1].first > l->at.seq ? l->starts_n - 1u : l->starts_n;
+}
+
+bool lineage_takes(const struct lineage *l, struct position p)
+{
+    unsigned used = starts_used(l);
+    return p.seq == l->at.seq + 1 && p.epoch >= (used > 0 ? l->starts[used - 1].epoch : 0);
+}
+
+void lineage_take(struct lineage *l, struct position p)
+{
+    check(lineage_takes(l, p));
+    unsigned used = starts_used(l);
+    if (l->starts_n == 0 || l->starts[l->starts_n - 1].epoch != p.epoch) {
+        l->starts_n = (uint8_t)used;
+        if (used == 0 || l->starts[used - 1].epoch != p.epoch)
+            starts_add(l, (struct epoch_start){p.epoch, p.seq});
+    }
+    l->epoch = p.epoch;
+    l->at = p;
+}
+
 bool lineage_has(const struct lineage *l, struct position p)
 {
     if (p.seq == 0)
@@ -68,7 +100,7 @@ bool lineage_has(const struct lineage *l, struct position p)
 
 enum lineage_fit lineage_fit(const struct lineage *l, struct position p)
 {
-    if (p.seq == l->at.seq + 1 && p.epoch == l->epoch && l->starts_n > 0)
+    if (lineage_takes(l, p))
         return LINEAGE_NEXT;
     if (p.seq > l->at.seq)
         return LINEAGE_GAP;

@@ -38,6 +38,7 @@ static inline struct lineage lineage_alone(void)
 struct lineage *lineages_new(unsigned n); /* mem_get; zeroed: no epoch has begun */
 void lineages_free(struct lineage *l, unsigned n);
 void lineage_reset(struct lineage *l); /* as new */
+void lineage_clear(struct lineage *l); /* as new, but for its fence (R3) */
 
 /* The position of the next record, which it takes (R1). */
 static inline struct position lineage_next(struct lineage *l)
@@ -45,6 +46,11 @@ static inline struct position lineage_next(struct lineage *l)
     l->at = (struct position){l->epoch, l->at.seq + 1};
     return l->at;
 }
+
+/* May a record of this position be the next: behind the newest one, of its epoch or a later one? Epochs that
+ * began here without a record do not count (23). */
+bool lineage_takes(const struct lineage *l, struct position p);
+void lineage_take(struct lineage *l, struct position p); /* it is */
 
 /* From here on records are of this epoch, which is newer than any before, or the first. */
 void lineage_begin(struct lineage *l, uint64_t epoch);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Birth, the map, and the links: what is forgotten when one of them changes. */
+#include "core/repl/repl_inside.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes)
+{
+    *r = (struct repl){.ops = ops, .map = map, .slots = slots, .self = MAP_NOBODY,
+                       .propose_again = MONO_NEVER, .look_at = MONO_NEVER};
+    r->primary = mem_zero(SLOTS * sizeof(*r->primary));
+    r->replica = mem_zero(SLOTS * sizeof(*r->replica));
+    backlog_init(&r->backlog, backlog_bytes);
+}
+
+static void peer_forget(struct repl_peer *peer)
+{
+    vec_free(&peer->behind);
+    vec_free(&peer->dumps);
+}
+
+void repl_free(struct repl *r)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        primary_end(r, slot);
+    for (size_t i = 0; i < r->peers.n; i++)
+        peer_forget(&r->peers.at[i]);
+    vec_free(&r->peers);
+    mem_free(r->primary);
+    mem_free(r->replica);
+    backlog_free(&r->backlog);
+}
+
+int64_t repl_timeout_us(const struct repl *r)
+{
+    return (int64_t)r->map->settings.node_timeout_ms * 1000;
+}
+
+struct repl_peer *peer_at(struct repl *r, uint16_t place)
+{
+    while (r->peers.n <= place)
+        *vec_add(&r->peers) = (struct repl_peer){0};
+    return &r->peers.at[place];
+}
+
+const struct repl_peer *peer_known(const struct repl *r, uint16_t place)
+{
+    return place < r->peers.n ? &r->peers.at[place] : NULL;
+}
+
+/* ------------------------------------------------------------------ the map */
+
+/* A place in the map may have a new owner, or the old one may run anew: what was said on links of before
+ * is of nobody now. The node closes them. */
+static void peers_map(struct repl *r)
+{
+    for (size_t i = 0; i < r->peers.n; i++)
+        r->peers.at[i].wanted = false;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct primary_slot *p = &r->primary[slot];
+        for (unsigned k = 0; k < p->copies_n; k++)
+            peer_at(r, p->copies[k].place)->wanted = true;
+    }
+}
+
+void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served)
+{
+    r->self = self;
+    r->incarnation = incarnation;
+    isr_map(r);
+    r->look = true;
+    if (served == NULL)
+        return;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        primary_map(r, slot, served[slot]);
+        replica_map(r, slot);
+    }
+    peers_map(r);
+    replica_ask(r, false);
+}
+
+/* ---------------------------------------------------------------- the links */
+
+static void say_alive(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    peer->said = r->now;
+    peer->sent = r->appended;
+    r->ops->say(r->ops, place, true, &(struct repl_message){.type = REPL_ALIVE, .lsn = r->appended});
+}
+
+/* It says something at once: who is called speaks only then. */
+void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
+{
+    struct repl_peer *peer = peer_at(r, place);
+    check(!peer->open);
+    peer->open = true;
+    peer->leaves = false;
+    peer->incarnation = incarnation;
+    peer->sent = peer->held = peer->synced = 0;
+    peer->heard = r->now;
+    peer->samples_n = 0;
+    say_alive(r, place);
+}
+
+void repl_peer_closed(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = peer_at(r, place);
+    if (!peer->open)
+        return;
+    peer->open = false;
+    peer->samples_n = 0;
+    peer_forget(peer);
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        struct copy *c = copy_at(r, slot, place);
+        if (c != NULL)
+            copy_turns(r, c, COPY_AWAY); /* 4 */
+    }
+    r->look = true;
+}
+
+void repl_guest_opened(struct repl *r, uint16_t place, uint32_t incarnation)
+{
+    struct repl_peer *peer = peer_at(r, place);
+    repl_guest_closed(r, place); /* a reconnect supersedes (14) */
+    peer->guest = true;
+    peer->guest_incarnation = incarnation;
+    replica_ask(r, false);
+}
+
+void repl_guest_closed(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = peer_at(r, place);
+    if (!peer->guest)
+        return;
+    peer->guest = false;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (r->replica[slot].primary == place)
+            r->replica[slot].state = REPLICA_NONE;
+}
+
+/* --------------------------------------------------------------------- time */
+
+void repl_alive(struct repl *r)
+{
+    for (uint16_t place = 0; place < r->peers.n; place++) {
+        const struct repl_peer *peer = &r->peers.at[place];
+        if (peer->open && mono_reached(r->now, mono_after(peer->said, repl_timeout_us(r) / 10)))
+            say_alive(r, place);
+    }
+    if (mono_reached(r->now, r->ask_again)) {
+        r->ask_again = mono_after(r->now, repl_timeout_us(r) / 10);
+        replica_ask(r, true);
+    }
+}
+
+bool repl_is_silent(const struct repl *r, uint16_t place)
+{
+    const struct repl_peer *peer = peer_known(r, place);
+    return peer != NULL && peer->open && mono_reached(r->now, mono_after(peer->heard, repl_timeout_us(r) / 2));
+}
+
+void repl_check(const struct repl *r)
+{
+    unsigned proposed = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct primary_slot *p = &r->primary[slot];
+        lineage_check(&r->slots[slot]);
+        check(p->epoch != 0 || (p->copies_n == 0 && !p->in_doubt));
+        check(p->newest <= r->appended);
+        check(!p->proposed || p->in_doubt);
+        check(bits_has(&r->doubt, slot) == p->in_doubt);
+        proposed += p->proposed;
+        for (unsigned k = 0; k < p->copies_n; k++) {
+            const struct copy *c = &p->copies[k];
+            const struct repl_peer *peer = peer_known(r, c->place);
+            check(c->state == COPY_AWAY || (peer != NULL && peer->open && peer->incarnation == c->incarnation)); /* R6 */
+            check(c->place != r->self);
+        }
+    }
+    check(proposed == r->proposed_slots);
+    for (size_t i = 0; i < r->peers.n; i++)
+        check(r->peers.at[i].synced <= r->peers.at[i].held && r->peers.at[i].held <= r->peers.at[i].sent); /* R7 */
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The slot protocol of one node, for all its slots: as primary of some, replica of others.
+ *
+ *     as primary                                     as replica
+ *     repl_record      -> APPEND to who follows      repl_may_append  -> append it, drop it, say SYNC
+ *     SYNC heard       -> what that one lacks        repl_from, repl_joined
+ *     JOINS, ACK heard -> who holds what             what was appended and is stored: ACK (node/)
+ *     repl_is_held     -> may the reply leave?
+ *     repl_look        -> which in-sync sets are to change
+ *
+ * A copy of a slot at one replica, as its primary sees it:
+ *
+ *     AWAY -> BEHIND -> LIVE -> JOINED          it is in the log's reach: sent what it lacks, then all there is
+ *       \-> DUMP ---------/                     it is not, or has what nobody else has: a dump first
+ *
+ * What is to be said goes through `say` at once. */
+#ifndef CORE_REPL_REPL_H
+#define CORE_REPL_REPL_H
+
+#include "base/bits.h"
+#include "base/moment.h"
+#include "base/vec.h"
+#include "core/map/map.h"
+#include "core/repl/backlog.h"
+#include "core/repl/repl_message.h"
+
+enum copy_state {
+    COPY_AWAY,   /* no link, or it has not said where it stands in this epoch */
+    COPY_BEHIND, /* it is being sent what it lacks, out of the backlog */
+    COPY_DUMP,   /* it needs a dump, or is being sent one */
+    COPY_LIVE,   /* it is sent every record as it is made; JOINED was said */
+    COPY_JOINED  /* and answered: its acks count, once they reach `joined` (4) */
+};
+
+struct copy {
+    uint16_t place;
+    uint8_t state;
+    uint32_t incarnation;
+    uint32_t round;      /* of its newest SYNC */
+    uint64_t next;       /* BEHIND: the seq it is sent next */
+    VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
+    size_t todo_at;      /* and how many of them it was sent */
+    uint64_t joined;     /* LIVE, JOINED: the lsn JOINED named */
+    struct mono since;   /* it is in this state */
+    struct mono removed; /* it was last taken out of the in-sync set for lag; 0: never */
+    int64_t hold_off_us; /* so long it has to keep up before it is added again (14) */
+};
+
+/* In-sync sets, as (place, incarnation). */
+struct isr {
+    uint8_t n;
+    uint16_t node[MAP_COPIES]; /* the primary first */
+    uint32_t incarnation[MAP_COPIES];
+};
+
+struct primary_slot {
+    uint64_t epoch;  /* in which this node is its primary; 0: it is not */
+    uint64_t newest; /* lsn of its newest record, or of its election */
+    uint64_t place;  /* of that record in the backlog; 0: not kept */
+    struct copy *copies; /* of its replicas but this node; owned */
+    uint8_t copies_n;
+    bool in_doubt;   /* `next` counts beside the map's in-sync set, from now until its fate is known (12) */
+    bool proposed;   /* and it was proposed */
+    uint64_t floor;  /* newest when the attempt began: nothing beyond it was acknowledged then (11) */
+    struct isr next;
+};
+
+enum replica_state {
+    REPLICA_NONE,
+    REPLICA_ASKED,   /* SYNC was said; what comes before its FROM is of an earlier round */
+    REPLICA_FOLLOWS, /* FROM came: what is sent fits */
+    REPLICA_TO_JOIN, /* JOINED came; answered once the map it names is applied */
+    REPLICA_JOINED
+};
+
+struct replica_slot {
+    uint8_t state;
+    uint16_t primary;   /* place */
+    uint32_t round;     /* of the newest SYNC, over all epochs */
+    uint64_t epoch;     /* for which positions were exchanged; 0: none yet */
+    uint64_t join_map;
+};
+
+enum { REPL_SAMPLES = 32 };
+struct repl_peer { /* one other node, by place */
+    uint32_t incarnation;
+    bool wanted;         /* it has a copy of a slot this node is primary of */
+    bool open;           /* the link to it is through; incarnation: whose */
+    bool leaves;         /* it said that it holds nothing more */
+    bool guest;          /* its link to here is; */
+    uint32_t guest_incarnation;
+    uint64_t sent;       /* lsn of the newest frame */
+    uint64_t held, synced; /* as it said */
+    uint64_t join_last;  /* the greatest `joined` of its copies that joined */
+    struct mono heard, said;
+    struct lag_sample { uint64_t lsn; struct mono at; } samples[REPL_SAMPLES]; /* a ring: this lsn was not made before */
+    unsigned samples_from, samples_n;
+    VEC(uint16_t) behind; /* slots with a BEHIND copy there, */
+    VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */
+};
+
+struct repl_ops {
+    /* Is put on the link to (to_replica) or from that node. Borrowed. */
+    void (*say)(struct repl_ops *ops, uint16_t place, bool to_replica, const struct repl_message *m);
+};
+
+struct repl {
+    struct repl_ops *ops;
+    const struct map *map;   /* borrowed: the data plane's */
+    struct lineage *slots;   /* borrowed: where each stands */
+    uint16_t self;           /* place; MAP_NOBODY: none */
+    uint32_t incarnation;
+    struct mono now;
+    uint64_t appended, stored; /* lsns of this node's log, as told last */
+    struct backlog backlog;
+    struct primary_slot *primary; /* SLOTS */
+    struct replica_slot *replica; /* SLOTS */
+    VEC(struct repl_peer) peers;
+    struct bits doubt;       /* slots in_doubt; */
+    unsigned proposed_slots; /* of which proposed, and the fate is not known */
+    uint64_t proposed_n;     /* the newest proposal's of this incarnation */
+    struct mono propose_again; /* it may be lost: another, with a greater n */
+    bool look;               /* an in-sync set may be due for a change */
+    struct mono look_at;
+    struct mono ask_again;   /* SYNCs that were not answered */
+};
+
+/* Before anything else of a step: what time it is, and where this node's log stands. */
+static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored)
+{
+    r->now = now;
+    r->appended = appended;
+    r->stored = stored;
+}
+
+void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes);
+void repl_free(struct repl *r);
+void repl_check(const struct repl *r); /* R1 ... */
+
+/* ---- the map and the links */
+
+/* The applied map changed. served: by slot, the epoch in which this node is its primary, or 0; r->appended is not
+ * before the beginning of one that is new. NULL: neither slots nor nodes changed. */
+void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served);
+void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation); /* the link to it */
+void repl_peer_closed(struct repl *r, uint16_t place);
+void repl_guest_opened(struct repl *r, uint16_t place, uint32_t incarnation); /* its link to here */
+void repl_guest_closed(struct repl *r, uint16_t place);
+
+/* ---- as primary */
+
+/* A record of a slot that it is primary of was appended: at its position, behind one of before_epoch. */
+void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes);
+bool repl_has_copies(const struct repl *r, unsigned slot); /* records of it are to be told */
+void repl_where(struct repl *r, uint16_t place, const struct repl_where *w); /* SYNC */
+void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
+void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
+/* Sends what replicas there lack, until `bytes` were said. False: there is more. */
+bool repl_pump(struct repl *r, uint16_t place, size_t bytes);
+/* A slot whose copy there needs a dump; SLOTS: none. */
+unsigned repl_wants_dump(struct repl *r, uint16_t place);
+struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned slot); /* of that copy's dump */
+/* A dump of this slot as of seq was said whole. What is behind it is sent next. */
+void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq);
+
+/* Do W of its in-sync set, and of every one proposed, hold the slot's records up to lsn (5, 6, 12)? */
+bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn);
+bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn); /* does that one? */
+static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
+{
+    return r->primary[slot].newest;
+}
+bool repl_all_held(const struct repl *r, uint64_t lsn); /* the records of all slots up to there */
+/* Its disk is in trouble: it holds nothing more (28). */
+void repl_leaves(struct repl *r, uint16_t place);
+/* Why writes to it are refused now (NOREPLICAS); NULL: they are not (5). */
+const char *repl_refuses(const struct repl *r, unsigned slot);
+
+/* ---- as replica */
+
+enum repl_verdict { REPL_TAKE, REPL_DROP };
+/* first: of the first record in m->bytes. What does not fit is answered with SYNC, before any ack of it (2, 4). */
+enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct repl_append *m, struct position first);
+void repl_from(struct repl *r, uint16_t place, const struct repl_round *in);
+void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in);
+/* May a dump that answers this round be swapped in now (2, 23)? */
+bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in);
+void repl_sync_again(struct repl *r, unsigned slot); /* a dump was no good: from the beginning */
+
+/* ---- changing in-sync sets (11 to 14) */
+
+struct repl_wish {
+    uint16_t slot;
+    struct isr next;
+};
+struct repl_wishes {
+    VEC(struct repl_wish) at;
+    uint64_t n;   /* of the proposal */
+    bool propose; /* also with none: the way out of doubt */
+};
+/* What is to be proposed now; `to` is cleared first. taken: slots whose primary is being moved, which are left
+ * alone. may: false: another proposal of this node's is under way. */
+void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to);
+
+/* ---- time */
+
+void repl_alive(struct repl *r); /* says ALIVE where nothing else was said, and SYNC again where it was not answered */
+bool repl_is_silent(const struct repl *r, uint16_t place); /* its link is to be closed (14) */
+struct mono repl_due(const struct repl *r);
+
+#endif

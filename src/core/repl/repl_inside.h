@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What the files of this room share. */
+#ifndef CORE_REPL_REPL_INSIDE_H
+#define CORE_REPL_REPL_INSIDE_H
+
+#include "core/repl/repl.h"
+
+int64_t repl_timeout_us(const struct repl *r); /* T */
+struct repl_peer *peer_at(struct repl *r, uint16_t place);
+const struct repl_peer *peer_known(const struct repl *r, uint16_t place); /* NULL: nothing is known of it */
+
+/* ---- repl_primary.c */
+struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place); /* NULL: there is none */
+void copy_turns(struct repl *r, struct copy *c, enum copy_state state);
+void primary_map(struct repl *r, unsigned slot, uint64_t epoch);
+void primary_end(struct repl *r, unsigned slot);
+struct isr isr_of(const struct map_slot *s);
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn); /* members that hold it */
+
+/* ---- repl_replica.c */
+void replica_map(struct repl *r, unsigned slot);
+void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
+
+/* ---- repl_isr.c */
+void isr_map(struct repl *r); /* the fate of what was proposed */
+
+#endif

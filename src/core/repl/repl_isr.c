@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Changing in-sync sets (replication 11 to 14): a slot's next one is tried, in doubt from that moment, proposed
+ * once what was acknowledged so far is held by it, and known when the map shows its fate. One proposal of
+ * many slots is under way at a time. */
+#include "core/repl/repl_inside.h"
+
+#include "base/check.h"
+
+enum { HOLD_OFF_US = 1000 * 1000, HOLD_OFF_MOST_US = 60 * HOLD_OFF_US }; /* 14: doubling for each removal ... */
+enum { REMOVAL_COUNTS_US = 600 * 1000 * 1000 };                          /* ... within ten minutes */
+enum { LAG_MOST_US = 500 * 1000 };
+
+static int64_t lag_us(const struct repl *r)
+{
+    int64_t half = repl_timeout_us(r) / 2;
+    return half < LAG_MOST_US ? half : LAG_MOST_US;
+}
+
+static unsigned least(const struct repl *r)
+{
+    return 1 + r->map->settings.min_replicas;
+}
+
+static bool is_wanted(const struct map_slot *s, uint16_t place)
+{
+    for (unsigned i = 0; i < s->want_n; i++)
+        if (s->want[i] == place)
+            return true;
+    return false;
+}
+
+static bool isr_has(const struct isr *set, uint16_t place)
+{
+    for (unsigned i = 0; i < set->n; i++)
+        if (set->node[i] == place)
+            return true;
+    return false;
+}
+
+static void isr_add(struct isr *set, uint16_t place, uint32_t incarnation)
+{
+    set->node[set->n] = place;
+    set->incarnation[set->n++] = incarnation;
+}
+
+static bool is_live(const struct repl *r, uint16_t place, uint32_t incarnation)
+{
+    const struct map_node *n = &r->map->nodes.at[place];
+    const struct repl_peer *peer = peer_known(r, place);
+    return (peer == NULL || !peer->leaves) && n->used && n->health == MAP_UP && n->incarnation == incarnation;
+}
+
+/* Its oldest record of the slot that was not acknowledged is too old. */
+static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c)
+{
+    if (c->state != COPY_JOINED)
+        return mono_reached(r->now, mono_after(c->since, lag_us(r)));
+    if (repl_holds(r, c->place, slot, r->primary[slot].newest))
+        return false;
+    const struct repl_peer *peer = peer_known(r, c->place);
+    return peer->samples_n > 0 && mono_reached(r->now, mono_after(peer->samples[peer->samples_from].at, lag_us(r)));
+}
+
+/* Has it kept up for as long as it must before it is added (14)? */
+static bool is_steady(const struct repl *r, const struct copy *c, unsigned isr_n)
+{
+    unsigned w = map_w(&r->map->settings, isr_n), few = w > least(r) ? w : least(r);
+    return c->removed.us == 0 || isr_n < few || mono_reached(r->now, mono_after(c->since, c->hold_off_us));
+}
+
+/* The members that stay; gone: those that do not, who may have to for want of others. */
+static void members_stay(const struct repl *r, unsigned slot, struct isr *next, struct isr *gone)
+{
+    struct isr now = isr_of(&r->map->slots[slot]);
+    for (unsigned i = 0; i < now.n; i++) {
+        const struct copy *c = now.node[i] == r->self ? NULL : copy_at(r, slot, now.node[i]);
+        bool stays = now.node[i] == r->self ||
+                     (c != NULL && is_live(r, now.node[i], now.incarnation[i]) && !is_lagging(r, slot, c));
+        isr_add(stays ? next : gone, now.node[i], now.incarnation[i]);
+    }
+}
+
+static void members_join(const struct repl *r, unsigned slot, struct isr *next)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    unsigned isr_n = r->map->slots[slot].isr_n;
+    for (unsigned k = 0; k < p->copies_n && next->n < MAP_COPIES; k++) {
+        const struct copy *c = &p->copies[k];
+        if (!isr_has(next, c->place) && c->state == COPY_JOINED && repl_holds(r, c->place, slot, c->joined) &&
+            is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, isr_n))
+            isr_add(next, c->place, c->incarnation);
+    }
+}
+
+/* Once all that placement wants are in sync, who is there beside them leaves (26). */
+static void members_drop(const struct repl *r, unsigned slot, struct isr *next)
+{
+    const struct map_slot *s = &r->map->slots[slot];
+    for (unsigned i = 0; i < s->want_n; i++)
+        if (!isr_has(next, s->want[i]))
+            return;
+    uint8_t kept = 0;
+    for (unsigned i = 0; i < next->n; i++) {
+        if (next->node[i] != r->self && !is_wanted(s, next->node[i]))
+            continue;
+        next->node[kept] = next->node[i];
+        next->incarnation[kept++] = next->incarnation[i];
+    }
+    next->n = kept;
+}
+
+static bool isr_is(const struct isr *a, const struct isr *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (unsigned i = 0; i < a->n; i++)
+        if (a->node[i] != b->node[i] || a->incarnation[i] != b->incarnation[i])
+            return false;
+    return true;
+}
+
+/* The in-sync set as it should be. False: as it is. */
+static bool wish(const struct repl *r, unsigned slot, struct isr *next)
+{
+    struct isr gone = {0}, now = isr_of(&r->map->slots[slot]);
+    *next = (struct isr){0};
+    members_stay(r, slot, next, &gone);
+    members_join(r, slot, next);
+    members_drop(r, slot, next);
+    for (unsigned i = 0; i < gone.n && (next->n < map_w(&r->map->settings, next->n) || next->n < least(r)); i++)
+        if (!isr_has(next, gone.node[i]) && next->n < MAP_COPIES) /* 14: too few would be left */
+            isr_add(next, gone.node[i], gone.incarnation[i]);
+    return !isr_is(next, &now);
+}
+
+/* ---------------------------------------------------------------- an attempt */
+
+static void attempt_end(struct repl *r, unsigned slot)
+{
+    struct primary_slot *p = &r->primary[slot];
+    r->proposed_slots -= p->proposed;
+    p->in_doubt = p->proposed = false;
+    bits_remove(&r->doubt, slot);
+}
+
+static void note_removals(struct repl *r, unsigned slot)
+{
+    struct primary_slot *p = &r->primary[slot];
+    struct isr now = isr_of(&r->map->slots[slot]);
+    for (unsigned i = 0; i < now.n; i++) {
+        struct copy *c = copy_at(r, slot, now.node[i]);
+        if (c == NULL || isr_has(&p->next, now.node[i]) || !is_wanted(&r->map->slots[slot], now.node[i]))
+            continue;
+        bool again = c->removed.us != 0 && !mono_reached(r->now, mono_after(c->removed, REMOVAL_COUNTS_US));
+        c->hold_off_us = !again ? HOLD_OFF_US : c->hold_off_us < HOLD_OFF_MOST_US / 2 ? 2 * c->hold_off_us : HOLD_OFF_MOST_US;
+        c->removed = r->now;
+    }
+}
+
+/* Begins, changes or ends the attempt of a slot that is not proposed. */
+static void attempt_look(struct repl *r, unsigned slot)
+{
+    struct primary_slot *p = &r->primary[slot];
+    struct isr next;
+    if (!wish(r, slot, &next)) {
+        if (p->in_doubt)
+            attempt_end(r, slot);
+        return;
+    }
+    if (p->in_doubt && isr_is(&next, &p->next))
+        return;
+    p->in_doubt = true;
+    p->next = next;
+    p->floor = p->newest; /* what is beyond it needs W of the next as well, from now on (11) */
+    bits_add(&r->doubt, slot);
+}
+
+static bool is_ready(const struct repl *r, unsigned slot)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    unsigned w = map_w(&r->map->settings, p->next.n);
+    return isr_holders(r, slot, &p->next, p->floor) >= (w < p->next.n ? w : p->next.n); /* 11 */
+}
+
+static bool may_still(const struct repl *r, const struct isr *next)
+{
+    for (unsigned i = 1; i < next->n; i++)
+        if (!is_live(r, next->node[i], next->incarnation[i]))
+            return false;
+    return true;
+}
+
+static void propose(struct repl *r, const struct bits *taken, struct repl_wishes *to)
+{
+    bool again = r->proposed_slots > 0;
+    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS; slot = bits_next(&r->doubt, slot + 1)) {
+        struct primary_slot *p = &r->primary[slot];
+        if (p->proposed ? !may_still(r, &p->next) : again || bits_has(taken, slot) || !is_ready(r, slot))
+            continue;
+        if (!p->proposed)
+            note_removals(r, slot);
+        r->proposed_slots += !p->proposed;
+        p->proposed = true;
+        *vec_add(&to->at) = (struct repl_wish){(uint16_t)slot, p->next};
+    }
+    to->propose = again || to->at.n > 0;
+    if (!to->propose)
+        return;
+    to->n = ++r->proposed_n;
+    r->propose_again = mono_after(r->now, repl_timeout_us(r) / 2);
+}
+
+void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to)
+{
+    vec_clear(&to->at);
+    to->propose = false;
+    if (r->look || mono_reached(r->now, r->look_at)) {
+        r->look = false;
+        r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
+        for (unsigned slot = 0; slot < SLOTS; slot++)
+            if (r->primary[slot].epoch != 0 && !r->primary[slot].proposed && !bits_has(taken, slot))
+                attempt_look(r, slot);
+    }
+    if (may && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
+        propose(r, taken, to);
+}
+
+/* The fate of a proposal is known by the map's count alone; so is that of those before it (12). */
+void isr_map(struct repl *r)
+{
+    if (r->self == MAP_NOBODY)
+        return;
+    const struct map_node *me = &r->map->nodes.at[r->self];
+    if (me->incarnation != r->incarnation || me->proposed_n < r->proposed_n)
+        return;
+    r->proposed_n = me->proposed_n;
+    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS && r->proposed_slots > 0; slot = bits_next(&r->doubt, slot + 1))
+        if (r->primary[slot].proposed)
+            attempt_end(r, slot);
+}
+
+struct mono repl_due(const struct repl *r)
+{
+    bool any = r->self != MAP_NOBODY && r->map->index > 0;
+    return any ? mono_earlier(r->look_at, r->ask_again) : MONO_NEVER;
+}

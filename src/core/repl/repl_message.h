@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What primaries and replicas say to one another over a replication link, which the primary's node
+ * dialed to the replica's; one link for all the slots the two share. A session of the protocol is one
+ * connection: what is said on it is of it, in order (replication 3, 4). Their bytes: wire/wire_repl.c. */
+#ifndef CORE_REPL_REPL_MESSAGE_H
+#define CORE_REPL_REPL_MESSAGE_H
+
+#include "base/slice.h"
+#include "core/repl/lineage.h"
+
+enum repl_message_type {
+    /* of the primary's node */
+    REPL_FROM = 1, /* rounds: here begins the answer to that SYNC, behind the position it named */
+    REPL_APPEND,   /* append */
+    REPL_JOINED,   /* lsn, map, rounds: they have been sent everything up to lsn, and are sent what follows */
+    REPL_ALIVE,    /* lsn: all up to it has been sent; nothing else was to say */
+    REPL_DUMP,     /* dump: a part of a slot's content */
+    REPL_DUMPED,   /* dumped: it was whole */
+    /* of the replica's */
+    REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
+    REPL_JOINS,    /* rounds: JOINED was read, the map it names is applied here */
+    REPL_ACK,      /* ack */
+    REPL_LEAVING   /* text: its disk is in trouble, it will hold nothing more (28) */
+};
+
+/* Where a replica stands in a slot. Each time it says so is a round: what is on its way from before it
+ * was heard is told by that from what answers it. */
+struct repl_round {
+    uint16_t slot;
+    uint64_t epoch; /* of the slot, as the one who says it has applied it */
+    uint32_t round;
+};
+struct repl_where {
+    struct repl_round in;
+    struct position at;
+};
+
+struct repl_append {
+    uint64_t lsn;          /* of the last record in bytes */
+    uint16_t slot;
+    uint64_t epoch;        /* the sender's of the slot: records may be of older ones (2) */
+    uint64_t before_epoch; /* of the record before the first one of bytes; 0: there is none */
+    struct slice bytes;    /* consecutive whole records of the slot, as in the log */
+};
+
+struct repl_dump {
+    struct repl_round in;
+    uint32_t part;      /* 0, 1, ... */
+    struct slice bytes; /* whole commands; of a dump's parts together, the slot's content */
+};
+
+struct repl_dumped {
+    struct repl_round in;
+    uint32_t parts;
+    struct position at; /* the content is as of this record, */
+    unsigned starts_n;  /* which has this history */
+    const struct epoch_start *starts;
+};
+
+struct repl_ack {
+    uint64_t held, synced; /* lsns of the primary's */
+};
+
+struct repl_message {
+    enum repl_message_type type;
+    uint64_t lsn, map;     /* JOINED, ALIVE; JOINED */
+    size_t n;              /* of rounds or wheres */
+    union {
+        const struct repl_round *rounds;
+        const struct repl_where *wheres;
+        struct repl_append append;
+        struct repl_dump dump;
+        struct repl_dumped dumped;
+        struct repl_ack ack;
+        struct slice text;
+    };
+};
+
+#endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* As primary: who follows, what each lacks, who holds what (replication 3 to 6, 23). */
+#include "core/repl/repl_inside.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
+
+struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    for (unsigned k = 0; k < p->copies_n; k++)
+        if (p->copies[k].place == place)
+            return &p->copies[k];
+    return NULL;
+}
+
+static void todo_free(struct copy *c)
+{
+    vec_free(&c->todo);
+    c->todo_at = 0;
+}
+
+void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
+{
+    if (c->state != COPY_AWAY || state != COPY_AWAY)
+        c->since = r->now;
+    c->state = (uint8_t)state;
+    if (state != COPY_BEHIND)
+        todo_free(c);
+}
+
+static void needs_dump(struct repl *r, unsigned slot, struct copy *c)
+{
+    copy_turns(r, c, COPY_DUMP);
+    *vec_add(&r->peers.at[c->place].dumps) = (uint16_t)slot;
+}
+
+static void say(struct repl *r, uint16_t place, const struct repl_message *m)
+{
+    r->peers.at[place].said = r->now;
+    r->ops->say(r->ops, place, true, m);
+}
+
+/* ------------------------------------------------------------------- the map */
+
+void primary_end(struct repl *r, unsigned slot)
+{
+    struct primary_slot *p = &r->primary[slot];
+    for (unsigned k = 0; k < p->copies_n; k++)
+        todo_free(&p->copies[k]);
+    mem_free(p->copies);
+    r->proposed_slots -= p->proposed;
+    bits_remove(&r->doubt, slot);
+    *p = (struct primary_slot){0};
+}
+
+static bool copies_are(const struct repl *r, const struct primary_slot *p, const struct map_slot *s)
+{
+    unsigned k = 0;
+    for (unsigned i = 0; i < s->replicas_n; i++) {
+        if (s->replicas[i] == r->self)
+            continue;
+        if (k == p->copies_n || p->copies[k].place != s->replicas[i] ||
+            p->copies[k].incarnation != r->map->nodes.at[s->replicas[i]].incarnation)
+            return false;
+        k++;
+    }
+    return k == p->copies_n;
+}
+
+/* Who stays keeps its state; of who is gone, or runs anew, nothing is known. */
+static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *s)
+{
+    struct primary_slot *p = &r->primary[slot];
+    struct copy *made = mem_get((s->replicas_n + 1u) * sizeof(*made));
+    uint8_t n = 0;
+    for (unsigned i = 0; i < s->replicas_n; i++) {
+        if (s->replicas[i] == r->self)
+            continue;
+        uint32_t incarnation = r->map->nodes.at[s->replicas[i]].incarnation;
+        struct copy *old = copy_at(r, slot, s->replicas[i]);
+        if (old != NULL && old->incarnation == incarnation) {
+            made[n++] = *old;
+            old->todo.at = NULL; /* moved */
+        } else {
+            made[n++] = (struct copy){.place = s->replicas[i], .incarnation = incarnation, .since = r->now};
+        }
+    }
+    for (unsigned k = 0; k < p->copies_n; k++)
+        todo_free(&p->copies[k]);
+    mem_free(p->copies);
+    p->copies = made;
+    p->copies_n = n;
+}
+
+void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
+{
+    struct primary_slot *p = &r->primary[slot];
+    const struct map_slot *s = &r->map->slots[slot];
+    if (p->epoch != epoch) {
+        primary_end(r, slot);
+        p->epoch = epoch;
+        p->newest = epoch == 0 ? 0 : r->appended; /* 11: everything up to here may have been acknowledged */
+    }
+    if (epoch != 0 && !copies_are(r, p, s))
+        copies_follow(r, slot, s);
+}
+
+/* ------------------------------------------------------------------- records */
+
+bool repl_has_copies(const struct repl *r, unsigned slot)
+{
+    return r->primary[slot].copies_n > 0;
+}
+
+static void sample(struct repl *r, struct repl_peer *peer, uint64_t lsn)
+{
+    if (peer->samples_n == REPL_SAMPLES)
+        return;
+    unsigned last = (peer->samples_from + peer->samples_n - 1) % REPL_SAMPLES;
+    if (peer->samples_n > 0 && !mono_reached(r->now, mono_after(peer->samples[last].at, repl_timeout_us(r) / 64)))
+        return;
+    peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] = (struct lag_sample){lsn, r->now};
+}
+
+void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes)
+{
+    struct primary_slot *p = &r->primary[slot];
+    check(p->epoch != 0 && lsn > p->newest);
+    p->place = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
+                                                                 .before = p->place, .bytes = bytes});
+    p->newest = r->appended = lsn;
+    for (unsigned k = 0; k < p->copies_n; k++) {
+        struct copy *c = &p->copies[k];
+        if (c->state < COPY_LIVE)
+            continue;
+        struct repl_peer *peer = &r->peers.at[c->place];
+        peer->sent = lsn;
+        sample(r, peer, lsn);
+        say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
+                                                .append = {.lsn = lsn, .slot = (uint16_t)slot, .epoch = p->epoch,
+                                                           .before_epoch = before_epoch, .bytes = bytes}});
+    }
+}
+
+/* ------------------------------------------------------------- what it lacks */
+
+/* The places of the records from c->next on, oldest first. False: they are not all there. */
+static bool todo_find(struct repl *r, unsigned slot, struct copy *c)
+{
+    uint64_t place = r->primary[slot].place, seq = r->slots[slot].at.seq;
+    vec_clear(&c->todo);
+    c->todo_at = 0;
+    for (; seq >= c->next; seq--) {
+        struct backlog_record rec;
+        if (!backlog_get(&r->backlog, place, &rec) || rec.at.seq != seq)
+            return false;
+        *vec_add(&c->todo) = place;
+        place = rec.before;
+    }
+    for (size_t i = 0, n = c->todo.n; i < n / 2; i++) {
+        uint64_t was = c->todo.at[i];
+        c->todo.at[i] = c->todo.at[n - 1 - i];
+        c->todo.at[n - 1 - i] = was;
+    }
+    return true;
+}
+
+static struct repl_round round_of(const struct repl *r, unsigned slot, const struct copy *c)
+{
+    return (struct repl_round){.slot = (uint16_t)slot, .epoch = r->primary[slot].epoch, .round = c->round};
+}
+
+static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
+{
+    c->next = next;
+    copy_turns(r, c, COPY_BEHIND);
+    *vec_add(&r->peers.at[c->place].behind) = (uint16_t)slot;
+}
+
+/* A copy of this slot there that may be heard of: of this epoch, and of the run the link goes to. */
+static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    const struct repl_peer *peer = peer_known(r, place);
+    struct copy *c = in->slot < SLOTS ? copy_at(r, in->slot, place) : NULL;
+    if (peer == NULL || !peer->open || c == NULL || c->incarnation != peer->incarnation ||
+        r->primary[in->slot].epoch != in->epoch)
+        return NULL;
+    return c;
+}
+
+void repl_where(struct repl *r, uint16_t place, const struct repl_where *w)
+{
+    struct copy *c = copy_heard(r, place, &w->in);
+    if (c == NULL)
+        return; /* of another epoch: it asks again until both have the same map */
+    c->round = w->in.round;
+    say(r, place, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &w->in});
+    if (lineage_has(&r->slots[w->in.slot], w->at))
+        behind(r, w->in.slot, c, w->at.seq + 1);
+    else
+        needs_dump(r, w->in.slot, c); /* 23 */
+}
+
+unsigned repl_wants_dump(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    for (; peer->dumps.n > 0; peer->dumps.n--) {
+        unsigned slot = peer->dumps.at[peer->dumps.n - 1];
+        const struct copy *c = copy_at(r, slot, place);
+        if (c != NULL && c->state == COPY_DUMP)
+            return slot;
+    }
+    vec_free(&peer->dumps);
+    return SLOTS;
+}
+
+struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned slot)
+{
+    return round_of(r, slot, copy_at(r, slot, place));
+}
+
+void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq)
+{
+    struct copy *c = copy_at(r, slot, place);
+    if (c != NULL && c->state == COPY_DUMP)
+        behind(r, slot, c, seq + 1);
+}
+
+static void rounds_say(struct repl *r, uint16_t place, const struct repl_round *rounds, size_t n)
+{
+    if (n == 0)
+        return;
+    r->peers.at[place].sent = r->appended;
+    say(r, place, &(struct repl_message){.type = REPL_JOINED, .lsn = r->appended, .map = r->map->index, .n = n,
+                                         .rounds = rounds});
+}
+
+/* One step of a copy that is behind. True: it is no more. */
+static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
+{
+    struct backlog_record rec;
+    if (c->todo_at == c->todo.n) {
+        if (c->next > r->slots[slot].at.seq) {
+            copy_turns(r, c, COPY_LIVE);
+            c->joined = r->appended;
+            return true;
+        }
+        if (!todo_find(r, slot, c)) {
+            needs_dump(r, slot, c);
+            return true;
+        }
+    }
+    if (!backlog_get(&r->backlog, c->todo.at[c->todo_at++], &rec)) { /* it was overwritten meanwhile */
+        needs_dump(r, slot, c);
+        return true;
+    }
+    c->next = rec.at.seq + 1;
+    *bytes -= *bytes < rec.bytes.n ? *bytes : rec.bytes.n;
+    say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
+                                            .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
+                                                       .epoch = r->primary[slot].epoch,
+                                                       .before_epoch = rec.before_epoch, .bytes = rec.bytes}});
+    return false;
+}
+
+bool repl_pump(struct repl *r, uint16_t place, size_t bytes)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    struct repl_round rounds[ROUNDS_AT_ONCE];
+    size_t n = 0;
+    while (peer->behind.n > 0 && bytes > 0 && n < ROUNDS_AT_ONCE) {
+        unsigned slot = peer->behind.at[peer->behind.n - 1];
+        struct copy *c = copy_at(r, slot, place);
+        if (c != NULL && c->state == COPY_BEHIND && !pump_one(r, slot, c, &bytes))
+            continue;
+        peer->behind.n--;
+        if (c != NULL && c->state == COPY_LIVE && c->joined == r->appended)
+            rounds[n++] = round_of(r, slot, c);
+    }
+    rounds_say(r, place, rounds, n);
+    if (peer->behind.n == 0)
+        vec_free(&peer->behind);
+    return peer->behind.n == 0;
+}
+
+void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    struct copy *c = copy_heard(r, place, in);
+    if (c == NULL || c->state != COPY_LIVE || c->round != in->round)
+        return;
+    copy_turns(r, c, COPY_JOINED);
+    struct repl_peer *peer = &r->peers.at[place];
+    peer->join_last = c->joined > peer->join_last ? c->joined : peer->join_last;
+    r->look = true;
+}
+
+void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    if (!peer->open || a->held > peer->sent || a->synced > a->held)
+        return;
+    if (peer->held < peer->join_last && a->held >= peer->join_last)
+        r->look = true;
+    peer->held = a->held > peer->held ? a->held : peer->held;
+    peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
+    while (peer->samples_n > 0 && peer->samples[peer->samples_from].lsn <= peer->held) {
+        peer->samples_from = (peer->samples_from + 1) % REPL_SAMPLES;
+        peer->samples_n--;
+    }
+}
+
+/* ------------------------------------------------------------ who holds what */
+
+bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn)
+{
+    if (place == r->self)
+        return r->stored >= lsn;
+    const struct repl_peer *peer = peer_known(r, place);
+    const struct copy *c = copy_at(r, slot, place);
+    return c != NULL && c->state == COPY_JOINED && peer->held >= c->joined && peer->held >= lsn; /* 4 */
+}
+
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < set->n; i++) {
+        const struct copy *c = copy_at(r, slot, set->node[i]);
+        bool is_its_run = set->node[i] == r->self || (c != NULL && c->incarnation == set->incarnation[i]);
+        n += is_its_run && repl_holds(r, set->node[i], slot, lsn);
+    }
+    return n;
+}
+
+struct isr isr_of(const struct map_slot *s)
+{
+    struct isr set = {.n = s->isr_n};
+    memcpy(set.node, s->isr, sizeof(set.node));
+    memcpy(set.incarnation, s->isr_incarnation, sizeof(set.incarnation));
+    return set;
+}
+
+bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    if (p->epoch == 0)
+        return false;
+    if (p->copies_n == 0 && !p->in_doubt)
+        return r->stored >= lsn;
+    struct isr now = isr_of(&r->map->slots[slot]);
+    return isr_holders(r, slot, &now, lsn) >= map_w(&r->map->settings, now.n) &&
+           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn) >= map_w(&r->map->settings, p->next.n)); /* 12 */
+}
+
+bool repl_all_held(const struct repl *r, uint64_t lsn)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct primary_slot *p = &r->primary[slot];
+        if (p->epoch != 0 && p->copies_n > 0 && !repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn))
+            return false;
+    }
+    return true;
+}
+
+void repl_leaves(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    peer->leaves = true;
+    r->look = true;
+}
+
+const char *repl_refuses(const struct repl *r, unsigned slot)
+{
+    unsigned n = r->map->slots[slot].isr_n;
+    return n < map_w(&r->map->settings, n) || n < 1 + r->map->settings.min_replicas
+               ? "NOREPLICAS Not enough good replicas to write." : NULL;
+}

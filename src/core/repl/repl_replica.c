@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* As replica: from whom, and behind what, a record may be appended (replication 2, 4, 23). */
+#include "core/repl/repl_inside.h"
+
+#include "base/check.h"
+
+enum { WHERES_AT_ONCE = 1024 }; /* in one SYNC */
+
+static bool has_place(const uint16_t *list, unsigned n, uint16_t place)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == place)
+            return true;
+    return false;
+}
+
+/* The slot's primary, if this node is to follow it and its link is there; else MAP_NOBODY. */
+static uint16_t follows(const struct repl *r, unsigned slot)
+{
+    const struct map_slot *s = &r->map->slots[slot];
+    if (s->primary == MAP_NOBODY || s->primary == r->self || !has_place(s->replicas, s->replicas_n, r->self))
+        return MAP_NOBODY;
+    const struct repl_peer *peer = peer_known(r, s->primary);
+    return peer != NULL && peer->guest && peer->guest_incarnation == s->isr_incarnation[0] ? s->primary : MAP_NOBODY;
+}
+
+static struct position position_of(const struct lineage *l)
+{
+    return l->frozen || l->at.seq == 0 ? (struct position){0, 0} : l->at; /* 25 */
+}
+
+static void say(struct repl *r, uint16_t place, const struct repl_message *m)
+{
+    r->ops->say(r->ops, place, false, m);
+}
+
+static struct repl_where where_of(struct repl *r, unsigned slot)
+{
+    struct replica_slot *p = &r->replica[slot];
+    p->state = REPLICA_ASKED;
+    p->primary = r->map->slots[slot].primary;
+    p->epoch = r->map->slots[slot].epoch;
+    p->round++;
+    return (struct repl_where){.in = {.slot = (uint16_t)slot, .epoch = p->epoch, .round = p->round},
+                               .at = position_of(&r->slots[slot])};
+}
+
+static void sync_one(struct repl *r, unsigned slot)
+{
+    struct repl_where w = where_of(r, slot);
+    say(r, r->replica[slot].primary, &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &w});
+}
+
+void replica_ask(struct repl *r, bool again)
+{
+    for (uint16_t place = 0; place < r->peers.n; place++) {
+        struct repl_where wheres[WHERES_AT_ONCE];
+        size_t n = 0;
+        if (!r->peers.at[place].guest)
+            continue;
+        for (unsigned slot = 0; slot < SLOTS; slot++) {
+            uint8_t state = r->replica[slot].state;
+            if ((state == REPLICA_NONE || (again && state == REPLICA_ASKED)) && follows(r, slot) == place)
+                wheres[n++] = where_of(r, slot);
+            if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
+                say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
+                n = 0;
+            }
+        }
+    }
+}
+
+static void join(struct repl *r, unsigned slot)
+{
+    struct replica_slot *p = &r->replica[slot];
+    struct repl_round in = {.slot = (uint16_t)slot, .epoch = p->epoch, .round = p->round};
+    p->state = REPLICA_JOINED;
+    say(r, p->primary, &(struct repl_message){.type = REPL_JOINS, .n = 1, .rounds = &in});
+}
+
+/* A new epoch, another primary, or no copy here: nothing is appended until positions were exchanged (2). */
+void replica_map(struct repl *r, unsigned slot)
+{
+    struct replica_slot *p = &r->replica[slot];
+    if (p->state == REPLICA_NONE)
+        return;
+    if (follows(r, slot) != p->primary || r->map->slots[slot].epoch != p->epoch)
+        p->state = REPLICA_NONE;
+    else if (p->state == REPLICA_TO_JOIN && p->join_map <= r->map->index)
+        join(r, slot);
+}
+
+static bool is_mine(const struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    if (in->slot >= SLOTS)
+        return false;
+    const struct replica_slot *p = &r->replica[in->slot];
+    return p->state != REPLICA_NONE && p->primary == place && p->epoch == in->epoch &&
+           p->round == in->round;
+}
+
+void repl_from(struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    if (is_mine(r, place, in) && r->replica[in->slot].state == REPLICA_ASKED)
+        r->replica[in->slot].state = REPLICA_FOLLOWS;
+}
+
+static bool is_fenced(const struct lineage *l, uint64_t epoch)
+{
+    return epoch <= l->fence; /* 20 */
+}
+
+enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct repl_append *m, struct position first)
+{
+    struct replica_slot *p = &r->replica[m->slot];
+    const struct lineage *l = &r->slots[m->slot];
+    if (p->state <= REPLICA_ASKED || p->primary != place || p->epoch != m->epoch)
+        return REPL_DROP; /* of an earlier round, or of an epoch that is not applied here: SYNC was said, or will be */
+    bool fits = !l->frozen && lineage_takes(l, first) && (l->at.seq == 0 ? 0 : l->at.epoch) == m->before_epoch;
+    if (fits && first.epoch <= m->epoch && !is_fenced(l, m->epoch))
+        return REPL_TAKE; /* 2 */
+    sync_one(r, m->slot); /* 4: before any ack of it */
+    return REPL_DROP;
+}
+
+void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in)
+{
+    struct replica_slot *p = in->slot < SLOTS ? &r->replica[in->slot] : NULL;
+    if (!is_mine(r, place, in) || p->state != REPLICA_FOLLOWS)
+        return;
+    p->join_map = map;
+    p->state = REPLICA_TO_JOIN;
+    if (map <= r->map->index)
+        join(r, in->slot);
+}
+
+bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    return is_mine(r, place, in) && r->replica[in->slot].state == REPLICA_FOLLOWS &&
+           !is_fenced(&r->slots[in->slot], in->epoch);
+}
+
+void repl_sync_again(struct repl *r, unsigned slot)
+{
+    if (r->replica[slot].state != REPLICA_NONE)
+        sync_one(r, slot);
+}

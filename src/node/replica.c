@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* As replica: what primaries' nodes bring (replication 2, 4, 23). A connection of theirs is a session whose
+ * requests are the messages of the slot protocol, and whose output is what is said back. */
+#include "base/check.h"
+#include "node/cluster.h"
+#include "node/replay.h"
+#include "node/replicate.h"
+
+static struct replicas *of(const struct node *n)
+{
+    return n->cluster->replicas;
+}
+
+bool guest_open(struct node *n, struct session *s, const struct node_event *ev)
+{
+    uint16_t place = n->cluster->map.index > 0 ? map_find(&n->cluster->map, &ev->opened.from) : MAP_NOBODY;
+    if (place == MAP_NOBODY)
+        return false;
+    struct replicas *r = of(n);
+    struct repl_guest *g = mem_zero(sizeof(*g));
+    *g = (struct repl_guest){.place = place, .incarnation = ev->opened.incarnation};
+    buf_init(&g->content, SIZE_MAX / 2);
+    s->guest = g;
+    while (r->guests.n <= place)
+        *vec_add(&r->guests) = NULL;
+    if (r->guests.at[place] != NULL) { /* a reconnect supersedes (14); the older one is closed when it is next heard */
+        repl_guest_closed(&r->repl, place);
+        r->guests.at[place]->closing = true;
+    }
+    r->guests.at[place] = s;
+    return true;
+}
+
+void guest_close(struct node *n, struct session *s)
+{
+    struct repl_guest *g = s->guest;
+    if (g == NULL)
+        return;
+    if (of(n)->guests.at[g->place] == s) {
+        repl_guest_closed(&of(n)->repl, g->place);
+        of(n)->guests.at[g->place] = NULL;
+    }
+    vec_free(&g->due);
+    buf_free(&g->content);
+    mem_free(g);
+    s->guest = NULL;
+}
+
+static void malformed(struct node *n, struct session *s, const char *why, struct node_out *out)
+{
+    log_say(n->log, LOG_LEVEL_WARNING, "A primary's node at %s says what cannot be read: %s. Its connection is closed",
+            s->peer, why);
+    s->closing = true;
+    *vec_add(&out->drop) = s->conn;
+}
+
+/* Everything up to here was dealt with: it is acknowledged once what it brought is stored. */
+static void got(struct node *n, struct repl_guest *g, uint64_t lsn)
+{
+    uint64_t mine = n->journal.appended.n;
+    struct ack_due *last = g->due.n > g->held_n ? &g->due.at[g->due.n - 1] : NULL;
+    if (last != NULL && last->mine == mine)
+        last->theirs = lsn > last->theirs ? lsn : last->theirs;
+    else
+        *vec_add(&g->due) = (struct ack_due){lsn, mine};
+}
+
+/* ------------------------------------------------------------------- records */
+
+/* What was applied did not do what it did at the primary: this copy is worth nothing. */
+static void slot_is_bad(struct node *n, unsigned slot, const char *why)
+{
+    log_say(n->log, LOG_LEVEL_WARNING, "slot %u: %s. It is fetched anew", slot, why);
+    n->slots[slot].frozen = true;
+    repl_sync_again(&of(n)->repl, slot);
+}
+
+static bool append_one(struct node *n, struct repl_guest *g, const struct repl_append *m, struct slice rest,
+                       const struct note *note, size_t used)
+{
+    const struct aof_command *failed;
+    if (repl_may_append(&of(n)->repl, g->place, m, note->at) == REPL_DROP)
+        return false;
+    const char *why = replay_batch(n, &of(n)->batch, &failed);
+    if (why != NULL) {
+        slot_is_bad(n, m->slot, why);
+        return false;
+    }
+    journal_append_record(&n->journal, m->slot, note->at, slice_head(rest, used));
+    return true;
+}
+
+static const char *take_append(struct node *n, struct repl_guest *g, const struct repl_append *m)
+{
+    struct repl_append one = *m;
+    for (size_t at = 0, used; at < m->bytes.n; at += used) {
+        struct slice rest = slice_from(m->bytes, at);
+        struct note note;
+        aof_batch_clear(&of(n)->batch);
+        enum err err = aof_record(rest, &note, &of(n)->batch, &used);
+        if (err != ERR_OK || note.slot != m->slot)
+            return err == ERR_CORRUPT ? "the checksum of a record does not hold" : "a record is none";
+        if (!append_one(n, g, &one, rest, &note, used))
+            break;
+        one.before_epoch = note.at.epoch;
+    }
+    got(n, g, m->lsn);
+    return NULL;
+}
+
+/* --------------------------------------------------------------------- dumps */
+
+static const char *take_dump(struct repl_guest *g, const struct repl_dump *m)
+{
+    if (m->part == 0) {
+        g->dump = m->in;
+        g->parts = 0;
+        buf_clear(&g->content);
+    }
+    if (m->part != g->parts || m->in.slot != g->dump.slot || m->in.round != g->dump.round || m->in.epoch != g->dump.epoch)
+        return "a part of a dump is missing";
+    g->parts++;
+    return buf_add(&g->content, m->bytes) == ERR_OK ? NULL : "a dump is too long";
+}
+
+/* VONG.DUMP slot epoch seq commands (epoch first-seq)... */
+static void note_dump(struct node *n, const struct repl_dumped *m, struct slice content)
+{
+    struct effects e = {0};
+    effect_begin(&e, 0, 5 + 2 * m->starts_n);
+    effect_arg(&e, SLICE("VONG.DUMP"));
+    effect_arg_i64(&e, m->in.slot);
+    effect_arg_i64(&e, (int64_t)m->at.epoch);
+    effect_arg_i64(&e, (int64_t)m->at.seq);
+    effect_arg(&e, content);
+    for (unsigned i = 0; i < m->starts_n; i++) {
+        effect_arg_i64(&e, (int64_t)m->starts[i].epoch);
+        effect_arg_i64(&e, (int64_t)m->starts[i].first);
+    }
+    journal_mark(&n->journal, &e.bytes);
+    effects_free(&e);
+}
+
+/* The slot is what the dump says from here on, in memory and in the log. */
+static const char *swap(struct node *n, const struct repl_dumped *m, struct slice content)
+{
+    struct lineage *l = &n->slots[m->in.slot];
+    const struct aof_command *failed;
+    aof_batch_clear(&of(n)->batch);
+    if (aof_commands(content, &of(n)->batch) != ERR_OK)
+        return "a dump holds what is no command";
+    if (m->at.seq == 0)
+        lineage_clear(l);
+    else if (!lineage_set(l, m->at, m->starts, m->starts_n))
+        return "a dump's history is none";
+    store_slot_flush(&n->store, m->in.slot);
+    const char *why = replay_batch(n, &of(n)->batch, &failed);
+    if (why != NULL) {
+        slot_is_bad(n, m->in.slot, why);
+        return NULL;
+    }
+    note_dump(n, m, content);
+    of(n)->dumps_in++;
+    return NULL;
+}
+
+static const char *take_dumped(struct node *n, struct repl_guest *g, const struct repl_dumped *m)
+{
+    bool is_whole = m->parts == 0 || (m->parts == g->parts && m->in.slot == g->dump.slot &&
+                                      m->in.round == g->dump.round && m->in.epoch == g->dump.epoch);
+    struct slice content = m->parts == 0 ? (struct slice){"", 0} : buf_slice(&g->content);
+    const char *why = NULL;
+    if (!is_whole)
+        why = "a part of a dump is missing";
+    else if (repl_may_swap(&of(n)->repl, g->place, &m->in))
+        why = swap(n, m, content);
+    buf_free(&g->content);
+    g->parts = 0;
+    return why;
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static const char *take(struct node *n, struct repl_guest *g, const struct repl_message *m)
+{
+    struct repl *r = &of(n)->repl;
+    switch (m->type) {
+    case REPL_FROM:
+        for (size_t i = 0; i < m->n; i++)
+            repl_from(r, g->place, &m->rounds[i]);
+        return NULL;
+    case REPL_APPEND: return take_append(n, g, &m->append);
+    case REPL_JOINED:
+        for (size_t i = 0; i < m->n; i++)
+            repl_joined(r, g->place, m->map, &m->rounds[i]);
+        got(n, g, m->lsn);
+        return NULL;
+    case REPL_ALIVE:
+        g->asked = true;
+        got(n, g, m->lsn);
+        return NULL;
+    case REPL_DUMP: return take_dump(g, &m->dump);
+    case REPL_DUMPED: return take_dumped(n, g, &m->dumped);
+    case REPL_SYNC:
+    case REPL_JOINS:
+    case REPL_ACK:
+    case REPL_LEAVING: break;
+    }
+    return "a message of the wrong end";
+}
+
+void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out)
+{
+    struct wire_in in;
+    struct repl_message m;
+    char why[WIRE_WHY_BYTES];
+    s->active = n->now;
+    if (s->closing)
+        return;
+    if (of(n)->guests.at[s->guest->place] != s) {
+        s->closing = true;
+        *vec_add(&out->drop) = s->conn;
+        return;
+    }
+    if (!s->guest->heard) {
+        s->guest->heard = true;
+        repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
+    }
+    if (!wire_frame(q, WIRE_DIALS, &in, why)) {
+        malformed(n, s, why, out);
+        return;
+    }
+    enum err err = get_repl(&in, &m, &of(n)->read);
+    if (err != ERR_OK) {
+        wire_why(&in, err, why);
+        malformed(n, s, why, out);
+        return;
+    }
+    const char *wrong = take(n, s->guest, &m);
+    if (wrong != NULL)
+        malformed(n, s, wrong, out);
+}
+
+/* ---------------------------------------------------------------------- acks */
+
+static void ack(struct node *n, struct session *s)
+{
+    struct repl_guest *g = s->guest;
+    struct repl_ack now = g->told;
+    uint64_t stored = journal_stored(&n->journal).n, synced = n->journal.synced.n;
+    size_t over = 0;
+    for (; g->held_n < g->due.n && g->due.at[g->held_n].mine <= stored; g->held_n++)
+        now.held = g->due.at[g->held_n].theirs;
+    for (; over < g->held_n && g->due.at[over].mine <= synced; over++)
+        now.synced = g->due.at[over].theirs;
+    if (over > 0) {
+        g->due.n -= over;
+        g->held_n -= over;
+        memmove(g->due.at, g->due.at + over, g->due.n * sizeof(g->due.at[0]));
+    }
+    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced)
+        return;
+    g->asked = false;
+    g->told = now;
+    put_repl(&s->out, &(struct repl_message){.type = REPL_ACK, .ack = now});
+    session_produced(n, s);
+}
+
+void guests_ack(struct node *n)
+{
+    for (size_t i = 0; i < of(n)->guests.n; i++)
+        if (of(n)->guests.at[i] != NULL)
+            ack(n, of(n)->guests.at[i]);
+}
+
+void guests_look(struct node *n, struct node_out *out)
+{
+    int64_t most_us = (int64_t)n->cluster->map.settings.node_timeout_ms * 1000 / 2;
+    for (size_t i = 0; i < of(n)->guests.n; i++) {
+        struct session *s = of(n)->guests.at[i];
+        if (s == NULL || s->closing || !mono_reached(n->now, mono_after(s->active, most_us)))
+            continue;
+        s->closing = true; /* 14 */
+        *vec_add(&out->drop) = s->conn;
+    }
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* As primary: links to the nodes that have copies (replication 3, 4, 14, 23, 24). */
+#include "node/replicate.h"
+
+#include "base/check.h"
+#include "node/cluster.h"
+
+enum { LINK_ROOM_BYTES = 1024 * 1024 };  /* so much unsent of what a replica lacks: the rest waits */
+enum { DUMP_PART_BYTES = 60 * 1024 };
+
+static struct replicas *of(const struct node *n)
+{
+    return n->cluster->replicas;
+}
+
+static int64_t timeout_us(const struct node *n)
+{
+    return (int64_t)n->cluster->map.settings.node_timeout_ms * 1000;
+}
+
+static struct repl_link *link_at(const struct node *n, uint32_t id)
+{
+    for (size_t i = 0; n->cluster != NULL && i < of(n)->links.n; i++)
+        if (of(n)->links.at[i] != NULL && of(n)->links.at[i]->id == id)
+            return of(n)->links.at[i];
+    return NULL;
+}
+
+static void say(struct repl_ops *ops, uint16_t place, bool to_replica, const struct repl_message *m)
+{
+    struct replicas *r = CONTAINER_OF(ops, struct replicas, ops);
+    if (to_replica) {
+        put_repl(&r->links.at[place]->out, m);
+        return;
+    }
+    struct session *s = r->guests.at[place];
+    put_repl(&s->out, m);
+    session_produced(r->node, s);
+}
+
+struct replicas *replicas_new(struct node *n)
+{
+    struct replicas *r = mem_zero(sizeof(*r));
+    r->node = n;
+    r->ops.say = say;
+    buf_init(&r->record, SIZE_MAX / 2);
+    repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots, (uint64_t)n->options->repl_backlog_size);
+    return r;
+}
+
+static void link_free(struct replicas *r, struct repl_link *l)
+{
+    r->links.at[l->place] = NULL;
+    wire_reader_free(&l->reader);
+    buf_free(&l->in);
+    chain_free(&l->out, NULL);
+    mem_free(l);
+}
+
+void replicas_free(struct node *n)
+{
+    struct replicas *r = of(n);
+    for (size_t i = 0; i < r->links.n; i++)
+        if (r->links.at[i] != NULL)
+            link_free(r, r->links.at[i]);
+    vec_free(&r->links);
+    vec_free(&r->guests);
+    vec_free(&r->dial_at);
+    vec_free(&r->wishes.at);
+    buf_free(&r->record);
+    repl_read_free(&r->read);
+    aof_batch_free(&r->batch);
+    repl_free(&r->repl);
+    mem_free(r);
+}
+
+void replicate_options(struct node *n)
+{
+    struct backlog *b = &of(n)->repl.backlog;
+    if (b->asked != (uint64_t)n->options->repl_backlog_size)
+        backlog_resize(b, (uint64_t)n->options->repl_backlog_size);
+}
+
+/* ------------------------------------------------------------------ records */
+
+void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
+{
+    struct replicas *r = of(n);
+    const struct lineage *l = &n->slots[slot];
+    struct position at = {l->epoch, l->at.seq + 1};
+    uint64_t before = l->at.seq == 0 ? 0 : l->at.epoch;
+    check(db == 0);
+    buf_clear(&r->record);
+    record_put_flat(&r->record, slot, at, bytes);
+    struct lsn lsn = journal_append_record(&n->journal, slot, at, buf_slice(&r->record));
+    repl_record(&r->repl, slot, before, lsn.n, buf_slice(&r->record));
+    if (r->record.cap > LINK_ROOM_BYTES)
+        buf_free(&r->record);
+}
+
+/* --------------------------------------------------------------------- links */
+
+static void link_end(struct node *n, struct repl_link *l)
+{
+    uint16_t place = l->place;
+    of(n)->dial_at.at[place] = mono_after(n->now, timeout_us(n) / 20);
+    link_free(of(n), l);
+    repl_peer_closed(&of(n)->repl, place);
+}
+
+static void hang_up(struct node *n, struct repl_link *l, const char *why, struct node_out *out)
+{
+    log_say(n->log, LOG_LEVEL_VERBOSE, "the replication link to %s:%u is closed: %s",
+            n->cluster->map.nodes.at[l->place].at.ip, (unsigned)n->cluster->map.nodes.at[l->place].at.cluster_port, why);
+    *vec_add(&out->hang_up) = l->id;
+    link_end(n, l);
+}
+
+static void dial(struct node *n, uint16_t place, struct node_out *out)
+{
+    struct replicas *r = of(n);
+    const struct map_node *to = &n->cluster->map.nodes.at[place];
+    struct repl_link *l = mem_zero(sizeof(*l));
+    l->id = ++n->last_link;
+    l->place = place;
+    l->peer = to->id;
+    l->incarnation = to->incarnation;
+    l->reader = (struct wire_reader){.from = WIRE_ANSWERS, .open = true};
+    buf_init(&l->in, SIZE_MAX / 2);
+    r->links.at[place] = l;
+    *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip), .port = to->at.cluster_port,
+                                              .use = USE_REPL, .peer = to->id};
+}
+
+static const char *over_why(const struct node *n, const struct repl_link *l)
+{
+    const struct map_node *to = &n->cluster->map.nodes.at[l->place];
+    const struct repl_peer *peer = &of(n)->repl.peers.at[l->place];
+    if (!to->used || !node_id_equal(&to->id, &l->peer))
+        return "its node is no member of the cluster any more";
+    if (to->incarnation != l->incarnation)
+        return "its node was restarted";
+    if (!peer->wanted)
+        return "no slot has a copy there";
+    if (to->health == MAP_DOWN)
+        return "its node is down";
+    return repl_is_silent(&of(n)->repl, l->place) ? "its node is silent" : NULL;
+}
+
+static void links_look(struct node *n, struct node_out *out)
+{
+    struct replicas *r = of(n);
+    for (uint16_t place = 0; place < r->repl.peers.n; place++) {
+        while (r->links.n <= place) {
+            *vec_add(&r->links) = NULL;
+            *vec_add(&r->dial_at) = (struct mono){0};
+        }
+        const struct map_node *to = &n->cluster->map.nodes.at[place];
+        struct repl_link *l = r->links.at[place];
+        const char *why = l != NULL ? over_why(n, l) : NULL;
+        if (why != NULL)
+            hang_up(n, l, why, out);
+        else if (l == NULL && r->repl.peers.at[place].wanted && to->health != MAP_DOWN && mono_reached(n->now, r->dial_at.at[place]))
+            dial(n, place, out);
+    }
+}
+
+bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation, struct node_out *out)
+{
+    struct repl_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    if (how != NODE_DIALED_OK) {
+        link_end(n, l);
+    } else if (incarnation != l->incarnation) { /* the map will tell of it */
+        hang_up(n, l, "its node runs anew", out);
+    } else {
+        l->open = true;
+        repl_peer_opened(&of(n)->repl, l->place, incarnation);
+    }
+    return true;
+}
+
+bool replicate_took(struct node *n, uint32_t link, size_t left)
+{
+    struct repl_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    l->left = left;
+    return true;
+}
+
+bool replicate_closed(struct node *n, uint32_t link)
+{
+    struct repl_link *l = link_at(n, link);
+    if (l == NULL)
+        return false;
+    link_end(n, l);
+    return true;
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void heard(struct node *n, uint16_t place, const struct repl_message *m)
+{
+    struct repl *r = &of(n)->repl;
+    switch (m->type) {
+    case REPL_SYNC:
+        for (size_t i = 0; i < m->n; i++)
+            repl_where(r, place, &m->wheres[i]);
+        break;
+    case REPL_JOINS:
+        for (size_t i = 0; i < m->n; i++)
+            repl_joins(r, place, &m->rounds[i]);
+        break;
+    case REPL_ACK: repl_acked(r, place, &m->ack); break;
+    case REPL_LEAVING: repl_leaves(r, place); break;
+    case REPL_FROM:
+    case REPL_APPEND:
+    case REPL_JOINED:
+    case REPL_ALIVE:
+    case REPL_DUMP:
+    case REPL_DUMPED: break; /* the reader takes none of these from there */
+    }
+}
+
+/* Frames from the front of what was read. NULL, or why it is no such. */
+static const char *read_frames(struct node *n, struct repl_link *l, size_t *used)
+{
+    for (*used = 0;;) {
+        struct wire_in in;
+        struct repl_message m;
+        size_t frame = 0;
+        switch (wire_next(&l->reader, slice_from(buf_slice(&l->in), *used), &in, &frame)) {
+        case WIRE_MORE: return NULL;
+        case WIRE_BAD: return l->reader.why;
+        case WIRE_FRAME: break;
+        }
+        enum err err = get_repl(&in, &m, &of(n)->read);
+        if (err != ERR_OK) {
+            wire_why(&in, err, l->reader.why);
+            return l->reader.why;
+        }
+        heard(n, l->place, &m);
+        *used += frame;
+    }
+}
+
+bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out)
+{
+    struct repl_link *l = link_at(n, link);
+    size_t used = 0;
+    if (l == NULL)
+        return false;
+    of(n)->repl.peers.at[l->place].heard = n->now;
+    const char *why = buf_add(&l->in, in) == ERR_OK ? read_frames(n, l, &used) : "what it says is too long";
+    buf_drop_front(&l->in, used);
+    if (why != NULL) {
+        log_say(n->log, LOG_LEVEL_WARNING, "a replica's node says what cannot be read: %s", why);
+        hang_up(n, l, why, out);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------- dumps */
+
+struct dumper {
+    struct repl_link *link;
+    struct effects part;
+    struct repl_round in;
+    uint32_t parts;
+};
+
+static void part_end(struct dumper *d)
+{
+    size_t n;
+    if (d->part.n == 0)
+        return;
+    char *flat = chain_flat(&d->part.bytes, NULL, &n);
+    put_repl(&d->link->out, &(struct repl_message){.type = REPL_DUMP, .dump = {.in = d->in, .part = d->parts++,
+                                                                               .bytes = slice_of(flat, n)}});
+    mem_free(flat);
+    d->part.n = 0;
+}
+
+static void dump_entry(void *who, struct entry *e)
+{
+    struct dumper *d = who;
+    char scratch[NUM_I64_CHARS];
+    effect_set(&d->part, 0, entry_key(e), entry_value(e, scratch), entry_blob(e), entry_expiry(e));
+    if (d->part.bytes.n >= DUMP_PART_BYTES)
+        part_end(d);
+}
+
+/* The slot's exact content at this moment, and its history. */
+static void dump(struct node *n, struct repl_link *l, unsigned slot)
+{
+    struct repl *r = &of(n)->repl;
+    const struct lineage *at = &n->slots[slot];
+    struct dumper d = {.link = l, .in = repl_round_of(r, l->place, slot)};
+    uint64_t cursor = 0;
+    do
+        cursor = store_slot_scan(&n->store, slot, cursor, 1000, dump_entry, &d);
+    while (cursor != 0);
+    part_end(&d);
+    effects_free(&d.part);
+    put_repl(&l->out, &(struct repl_message){.type = REPL_DUMPED,
+                                             .dumped = {.in = d.in, .parts = d.parts, .at = at->at,
+                                                        .starts_n = at->starts_n, .starts = at->starts}});
+    of(n)->dumps_out++;
+    repl_dump_said(r, l->place, slot, at->at.seq);
+}
+
+/* ------------------------------------------------------- the end of a step */
+
+static size_t unsent(const struct repl_link *l)
+{
+    return l->left + l->out.n;
+}
+
+static void pump(struct node *n, struct repl_link *l)
+{
+    struct repl *r = &of(n)->repl;
+    unsigned slot;
+    while (unsent(l) < LINK_ROOM_BYTES && !repl_pump(r, l->place, LINK_ROOM_BYTES))
+        ;
+    while (unsent(l) < LINK_ROOM_BYTES && (slot = repl_wants_dump(r, l->place)) != SLOTS) {
+        dump(n, l, slot);
+        (void)repl_pump(r, l->place, LINK_ROOM_BYTES);
+    }
+}
+
+static void links_flush(struct node *n, struct node_out *out)
+{
+    for (size_t i = 0; i < of(n)->links.n; i++) {
+        struct repl_link *l = of(n)->links.at[i];
+        if (l == NULL || !l->open)
+            continue;
+        pump(n, l);
+        if (l->out.n == 0)
+            continue;
+        l->left += l->out.n;
+        *vec_add(&out->send) = (struct node_send){.link = l->id, .bytes = l->out};
+        l->out = (struct chain){0};
+    }
+}
+
+static bool isr_is(const struct map_isr_run *run, const struct isr *set)
+{
+    bool same = run->n == set->n;
+    for (unsigned i = 0; same && i < set->n; i++)
+        same = run->node[i] == set->node[i] && run->incarnation[i] == set->incarnation[i];
+    return same;
+}
+
+/* What was found due becomes one entry (12). */
+static void propose(struct node *n, const struct repl_wishes *w, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    VEC(struct map_isr_run) runs = {0};
+    struct map_entry e = {.type = MAP_ISR, .base = c->map.index, .about = c->id, .incarnation = c->self.incarnation};
+    for (size_t i = 0; i < w->at.n; i++) {
+        const struct repl_wish *wish = &w->at.at[i];
+        struct map_isr_run *run = runs.n > 0 ? &runs.at[runs.n - 1] : NULL;
+        if (run == NULL || run->to + 1U != wish->slot || !isr_is(run, &wish->next)) {
+            run = vec_add(&runs);
+            *run = (struct map_isr_run){.from = wish->slot, .n = wish->next.n};
+            memcpy(run->node, wish->next.node, sizeof(run->node));
+            memcpy(run->incarnation, wish->next.incarnation, sizeof(run->incarnation));
+        }
+        run->to = wish->slot;
+    }
+    e.isr.n = w->n;
+    e.isr.run = runs.at;
+    e.isr.run_n = runs.n;
+    *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
+    vec_free(&runs);
+}
+
+static void thin_look(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    c->thin = (struct bits){0};
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (c->served[slot] != 0 && repl_refuses(&of(n)->repl, slot) != NULL)
+            bits_add(&c->thin, slot);
+}
+
+void replicate_map(struct node *n, bool members, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    if (n->loading)
+        return;
+    repl_clock(&of(n)->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
+    repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL);
+    thin_look(n);
+    if (members)
+        links_look(n, out);
+}
+
+void replicate_look(struct node *n, struct node_out *out)
+{
+    struct replicas *r = of(n);
+    struct cluster *c = n->cluster;
+    if (n->loading || c->self.place == MAP_NOBODY)
+        return;
+    repl_clock(&r->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
+    if (mono_reached(n->now, r->look_at)) {
+        r->look_at = mono_after(n->now, timeout_us(n) / 20);
+        repl_alive(&r->repl);
+        links_look(n, out);
+        guests_look(n, out);
+    }
+    repl_look(&r->repl, &c->handing, c->handing_until.us == MONO_NEVER.us, &r->wishes);
+    if (r->wishes.propose)
+        propose(n, &r->wishes, out);
+    links_flush(n, out);
+}
+
+struct mono replicate_due(const struct node *n)
+{
+    return n->loading || n->cluster->self.place == MAP_NOBODY ? MONO_NEVER
+                                                              : mono_earlier(of(n)->look_at, repl_due(&of(n)->repl));
+}

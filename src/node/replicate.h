@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Records on their way between nodes: the data plane's side of core/repl.
+ *
+ *     commit.c -> replicate_record -> [link to a replica] ---- VONG.REPL.APPEND ---> [guest] -> the log, the store
+ *     session.c <- repl_is_held <---- [link] <---- ACK, once it is stored there ---- [guest]
+ *
+ * As primary this node dials one link to each node that has copies of its slots; as replica it has a guest
+ * connection from each node whose slots it has copies of. */
+#ifndef NODE_REPLICATE_H
+#define NODE_REPLICATE_H
+
+#include "core/repl/repl.h"
+#include "node/node.h"
+#include "persist/aof.h"
+#include "wire/wire_repl.h"
+
+struct session;
+
+struct repl_link { /* from here to a replica's node */
+    uint32_t id;
+    uint16_t place;
+    struct node_id peer;
+    uint32_t incarnation; /* dialed for this run of it */
+    bool open;
+    size_t left;          /* bytes of out.send not taken by the socket yet */
+    struct chain out;     /* goes at the step's end */
+    struct buf in;
+    struct wire_reader reader;
+};
+
+struct ack_due { /* the primary's records up to `theirs` are here as this node's up to `mine` */
+    uint64_t theirs, mine;
+};
+
+struct repl_guest { /* a primary's node, of a session that is its link to here */
+    uint16_t place;
+    uint32_t incarnation;
+    VEC(struct ack_due) due; /* oldest first: not all synced; */
+    size_t held_n;           /* of these so many are held */
+    struct repl_ack told;
+    bool heard;              /* it has said something: it may be spoken to */
+    bool asked;              /* ALIVE came: it is answered even if nothing is new */
+    struct repl_round dump;  /* of the dump that comes, */
+    uint32_t parts;          /* so many parts of which came */
+    struct buf content;
+};
+
+struct replicas {
+    struct node *node;
+    struct repl repl;
+    struct repl_ops ops;
+    VEC(struct repl_link *) links;   /* by place; NULL: none */
+    VEC(struct session *) guests;    /* the same */
+    VEC(struct mono) dial_at;        /* not before */
+    struct buf record;               /* the one that is made now */
+    struct mono look_at;
+    struct repl_read read;
+    struct repl_wishes wishes;
+    struct aof_batch batch;
+    uint64_t dumps_out, dumps_in;    /* counts */
+};
+
+struct replicas *replicas_new(struct node *n);
+void replicas_free(struct node *n);
+
+/* ---- replicate.c: as primary */
+void replicate_options(struct node *n);
+/* The commands of one record of a slot with copies: it is made, goes to the log, and is told. */
+void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db);
+void replicate_map(struct node *n, bool members, struct node_out *out); /* the applied map changed; members: slots or nodes */
+void replicate_look(struct node *n, struct node_out *out); /* end of a step: what is due, what is to be sent */
+struct mono replicate_due(const struct node *n);
+bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation, struct node_out *out); /* false: not ours */
+bool replicate_took(struct node *n, uint32_t link, size_t left);
+bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
+bool replicate_closed(struct node *n, uint32_t link);
+
+/* ---- replica.c */
+bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
+void guest_close(struct node *n, struct session *s);
+void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
+void guests_ack(struct node *n); /* before what is written leaves */
+void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */
+
+#endif
