@@ -92,7 +92,8 @@ struct steward {
     uint64_t looked;          /* the map's index when elections were looked at */
     bool reported;            /* something new since then */
     struct mono elect_due;
-    struct mono voters_due;
+    uint64_t voters_map, voters_of; /* the map's index and the voters' when they were looked at, */
+    struct mono voters_due;         /* and are again then */
     struct raft_peer learner; /* who learns the log, to vote then */
     struct mono wake;
 };

@@ -342,7 +342,7 @@ static bool is_long_down(struct control *c, uint16_t place)
     struct mono due = mono_after(ward_at(c, place)->down_since, VOTER_DOWN_US);
     if (mono_reached(c->now, due))
         return true;
-    c->steward.wake = mono_earlier(c->steward.wake, due);
+    c->steward.voters_due = mono_earlier(c->steward.voters_due, due);
     return false;
 }
 
@@ -431,17 +431,11 @@ static bool next_voters(struct control *c, const uint16_t *chosen, size_t n, str
     return false;
 }
 
-static void look_at_voters(struct control *c)
+static void change_voters(struct control *c)
 {
     uint16_t chosen[RAFT_VOTERS_MAX];
     struct raft_voters next;
     struct raft_peer learner = {0};
-    if (c->raft.voters_index > c->raft.applied)
-        return;
-    if (!mono_reached(c->now, c->steward.voters_due)) {
-        c->steward.wake = mono_earlier(c->steward.wake, c->steward.voters_due);
-        return;
-    }
     size_t n = voters_wanted(c, chosen);
     bool change = n > 0 && next_voters(c, chosen, n, &next, &learner);
     keep_learner(c, &learner);
@@ -449,8 +443,21 @@ static void look_at_voters(struct control *c)
         keep_voters(c, &next);
     else if (!raft_peer_is_nobody(&learner)) /* it is seen again how far it has come */
         c->steward.voters_due = mono_after(c->now, control_timeout_us(c) / 10);
-    if (!mono_reached(c->now, c->steward.voters_due))
-        c->steward.wake = mono_earlier(c->steward.wake, c->steward.voters_due);
+}
+
+/* Looked at when the map or the voters are others, or the time has come: it costs a look at every member. */
+static void look_at_voters(struct control *c)
+{
+    struct steward *s = &c->steward;
+    if (c->raft.voters_index > c->raft.applied)
+        return;
+    if (s->voters_map != c->map.index || s->voters_of != c->raft.voters_index || mono_reached(c->now, s->voters_due)) {
+        s->voters_map = c->map.index;
+        s->voters_of = c->raft.voters_index;
+        s->voters_due = MONO_NEVER;
+        change_voters(c);
+    }
+    s->wake = mono_earlier(s->wake, s->voters_due);
 }
 
 /* ----------------------------------------------------------------- its step */
