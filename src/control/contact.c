@@ -399,11 +399,14 @@ static bool takes_too_long(const struct control *c, const struct contact *k)
     return !k->open && mono_reached(c->now, mono_after(k->since, HANDSHAKE_US));
 }
 
-/* A link to this member is kept. */
+/* A link to this member is kept. Where the map has it at our own address there is nobody but us: a node
+ * that lost its disk came back as another. */
 static bool is_dialed(const struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
-    return n->used && n->at.ip[0] != '\0' && !node_id_equal(&n->id, &c->identity.node);
+    const struct endpoint *here = &c->config.at;
+    bool is_here = n->at.cluster_port == here->cluster_port && strcmp(n->at.ip, here->ip) == 0;
+    return n->used && n->at.ip[0] != '\0' && !is_here && !node_id_equal(&n->id, &c->identity.node);
 }
 
 /* Who was found, or came, before there was a map turns out to be one of it: where no address of the map

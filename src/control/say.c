@@ -24,6 +24,12 @@ static const char *say_id(const struct map *m, const struct node_id *id, char na
     return say_node(place == MAP_NOBODY ? &stranger : &m->nodes.at[place], name);
 }
 
+static bool is_down(const struct map *m, const struct node_id *id)
+{
+    uint16_t place = map_find(m, id);
+    return place != MAP_NOBODY && m->nodes.at[place].health == MAP_DOWN;
+}
+
 static const char *say_member(const struct map_member *m, char name[NODE_NAME_BYTES])
 {
     struct map_node n = {.id = m->id, .at = m->at};
@@ -76,7 +82,10 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
         snprintf(text, SAY_BYTES, "node %s is back, started anew: incarnation %u", say_member(&e->member, a),
                  (unsigned)e->member.incarnation);
         return;
-    case MAP_LEAVE: snprintf(text, SAY_BYTES, "node %s leaves: it is drained", say_id(m, &e->about, a)); return;
+    case MAP_LEAVE:
+        snprintf(text, SAY_BYTES, "node %s leaves: it is %s", say_id(m, &e->about, a),
+                 is_down(m, &e->about) ? "DOWN and hands nothing over" : "drained");
+        return;
     case MAP_REMOVE: snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a)); return;
     case MAP_SET: snprintf(text, SAY_BYTES, "%s is %lld", e->set.name, (long long)e->set.value); return;
     case MAP_PLACE: snprintf(text, SAY_BYTES, "%u slots are to move", slots_of(e)); return;
