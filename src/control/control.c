@@ -310,14 +310,15 @@ static enum err heard_raft(struct control *c, struct contact *k, struct wire_in 
     struct raft_msg m;
     struct raft_event ev = {.type = RAFT_RECV, .msg = &m};
     TRY(get_raft(in, &m));
+    enum err e = keep_readable(c, &m, why);
     if (!node_id_equal(&m.from.node, &k->id)) {
-        free_raft(&m);
         snprintf(why, WIRE_WHY_BYTES, "a message of consensus in another's name");
-        return ERR_SYNTAX;
+        e = ERR_SYNTAX;
     }
-    keep_raft(c, &ev, NULL);
+    if (e == ERR_OK)
+        keep_raft(c, &ev, NULL);
     free_raft(&m);
-    return ERR_OK;
+    return e;
 }
 
 static enum err heard_member(struct control *c, struct contact *k, struct wire_in *in)
@@ -552,18 +553,23 @@ static void view_due(struct control *c)
 
 /* ---------------------------------------------------------------- a step */
 
+/* Another voter is to lead. False: none that is heard could, and nothing is to be waited for. */
+static bool hands_over(struct control *c)
+{
+    struct keep_fate fate = {.refused = RAFT_NOT_LEADER};
+    if (c->raft.role != RAFT_LEADER || c->raft.voters.n == 1)
+        return false;
+    if (!mono_reached(c->now, c->transfer_retry))
+        return true;
+    c->transfer_retry = mono_after(c->now, control_timeout_us(c) / 10);
+    keep_raft(c, &(struct raft_event){.type = RAFT_TRANSFER}, &fate);
+    return fate.refused == RAFT_ACCEPTED;
+}
+
 static void stop_due(struct control *c)
 {
-    if (!c->stopping || c->out->stopped)
-        return;
-    if (c->raft.role == RAFT_LEADER && c->raft.voters.n > 1 && !mono_reached(c->now, c->stop_until)) {
-        if (mono_reached(c->now, c->transfer_retry)) {
-            c->transfer_retry = mono_after(c->now, control_timeout_us(c) / 10);
-            keep_raft(c, &(struct raft_event){.type = RAFT_TRANSFER}, NULL);
-        }
-        return;
-    }
-    c->out->stopped = true;
+    if (c->stopping && !c->out->stopped)
+        c->out->stopped = mono_reached(c->now, c->stop_until) || !hands_over(c);
 }
 
 static void what_is_due(struct control *c)

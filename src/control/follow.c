@@ -131,7 +131,7 @@ static const char *apply_owner(struct control *c, uint64_t index, struct slice b
     struct map_entry *e;
     char why[WIRE_WHY_BYTES];
     enum err bad = get_map_entry(bytes, &e, why);
-    check(bad == ERR_OK); /* it was read before it was appended, and its file has checksums */
+    check(bad == ERR_OK); /* C10 */
     struct map_applied a = map_apply(&c->map, index, e);
     log_applied(c, index, e, &a);
     c->members_changed |= a.nodes || a.settings;
@@ -172,7 +172,7 @@ void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type
         c->map.index = index;
         if (type == RAFT_ENTRY_VOTERS) {
             enum err bad = raft_voters_get(&c->voters, bytes);
-            check(bad == ERR_OK);
+            check(bad == ERR_OK); /* C10 */
             c->voters_index = index;
             c->members_changed = true;
         }
@@ -246,24 +246,39 @@ void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch 
     put_entries(contact_answer(c, k), &out);
 }
 
+enum err follow_readable(uint8_t type, struct slice bytes, char *why)
+{
+    struct map_entry *e;
+    struct raft_voters v;
+    if (type == RAFT_ENTRY_OWNER) {
+        TRY(get_map_entry(bytes, &e, why));
+        map_entry_free(e);
+    } else if (type == RAFT_ENTRY_VOTERS && raft_voters_get(&v, bytes) != ERR_OK) {
+        snprintf(why, WIRE_WHY_BYTES, "an entry is no voter set");
+        return ERR_SYNTAX;
+    }
+    return ERR_OK;
+}
+
+enum err follow_get_map(struct slice bytes, uint64_t index, struct map *m, char *why)
+{
+    TRY(get_map(bytes, m, why));
+    if (m->index == index)
+        return ERR_OK;
+    snprintf(why, WIRE_WHY_BYTES, "a map of another index than was said");
+    return ERR_SYNTAX;
+}
+
 /* What a peer sends is committed: it was applied there. But it is bytes of another process. */
 enum err follow_entries(struct control *c, const struct wire_entries *m, char *why)
 {
     for (size_t i = 0; i < m->n; i++) {
         uint64_t index = m->first + i;
-        struct map_entry *e;
-        struct raft_voters v;
         if (index <= c->map.index)
             continue;
         if (index != c->map.index + 1)
             break; /* an older answer: what lies between is asked for again */
-        if (m->at[i].type == RAFT_ENTRY_OWNER) {
-            TRY(get_map_entry(m->at[i].bytes, &e, why));
-            map_entry_free(e);
-        } else if (m->at[i].type == RAFT_ENTRY_VOTERS) {
-            snprintf(why, WIRE_WHY_BYTES, "an entry is no voter set");
-            TRY(raft_voters_get(&v, m->at[i].bytes));
-        }
+        TRY(follow_readable(m->at[i].type, m->at[i].bytes, why));
         follow_entry(c, index, m->at[i].term, m->at[i].type, m->at[i].bytes);
     }
     c->fetch_due = c->now;
@@ -277,7 +292,7 @@ enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
     snprintf(why, WIRE_WHY_BYTES, "the voters are no voter set");
     TRY(raft_voters_get(&voters, m->voters));
     map_init(&map);
-    enum err e = get_map(m->map, &map, why);
+    enum err e = follow_get_map(m->map, m->index, &map, why);
     if (e == ERR_OK)
         follow_whole(c, m->index, &voters, &map);
     map_free(&map);

@@ -224,6 +224,8 @@ struct keep_fate {
     uint64_t index;
 };
 void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate); /* fate: NULL or filled */
+/* Before it is stepped: could what the message brings to raft's log be read once it is committed (C10)? */
+enum err keep_readable(const struct control *c, const struct raft_msg *m, char *why) MUST_CHECK;
 /* False: not accepted; why (WIRE_WHY_BYTES) says why. */
 bool keep_propose(struct control *c, struct slice entry, uint64_t *index, char *why);
 bool keep_propose_entry(struct control *c, const struct map_entry *e, uint64_t *index, char *why);
@@ -237,6 +239,9 @@ void keep_free(struct control *c);
 /* ---- follow.c */
 void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes);
 void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m);
+enum err follow_readable(uint8_t type, struct slice bytes, char *why) MUST_CHECK; /* an entry of the log */
+/* The map as of entry `index`; m is initialised. */
+enum err follow_get_map(struct slice bytes, uint64_t index, struct map *m, char *why) MUST_CHECK;
 void follow_ahead(struct control *c, uint16_t place, uint64_t index); /* that member has this much */
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);
 enum err follow_entries(struct control *c, const struct wire_entries *m, char *why) MUST_CHECK;

@@ -32,10 +32,42 @@ static void restore(struct control *c, const struct raft_snapshot *s)
     struct map m;
     char why[WIRE_WHY_BYTES];
     map_init(&m);
-    enum err bad = get_map(s->bytes, &m, why);
-    check(bad == ERR_OK); /* its bytes were put by a control plane, and have a checksum all the way */
+    enum err bad = follow_get_map(s->bytes, s->index, &m, why);
+    check(bad == ERR_OK); /* C10 */
     follow_whole(c, s->index, &s->voters, &m);
     map_free(&m);
+}
+
+static enum err snapshot_readable(struct slice bytes, uint64_t index, char *why)
+{
+    struct map m;
+    map_init(&m);
+    enum err e = follow_get_map(bytes, index, &m, why);
+    map_free(&m);
+    return e;
+}
+
+enum err keep_readable(const struct control *c, const struct raft_msg *m, char *why)
+{
+    if (m->type == RAFT_MSG_APPEND)
+        for (size_t i = 0; i < m->append.n; i++)
+            TRY(follow_readable((uint8_t)m->append.entries[i].type, m->append.entries[i].bytes, why));
+    size_t n;
+    char *whole = m->type == RAFT_MSG_SNAPSHOT ? raft_snapshot_whole(&c->raft, m, &n) : NULL;
+    if (whole == NULL)
+        return ERR_OK;
+    enum err e = snapshot_readable(slice_of(whole, n), m->snapshot.index, why);
+    mem_free(whole);
+    return e;
+}
+
+enum err control_log_wrong(const struct raft_saved *saved, char why[WIRE_WHY_BYTES])
+{
+    if (saved->snapshot.index > 0)
+        TRY(snapshot_readable(saved->snapshot.bytes, saved->snapshot.index, why));
+    for (size_t i = 0; i < saved->n; i++)
+        TRY(follow_readable((uint8_t)saved->entries[i].type, saved->entries[i].bytes, why));
+    return ERR_OK;
 }
 
 void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "control/control.h"
 #include "io/file.h"
 
 static bool refuse(char *why, size_t why_n, const char *name)
@@ -62,9 +63,16 @@ bool cluster_files_read(struct cluster_files *f, const char *node_file, char *wh
 {
     if (!read_identity(f, node_file, why, why_n) || !read_raft(f, why, why_n))
         return false;
-    if (raft_file_load(&f->loaded, f->found.at, f->found.n) == ERR_OK)
+    char what[WIRE_WHY_BYTES];
+    if (raft_file_load(&f->loaded, f->found.at, f->found.n) != ERR_OK)
+        snprintf(why, why_n, "%s", f->loaded.text);
+    else if (control_log_wrong(&f->loaded.saved, what) != ERR_OK)
+        snprintf(why, why_n,
+                 "the controllers' log is whole and not to be understood: %s. Start the version of "
+                 "this program that wrote it",
+                 what);
+    else
         return true;
-    snprintf(why, why_n, "%s", f->loaded.text);
     return false;
 }
 

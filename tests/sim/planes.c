@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
 #include "tests/sim/planes.h"
 
 #include <stdio.h>
@@ -257,6 +258,14 @@ static void forge_echoes(struct chain *bytes)
     *bytes = to;
 }
 
+/* Packets hold whole messages. */
+static void twist(const struct planes *w, char *p, size_t n)
+{
+    size_t len = strlen(w->word);
+    for (char *at; (at = memmem(p, n, w->word, len)) != NULL; n -= (size_t)(at + len - p), p = at + len)
+        memcpy(at, w->twisted, len);
+}
+
 void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes)
 {
     struct plane_conn *c = &w->conns.at[conn];
@@ -272,6 +281,8 @@ void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes
             struct packet *k = packet_new(w, PACKET_BYTES, conn, !from_a);
             k->bytes = mem_get(n);
             k->n = chain_copy(bytes, k->bytes, n);
+            if (w->word != NULL)
+                twist(w, k->bytes, n);
             post(w, k, planes_drawn(w));
         }
     }
@@ -444,6 +455,7 @@ static void take_out(struct planes *w, struct plane *p)
             planes_close(w, at, o->hang_up.at[i].is_link);
     }
     check(!o->failed);
+    p->stopped |= o->stopped;
     for (size_t i = 0; i < o->give.n; i++) {
         size_t at = conn_of(w, p, o->give.at[i].conn, false);
         check(w->ops != NULL);
@@ -473,6 +485,8 @@ static void take_out(struct planes *w, struct plane *p)
 static void line(struct log *log, enum log_level level, struct slice text)
 {
     struct plane *p = CONTAINER_OF(log, struct plane, log);
+    const char *awaited = p->world->awaited;
+    p->world->awaited_n += awaited != NULL && memmem(text.p, text.n, awaited, strlen(awaited)) != NULL;
     if (p->world->trace)
         printf("[%9.3f] %u %s%.*s\n", (double)p->world->now.us / 1e6, p->number, level == LOG_LEVEL_WARNING ? "! " : "",
                (int)text.n, text.p);
@@ -537,10 +551,14 @@ void plane_start(struct planes *w, struct plane *p)
     struct identity identity = {0};
     struct sim_inode *file = sim_disk_file(&p->disk, "nodes.conf");
     check(p->control == NULL);
+    p->stopped = false;
     if (file != NULL && identity_get(&identity, slice_of(file->p, file->n)) != ERR_OK)
         planes_wrong(w, "the node's file is damaged", p->number);
     if (raft_file_load(&loaded, found, find_raft(p, found)) != ERR_OK)
         planes_wrong(w, loaded.text, p->number);
+    char why[WIRE_WHY_BYTES];
+    if (control_log_wrong(&loaded.saved, why) != ERR_OK)
+        planes_wrong(w, why, p->number);
     p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
     p->is_new |= file == NULL;
     p->loads_until = w->ops != NULL ? MONO_NEVER : mono_after(w->now, p->loads_us);
@@ -606,6 +624,11 @@ void plane_freeze(struct planes *w, struct plane *p, bool frozen)
         planes_plan(w, &p->wake, w->now);
         planes_plan(w, &p->pulse, w->now);
     }
+}
+
+void plane_stop(struct planes *w, struct plane *p)
+{
+    step(w, p, &(struct control_event){.type = CONTROL_STOP});
 }
 
 void plane_clock_apart(struct planes *w, struct plane *p)

@@ -80,6 +80,7 @@ struct plane {
     struct control_config config;
     bool frozen;             /* it is stepped no more, what comes waits; */
     bool data_frozen;        /* the same of its data plane (SIGSTOP is both) */
+    bool stopped;            /* as it was asked to: plane_kill ends it */
     struct node_id id_if_new; /* ops: what it is called if its directory does not say */
     bool is_new;             /* what its data plane has is new, or lost more than a tail */
     int64_t loads_us;        /* so long does its data plane load, from its next start on */
@@ -113,6 +114,9 @@ struct planes {
     unsigned loss_of_1000;   /* connections that break at a packet */
     bool trace;
     bool forges_echoes;      /* a break of rule 16: who is only SEEN gets an echo */
+    const char *word, *twisted; /* of equal length: whoever says the one is heard to say the other; NULL: none */
+    const char *awaited;     /* lines with this text in anybody's log are counted; NULL: none */
+    unsigned awaited_n;
     uint64_t packets_n, bytes_n;
     char wrong[256];         /* what did not hold; empty: all did */
 };
@@ -126,6 +130,7 @@ void plane_start(struct planes *w, struct plane *p);
 void plane_loaded(struct planes *w, struct plane *p, bool is_new); /* ops: its data plane has read its log */
 void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or its power too */
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);
+void plane_stop(struct planes *w, struct plane *p); /* asks; then p->stopped */
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */
 void planes_run(struct planes *w, int64_t us);
 /* Runs until `done` holds; false: it did not within us. */

@@ -3,7 +3,11 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
+#include "base/mem.h"
 #include "tests/lib/unit.h"
+#include "wire/wire_map.h"
+#include "wire/wire_raft.h"
 
 enum { SECOND = 1000 * 1000 };
 
@@ -267,6 +271,166 @@ static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
     end();
 }
 
+/* A new node is where the map has the old one still: it does not call itself there. */
+static void who_lost_its_disk_joins_anew(void **state)
+{
+    (void)state;
+    begin(11, 4);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct plane *p = &world.at[2];
+    struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(p->control)}};
+    plane_kill(&world, p, false);
+    sim_disk_free(&p->disk);
+    sim_disk_init(&p->disk, 1, &world.calendar);
+    world.awaited = "at both ends";
+    plane_start(&world, p);
+    planes_run(&world, 5 * SECOND);
+    assert_int_equal(map_members_n(control_map(p->control)), 5);
+    assert_int_equal(world.awaited_n, 0);
+    world.awaited = "drained";
+    plane_ask(&world, &world.at[1], ask);
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    assert_int_equal(map_members_n(control_map(p->control)), 4);
+    assert_int_equal(world.awaited_n, 0); /* who is DOWN hands nothing over */
+    end();
+}
+
+static bool has_stopped(struct planes *w)
+{
+    return w->at[victim].stopped;
+}
+
+/* The leader is stopped; others: how many of them run. Milliseconds until it may end. */
+static int64_t stop_leader(uint64_t seed, unsigned others)
+{
+    begin(seed, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    victim = planes_leader(&world)->number;
+    for (unsigned i = 1; i <= 2 - others; i++)
+        plane_kill(&world, &world.at[(victim + i) % 3], false);
+    planes_run(&world, SECOND * 3 / 10); /* they are not heard any more, and it leads yet */
+    assert_true(control_leads(world.at[victim].control));
+    struct mono began = world.now;
+    plane_stop(&world, &world.at[victim]);
+    assert_true(planes_until(&world, 10 * SECOND, has_stopped));
+    assert_true(others == 0 || !control_leads(world.at[victim].control));
+    int64_t ms = (world.now.us - began.us) / 1000;
+    end();
+    return ms;
+}
+
+static void a_leader_that_is_stopped_hands_over(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        assert_true(stop_leader(seed, 2) < 100);
+}
+
+static void who_has_nobody_to_hand_over_to_stops_at_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        assert_int_equal(stop_leader(seed, 0), 0);
+}
+
+static bool is_said(struct planes *w)
+{
+    return w->awaited_n > 0;
+}
+
+/* A leader whose entries nobody can read decides nothing; nobody ends of it. */
+static void what_cannot_be_read_is_not_taken(void **state)
+{
+    (void)state;
+    begin(12, 4);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct plane *leader = planes_leader(&world);
+    victim = leader->number == 3 ? 2 : 3;
+    world.word = "\r\nSUSPECTED\r\n";
+    world.twisted = "\r\nSUSPICION\r\n";
+    world.awaited = "said what cannot be: the map's SUSPICION";
+    plane_kill(&world, &world.at[victim], false);
+    planes_run(&world, 3 * SECOND);
+    assert_int_not_equal(health(victim), MAP_DOWN);
+    assert_true(is_said(&world));
+    world.word = NULL;
+    plane_start(&world, &world.at[victim]);
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    end();
+}
+
+static struct raft_peer peer_of(const struct plane *p)
+{
+    const struct map *m = control_map(p->control);
+    const struct map_node *n = &m->nodes.at[map_find(m, control_id(p->control))];
+    return (struct raft_peer){n->id, n->voter};
+}
+
+/* On the link that `from` has to `to`. */
+static void say_snapshot(struct plane *from, struct plane *to, struct slice bytes)
+{
+    struct chain out = {0};
+    struct raft_msg m = {.type = RAFT_MSG_SNAPSHOT, .from = peer_of(from), .to = peer_of(to), .term = 1000,
+                         .snapshot = {.index = 1000, .term = 1000, .voters = {.n = 1, .at = {peer_of(from)}},
+                                      .size = bytes.n, .crc = crc32c(0, bytes), .bytes = bytes}};
+    size_t k = world.conns.n - 1;
+    while (world.conns.at[k].a != from->number || world.conns.at[k].b != to->number || !world.conns.at[k].b_open)
+        k--;
+    put_raft(&out, &m);
+    planes_send(&world, k, true, &out);
+}
+
+static void a_snapshot_that_cannot_be_read_is_not_taken(void **state)
+{
+    (void)state;
+    begin(13, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct plane *leader = planes_leader(&world), *other = &world.at[(leader->number + 1) % 3];
+    struct map m;
+    map_init(&m);
+    map_copy(&m, control_map(other->control));
+    struct chain bytes = {0};
+    size_t n;
+    put_map(&bytes, &m);
+    char *flat = chain_flat(&bytes, NULL, &n);
+    world.awaited = "said what cannot be: a map of another index";
+    say_snapshot(leader, other, slice_of(flat, n)); /* whole, but not as of entry 1000 */
+    assert_true(planes_until(&world, SECOND, is_said));
+    planes_run(&world, SECOND); /* they are connected again */
+    world.awaited = "said what cannot be: the map's ";
+    world.awaited_n = 0;
+    say_snapshot(leader, other, SLICE("no map"));
+    assert_true(planes_until(&world, SECOND, is_said));
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    mem_free(flat);
+    map_free(&m);
+    end();
+}
+
+/* Its checksums hold: another version wrote it, say. */
+static void a_log_that_cannot_be_read_is_told_at_the_start(void **state)
+{
+    (void)state;
+    char why[WIRE_WHY_BYTES] = "", voters[RAFT_VOTERS_BYTES];
+    struct raft_voters v = {.n = 1, .at = {{.node.b = {1}}}};
+    struct map_entry e = {.type = MAP_SET, .set = {.name = "replication-factor", .value = 1}};
+    size_t n;
+    char *flat = map_entry_flat(&e, &n);
+    struct raft_entry entries[] = {{1, RAFT_ENTRY_NOOP, {0}},
+                                   {1, RAFT_ENTRY_VOTERS, slice_of(voters, raft_voters_put(voters, &v))},
+                                   {1, RAFT_ENTRY_OWNER, slice_of(flat, n)},
+                                   {1, RAFT_ENTRY_OWNER, SLICE("*1\r\n$5\r\nMERGE\r\n")}};
+    struct raft_saved saved = {.term = 1, .first = 1, .entries = entries, .n = 3};
+    assert_int_equal(control_log_wrong(&saved, why), ERR_OK);
+    saved.n = 4;
+    assert_int_not_equal(control_log_wrong(&saved, why), ERR_OK);
+    assert_string_equal(why, "the map's MERGE, field 1: not well-formed");
+    saved.n = 3;
+    saved.snapshot = (struct raft_snapshot){.index = 1, .term = 1, .voters = v, .bytes = SLICE("no map")};
+    assert_int_not_equal(control_log_wrong(&saved, why), ERR_OK);
+    mem_free(flat);
+}
+
 static void a_wrong_secret_is_refused(void **state)
 {
     (void)state;
@@ -432,4 +596,10 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22)"),
            TEST(a_copied_directory_serves_once, "of a node and its copy one serves, and the other says why (replication 19)"),
+           TEST(who_lost_its_disk_joins_anew, "who lost its disk joins anew; the node it was is forgotten (replication 18)"),
+           TEST(a_leader_that_is_stopped_hands_over, "a leader that is stopped hands over first"),
+           TEST(who_has_nobody_to_hand_over_to_stops_at_once, "a leader that is stopped with nobody to hand over to waits for nothing"),
+           TEST(what_cannot_be_read_is_not_taken, "an entry that cannot be read is not taken, and ends nobody (C10)"),
+           TEST(a_log_that_cannot_be_read_is_told_at_the_start, "a log that cannot be read is told before the start (C10)"),
+           TEST(a_snapshot_that_cannot_be_read_is_not_taken, "a snapshot that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))

@@ -713,6 +713,33 @@ static void a_broken_off_snapshot_goes_on_where_it_stood(void **state)
     lab_free(&l);
 }
 
+/* For who is to read it first. */
+static void the_last_piece_shows_the_whole_snapshot(void **state)
+{
+    (void)state;
+    struct lab l = {0};
+    leader_with_snapshot(&l, "1");
+    l.node[3].holds = true;
+    struct raft *r = &l.node[3].r;
+    size_t last = sizeof(snapshot_bytes) - 50000, n = 0;
+    for (size_t at = 0; at < last; at += 50000) {
+        struct raft_msg m = chunk(&l, at, at + 50000 < last ? 50000 : last - at);
+        assert_null(raft_snapshot_whole(r, &m, &n));
+        lab_recv(&l, 3, m);
+    }
+    struct raft_msg m = chunk(&l, last, 50000), twisted = m, early = chunk(&l, last - 1, 50000);
+    twisted.snapshot.bytes.p -= 1;
+    assert_null(raft_snapshot_whole(r, &twisted, &n));
+    assert_null(raft_snapshot_whole(r, &early, &n));
+    char *whole = raft_snapshot_whole(r, &m, &n);
+    assert_non_null(whole);
+    assert_int_equal(n, sizeof(snapshot_bytes));
+    assert_memory_equal(whole, snapshot_bytes, n);
+    assert_int_equal(l.node[3].restored, 0); /* nothing is taken yet */
+    mem_free(whole);
+    lab_free(&l);
+}
+
 static void a_snapshot_of_what_is_there_leaves_the_log_alone(void **state)
 {
     (void)state;
@@ -781,5 +808,6 @@ UNIT_TESTS(
     TEST(the_log_is_cut_behind_a_snapshot_once_that_is_on_disk, "the log is cut behind a snapshot once that is on disk (F10)"),
     TEST(who_is_too_far_behind_gets_the_snapshot_in_chunks, "who is too far behind gets the snapshot in chunks, and goes on"),
     TEST(a_broken_off_snapshot_goes_on_where_it_stood, "a snapshot that broke off goes on where it stood; a twisted one starts over"),
+    TEST(the_last_piece_shows_the_whole_snapshot, "the last piece of a snapshot shows it whole before it is taken"),
     TEST(a_snapshot_of_what_is_there_leaves_the_log_alone, "a snapshot of what is there already leaves the log alone"),
     TEST(what_is_loaded_must_fit_together, "what is loaded must fit together"))

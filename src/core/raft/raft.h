@@ -286,6 +286,9 @@ void raft_free(struct raft *r);
  * changed by it. ERR_NOMEM: a snapshot's chunk was not taken, it comes again. out is valid in any
  * case. */
 enum err raft_step(struct raft *r, const struct raft_event *ev, struct raft_out *out) MUST_CHECK;
+/* The whole snapshot, if this SNAPSHOT would be its last piece: for the owner to read before it is
+ * stepped. NULL: it would not. The caller's: mem_free. */
+char *raft_snapshot_whole(const struct raft *r, const struct raft_msg *m, size_t *n);
 void raft_check(const struct raft *r);
 void raft_set_timeout(struct raft *r,
                       int64_t timeout_us); /* T has changed; step RAFT_DUE after it */

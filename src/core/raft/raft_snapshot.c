@@ -133,6 +133,24 @@ static bool is_incoming(const struct raft *r, const struct raft_msg *m)
            k->crc == m->snapshot.crc && r->incoming_size == m->snapshot.size;
 }
 
+char *raft_snapshot_whole(const struct raft *r, const struct raft_msg *m, size_t *n)
+{
+    size_t before = is_incoming(r, m) ? r->incoming.bytes.n : 0;
+    if (!is_sound(m) || m->snapshot.offset != before ||
+        m->snapshot.bytes.n != m->snapshot.size - before)
+        return NULL;
+    *n = (size_t)m->snapshot.size;
+    char *whole = mem_get(*n + 1);
+    if (before > 0)
+        memcpy(whole, r->incoming.bytes.p, before);
+    if (m->snapshot.bytes.n > 0)
+        memcpy(whole + before, m->snapshot.bytes.p, m->snapshot.bytes.n);
+    if (crc32c(0, slice_of(whole, *n)) == m->snapshot.crc)
+        return whole;
+    mem_free(whole); /* pieces of different ones */
+    return NULL;
+}
+
 static void say_wanted(struct raft *r, const struct raft_msg *m)
 {
     struct raft_msg *a = raft_say(r, RAFT_MSG_SNAPSHOT_ANSWER, &m->from);
