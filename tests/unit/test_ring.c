@@ -29,6 +29,7 @@ static struct map founded(const char *zone)
     map_init(&m);
     struct map_entry e = {.type = MAP_FOUND, .found.first = member(1, zone, 1)};
     map_settings_preset(&e.found.settings);
+    e.found.settings.replication_factor = 1;
     apply(&m, e);
     return m;
 }
@@ -85,15 +86,15 @@ static void three_nodes_are_seen_at_a_glance(void **state)
             bits_add(&give.handover.slots, slot);
     apply(&m, give);
     apply(&m, (struct map_entry){.type = MAP_SUSPECTED, .about = member(2, "", 1).id, .incarnation = 1});
-    shows(&m, "16384 slots, 3 nodes, 3 arcs; 4096 slots wait to move (25.0%)\n"
+    shows(&m, "16384 slots, 3 nodes, 5 arcs; 4096 slots wait to move (25.0%)\n"
               "\n"
               "   0               4096            8192            12288      16383\n"
-              "  |bbbbbbbbbbbbbbbbccccccccccccccccccccccccccccccccaaaaaaaaaaaaaaaa|  a sign: 256 slots\n"
+              "  |bbbbbbbbbbbbbbbbccccccccccccccccccccccccccccccccaaaaaaaaaaaaaaaa|  who leads; a sign: 256 slots\n"
               "\n"
-              "    node                  id       wght serves  share                       arcs  to move     state\n"
-              "  a 10.0.0.1:7001         01ab0000    1   8192  25.0% ##########               1  +0 -4096    up\n"
-              "  b 10.0.0.2:7002         02ab0000    1      0  25.0% ##########               1  +4096 -0    suspect\n"
-              "  c 10.0.0.3:7003         03ab0000    2   8192  50.0% ####################     1              up\n");
+              "    node                  id       wght serves copies  share                arcs  to move     state\n"
+              "  a 10.0.0.1:7001         01ab0000    1   8192   8192  25.0% #######           1  +0 -4096    up\n"
+              "  b 10.0.0.2:7002         02ab0000    1      0      0  25.0% #######           2  +4096 -0    suspect\n"
+              "  c 10.0.0.3:7003         03ab0000    2   8192   8192  50.0% #############     2              up\n");
     map_free(&m);
 }
 
@@ -105,6 +106,26 @@ static void the_first_has_one_arc(void **state)
     assert_non_null(strstr(text, "16384 slots, 1 nodes, 1 arcs\n"));
     assert_non_null(strstr(text, "|aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa|"));
     mem_free(text);
+    map_free(&m);
+}
+
+/* Two copies of each slot, wished where there is one yet. */
+static void copies_are_drawn_below(void **state)
+{
+    (void)state;
+    struct map m = founded("");
+    m.settings.replication_factor = 2;
+    apply(&m, (struct map_entry){.type = MAP_JOIN, .member = member(2, "", 1)});
+    place(&m);
+    shows(&m, "16384 slots, 2 nodes, 2 arcs, 2 copies; 8192 slots wait to move (50.0%); 16384 copies wait to be made\n"
+              "\n"
+              "   0               4096            8192            12288      16383\n"
+              "  |bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa|  who leads; a sign: 256 slots\n"
+              "  |aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb|  copy 2\n"
+              "\n"
+              "    node                  id       wght serves copies  share                arcs  to move     state\n"
+              "  a 10.0.0.1:7001         01ab0000    1  16384  16384  50.0% #############     1  +0 -8192    up\n"
+              "  b 10.0.0.2:7002         02ab0000    1      0      0  50.0% #############     1  +8192 -0    up\n");
     map_free(&m);
 }
 
@@ -154,6 +175,7 @@ static void many_nodes_have_a_line_each(void **state)
 UNIT_TESTS("ring",
            TEST(no_cluster_has_no_ring, "a node in no cluster has no ring"),
            TEST(three_nodes_are_seen_at_a_glance, "three nodes are seen at a glance: circle, shares, moves, state"),
+           TEST(copies_are_drawn_below, "copies are drawn below who leads, and what waits to be copied is said"),
            TEST(the_first_has_one_arc, "the first node has the whole circle"),
            TEST(trouble_is_said, "what waits, who leaves and what has no primary is said"),
            TEST(many_nodes_have_a_line_each, "a hundred nodes have a line each, of at most 100 columns"))

@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CELLS = 64, CELL_SLOTS = SLOTS / CELLS, BAR_COLUMNS = 20 };
+enum { CELLS = 64, CELL_SLOTS = SLOTS / CELLS, BAR_COLUMNS = 13 };
 static const char signs[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 struct ring_node {
     unsigned serves, wish;  /* slots whose primary it is, and is to be */
+    unsigned copies;        /* slots it is in sync in, those it serves among them */
     unsigned arcs;
     unsigned comes, goes;   /* slots it is to lead and does not, and the other way round */
 };
@@ -19,6 +20,8 @@ struct ring {
     const struct map *m;
     struct ring_node *node; /* by place */
     size_t members, zones, moves, electing, arcs;
+    size_t to_copy;         /* copies that are wished where none is in sync */
+    unsigned copies;        /* wished of a slot, at most */
     unsigned most;          /* the greatest wish: the longest bar */
 };
 
@@ -40,11 +43,29 @@ static uint16_t lead_of(const struct map_slot *s)
     return s->want_n > 0 ? s->want[0] : MAP_NOBODY;
 }
 
+static bool list_has(const uint16_t *list, unsigned n, uint16_t what)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == what)
+            return true;
+    return false;
+}
+
+static void count_copies(struct ring *r, const struct map_slot *s)
+{
+    for (unsigned k = 0; k < s->isr_n; k++)
+        r->node[s->isr[k]].copies++;
+    for (unsigned k = 0; k < s->want_n; k++)
+        r->to_copy += !list_has(s->isr, s->isr_n, s->want[k]);
+    r->copies = s->want_n > r->copies ? s->want_n : r->copies;
+}
+
 static void count_slot(struct ring *r, unsigned slot)
 {
     const struct map_slot *s = &r->m->slots[slot];
     uint16_t lead = lead_of(s);
     check(lead < r->m->nodes.n); /* P7 */
+    count_copies(r, s);
     uint16_t before = lead_of(&r->m->slots[(slot + SLOTS - 1) % SLOTS]); /* it is a circle */
     r->node[lead].wish++;
     r->node[lead].arcs += lead != before;
@@ -99,19 +120,24 @@ static char sign_of(const struct ring *r, size_t place)
     return nth < sizeof(signs) - 1 ? signs[nth] : ' ';
 }
 
-/* Who is to lead most of the cell's slots; the earlier one of two. */
-static uint16_t cell_of(const struct ring *r, unsigned cell)
+static uint16_t wished_at(const struct map_slot *s, unsigned k)
+{
+    return k < s->want_n ? s->want[k] : MAP_NOBODY;
+}
+
+/* Who is to have the k-th copy of most of the cell's slots; the earlier one of two. */
+static uint16_t cell_of(const struct ring *r, unsigned cell, unsigned k)
 {
     uint16_t best = MAP_NOBODY;
     unsigned most = 0;
     for (unsigned a = cell * CELL_SLOTS; a < (cell + 1) * CELL_SLOTS; a++) {
         unsigned n = 0;
-        uint16_t lead = lead_of(&r->m->slots[a]);
+        uint16_t who = wished_at(&r->m->slots[a], k);
         for (unsigned b = cell * CELL_SLOTS; b < (cell + 1) * CELL_SLOTS; b++)
-            n += lead_of(&r->m->slots[b]) == lead;
+            n += wished_at(&r->m->slots[b], k) == who;
         if (n > most) {
             most = n;
-            best = lead;
+            best = who;
         }
     }
     return best;
@@ -121,12 +147,19 @@ static void say_circle(struct chain *to, const struct ring *r)
 {
     if (r->members >= sizeof(signs))
         return; /* more nodes than signs: the lines below tell it alone */
-    char circle[CELLS + 1];
-    for (unsigned cell = 0; cell < CELLS; cell++)
-        circle[cell] = sign_of(r, cell_of(r, cell));
-    circle[CELLS] = '\0';
     say(to, "\n   %-16d%-16d%-16d%-11d%d\n", 0, SLOTS / 4, SLOTS / 2, SLOTS / 4 * 3, SLOTS - 1);
-    say(to, "  |%s|  a sign: %d slots\n", circle, CELL_SLOTS);
+    for (unsigned k = 0; k < r->copies; k++) {
+        char circle[CELLS + 1];
+        for (unsigned cell = 0; cell < CELLS; cell++) {
+            uint16_t who = cell_of(r, cell, k);
+            circle[cell] = who != MAP_NOBODY ? sign_of(r, who) : ' ';
+        }
+        circle[CELLS] = '\0';
+        if (k == 0)
+            say(to, "  |%s|  who leads; a sign: %d slots\n", circle, CELL_SLOTS);
+        else
+            say(to, "  |%s|  copy %u\n", circle, k + 1);
+    }
 }
 
 static double percent(size_t slots)
@@ -145,7 +178,7 @@ static const char *state_of(const struct map_node *n)
 
 static void say_node(struct chain *to, const struct ring *r, size_t place)
 {
-    static const char bar[] = "####################";
+    static const char bar[] = "#############";
     const struct map_node *n = &r->m->nodes.at[place];
     const struct ring_node *c = &r->node[place];
     char address[IP_BYTES + 8], moves[32] = "";
@@ -154,9 +187,9 @@ static void say_node(struct chain *to, const struct ring *r, size_t place)
     if (c->comes + c->goes > 0)
         snprintf(moves, sizeof(moves), "+%u -%u", c->comes, c->goes);
     int length = r->most > 0 ? (int)((c->wish * BAR_COLUMNS + r->most / 2) / r->most) : 0;
-    say(to, "  %c %-21s %02x%02x%02x%02x %4u %6u %5.1f%% %-20.*s %5u  %-11s %s\n", sign_of(r, place), address, n->id.b[0],
-        n->id.b[1], n->id.b[2], n->id.b[3], n->weight, c->serves, percent(c->wish), length, bar, c->arcs, moves,
-        state_of(n));
+    say(to, "  %c %-21s %02x%02x%02x%02x %4u %6u %6u %5.1f%% %-13.*s %5u  %-11s %s\n",
+        sign_of(r, place), address, n->id.b[0], n->id.b[1], n->id.b[2], n->id.b[3], n->weight, c->serves,
+        c->copies, percent(c->wish), length, bar, c->arcs, moves, state_of(n));
 }
 
 static void say_zone(struct chain *to, const struct ring *r, size_t first)
@@ -183,16 +216,20 @@ void ring_text(struct chain *to, const struct map *m)
     struct ring r = {.m = m, .node = mem_zero(m->nodes.n * sizeof(*r.node))};
     count_all(&r);
     say(to, "%d slots, %zu nodes, %zu arcs", SLOTS, r.members, r.arcs);
+    if (r.copies > 1)
+        say(to, ", %u copies", r.copies);
     if (r.zones > 1)
         say(to, ", %zu zones", r.zones);
     if (r.moves > 0)
         say(to, "; %zu slots wait to move (%.1f%%)", r.moves, percent(r.moves));
+    if (r.to_copy > 0 && r.copies > 1)
+        say(to, "; %zu copies wait to be made", r.to_copy);
     if (r.electing > 0)
         say(to, "; %zu without a primary", r.electing);
-    say(to, m->settings.rebalance_paused && r.moves > 0 ? "; rebalancing is paused\n" : "\n");
+    say(to, m->settings.rebalance_paused && r.moves + r.to_copy > 0 ? "; rebalancing is paused\n" : "\n");
     say_circle(to, &r);
-    say(to, "\n    %-21s %-8s %4s %6s %6s %-20s %5s  %-11s %s\n", "node", "id", "wght", "serves", "share", "", "arcs",
-        "to move", "state");
+    say(to, "\n    %-21s %-8s %4s %6s %6s %6s %-13s %5s  %-11s %s\n", "node", "id", "wght", "serves", "copies",
+        "share", "", "arcs", "to move", "state");
     for (size_t i = 0; i < m->nodes.n; i++)
         if (begins_zone(&r, i))
             say_zone(to, &r, i);
