@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "base/vec.h"
 #include "cmd/handlers.h"
+#include "core/types.h"
 
 /* -------------------------------------------------------------- KEYS, SCAN */
 
@@ -170,10 +171,7 @@ static bool flush(struct cmd *c, unsigned db)
 /* In a cluster: a record for each slot of ours that holds something (replication 8). */
 static void flush_slots(struct cmd *c)
 {
-    const struct bits *owned = c->config->owned;
     for (unsigned slot = 0; (slot = store_slot_next(c->store, slot)) < SLOTS; slot++) {
-        if (owned != NULL && !bits_has(owned, slot))
-            continue;
         store_slot_flush(c->store, slot);
         effect_flush_slot(c->effects, slot);
     }

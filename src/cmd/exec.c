@@ -39,7 +39,7 @@ bool is_due(const struct cmd *c, const struct entry *e)
 
 bool drop_due(struct cmd *c, unsigned db, const struct key *k)
 {
-    if (c->config->keeps_due || (c->config->owned != NULL && !bits_has(c->config->owned, k->slot)))
+    if (c->config->keeps_due || store_slot_is_aside(c->store, k->slot))
         return false;
     effect_slot(c->effects, k->slot);
     effect_del(c->effects, db, k->s);

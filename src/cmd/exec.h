@@ -8,7 +8,6 @@
 #ifndef CMD_EXEC_H
 #define CMD_EXEC_H
 
-#include "base/bits.h"
 #include "base/moment.h"
 #include "cmd/effect.h"
 #include "cmd/spec.h"
@@ -19,9 +18,8 @@
 struct cmd_config {
     int64_t string_max_bytes; /* proto-max-bulk-len */
     int lfu_log_factor, lfu_decay_minutes;
-    const struct bits *owned; /* the slots that may be changed; NULL: all, alone */
     bool lfu; /* maxmemory-policy: OBJECT FREQ and IDLETIME depend on it */
-    bool keeps_due; /* CLIENT PAUSE: what is due is not found, and dropped only after it */
+    bool keeps_due; /* CLIENT PAUSE, or no lease: what is due is not found, and dropped only after it */
 };
 
 struct cmd_stats {

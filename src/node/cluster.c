@@ -397,7 +397,7 @@ static void view_take(struct cluster *c, const struct word_view *v)
 static void close_cluster(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    bool closes = !n->loading && store_keys_n(&n->store, 0) == 0;
+    bool closes = !n->loading && store_keys_n(&n->store, 0) + store_aside_keys_n(&n->store) == 0;
     if (closes) {
         c->closed = true;
         c->self.leased = false;

@@ -57,10 +57,10 @@ void node_cluster_help(struct call *c)
 {
     static const char *const lines[] = {
         "COUNT-FAILURE-REPORTS <node-id>", "    How many members do not hear <node-id>.",
-        "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here.",
+        "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here, if this node is its primary.",
         "FAILOVER [FORCE|TAKEOVER]", "    Refused so far: a slot has its primary only, and there is nobody to fail over to.",
         "FORGET <node-id>", "    Drains a node and removes it.",
-        "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here.",
+        "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here, if this node is its primary.",
         "INFO", "    How the cluster is.",
         "KEYSLOT <key>", "    The slot of <key>.",
         "LINKS", "    Connections between this node and the others.",
@@ -101,11 +101,17 @@ void node_cluster_keyslot(struct call *c)
         reply_i64(c->reply, slot_of(c->argv[2]));
 }
 
+/* A copy of another node's slot is not what this one tells of. */
+static size_t own_keys_n(const struct node *n, unsigned slot)
+{
+    return own_has(n, slot) ? store_slot_keys_n(&n->store, slot) : 0;
+}
+
 void node_cluster_countkeysinslot(struct call *c)
 {
     unsigned slot;
     if (cluster_or_reply(c) && slot_or_reply(c, 2, &slot))
-        reply_i64(c->reply, (int64_t)store_slot_keys_n(&c->node->store, slot));
+        reply_i64(c->reply, (int64_t)own_keys_n(c->node, slot));
 }
 
 struct key_names {
@@ -132,14 +138,16 @@ void node_cluster_getkeysinslot(struct call *c)
         return;
     }
     struct store *store = &c->node->store;
-    size_t there = store_slot_keys_n(store, (unsigned)slot);
+    size_t there = own_keys_n(c->node, (unsigned)slot);
     struct reply_later later;
     struct key_names names = {.reply = c->reply, .want = (uint64_t)want < there ? (size_t)want : there};
     uint64_t cursor = 0;
     reply_later_begin(c->reply, &later);
-    do
+    while (names.n < names.want) { /* of `there` there are so many */
         cursor = store_slot_scan(store, (unsigned)slot, cursor, names.want, name_visit, &names);
-    while (cursor != 0 && names.n < names.want);
+        if (cursor == 0)
+            break;
+    }
     reply_later_end(c->reply, &later, names.n);
 }
 

@@ -24,6 +24,12 @@ enum { EVICT_SLACK = 32 };           /* writers wait while more than this share 
 
 /* ------------------------------------------------------------------- expiry */
 
+/* Alone it is always ours to say what has expired; else it takes the lease (replication 8). */
+bool due_may_drop(const struct node *n)
+{
+    return !pause_is_on(n) && (n->cluster == NULL || n->cluster->self.leased);
+}
+
 /* False: it is not ours to say that it is gone. */
 static bool drop_recorded(struct node *n, unsigned db, struct slice name)
 {
@@ -43,13 +49,12 @@ static void expire_drop(void *who, unsigned db, struct slice name)
     n->cmd_stats.expired += drop_recorded(n, db, name);
 }
 
-/* Only under a lease; alone it is always ours to say what has expired (replication 8). */
 static void expire_some(struct node *n)
 {
     if (!mono_reached(n->now, n->expire_at))
         return;
     n->expire_at = mono_after(n->now, CRON_US);
-    if (n->expire_off || n->loading || (n->cluster != NULL && !n->cluster->self.leased) || pause_is_on(n) || commit_refuses(n) != NULL)
+    if (n->expire_off || n->loading || !due_may_drop(n) || commit_refuses(n) != NULL)
         return;
     uint64_t began = latency_begin(n);
     struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
@@ -103,7 +108,7 @@ static bool evict_some(struct node *n)
 
 bool memory_short(struct node *n)
 {
-    if (pause_is_on(n) || commit_refuses(n) != NULL)
+    if (!due_may_drop(n) || commit_refuses(n) != NULL)
         return false; /* the writer waits, or is refused for that: nothing needs to go for it */
     return memory_is_over(n, 0) && !evict_some(n);
 }
@@ -115,7 +120,7 @@ bool memory_holds(const struct node *n)
 
 static void evict_on(struct node *n)
 {
-    if (pause_is_on(n) || commit_refuses(n) != NULL)
+    if (!due_may_drop(n) || commit_refuses(n) != NULL)
         n->evicting = false; /* the next writer goes on with it, or is refused for its own reason */
     if (n->evicting)
         (void)evict_some(n); /* what cannot be evicted is told to the next writer */

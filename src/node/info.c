@@ -322,6 +322,8 @@ static void put_replication(struct buf *b, struct node *n)
     put_count(b, "repl_backlog_active", 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
     PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
+    if (n->cluster != NULL)
+        put_count(b, "replica_keys", store_aside_keys_n(&n->store));
 }
 
 static void put_cpu(struct buf *b, struct node *n)

@@ -226,7 +226,7 @@ static void watch(struct call *c, const struct key *key)
     struct session *s = c->session;
     const struct entry *e = store_find(&n->store, s->db, key);
     bool expired = watched_is_due(n, e);
-    if (expired && !pause_is_on(n) && own_has(n, key->slot) &&
+    if (expired && due_may_drop(n) && own_has(n, key->slot) &&
         commit_refuses(n) == NULL) { /* dropped now, so that its end touches nobody later */
         n->cmd_stats.expired++;
         effect_slot(&n->effects, key->slot);

@@ -54,7 +54,8 @@ static void slots_init(struct node *n)
     if (n->options->cluster_enabled) {
         store_init_slotted(&n->store, rng_next(&n->rng), &n->store_ops);
         n->slots = lineages_new(SLOTS);
-        n->cmd_config.owned = &n->owned;
+        for (unsigned slot = 0; slot < SLOTS; slot++)
+            store_slot_set_aside(&n->store, slot, true);
         return;
     }
     store_init(&n->store, (unsigned)n->options->databases, rng_next(&n->rng), &n->store_ops);
@@ -120,7 +121,7 @@ void node_free(struct node *n)
 
 void node_pulse(const struct node *n, struct node_pulse *to)
 {
-    *to = (struct node_pulse){.has_data = store_keys_n(&n->store, 0) > 0,
+    *to = (struct node_pulse){.has_data = store_keys_n(&n->store, 0) + store_aside_keys_n(&n->store) > 0,
                               .memory_bytes = n->stats->allocated,
                               .ops_per_s = (uint64_t)rate_of(&n->stats->ops)};
 }
@@ -237,11 +238,11 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     n->wall = ev->wall;
     n->wall_us = ev->wall_us;
     n->effects.db = n->journal.db;
-    n->cmd_config.keeps_due = pause_is_on(n);
     store_clock(&n->store, n->wall);
     out_clear(out);
     if (n->cluster != NULL)
         cluster_step_begin(n, ev, out);
+    n->cmd_config.keeps_due = !due_may_drop(n);
     switch (ev->type) {
     case NODE_OPENED: opened(n, ev, out); break;
     case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;

@@ -61,6 +61,7 @@ void own_begin(struct node *n, unsigned from, unsigned to, uint64_t epoch)
         l->frozen = false;
         lineage_begin(l, epoch); /* replication 1: never an old one again */
         bits_add(&n->owned, slot);
+        store_slot_set_aside(&n->store, slot, false);
     }
 }
 
@@ -68,6 +69,7 @@ void own_end(struct node *n, unsigned slot)
 {
     check(n->store.is_slotted && n->effects.n == 0);
     bits_remove(&n->owned, slot);
+    store_slot_set_aside(&n->store, slot, true);
 }
 
 struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch)

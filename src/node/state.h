@@ -172,7 +172,7 @@ void kept_request_drop(struct kept_request *k);
 bool call_i64_or_reply(struct call *c, uint32_t i, int64_t *v, const char *text);
 
 /* ---- waiting.c */
-static inline bool pause_is_on(const struct node *n) /* then nothing expires and nothing is evicted, either */
+static inline bool pause_is_on(const struct node *n)
 {
     return n->pause_until.us != 0 && !mono_reached(n->now, n->pause_until);
 }
@@ -214,6 +214,7 @@ void load_ready(struct node *n, const struct node_event *ev);
 void options_applied(struct node *n); /* options changed: what is derived from them follows */
 
 /* ---- due.c */
+bool due_may_drop(const struct node *n); /* what is due, or in maxmemory's way: not in a pause, nor without a lease */
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */

@@ -242,7 +242,7 @@ void node_client_pause(struct call *c)
     if (!under_way || until.us > n->pause_until.us)
         n->pause_until = until;
     n->pause_writes_only = writes_only && (!under_way || n->pause_writes_only);
-    n->cmd_config.keeps_due = pause_is_on(n);
+    n->cmd_config.keeps_due = !due_may_drop(n);
     reply_ok(c->reply);
 }
 
@@ -250,7 +250,7 @@ void node_client_unpause(struct call *c)
 {
     struct node *n = c->node;
     n->pause_until = (struct mono){0};
-    n->cmd_config.keeps_due = false;
+    n->cmd_config.keeps_due = !due_may_drop(n);
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
         if (s->held == HELD_PAUSE)

@@ -183,9 +183,10 @@ static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, u
         const struct evict_candidate *c = &pool->at[0];
         const struct place *p = table_find(slots_table(s, c->at, index_for(pool->policy)), c->hash,
                                            slice_of(c->key, c->key_n));
+        bool aside = store_slot_is_aside(s, c->at); /* since it was seen */
         *db = slots_db(s, c->at);
         pool_remove(pool, 0);
-        if (p != NULL)
+        if (p != NULL && !aside)
             return place_entry(p);
     }
     return NULL;

@@ -11,12 +11,12 @@ struct store_group *slots_groups_new(unsigned slots_n)
 
 static size_t group_n(const struct store *s, unsigned group, enum slots_index index)
 {
-    return index == SLOTS_KEYS ? s->groups[group].keys : s->groups[group].dues;
+    return index == SLOTS_KEYS ? s->groups[group].shown.keys : s->groups[group].shown.dues;
 }
 
 static size_t slot_n(const struct store *s, unsigned at, enum slots_index index)
 {
-    return table_n(slots_table(s, at, index));
+    return store_slot_is_aside(s, at) ? 0 : table_n(slots_table(s, at, index));
 }
 
 size_t slots_sum(const struct store *s, unsigned db, enum slots_index index)
@@ -40,6 +40,17 @@ unsigned slots_next(const struct store *s, struct slots_range r, unsigned at, en
             at += SLOTS_GROUP;
     }
     return end;
+}
+
+unsigned slots_next_any(const struct store *s, unsigned at)
+{
+    while (at < s->slots_n && table_n(&s->slots[at].keys) == 0) {
+        at++;
+        while (at % SLOTS_GROUP == 0 && at < s->slots_n && s->groups[at / SLOTS_GROUP].shown.keys == 0 &&
+               s->groups[at / SLOTS_GROUP].aside.keys == 0)
+            at += SLOTS_GROUP;
+    }
+    return at < s->slots_n ? at : s->slots_n;
 }
 
 unsigned slots_pick(struct store *s, unsigned db, enum slots_index index)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bits.h"
 #include "base/blob.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -70,6 +71,7 @@ struct store {
     struct store_group *groups; /* counts over them */
     unsigned slots_n, dbs_n;    /* as many as databases; slotted: SLOTS and 1 */
     bool is_slotted;            /* a slot of its own for each key's slot_of */
+    struct bits aside;          /* slots that are copies of what another node answers for */
     struct hash_secret secret;
     struct rng rng;
     struct store_ops *ops;
@@ -148,7 +150,7 @@ static inline bool store_is_due(const struct entry *e, struct wall now)
     return now.ms > entry_expiry(e).ms;
 }
 
-size_t store_keys_n(const struct store *s, unsigned db);
+size_t store_keys_n(const struct store *s, unsigned db); /* as of all that is of a database: without those aside */
 size_t store_dues_n(const struct store *s, unsigned db);
 double store_due_ms_sum(const struct store *s, unsigned db); /* of all expiries */
 static inline size_t store_bytes(const struct store *s) /* entries, blobs, tables; without what is dying */
@@ -230,12 +232,19 @@ struct entry *store_random(struct store *s, unsigned db); /* NULL: empty */
 
 /* -------------------------------------------------------------- one slot
  *
- * Of a slotted store. */
+ * Of a slotted store. A slot that is aside is found by its keys and by its number only: no count of a
+ * database has it, no scan, no flush, nothing that picks an entry by chance, for its age or its expiry. */
 
+void store_slot_set_aside(struct store *s, unsigned slot, bool aside);
+static inline bool store_slot_is_aside(const struct store *s, unsigned slot)
+{
+    return bits_has(&s->aside, slot);
+}
+size_t store_aside_keys_n(const struct store *s); /* in all slots that are */
 size_t store_slot_keys_n(const struct store *s, unsigned slot);
 uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
                          void (*visit)(void *who, struct entry *e), void *who);
-unsigned store_slot_next(const struct store *s, unsigned slot); /* the first from here on with keys; SLOTS: none */
+unsigned store_slot_next(const struct store *s, unsigned slot); /* the first from here on with keys, not aside; SLOTS: none */
 void store_slot_flush(struct store *s, unsigned slot); /* O(1) */
 
 /* Every invariant (S1 to S3); reads everything. */

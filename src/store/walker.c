@@ -36,8 +36,7 @@ enum err walk_begin(struct store *s)
         .parts = mem_get(s->slots_n * sizeof(*w->parts)),
         .of = mem_zero(s->slots_n * sizeof(*w->of)),
     };
-    struct slots_range all = {0, s->slots_n};
-    for (unsigned at = 0; (at = slots_next(s, all, at, SLOTS_KEYS)) < s->slots_n; at++) {
+    for (unsigned at = 0; (at = slots_next_any(s, at)) < s->slots_n; at++) {
         w->of[at] = &w->parts[w->parts_n];
         w->parts[w->parts_n++] = (struct walk_part){.db = slots_db(s, at), .keys = &s->slots[at].keys};
         w->progress.total += table_n(&s->slots[at].keys);

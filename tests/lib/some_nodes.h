@@ -292,6 +292,33 @@ static inline void some_later(struct some *w, int64_t ms)
     some_carry(w);
 }
 
+static inline unsigned some_next(unsigned node)
+{
+    return (node + 1) % SOME_NODES;
+}
+
+/* Each slot has a copy at the node behind its primary's, in sync. */
+static inline void some_copied(struct some *w)
+{
+    struct map *m = &w->map;
+    m->index++;
+    m->slots_ver = m->index;
+    m->settings.replication_factor = 2;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        struct map_slot *s = &m->slots[slot];
+        s->ver = m->index;
+        s->isr_n = s->want_n = 2;
+        s->isr[0] = s->want[0] = s->primary;
+        s->isr[1] = s->want[1] = (uint16_t)some_next(s->primary);
+        s->isr_incarnation[0] = s->isr_incarnation[1] = 1;
+        map_replicas_follow(s);
+    }
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        some_map_to(w, i);
+    for (unsigned i = 0; i < 5; i++)
+        some_later(w, 10);
+}
+
 static inline size_t some_send(struct some *w, unsigned node, uint32_t conn, const char *lines)
 {
     return one_send(&w->node[node], conn, lines);

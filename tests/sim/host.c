@@ -329,7 +329,10 @@ void host_word(struct plane *p, struct word *word)
 void host_pulse(struct plane *p, struct control_pulse *to)
 {
     struct host *h = hosts_of(p);
-    to->has_data = h->node != NULL && store_keys_n(&h->node->store, 0) > 0;
+    struct node_pulse pulse = {0};
+    if (h->node != NULL)
+        node_pulse(h->node, &pulse);
+    to->has_data = pulse.has_data;
 }
 
 static void words_down(struct host *h)

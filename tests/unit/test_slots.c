@@ -228,6 +228,66 @@ static void what_is_due_goes_from_every_slot(void **state)
     store_free(&s);
 }
 
+/* ---------------------------------------------------------------------- aside */
+
+static void seen_in(void *who, struct entry *e)
+{
+    unsigned *n = who;
+    n[slot_of(entry_key(e))]++;
+}
+
+/* S10: what else is of a database is not of a slot that is aside; a walk has all. */
+static void a_slot_aside_is_in_no_count_scan_flush_expiry_or_eviction(void **state)
+{
+    (void)state;
+    static unsigned seen[SLOTS];
+    struct store s;
+    struct evict_pool pool;
+    struct wall now = {1000000};
+    struct dropper d = {.s = &s};
+    unsigned db, mine, copy;
+    memset(seen, 0, sizeof(seen));
+    store_init_slotted(&s, 5, NULL);
+    evict_pool_init(&pool);
+    copy = slot_of(SLICE("7"));
+    store_slot_set_aside(&s, copy, true);
+    for (unsigned i = 0; i < 100; i++) {
+        put(&s, 7, i, now.ms - 1);
+        mine = put(&s, 8, i, now.ms - 1);
+    }
+    put(&s, 8, 100, 0);
+    store_check(&s);
+    assert_int_equal(store_keys_n(&s, 0), 101);
+    assert_int_equal(store_dues_n(&s, 0), 100);
+    assert_int_equal(store_aside_keys_n(&s), 100);
+    assert_int_equal(store_slot_keys_n(&s, copy), 100);
+    for (unsigned i = 0; i < 300; i++)
+        assert_int_equal(slot_of(entry_key(store_random(&s, 0))), mine);
+    uint64_t from_copy = (uint64_t)copy << CURSOR_BITS;
+    for (uint64_t cursor = copy < mine ? from_copy : 0, more = 1; more != 0; more = cursor)
+        cursor = store_scan(&s, 0, cursor, 10, seen_in, seen);
+    assert_true(seen[copy] == 0 && seen[mine] >= 101);
+    assert_int_equal(slot_of(entry_key(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, &db))), mine);
+    store_slot_set_aside(&s, mine, true); /* what the pool knows of it is not picked, either */
+    assert_null(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, &db));
+    assert_null(evict_pick(&s, EVICT_VOLATILE_RANDOM, 10, &pool, &db));
+    assert_null(store_random(&s, 0));
+    assert_int_equal(expire_step(&s, now, 1000, drop_due, &d).again_ms, EXPIRE_NEVER_MS);
+    store_flush(&s, 0);
+    assert_int_equal(store_aside_keys_n(&s), 201);
+    store_slot_set_aside(&s, mine, false);
+    while (expire_step(&s, now, 1000, drop_due, &d).again_ms == 0)
+        ;
+    assert_int_equal(d.n, 100);
+    store_flush(&s, 0);
+    assert_int_equal(store_keys_n(&s, 0), 0);
+    assert_int_equal(store_slot_next(&s, 0), SLOTS);
+    assert_int_equal(store_aside_keys_n(&s), 100);
+    store_check(&s);
+    evict_pool_free(&pool);
+    store_free(&s);
+}
+
 static void an_empty_slot_costs_its_row_and_no_more(void **state)
 {
     (void)state;
@@ -252,5 +312,7 @@ UNIT_TESTS("slots",
                 "a key by chance: each has the same one, whatever its slot"),
            TEST(eviction_finds_the_idlest_over_all_slots, "eviction samples all slots"),
            TEST(what_is_due_goes_from_every_slot, "what is due goes from every slot, many or few"),
+           TEST(a_slot_aside_is_in_no_count_scan_flush_expiry_or_eviction,
+                "a slot that is another node's is in nothing that is of a database as a whole (S10)"),
            TEST(an_empty_slot_costs_its_row_and_no_more,
                 "an empty slot costs 136 bytes, and nothing once its keys have gone"))

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What clients see of slots that a node has copies of, and of who has copies of its own. */
+#include "tests/lib/some_routes.h"
+
+static void start_copied(void)
+{
+    some_start(&w, "appendonly no");
+    some_copied(&w);
+}
+
+/* Of the keys some_key() names: the first of this node's. */
+static unsigned slot_of_first(unsigned node)
+{
+    return slot_of(slice_str(some_key(&w, node, 0)));
+}
+
+static size_t keys_there(unsigned node, unsigned slot)
+{
+    return store_slot_keys_n(&w.node[node].node->store, slot);
+}
+
+static void set_one_of_each(void)
+{
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        send_format(0, 1, "SET %s v%u", some_key(&w, node, 0), node);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n");
+    for (unsigned node = 0; node < SOME_NODES; node++) {
+        assert_int_equal(keys_there(node, slot_of_first(node)), 1);
+        assert_int_equal(keys_there(some_next(node), slot_of_first(node)), 1);
+    }
+}
+
+/* cluster.md, "Routing": as cluster libraries expect that add up over nodes. */
+static void what_is_of_all_keys_is_of_its_own_slots(void **state)
+{
+    (void)state;
+    char expected[64];
+    start_copied();
+    set_one_of_each();
+    const char *own = some_key(&w, 1, 0);
+    size_t own_n = strlen(own);
+    some_send(&w, 1, 1, "DBSIZE");
+    some_expect(&w, 1, 1, ":1\r\n");
+    (void)snprintf(expected, sizeof(expected), "*1\r\n$%zu\r\n%s\r\n", own_n, own);
+    some_send(&w, 1, 1, "KEYS *");
+    expect_begins(1, 1, expected);
+    (void)snprintf(expected, sizeof(expected), "*2\r\n$1\r\n0\r\n*1\r\n$%zu\r\n%s\r\n", own_n, own);
+    some_send(&w, 1, 1, "SCAN 0 COUNT 1000");
+    expect_begins(1, 1, expected);
+    (void)snprintf(expected, sizeof(expected), "$%zu\r\n%s\r\n", own_n, own);
+    for (unsigned i = 0; i < 20; i++) {
+        some_send(&w, 1, 1, "RANDOMKEY");
+        expect_begins(1, 1, expected);
+    }
+    send_format(1, 1, "CLUSTER COUNTKEYSINSLOT %u\nCLUSTER COUNTKEYSINSLOT %u", slot_of_first(1), slot_of_first(0));
+    some_expect(&w, 1, 1, ":1\r\n:0\r\n");
+    send_format(1, 1, "CLUSTER GETKEYSINSLOT %u 5", slot_of_first(0));
+    some_expect(&w, 1, 1, "*0\r\n");
+    some_send(&w, 1, 1, "INFO keyspace replication");
+    one_step(&w.node[1], (struct node_event){.type = NODE_RELEASE});
+    struct slice info = buf_slice(&w.node[1].got[1]);
+    assert_non_null(memmem(info.p, info.n, SLICE("\r\ndb0:keys=1,").p, 13));
+    assert_non_null(memmem(info.p, info.n, SLICE("\r\nreplica_keys:1\r\n").p, 18));
+    buf_clear(&w.node[1].got[1]);
+    some_send(&w, 1, 1, "FLUSHALL");
+    some_carry(&w);
+    some_expect(&w, 1, 1, "+OK\r\n");
+    assert_int_equal(keys_there(1, slot_of_first(1)), 0);
+    assert_int_equal(keys_there(2, slot_of_first(1)), 0); /* and so is its copy */
+    assert_int_equal(keys_there(1, slot_of_first(0)), 1);
+    some_send(&w, 1, 1, "DBSIZE");
+    some_expect(&w, 1, 1, ":0\r\n");
+    some_stop(&w);
+}
+
+/* replication 8: replicas never expire by themselves, they hide. */
+static void a_copy_hides_what_has_expired_and_keeps_it(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v PX 1000", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(1, 1, "READONLY\nGET %s", key);
+    some_expect(&w, 1, 1, "+OK\r\n$1\r\nv\r\n");
+    w.node[1].wall.ms += 1200; /* its primary's clock is behind */
+    one_later(&w.node[1], 0);
+    uint64_t appended = w.node[1].node->journal.appended.n;
+    send_format(1, 1, "GET %s\nEXISTS %s\nTTL %s\nSTRLEN %s", key, key, key, key);
+    some_expect(&w, 1, 1, "$-1\r\n:0\r\n:-2\r\n:0\r\n");
+    some_send(&w, 1, 1, "KEYS *\nRANDOMKEY\nDBSIZE");
+    some_expect(&w, 1, 1, "*0\r\n$-1\r\n:0\r\n");
+    assert_int_equal(keys_there(1, slot_of_first(0)), 1);
+    assert_int_equal(w.node[1].node->journal.appended.n, appended);
+    assert_int_equal(w.node[1].node->cmd_stats.expired, 0);
+    w.node[0].wall.ms += 1200;
+    one_later(&w.node[0], 200); /* now it says so */
+    some_carry(&w);
+    assert_int_equal(keys_there(0, slot_of_first(0)), 0);
+    assert_int_equal(keys_there(1, slot_of_first(0)), 0);
+    some_stop(&w);
+}
+
+/* replication 8: expiry becomes a record only under a lease, though cluster-allow-reads-when-down lets reads go on. */
+static void without_a_lease_nothing_is_said_to_have_expired(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no\ncluster-allow-reads-when-down yes");
+    const char *key = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v PX 1000\nREADONLY", key);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    w.node[0].lease = w.node[0].now; /* is over */
+    w.node[0].wall.ms += 1200;
+    one_later(&w.node[0], 200);
+    uint64_t appended = w.node[0].node->journal.appended.n;
+    send_format(0, 1, "GET %s", key);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    assert_int_equal(keys_there(0, slot_of_first(0)), 1);
+    assert_int_equal(w.node[0].node->journal.appended.n, appended);
+    some_stop(&w);
+}
+
+/* Evicting what is a copy would be a record of somebody else's slot. */
+static void eviction_takes_none_but_its_own(void **state)
+{
+    (void)state;
+    start_copied();
+    for (unsigned i = 0; i < 50; i++)
+        send_format(0, 1, "SET %s 0123456789012345678901234567890123456789", some_key(&w, i % 2, i));
+    some_carry(&w);
+    size_t copies = store_aside_keys_n(&w.node[1].node->store);
+    size_t own = store_keys_n(&w.node[1].node->store, 0);
+    assert_int_equal(copies, 25);
+    assert_int_equal(own, 25);
+    some_send(&w, 1, 2, "CONFIG SET maxmemory-policy allkeys-lru\nCONFIG SET maxmemory 1");
+    send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
+    some_carry(&w);
+    expect_begins(1, 2, "+OK\r\n+OK\r\n-OOM");
+    for (unsigned i = 0; i < 50; i++)
+        some_later(&w, 10);
+    assert_int_equal(store_keys_n(&w.node[1].node->store, 0), 0);
+    assert_int_equal(store_aside_keys_n(&w.node[1].node->store), copies);
+    assert_false(w.node[1].node->evicting); /* and does not go on looking */
+    some_stop(&w);
+}
+
+UNIT_TESTS("copies",
+           TEST(what_is_of_all_keys_is_of_its_own_slots,
+                "DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL and counts of slots are of a node's own slots"),
+           TEST(a_copy_hides_what_has_expired_and_keeps_it, "a copy hides what has expired, and keeps it (replication 8)"),
+           TEST(without_a_lease_nothing_is_said_to_have_expired,
+                "without a lease nothing is said to have expired (replication 8)"),
+           TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))
