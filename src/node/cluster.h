@@ -235,6 +235,8 @@ enum route_asker routed_asker(const struct node *n, const struct session *s);
 void routed_refuse(struct node *n, struct session *s, const char *text, struct node_out *out);
 void routed_refuse_down(struct node *n, struct session *s, const char *why, struct node_out *out);
 void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place, struct node_out *out);
+/* Why a write to this slot, or to all of this node's (SLOT_ANY), is refused now; NULL: it is not (replication 5). */
+const char *routed_thin(const struct node *n, unsigned slot);
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec);
 void routed_says_cluster(struct session *s); /* READONLY, READWRITE, ASKING */
 void routed_hold(struct node *n, struct session *s, bool drains);

@@ -13,6 +13,9 @@
 #include "node/cluster.h"
 #include "node/multi.h"
 
+static const char exec_thin[] =
+    "EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.";
+
 /* The one slot of the queue; ROUTE_NO_KEY: it has no keys. */
 static enum route_keys queue_slot(const struct session *s, unsigned *slot)
 {
@@ -100,7 +103,10 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
     if (keys == ROUTE_NO_KEY && !r->watches_far)
         return routed_run(s, here, SLOT_ANY, spec);
     struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
-    if (to.to == ROUTE_HERE && !bits_has(&c->handing, slot))
+    bool runs = to.to == ROUTE_HERE && !bits_has(&c->handing, slot);
+    if (runs && (s->multi->flags & CMD_WRITE) != 0 && routed_thin(n, slot) != NULL)
+        return exec_refused(n, s, exec_thin, out);
+    if (runs)
         return routed_run(s, here, slot, spec);
     if (to.to == ROUTE_MOVED) {
         multi_forget(n, s);

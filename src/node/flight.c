@@ -347,6 +347,11 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
         return;
     }
+    const char *thin = f->is_write && !f->is_wait ? routed_thin(n, f->slot) : NULL;
+    if (thin != NULL) {
+        flight_error(n, f, thin, out);
+        return;
+    }
     t->kind = f->is_write ? MARK_WRITE : MARK_READ;
     t->slot = f->is_wait ? SLOT_LEASE : t->gather == NULL ? f->slot : SLOT_ANY;
     run_kept(n, s, &f->request, &r, out);

@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "node/cluster.h"
 
-static const char no_replicas[] = "NOREPLICAS Not enough good replicas to write.";
 static const double chance_is_out_bits = 64; /* cluster.md, "Routing" */
 
 /* ------------------------------------------------------------- who asks, and how */
@@ -112,6 +111,13 @@ void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint1
     reply_moved(n, &r, slot, place);
     stats_error(n, r.error_code);
     put_refusal(n, s, &bytes, out);
+}
+
+const char *routed_thin(const struct node *n, unsigned slot)
+{
+    const struct bits *thin = &n->cluster->thin;
+    bool any = slot < SLOTS ? bits_has(thin, slot) : bits_next(thin, 0) < SLOTS;
+    return any ? "NOREPLICAS Not enough good replicas to write." : NULL;
 }
 
 /* ------------------------------------------- connections of those who forward */
@@ -228,8 +234,9 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
-    if (to.to == ROUTE_HERE && !waits && (spec->flags & CMD_WRITE) != 0 && bits_has(&c->thin, slot)) {
-        routed_refuse(n, s, no_replicas, out); /* replication 5 */
+    const char *thin = (spec->flags & CMD_WRITE) != 0 ? routed_thin(n, slot) : NULL;
+    if (to.to == ROUTE_HERE && !waits && thin != NULL) {
+        routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
     }
     if (to.to == ROUTE_HERE && !waits)
@@ -300,6 +307,11 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
     bool data = waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
     if (data && !n->cluster->self.leased) { /* replication 7: it tells of slots */
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
+        return ROUTED_TAKEN;
+    }
+    const char *thin = data && !s->in_multi && (spec->flags & CMD_WRITE) != 0 ? routed_thin(n, SLOT_ANY) : NULL;
+    if (thin != NULL) {
+        routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
     }
     if (waits && !s->in_multi && s->routing->wrote.n > 0) {

@@ -153,8 +153,7 @@ static bool set(struct control_config *c, const char *name, int64_t value, struc
     return true;
 }
 
-/* What a cluster begins with that this node founds. A slot has its primary only, whatever
- * replication-factor says (cluster_config_notes). */
+/* What a cluster begins with that this node founds. */
 static bool configure_settings(struct control_config *c, const struct options *o, struct why *why)
 {
     int64_t quorum;
@@ -162,6 +161,8 @@ static bool configure_settings(struct control_config *c, const struct options *o
     if (!get_quorum(o->write_quorum, &quorum))
         return why_say(why, "write-quorum '%s': it is all, majority, or a number", o->write_quorum);
     return set(c, "write-quorum", quorum, why) &&
+           set(c, "replication-factor", o->replication_factor, why) &&
+           set(c, "min-replicas-to-write", o->min_replicas_to_write, why) &&
            set(c, "cluster-node-timeout", o->cluster_node_timeout, why) &&
            set(c, "cluster-voters", o->cluster_voters, why) &&
            set(c, "cluster-scatter-width", o->cluster_scatter_width, why);
@@ -199,9 +200,4 @@ void cluster_config_notes(const struct options *o, struct log *log)
             "no cluster-secret is set, so the cluster port %d listens on loopback only: nodes of "
             "other machines need the same secret on every node",
             cluster_port_of(o));
-    if (o->replication_factor > 1)
-        log_say(log, LOG_LEVEL_NOTICE,
-                "replication-factor %lld: this version keeps each slot on its primary only; copies "
-                "come later",
-                (long long)o->replication_factor);
 }

@@ -231,6 +231,29 @@ def test_refused_at_the_start(node, args, says):
     assert says in n.log
 
 
+def test_settings_of_the_founder(node):
+    """replication-factor, write-quorum and min-replicas-to-write of a founder are its cluster's"""
+    n = node().start("--replication-factor", "2", "--write-quorum", "majority", "--min-replicas-to-write", "1")
+    until(lambda: n.info().get("cluster_state") == "ok", 60)
+    words = n.call("CLUSTER", "SETTINGS", "GET")
+    got = dict(zip(words[::2], words[1::2]))
+    assert (got["replication-factor"], got["write-quorum"], got["min-replicas-to-write"]) == ("2", "majority", "1")
+
+    def refused():
+        try:
+            n.call("SET", "k", "v")
+        except redis.ResponseError as e:
+            return str(e)
+        return None
+
+    assert refused() == "NOREPLICAS Not enough good replicas to write."
+    assert n.call("GET", "k") is None
+    n.call("CLUSTER", "SETTINGS", "SET", "write-quorum", "1")
+    n.call("CLUSTER", "SETTINGS", "SET", "min-replicas-to-write", "0")
+    until(lambda: refused() is None, 60)
+    assert n.call("GET", "k") == "v"
+
+
 def test_a_damaged_node_file(node):
     """a damaged nodes.conf stops the start and says what to do"""
     n = node().start()

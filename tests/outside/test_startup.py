@@ -72,6 +72,7 @@ def test_check_config_bad(tmp_path):
 def test_bad_value_is_named():
     """a value that cannot be is told with its directive, a refused one once"""
     refused(run("--timeout", "soon"), "command line: timeout: argument couldn't be parsed")
+    refused(run("--check-config", "--min-replicas-to-write", 1), "min-replicas-to-write 1", "cluster-enabled yes")
     assert run("--replicaof", "a", "1").stderr.count("replicaof") == 1
 
 

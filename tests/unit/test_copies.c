@@ -147,10 +147,67 @@ static void eviction_takes_none_but_its_own(void **state)
     some_stop(&w);
 }
 
+/* ------------------------------------------------------------ too few copies */
+
+static const char thin[] = "-NOREPLICAS Not enough good replicas to write.\r\n";
+
+/* replication 5: before they run. */
+static void with_too_few_copies_no_write_runs(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no");
+    const char *key = some_key(&w, 0, 0), *far = some_key(&w, 1, 0);
+    send_format(0, 1, "SET %s v", key);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.map.settings.min_replicas = 1;
+    some_map(&w);
+    send_format(0, 1, "SET %s w", key);
+    expect_begins(0, 1, thin);
+    send_format(0, 1, "DEL %s", far); /* its owner says so */
+    some_carry(&w);
+    expect_begins(0, 1, thin);
+    some_send(&w, 0, 1, "FLUSHALL");
+    expect_begins(0, 1, thin);
+    send_format(0, 1, "MULTI\nGET %s\nEXEC", key);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*1\r\n$1\r\nv\r\n");
+    for (unsigned node = 0; node < 2; node++) {
+        send_format(0, 1, "MULTI\nSET %s w\nEXEC", node == 0 ? key : far);
+        some_carry(&w);
+        expect_begins(0, 1, "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: NOREPLICAS");
+    }
+    send_format(0, 1, "GET %s", key);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+static void what_waited_for_its_slot_is_refused_where_copies_are_too_few(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no");
+    const char *key = some_key(&w, 1, 0);
+    unsigned slot = slot_of_first(1);
+    w.owner[slot] = MAP_NOBODY;
+    w.map.settings.min_replicas = 1;
+    some_map(&w);
+    send_format(0, 1, "SET %s v\nGET %s", key, key);
+    send_format(0, 2, "GET %s", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    w.owner[slot] = 0;
+    some_map(&w);
+    some_later(&w, 20);
+    some_expect(&w, 0, 1, "-NOREPLICAS Not enough good replicas to write.\r\n$-1\r\n");
+    some_expect(&w, 0, 2, "$-1\r\n");
+    some_stop(&w);
+}
+
 UNIT_TESTS("copies",
            TEST(what_is_of_all_keys_is_of_its_own_slots,
                 "DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL and counts of slots are of a node's own slots"),
            TEST(a_copy_hides_what_has_expired_and_keeps_it, "a copy hides what has expired, and keeps it (replication 8)"),
            TEST(without_a_lease_nothing_is_said_to_have_expired,
                 "without a lease nothing is said to have expired (replication 8)"),
+           TEST(with_too_few_copies_no_write_runs, "with too few copies no write runs, nor EXEC nor FLUSHALL (replication 5)"),
+           TEST(what_waited_for_its_slot_is_refused_where_copies_are_too_few,
+                "what waited for its slot is refused where copies are too few (5)"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))

@@ -177,10 +177,6 @@ static void what_is_not_here_is_refused(void **state)
     refuses(b, "user ann on", "user is refused: access lists are not in this version; use "
                               "requirepass");
     refuses(b, "loadmodule x.so", "loadmodule is refused: there are no modules");
-    set_fails(b, "min-replicas-to-write", "1",
-              "min-replicas-to-write is refused: a lone node has no replicas, so every write "
-              "would fail");
-    assert_int_equal(b->o.min_replicas_to_write, 0);
 }
 
 static void lines_too_long_are_refused(void **state)
