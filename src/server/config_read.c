@@ -110,8 +110,10 @@ bool config_read(struct options *o, const char *file, char *const *args, size_t 
     bool good = read_lines(o, buf_slice(&lines), "command line", false, 0, &why);
     buf_free(&lines);
     if (good && o->min_replicas_to_write > 0 && !o->cluster_enabled)
-        return why_say(&why, "min-replicas-to-write %lld: a node that is in no cluster has no replicas, so every "
-                             "write would be refused; leave it at 0, or set cluster-enabled yes",
-                       (long long)o->min_replicas_to_write);
+        return why_say(
+            &why,
+            "min-replicas-to-write %lld: a node that is in no cluster has no replicas, so every "
+            "write would be refused; leave it at 0, or set cluster-enabled yes",
+            (long long)o->min_replicas_to_write);
     return good;
 }
