@@ -81,3 +81,20 @@ struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch)
     journal_sync_soon(&n->journal);
     return mark(n, SLICE("VONG.FENCE"), from, to, epoch);
 }
+
+/* VONG.DROP from to */
+void own_drop(struct node *n, unsigned from, unsigned to)
+{
+    struct effects e = {0};
+    effect_begin(&e, 0, 3);
+    effect_arg(&e, SLICE("VONG.DROP"));
+    effect_arg_i64(&e, from);
+    effect_arg_i64(&e, to);
+    for (unsigned slot = from; slot <= to; slot++) {
+        check(!own_has(n, slot));
+        lineage_clear(&n->slots[slot]);
+        store_slot_flush(&n->store, slot);
+    }
+    journal_mark(&n->journal, &e.bytes);
+    effects_free(&e);
+}

@@ -21,4 +21,7 @@ void own_end(struct node *n, unsigned slot); /* no longer */
  * it does at once. */
 struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch);
 
+/* This node has no copy of these slots any more: they are deleted, with where it stood in them (26). */
+void own_drop(struct node *n, unsigned from, unsigned to);
+
 #endif

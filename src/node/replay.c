@@ -10,18 +10,20 @@ struct step {
     const struct aof_command *command;
     const struct spec *spec;
     struct key key;
-    bool flushes; /* VONG.FLUSHSLOT of key.slot */
+    bool flushes; /* VONG.FLUSHSLOT from key.slot */
+    unsigned to;  /* up to this one */
 };
 
-/* VONG.FLUSHSLOT slot */
+/* VONG.FLUSHSLOT slot [last slot] */
 static bool is_flush(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
 {
-    uint64_t slot;
-    if (!n->store.is_slotted || argc != 2 || !slice_equal(argv[0], SLICE("VONG.FLUSHSLOT")) ||
-        !num_get_u64(argv[1], &slot) || slot >= SLOTS)
+    uint64_t slot, to;
+    if (!n->store.is_slotted || argc < 2 || argc > 3 || !slice_equal(argv[0], SLICE("VONG.FLUSHSLOT")) ||
+        !num_get_u64(argv[1], &slot) || !num_get_u64(argv[argc - 1], &to) || slot > to || to >= SLOTS)
         return false;
     step->flushes = true;
     step->key.slot = (unsigned)slot;
+    step->to = (unsigned)to;
     return true;
 }
 
@@ -61,7 +63,8 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
 static bool apply(struct node *n, const struct slice *argv, const struct step *step, struct reply *reply)
 {
     if (step->flushes) {
-        store_slot_flush(&n->store, step->key.slot);
+        for (unsigned slot = step->key.slot; slot <= step->to; slot++)
+            store_slot_flush(&n->store, slot);
         return true;
     }
     struct cmd c = {.spec = step->spec, .argv = argv, .argc = step->command->argc, .db = step->command->db,

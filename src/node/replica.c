@@ -4,6 +4,7 @@
  * requests are the messages of the slot protocol, and whose output is what is said back. */
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/own.h"
 #include "node/replay.h"
 #include "node/replicate.h"
 
@@ -240,6 +241,48 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
     const char *wrong = take(n, s->guest, &m);
     if (wrong != NULL)
         malformed(n, s, wrong, out);
+}
+
+/* --------------------------------------------------------------------- slots */
+
+enum { DROP_AT_ONCE = 1024 }; /* slots a look */
+
+static unsigned live_n(const struct map *m)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < m->nodes.n; i++)
+        n += m->nodes.at[i].used && m->nodes.at[i].health == MAP_UP && m->nodes.at[i].weight > 0 && !m->nodes.at[i].leaving;
+    return n;
+}
+
+/* Is it elsewhere, with copies enough, and nothing of it is on its way to here (26)? */
+static bool is_droppable(const struct node *n, unsigned slot, unsigned copies)
+{
+    const struct cluster *c = n->cluster;
+    const struct map_slot *s = &c->map.slots[slot];
+    const struct lineage *l = &n->slots[slot];
+    bool any = l->starts_n > 0 || l->at.seq > 0 || store_slot_keys_n(&n->store, slot) > 0;
+    return any && s->primary != MAP_NOBODY && s->isr_n >= copies && !map_replicas_have(s, c->self.place) &&
+           c->replicas->repl.replica[slot].state == REPLICA_NONE && c->served[slot] == 0;
+}
+
+void slots_drop(struct node *n)
+{
+    const struct map *m = &n->cluster->map;
+    unsigned live = live_n(m), dropped = 0;
+    unsigned copies = live < m->settings.replication_factor ? live : m->settings.replication_factor;
+    for (unsigned slot = 0; slot < SLOTS && dropped < DROP_AT_ONCE; slot++) {
+        unsigned to = slot;
+        while (to < SLOTS && to - slot < DROP_AT_ONCE && is_droppable(n, to, copies))
+            to++;
+        if (to == slot)
+            continue;
+        own_drop(n, slot, to - 1);
+        dropped += to - slot;
+        slot = to - 1;
+    }
+    if (dropped > 0)
+        log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here", dropped);
 }
 
 /* ---------------------------------------------------------------------- acks */

@@ -411,6 +411,7 @@ void replicate_look(struct node *n, struct node_out *out)
         repl_alive(&r->repl);
         links_look(n, out);
         guests_look(n, out);
+        slots_drop(n);
     }
     repl_look(&r->repl, &c->handing, c->handing_until.us == MONO_NEVER.us, &r->wishes);
     if (r->wishes.propose)

@@ -81,6 +81,7 @@ bool guest_open(struct node *n, struct session *s, const struct node_event *ev);
 void guest_close(struct node *n, struct session *s);
 void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
 void guests_ack(struct node *n); /* before what is written leaves */
+void slots_drop(struct node *n); /* copies that are not wanted any more */
 void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */
 
 #endif

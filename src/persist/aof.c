@@ -188,8 +188,8 @@ static size_t line_length(struct slice in, size_t max)
 
 /* ------------------------------------------------------------ of a cluster's slots */
 
-static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}};
-enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARKS };
+static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}, {"VONG.DROP", 9}};
+enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARK_DROP, MARKS };
 
 static enum mark mark_of(struct slice name)
 {
@@ -255,10 +255,16 @@ enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t
     return aof_commands(body, b);
 }
 
+/* VONG.FLUSHSLOT, whose other arguments follow. */
+static void hand_flush(struct aof_reader *r, struct aof_batch *b, uint32_t argc)
+{
+    *vec_add(&b->commands) = (struct aof_command){.first = (uint32_t)b->args.n, .argc = argc, .offset = r->record};
+    *vec_add(&b->args) = SLICE("VONG.FLUSHSLOT");
+}
+
 /* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place of what it held. */
 static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
 {
-    static const struct slice flush = {"VONG.FLUSHSLOT", 14};
     if (argc < 5)
         return false;
     struct slice commands = argv[4], slot = argv[1];
@@ -275,10 +281,24 @@ static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t a
     vec_free(&rest);
     if (!good)
         return false;
-    *vec_add(&b->commands) = (struct aof_command){.first = (uint32_t)b->args.n, .argc = 2, .offset = r->record};
-    *vec_add(&b->args) = flush;
+    hand_flush(r, b, 2);
     *vec_add(&b->args) = slot;
     return aof_commands(commands, b) == ERR_OK;
+}
+
+/* VONG.DROP from to: this node has no copy of these slots any more. */
+static bool mark_drop(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+{
+    uint64_t v[2];
+    if (mark_numbers(argv, argc, v, 2) != 2 || v[0] > v[1] || v[1] >= SLOTS)
+        return false;
+    for (uint64_t slot = v[0]; slot <= v[1]; slot++)
+        lineage_clear(&r->o.slots[slot]);
+    struct slice from = argv[1], to = argv[2];
+    hand_flush(r, b, 3);
+    *vec_add(&b->args) = from;
+    *vec_add(&b->args) = to;
+    return true;
 }
 
 /* VONG.EPOCH epoch from to: it begins in these slots, both included, each behind its newest record. A base may
@@ -334,6 +354,7 @@ static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t a
         aof_convert(r->o.slots);
         break;
     case MARK_DUMP: good = mark_dump(r, argv, argc, b); break;
+    case MARK_DROP: good = mark_drop(r, argv, argc, b); break;
     case MARKS: break;
     }
     r->form = AOF_FORM_CLUSTER;
