@@ -266,10 +266,21 @@ static bool is_droppable(const struct node *n, unsigned slot, unsigned copies)
            c->replicas->repl.replica[slot].state == REPLICA_NONE && c->served[slot] == 0;
 }
 
+/* A run that has just begun applies the map of long ago: in it, slots that were given to this node later are
+ * somebody else's. Who has a lease has applied all that was committed two timeouts ago (16), so a run older
+ * than that by a margin knows what its forerunners knew. */
+static bool knows_map(const struct node *n)
+{
+    int64_t node_timeout_us = (int64_t)n->cluster->map.settings.node_timeout_ms * 1000;
+    return n->cluster->self.leased && mono_reached(n->now, mono_after(n->started, 4 * node_timeout_us));
+}
+
 void slots_drop(struct node *n)
 {
     const struct map *m = &n->cluster->map;
     unsigned live = live_n(m), dropped = 0;
+    if (!of(n)->may_drop || !knows_map(n))
+        return;
     unsigned copies = live < m->settings.replication_factor ? live : m->settings.replication_factor;
     for (unsigned slot = 0; slot < SLOTS && dropped < DROP_AT_ONCE; slot++) {
         unsigned to = slot;
@@ -281,6 +292,7 @@ void slots_drop(struct node *n)
         dropped += to - slot;
         slot = to - 1;
     }
+    of(n)->may_drop = dropped >= DROP_AT_ONCE; /* else not before the map changes */
     if (dropped > 0)
         log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here", dropped);
 }

@@ -395,6 +395,7 @@ void replicate_map(struct node *n, bool members, struct node_out *out)
     repl_clock(&of(n)->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
     repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL);
     thin_look(n);
+    of(n)->may_drop |= members;
     if (members)
         links_look(n, out);
 }

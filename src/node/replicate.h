@@ -55,6 +55,7 @@ struct replicas {
     VEC(struct mono) dial_at;        /* not before */
     struct buf record;               /* the one that is made now */
     struct mono look_at;
+    bool may_drop;                   /* the map changed: copies may be unwanted */
     struct repl_read read;
     struct repl_wishes wishes;
     struct aof_batch batch;

@@ -211,6 +211,13 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
     r->propose_again = mono_after(r->now, repl_timeout_us(r) / 2);
 }
 
+/* Of most slots nothing can: the primary is alone, and nobody else has a copy. */
+static bool may_change(const struct repl *r, unsigned slot)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    return p->epoch != 0 && !p->proposed && (p->copies_n > 0 || p->in_doubt || r->map->slots[slot].isr_n > 1);
+}
+
 void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to)
 {
     vec_clear(&to->at);
@@ -219,7 +226,7 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
         r->look = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
         for (unsigned slot = 0; slot < SLOTS; slot++)
-            if (r->primary[slot].epoch != 0 && !r->primary[slot].proposed && !bits_has(taken, slot))
+            if (may_change(r, slot) && !bits_has(taken, slot))
                 attempt_look(r, slot);
     }
     if (may && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
@@ -242,6 +249,5 @@ void isr_map(struct repl *r)
 
 struct mono repl_due(const struct repl *r)
 {
-    bool any = r->self != MAP_NOBODY && r->map->index > 0;
-    return any ? mono_earlier(r->look_at, r->ask_again) : MONO_NEVER;
+    return r->self != MAP_NOBODY && r->map->index > 0 ? r->look_at : MONO_NEVER;
 }
