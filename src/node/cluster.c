@@ -74,8 +74,24 @@ void routing_free(struct node *n, struct session *s)
 
 /* ------------------------------------------------------------ fates of replies */
 
+/* WAIT asks who holds it. */
+static void note_slot(struct routing *r, unsigned slot)
+{
+    for (unsigned i = 0; i < r->wrote_here_n && i < WROTE_SLOTS; i++)
+        if (r->wrote_here[i] == slot)
+            return;
+    if (slot >= SLOTS)
+        r->wrote_here_n = WROTE_SLOTS + 1;
+    else if (r->wrote_here_n < WROTE_SLOTS)
+        r->wrote_here[r->wrote_here_n++] = (uint16_t)slot;
+    else
+        r->wrote_here_n = WROTE_SLOTS + 1;
+}
+
 void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind)
 {
+    if (s->routing != NULL && kind == MARK_WRITE && s->routing->wrote_here_n <= WROTE_SLOTS)
+        note_slot(s->routing, slot);
     if (s->routing == NULL || kind == MARK_FREE || s->out.put == begin)
         return;
     const struct repl *r = &n->cluster->replicas->repl;

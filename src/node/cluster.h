@@ -56,6 +56,8 @@ struct wrote {
     uint32_t incarnation;
 };
 
+enum { WROTE_SLOTS = 8 };
+
 /* A session's place in the cluster. */
 struct routing {
     uint8_t asker;     /* enum route_asker */
@@ -82,6 +84,8 @@ struct routing {
     uint64_t watch_epoch;
     uint64_t token;         /* of the ASK it waits for */
     VEC(struct wrote) wrote; /* other nodes that were sent writes of it: WAIT, WAITAOF (gather.c) */
+    uint16_t wrote_here[WROTE_SLOTS]; /* slots it wrote to here; if there are more of them: any */
+    uint16_t wrote_here_n;
 };
 
 /* One place in the order of a session's replies. */

@@ -262,7 +262,9 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
             migrate_took(n, ev->link.link, ev->link.left, out);
         break;
     case NODE_LINK_BYTES:
-        if (!peer_bytes(n, ev->link.link, ev->link.in, out) && !replicate_bytes(n, ev->link.link, ev->link.in, out))
+        if (replicate_bytes(n, ev->link.link, ev->link.in, out))
+            waiting_look(n, out);
+        else if (!peer_bytes(n, ev->link.link, ev->link.in, out))
             migrate_bytes(n, ev->link.link, ev->link.in, out);
         break;
     case NODE_LINK_CLOSED:

@@ -308,7 +308,7 @@ static void ack(struct node *n, struct session *s)
     for (; g->held_n < g->due.n && g->due.at[g->held_n].mine <= stored; g->held_n++)
         now.held = g->due.at[g->held_n].theirs;
     for (; over < g->held_n && g->due.at[over].mine <= synced; over++)
-        now.synced = g->due.at[over].theirs;
+        now.synced = n->journal.state == JOURNAL_OFF ? 0 : g->due.at[over].theirs;
     if (over > 0) {
         g->due.n -= over;
         g->held_n -= over;

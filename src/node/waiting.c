@@ -20,6 +20,7 @@ struct waiting {
     bool aof;           /* WAITAOF: two numbers are answered */
     int64_t local, others;
     struct lsn need;
+    unsigned at;        /* of its slots: the first of them that too few hold, when it was looked at last */
 };
 
 static bool local_synced(const struct node *n, struct lsn need)
@@ -27,19 +28,70 @@ static bool local_synced(const struct node *n, struct lsn need)
     return n->journal.state != JOURNAL_OFF && lsn_reached(n->journal.synced, need);
 }
 
-/* Alone there is nobody else: no other node ever acknowledges. */
-static bool is_met(const struct node *n, bool aof, int64_t local, int64_t others, struct lsn need)
+/* ------------------------------------------------- who holds what a session wrote
+ *
+ * Its slots are the few it wrote to, as long as they are few; else, and for a client of another node's, all
+ * that are served here. What is held of a slot is asked up to its newest record at most. */
+
+static bool is_of_all(const struct routing *r)
 {
-    return others <= 0 && (!aof || local <= 0 || local_synced(n, need));
+    return r->forward != 0 || r->wrote_here_n == 0 || r->wrote_here_n > WROTE_SLOTS;
 }
 
-static void reply_waited(struct node *n, struct reply *r, bool aof, struct lsn need)
+static unsigned slots_n(const struct routing *r)
 {
-    if (aof) {
-        reply_array(r, 2);
-        reply_i64(r, local_synced(n, need));
+    return is_of_all(r) ? SLOTS : r->wrote_here_n;
+}
+
+/* INT64_MAX: this one does not count. */
+static int64_t holders_at(const struct node *n, const struct waiting *w, unsigned at)
+{
+    const struct cluster *c = n->cluster;
+    bool all = is_of_all(w->session->routing);
+    if (all && c->served[at] == 0)
+        return INT64_MAX;
+    return repl_holders(&c->replicas->repl, all ? at : w->session->routing->wrote_here[at], w->need.n, w->aof);
+}
+
+/* The least over its slots. Alone there is nobody else. */
+static int64_t others_who_hold(const struct node *n, const struct waiting *w)
+{
+    int64_t least = INT64_MAX;
+    for (unsigned at = 0; n->cluster != NULL && least > 0 && at < slots_n(w->session->routing); at++) {
+        int64_t here = holders_at(n, w, at);
+        least = here < least ? here : least;
     }
-    reply_i64(r, 0);
+    return least == INT64_MAX ? 0 : least;
+}
+
+static bool others_are_enough(const struct node *n, struct waiting *w)
+{
+    if (w->others <= 0 || n->cluster == NULL)
+        return w->others <= 0;
+    unsigned all = slots_n(w->session->routing), any = 0;
+    for (unsigned i = 0; i < all; i++) {
+        int64_t here = holders_at(n, w, (w->at + i) % all);
+        any += here != INT64_MAX;
+        if (here >= w->others)
+            continue;
+        w->at = (w->at + i) % all; /* most likely it is what is missing next time, too */
+        return false;
+    }
+    return any > 0;
+}
+
+static bool is_met(const struct node *n, struct waiting *w)
+{
+    return (!w->aof || w->local <= 0 || local_synced(n, w->need)) && others_are_enough(n, w);
+}
+
+static void reply_waited(struct node *n, struct reply *r, const struct waiting *w)
+{
+    if (w->aof) {
+        reply_array(r, 2);
+        reply_i64(r, local_synced(n, w->need));
+    }
+    reply_i64(r, others_who_hold(n, w));
 }
 
 static struct mono after_ms(struct mono now, int64_t ms)
@@ -55,13 +107,14 @@ static void waiting_begin(struct call *c, bool aof, int64_t local, int64_t other
     struct lsn need = s->written;
     if (s->routing != NULL && s->routing->forward != 0) /* for a client of whoever forwards: all that it may have written */
         need = n->journal.appended;
+    struct waiting now = {.session = s, .aof = aof, .local = local, .others = others, .need = need};
     /* A command that may not block (inside EXEC) answers at once with what there is. */
-    if (is_met(n, aof, local, others, need) || n->in_exec) {
-        reply_waited(n, c->reply, aof, need);
+    if (n->in_exec || is_met(n, &now)) {
+        reply_waited(n, c->reply, &now);
         return;
     }
     struct waiting *w = mem_get(sizeof(*w));
-    *w = (struct waiting){.session = s, .aof = aof, .local = local, .others = others, .need = need};
+    *w = now;
     list_push(&n->waiting, &w->in_waiting);
     s->waiting = w;
     if (s->held == HELD_NOT)
@@ -95,7 +148,7 @@ static void flight_waited(struct node *n, struct session *s, struct node_out *ou
     struct chain bytes = {0};
     struct reply r = {.out = &bytes, .protocol = f->protocol};
     char flat[64];
-    reply_waited(n, &r, s->waiting->aof, s->waiting->need);
+    reply_waited(n, &r, s->waiting);
     size_t flat_n = chain_copy(&bytes, flat, sizeof(flat));
     chain_free(&bytes, NULL);
     heap_remove(&n->held, &s->due);
@@ -112,7 +165,7 @@ static void waiting_end(struct node *n, struct session *s, struct node_out *out)
     struct chain silent = {0};
     struct reply r = session_owed_reply(s, &silent);
     uint64_t begin = s->out.put;
-    reply_waited(n, &r, s->waiting->aof, s->waiting->need);
+    reply_waited(n, &r, s->waiting);
     marks_put(n, s, begin, SLOT_LEASE, MARK_READ);
     waiting_forget(s);
     session_owed_done(n, s, &silent, out);
@@ -147,7 +200,7 @@ void waiting_look(struct node *n, struct node_out *out)
     for (struct list *l = n->waiting.next, *next; l != &n->waiting; l = next) {
         next = l->next;
         struct waiting *w = CONTAINER_OF(l, struct waiting, in_waiting);
-        if (is_met(n, w->aof, w->local, w->others, w->need))
+        if (is_met(n, w))
             waiting_end(n, w->session, out);
     }
 }

@@ -11,7 +11,7 @@ struct flight;
 struct node_out;
 struct session;
 
-void waiting_look(struct node *n, struct node_out *out); /* after the disk got on: who has what it waits for? */
+void waiting_look(struct node *n, struct node_out *out); /* after a disk, here or there, got on: who has what it waits for? */
 void waiting_due(struct node *n, struct node_out *out);  /* whose time is over? */
 void waiting_forget(struct session *s);                  /* its connection is gone */
 void waiting_lost(struct node *n, struct session *s, const char *why, struct node_out *out); /* the lease was */

@@ -147,6 +147,103 @@ static void eviction_takes_none_but_its_own(void **state)
     some_stop(&w);
 }
 
+/* ------------------------------------------------------------------------ WAIT */
+
+/* With W = 1 the reply does not wait for the copy; WAIT does. */
+static void start_quick(const char *lines)
+{
+    some_start(&w, lines);
+    w.map.settings.write_quorum = 1;
+    some_copied(&w);
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        one_disk(&w.node[node]);
+    some_carry(&w);
+}
+
+static void wait_counts_who_holds_what_was_written(void **state)
+{
+    (void)state;
+    start_quick("appendonly no");
+    some_send(&w, 0, 1, "WAIT 1 0"); /* nothing was written: as of all there is */
+    some_expect(&w, 0, 1, ":1\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 0));
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "WAIT 1 0");
+    send_format(0, 2, "MULTI\nSET %s v\nWAIT 1 0\nEXEC", some_key(&w, 0, 0));
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    some_expect(&w, 0, 2, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n"); /* of what was before */
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, ":1\r\n");
+    some_send(&w, 0, 1, "WAIT 2 50");
+    some_later(&w, 60);
+    some_expect(&w, 0, 1, ":1\r\n"); /* there is one copy */
+    some_stop(&w);
+}
+
+static void wait_of_many_slots_and_of_other_nodes_counts_the_least(void **state)
+{
+    (void)state;
+    start_quick("appendonly no");
+    for (unsigned i = 0; i < 40; i++)
+        send_format(2, 1, "SET %s v", some_key(&w, i % 2 == 0 ? 2 : 0, i));
+    some_carry(&w);
+    some_send(&w, 2, 1, "WAIT 1 0");
+    some_carry(&w);
+    expect_begins(2, 1, "+OK\r\n");
+    w.stopped[1] = true; /* node 0's copies */
+    send_format(2, 1, "SET %s v", some_key(&w, 0, 1));
+    some_carry(&w);
+    some_expect(&w, 2, 1, "+OK\r\n");
+    some_send(&w, 2, 1, "WAIT 1 0");
+    some_later(&w, 10);
+    some_expect(&w, 2, 1, "");
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 2, 1, ":1\r\n");
+    some_stop(&w);
+}
+
+static void waitaof_counts_copies_that_are_on_a_disk(void **state)
+{
+    (void)state;
+    start_quick("appendonly yes\nappendfsync everysec");
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 0));
+    one_disk(&w.node[0]);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "WAITAOF 1 1 0");
+    one_disk(&w.node[0]);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    some_later(&w, 100);
+    some_expect(&w, 0, 1, "");
+    for (unsigned i = 0; i < 20; i++) { /* the copy's disk gets on */
+        some_later(&w, 100);
+        one_disk(&w.node[1]);
+        some_carry(&w);
+    }
+    some_expect(&w, 0, 1, "*2\r\n:1\r\n:1\r\n");
+    some_stop(&w);
+}
+
+static void a_copy_that_writes_no_log_counts_for_no_waitaof(void **state)
+{
+    (void)state;
+    start_quick("appendonly no");
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 0));
+    some_carry(&w);
+    some_send(&w, 0, 1, "WAITAOF 0 1 50");
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_later(&w, 60);
+    some_expect(&w, 0, 1, "*2\r\n:0\r\n:0\r\n");
+    some_stop(&w);
+}
+
 /* ------------------------------------------------------------ too few copies */
 
 static const char thin[] = "-NOREPLICAS Not enough good replicas to write.\r\n";
@@ -210,4 +307,9 @@ UNIT_TESTS("copies",
            TEST(with_too_few_copies_no_write_runs, "with too few copies no write runs, nor EXEC nor FLUSHALL (replication 5)"),
            TEST(what_waited_for_its_slot_is_refused_where_copies_are_too_few,
                 "what waited for its slot is refused where copies are too few (5)"),
+           TEST(wait_counts_who_holds_what_was_written, "WAIT counts who holds what its connection wrote"),
+           TEST(wait_of_many_slots_and_of_other_nodes_counts_the_least,
+                "WAIT of many slots, and of several nodes, counts the least"),
+           TEST(waitaof_counts_copies_that_are_on_a_disk, "WAITAOF counts copies that are on a disk"),
+           TEST(a_copy_that_writes_no_log_counts_for_no_waitaof, "a copy that writes no log counts for no WAITAOF"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))

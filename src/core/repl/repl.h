@@ -167,6 +167,8 @@ void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq)
 /* Do W of its in-sync set, and of every one proposed, hold the slot's records up to lsn (5, 6, 12)? */
 bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn);
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn); /* does that one? */
+/* How many other nodes hold (synced: have on their disk) the slot's records up to lsn; 0: it is another's slot. */
+unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced);
 static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 {
     return r->primary[slot].newest;

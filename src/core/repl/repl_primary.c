@@ -324,6 +324,18 @@ bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t ls
     return c != NULL && c->state == COPY_JOINED && peer->held >= c->joined && peer->held >= lsn; /* 4 */
 }
 
+unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    uint64_t upto = p->newest < lsn ? p->newest : lsn;
+    unsigned n = 0;
+    for (unsigned k = 0; k < p->copies_n; k++) {
+        uint16_t place = p->copies[k].place;
+        n += repl_holds(r, place, slot, upto) && (!synced || r->peers.at[place].synced >= upto);
+    }
+    return n;
+}
+
 unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn)
 {
     unsigned n = 0;
