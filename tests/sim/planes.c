@@ -13,6 +13,8 @@
 
 enum { FIRST_PORT = 7000, PULSE_US = 20 * 1000, RAFT_FILES = 64 };
 enum { NO_ANSWER_US = 1000 * 1000 };
+enum { CHECKED = 8 };           /* so many look at all invariants of each map, at least */
+enum { AGAIN_US = 2000 * 1000 }; /* an offer whose fate is unknown is made anew then, as node/handover does */
 
 int64_t planes_drawn(struct planes *w)
 {
@@ -53,8 +55,9 @@ static void step(struct planes *w, struct plane *p, struct control_event *ev)
         w->ops->pulse(p, &ev->pulse);
     control_step(p->control, ev, &p->out);
     if (p->checked != control_map(p->control)->index) {
-        control_check(p->control);
         p->checked = control_map(p->control)->index;
+        if ((p->checked + p->number) % (w->n / CHECKED + 1) == 0) /* equal indexes are equal maps: check_maps */
+            control_check(p->control);
     }
     take_out(w, p);
 }
@@ -91,6 +94,10 @@ static void post(struct planes *w, struct packet *k, int64_t us)
 {
     struct plane_conn *c = &w->conns.at[k->conn];
     struct mono *free = k->to_a ? &c->a_free : &c->b_free;
+    if (w->lost_of_1000 > 0 && rng_below(&w->rng, 1000) < w->lost_of_1000) {
+        us += w->resend_us;
+        w->lost_n++;
+    }
     struct mono at = mono_after(w->now, us);
     if (!mono_reached(at, *free))
         at = *free;
@@ -116,9 +123,17 @@ void planes_close(struct planes *w, size_t conn, bool at_a)
         post(w, packet_new(w, PACKET_CLOSED, conn, !at_a), planes_drawn(w));
 }
 
+/* Who listens at this port; where nobody does, nobody is: PLANES_CLIENTS runs no plane. */
+static uint32_t host_at(const struct planes *w, uint16_t port)
+{
+    for (uint32_t i = 0; i < w->n; i++)
+        if (w->at[i].config.at.cluster_port == port)
+            return i;
+    return PLANES_CLIENTS;
+}
+
 static size_t dial(struct planes *w, struct plane_conn c)
 {
-    check(c.b < w->n);
     c.a_open = true;
     *vec_add(&w->conns) = c;
     bool lost = w->cut[c.a][c.b] || w->cut[c.b][c.a];
@@ -145,7 +160,8 @@ static void dialed(struct planes *w, struct packet *k)
         ev.dialed.how = CONTROL_DIALED_REFUSED;
     c->a_open = c->b_open = ev.dialed.how == CONTROL_DIALED_OK;
     if (c->b_open) {
-        c->guest = ++b->guests_n;
+        *vec_add(&b->guests) = k->conn + 1;
+        c->guest = (uint32_t)b->guests.n;
         heap_add(&w->calendar, &packet_new(w, PACKET_GUEST, k->conn, false)->due, w->now.us);
     }
     if (c->a_data) {
@@ -219,15 +235,15 @@ static void arrive(struct planes *w, struct packet *k)
     packet_free(k);
 }
 
+/* What a plane calls by this number, if its end is there still. */
 static size_t conn_of(struct planes *w, const struct plane *p, uint32_t number, bool is_link)
 {
-    for (size_t i = w->conns.n; i-- > 0;) {
-        const struct plane_conn *c = &w->conns.at[i];
-        if (is_link ? c->a == p->number && c->a_open && !c->a_data && c->link == number
-                    : c->b == p->number && c->b_open && !c->b_data && c->guest == number)
-            return i;
-    }
-    return SIZE_MAX;
+    size_t n = is_link ? p->links.n : p->guests.n;
+    size_t at = number - 1 < n ? (is_link ? p->links.at : p->guests.at)[number - 1] : 0;
+    if (at == 0)
+        return SIZE_MAX;
+    const struct plane_conn *c = &w->conns.at[at - 1];
+    return (is_link ? c->a_open && !c->a_data : c->b_open && !c->b_data) ? at - 1 : SIZE_MAX;
 }
 
 /* Each VONG.SEEN <incarnation> <t> <map version> becomes a VONG.ECHO <incarnation> <t>. */
@@ -289,13 +305,26 @@ void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes
     chain_free(bytes, NULL);
 }
 
+/* It breaks by itself: both ends are told. */
+static void break_off(struct planes *w, size_t conn)
+{
+    w->broken_n++;
+    post(w, packet_new(w, PACKET_CLOSED, conn, true), planes_drawn(w));
+    post(w, packet_new(w, PACKET_CLOSED, conn, false), planes_drawn(w));
+}
+
 static void send(struct planes *w, struct plane *p, struct control_send *s)
 {
     size_t at = conn_of(w, p, s->conn, s->is_link);
-    if (at != SIZE_MAX)
-        planes_send(w, at, s->is_link, &s->bytes);
-    else
+    if (at == SIZE_MAX) {
         chain_free(&s->bytes, NULL);
+        return;
+    }
+    if (w->said != NULL)
+        w->said(w, p, &s->bytes);
+    planes_send(w, at, s->is_link, &s->bytes);
+    if (w->breaks_of_million > 0 && rng_below(&w->rng, 1000000) < w->breaks_of_million)
+        break_off(w, at);
 }
 
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
@@ -324,37 +353,66 @@ static uint16_t self_of(const struct plane *p)
     return map_find(&p->data.map, control_id(p->control));
 }
 
-/* Slots that are to be elsewhere and hold nothing go there. */
-static void data_hand_over(struct planes *w, struct plane *p)
+/* The slots it is primary of, by its own map. */
+static const struct bits *own_of(struct plane *p)
 {
-    struct map *m = &p->data.map;
+    struct plane_data *d = &p->data;
+    if (d->own_ver == d->map.slots_ver)
+        return &d->own;
     uint16_t self = self_of(p);
-    struct map_entry e = {.type = MAP_HANDOVER, .base = m->index};
-    uint16_t to = MAP_NOBODY;
-    if (self == MAP_NOBODY || m->settings.rebalance_paused)
-        return;
-    if (m->nodes.at[self].proposed_n >= p->data.proposed_n)
-        p->data.giving = (struct bits){{0}};
-    e.handover.empty = true;
-    for (unsigned s = 0; s < SLOTS; s++) {
+    uint32_t incarnation = control_incarnation(p->control);
+    d->own = (struct bits){{0}};
+    d->own_ver = d->map.slots_ver;
+    for (unsigned s = 0; self != MAP_NOBODY && s < SLOTS; s++)
+        if (map_is_primary(&d->map, s, self, incarnation))
+            bits_add(&d->own, s);
+    return &d->own;
+}
+
+/* Whose slots are to be elsewhere and hold nothing, to one of those they are for. */
+static uint16_t data_gives(struct plane *p, struct bits *slots)
+{
+    const struct map *m = &p->data.map;
+    const struct bits *own = own_of(p);
+    uint16_t self = self_of(p), to = MAP_NOBODY;
+    for (unsigned s = bits_next(own, 0); s < SLOTS; s = bits_next(own, s + 1)) {
         const struct map_slot *slot = &m->slots[s];
-        if (slot->primary != self || slot->want_n == 0 || slot->want[0] == self || bits_has(&p->data.full, s) ||
+        if (slot->want_n == 0 || slot->want[0] == self || bits_has(&p->data.full, s) ||
             m->nodes.at[slot->want[0]].health != MAP_UP)
             continue;
         if (to == MAP_NOBODY)
             to = slot->want[0];
         if (slot->want[0] == to)
-            bits_add(&e.handover.slots, s);
+            bits_add(slots, s);
     }
+    return to;
+}
+
+/* One offer at a time; the map tells its fate. */
+static void data_hand_over(struct planes *w, struct plane *p)
+{
+    struct plane_data *d = &p->data;
+    struct map *m = &d->map;
+    uint16_t self = self_of(p), to;
+    struct map_entry e = {.type = MAP_HANDOVER, .base = m->index};
+    if (self == MAP_NOBODY || m->settings.rebalance_paused)
+        return;
+    if (m->nodes.at[self].proposed_n < d->proposed_n && !mono_reached(w->now, d->again))
+        return;
+    if (m->nodes.at[self].proposed_n >= d->proposed_n)
+        d->giving = (struct bits){{0}};
+    e.handover.empty = true;
+    to = data_gives(p, &e.handover.slots);
     if (to == MAP_NOBODY)
         return;
     for (unsigned s = bits_next(&e.handover.slots, 0); s < SLOTS; s = bits_next(&e.handover.slots, s + 1))
-        bits_add(&p->data.giving, s);
+        bits_add(&d->giving, s);
     e.about = m->nodes.at[self].id;
     e.incarnation = m->nodes.at[self].incarnation;
-    e.handover.n = ++p->data.proposed_n;
+    e.handover.n = ++d->proposed_n;
     e.handover.to = m->nodes.at[to].id;
     e.handover.to_incarnation = m->nodes.at[to].incarnation;
+    d->again = mono_after(w->now, AGAIN_US);
     tell(w, p, (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}});
 }
 
@@ -396,16 +454,27 @@ void plane_loaded(struct planes *w, struct plane *p, bool is_new)
     step(w, p, &(struct control_event){.type = CONTROL_LOADED, .new_data = is_new});
 }
 
+/* Of these alone can follow that a slot of this node's has no primary, or that it may report again. */
+static bool asks_for_report(const struct map_entry *e)
+{
+    return e != NULL && (e->type == MAP_DOWNED || e->type == MAP_CLEARED || e->type == MAP_RESTARTED);
+}
+
 static void data_heard(struct planes *w, struct plane *p, struct word *word)
 {
     struct plane_data *d = &p->data;
+    bool reports = word->type == WORD_MAP || (word->type == WORD_ENTRY && asks_for_report(word->entry.entry));
     switch (word->type) {
     case WORD_ENTRY:
         if (word->entry.entry != NULL)
             map_apply(&d->map, word->entry.index, word->entry.entry);
         d->map.index = word->entry.index;
         break;
-    case WORD_MAP: map_copy(&d->map, word->map); break;
+    case WORD_MAP:
+        map_copy(&d->map, word->map);
+        d->own_ver = 0;
+        d->own = (struct bits){{0}};
+        break;
     case WORD_VIEW: p->view = *word->view; break;
     case WORD_ANSWER: *vec_add(&p->answers) = *word; return;
     case WORD_CLOSE:
@@ -419,7 +488,8 @@ static void data_heard(struct planes *w, struct plane *p, struct word *word)
     }
     if (word->type == WORD_ENTRY || word->type == WORD_MAP) {
         tell(w, p, (struct word){.type = WORD_APPLIED, .applied = d->map.index});
-        data_report(w, p);
+        if (reports)
+            data_report(w, p);
         data_hand_over(w, p);
     }
     word_free(word);
@@ -444,9 +514,11 @@ static void take_out(struct planes *w, struct plane *p)
     p->lease = o->lease;
     planes_plan(w, &p->wake, o->wake.us == MONO_NEVER.us ? MONO_NEVER : (struct mono){o->wake.us - p->skew_us});
     take_disk(w, p);
-    for (size_t i = 0; i < o->dial.n; i++)
-        dial(w, (struct plane_conn){.a = p->number, .b = (uint32_t)(o->dial.at[i].port - FIRST_PORT),
-                                    .link = o->dial.at[i].link});
+    for (size_t i = 0; i < o->dial.n; i++) {
+        check(o->dial.at[i].link == p->links.n + 1);
+        *vec_add(&p->links) = dial(w, (struct plane_conn){.a = p->number, .link = o->dial.at[i].link,
+                                                          .b = host_at(w, o->dial.at[i].port)}) + 1;
+    }
     for (size_t i = 0; i < o->send.n; i++)
         send(w, p, &o->send.at[i]);
     for (size_t i = 0; i < o->hang_up.n; i++) {
@@ -492,6 +564,11 @@ static void line(struct log *log, enum log_level level, struct slice text)
                (int)text.n, text.p);
 }
 
+uint16_t plane_port(uint32_t number)
+{
+    return (uint16_t)(FIRST_PORT + number);
+}
+
 struct plane *plane_add(struct planes *w, int join)
 {
     struct plane *p = &w->at[w->n];
@@ -501,7 +578,7 @@ struct plane *plane_add(struct planes *w, int join)
     if (join >= 0)
         snprintf(seeds[p->number], sizeof(seeds[0]), "10.0.0.1:1@%d", FIRST_PORT + join);
     p->config = (struct control_config){.at = {.ip = "10.0.0.1", .port = (uint16_t)(1000 + p->number),
-                                               .cluster_port = (uint16_t)(FIRST_PORT + p->number)},
+                                               .cluster_port = plane_port(p->number)},
                                         .weight = 1,
                                         .node_file = "nodes.conf",
                                         .secret = SLICE("a secret"),
@@ -568,8 +645,9 @@ void plane_start(struct planes *w, struct plane *p)
         identity.is_known = true;
     }
     map_init(&p->data.map);
-    p->data.proposed_n = 0;
-    p->data.giving = (struct bits){{0}};
+    p->data.proposed_n = p->data.own_ver = 0;
+    p->data.giving = p->data.own = (struct bits){{0}};
+    vec_clear(&p->links); /* its numbers begin anew */
     p->control = control_new(&p->config, &identity, &loaded, &p->log, w->now);
     raft_loaded_free(&loaded);
     planes_plan(w, &p->wake, w->now);
@@ -694,35 +772,64 @@ static bool same_cluster(const struct plane *a, const struct plane *b)
     return memcmp(&a->data.map.cluster, &b->data.map.cluster, sizeof(a->data.map.cluster)) == 0;
 }
 
+/* What it may serve now, word by word of the bits; NULL: it has no lease. */
+static const struct bits *served_by(struct planes *w, struct plane *p, struct bits *to)
+{
+    if (!plane_has_lease(w, p))
+        return NULL;
+    const struct bits *own = own_of(p);
+    for (size_t k = 0; k < SLOTS / 64; k++)
+        to->w[k] = own->w[k] & ~p->data.giving.w[k];
+    return to;
+}
+
+static bool bits_meet(const struct bits *a, const struct bits *b)
+{
+    for (size_t k = 0; k < SLOTS / 64; k++)
+        if ((a->w[k] & b->w[k]) != 0)
+            return true;
+    return false;
+}
+
 /* One slot of a cluster, two who may serve it at once: what leases are for. */
 static void check_leases(struct planes *w)
 {
-    static uint32_t server[SLOTS];
-    memset(server, 0, sizeof(server));
+    struct bits all = {{0}}, its, others;
     for (size_t i = 0; i < w->n; i++) {
         struct plane *p = &w->at[i];
-        uint16_t self = plane_has_lease(w, p) ? self_of(p) : MAP_NOBODY;
-        for (unsigned s = 0; self != MAP_NOBODY && s < SLOTS; s++) {
-            if (!map_is_primary(&p->data.map, s, self, control_incarnation(p->control)) || bits_has(&p->data.giving, s))
-                continue;
-            if (server[s] != 0 && same_cluster(p, &w->at[server[s] - 1]))
+        if (served_by(w, p, &its) == NULL)
+            continue;
+        for (size_t k = 0; k < i && bits_meet(&all, &its); k++)
+            if (served_by(w, &w->at[k], &others) != NULL && bits_meet(&others, &its) && same_cluster(p, &w->at[k])) {
                 planes_wrong(w, "two may serve one slot", p->number);
-            server[s] = p->number + 1;
-        }
+                return;
+            }
+        for (size_t k = 0; k < SLOTS / 64; k++)
+            all.w[k] |= its.w[k];
     }
 }
 
+static bool same_map(const struct map *a, const struct map *b)
+{
+    return memcmp(a->slots, b->slots, SLOTS * sizeof(*a->slots)) == 0 && a->nodes.n == b->nodes.n &&
+           (a->nodes.n == 0 || memcmp(a->nodes.at, b->nodes.at, a->nodes.n * sizeof(a->nodes.at[0])) == 0);
+}
+
+/* Neighbours, as they stand, that have the same index of the same cluster; of many some. */
 static void check_maps(struct planes *w)
 {
-    for (size_t i = 0; i < w->n; i++)
-        for (size_t k = 0; k < i; k++) {
-            if (w->at[i].control == NULL || w->at[k].control == NULL)
-                continue;
-            const struct map *a = control_map(w->at[i].control), *b = control_map(w->at[k].control);
-            if (a->index == b->index && a->index > 0 && memcmp(&a->cluster, &b->cluster, sizeof(a->cluster)) == 0 &&
-                memcmp(a->slots, b->slots, SLOTS * sizeof(*a->slots)) != 0)
-                planes_wrong(w, "equal indexes, different maps", w->at[i].number);
-        }
+    size_t first = rng_below(&w->rng, w->n);
+    const struct map *before = NULL;
+    for (size_t i = 0; i < w->n && i <= CHECKED; i++) {
+        const struct plane *p = &w->at[(first + i) % w->n];
+        if (p->control == NULL)
+            continue;
+        const struct map *m = control_map(p->control);
+        if (before != NULL && m->index == before->index && m->index > 0 &&
+            memcmp(&m->cluster, &before->cluster, sizeof(m->cluster)) == 0 && !same_map(m, before))
+            planes_wrong(w, "equal indexes, different maps", p->number);
+        before = m;
+    }
 }
 
 /* ---------------------------------------------------------------- time */
@@ -732,6 +839,11 @@ static void pulse(struct planes *w, struct plane *p)
     if (!p->data.hung && !p->data_frozen)
         p->progress++;
     load_look(w, p);
+    if (w->ops == NULL && p->data.proposed_n > 0 && mono_reached(w->now, p->data.again)) {
+        data_hand_over(w, p);
+        if (mono_reached(w->now, p->data.again)) /* there was nothing to offer */
+            p->data.again = mono_after(w->now, AGAIN_US);
+    }
     planes_plan(w, &p->pulse, mono_after(w->now, PULSE_US));
 }
 
@@ -824,6 +936,8 @@ void planes_free(struct planes *w)
         vec_free(&p->answers);
         vec_free(&p->waiting);
         vec_free(&p->stored);
+        vec_free(&p->links);
+        vec_free(&p->guests);
         sim_disk_free(&p->disk);
     }
     for (struct heap_node *n; (n = heap_first(&w->calendar)) != NULL;) {

@@ -46,7 +46,10 @@ struct plane_data { /* the false data plane */
     struct map map;
     struct bits full;    /* slots that hold keys */
     uint64_t proposed_n;
-    struct bits giving;  /* offered to another: nothing is served there until the map tells (26) */
+    struct bits giving;  /* offered to another: nothing is served there until the map tells (26), */
+    struct mono again;   /* and if that takes so long, offered anew (12) */
+    struct bits own;     /* slots it is primary of, by its map as of: */
+    uint64_t own_ver;
     bool hung;           /* its loop stands still */
 };
 
@@ -91,7 +94,7 @@ struct plane {
     struct mono skewed;
     VEC(struct packet *) waiting;
     VEC(struct disk_done) stored; /* while it is frozen */
-    uint32_t guests_n;
+    VEC(size_t) links, guests; /* by number: its connection + 1 */
     uint64_t progress;
     struct word_view view;   /* the newest; without peers */
     VEC(struct word) answers;
@@ -111,13 +114,16 @@ struct planes {
     VEC(struct plane_conn) conns;
     bool cut[PLANES_MAX][PLANES_MAX]; /* what [from] says to [to] is lost */
     int64_t delay_least_us, delay_mean_us;
-    unsigned loss_of_1000;   /* connections that break at a packet */
+    unsigned lost_of_1000;   /* packets that have to be sent again: they, and what is behind them, come so much later: */
+    int64_t resend_us;
+    unsigned breaks_of_million; /* packets at which their connection breaks */
     bool trace;
     bool forges_echoes;      /* a break of rule 16: who is only SEEN gets an echo */
     const char *word, *twisted; /* of equal length: whoever says the one is heard to say the other; NULL: none */
     const char *awaited;     /* lines with this text in anybody's log are counted; NULL: none */
     unsigned awaited_n;
-    uint64_t packets_n, bytes_n;
+    uint64_t packets_n, bytes_n, lost_n, broken_n;
+    void (*said)(struct planes *w, struct plane *p, const struct chain *bytes); /* NULL, or: a control plane sends this */
     char wrong[256];         /* what did not hold; empty: all did */
 };
 
@@ -137,6 +143,7 @@ void planes_run(struct planes *w, int64_t us);
 bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w));
 struct plane *planes_leader(struct planes *w); /* NULL: none, or more than one (of different terms) */
 bool planes_agree(struct planes *w);           /* all that run are in one cluster of all of them, with equal maps */
+uint16_t plane_port(uint32_t number);     /* its cluster port */
 struct mono plane_clock(struct plane *p); /* what its own clock shows */
 void planes_wrong(struct planes *w, const char *what, uint32_t who);
 void planes_plan(struct planes *w, struct heap_node *n, struct mono at);

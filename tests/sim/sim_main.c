@@ -7,16 +7,18 @@
 #include "base/num.h"
 #include "tests/sim/hosts.h"
 #include "tests/sim/planted.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
-enum { OPS_LEAST = 1000, TROUBLES_LEAST = 3 };
+enum { OPS_LEAST = 1000, TROUBLES_LEAST = 3, PLANES_LIST = 4, PLANES_LEAST = 6 };
 
 struct task {
     uint64_t seed, seeds_n;
     bool trace, until_wrong, twice;
     enum sim_break broken;
     unsigned nodes_n; /* 0: the world of one node */
+    unsigned planes[PLANES_LIST]; /* clusters of so many control planes; 0: that is all */
 };
 
 struct totals {
@@ -27,8 +29,10 @@ struct totals {
 static void usage(FILE *to)
 {
     fprintf(to, "Usage: vong-sim [--nodes N] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+                "       vong-sim --planes N[,N...] [--seed N] [--trace] [--twice]\n"
                 "       vong-sim SCENARIO.txt\n"
-                "Runs a node in a false world; --nodes: a cluster of so many (2 to 8). --seeds: that many seeds from N on. --twice: each one two\n"
+                "Runs a node in a false world; --nodes: a cluster of so many (2 to 8). --planes: clusters of so many\n"
+                "control planes (6 to 254) one after the other; what each of them says is to be the same. --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
                 "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
     for (int b = 1; b < BREAKS; b++)
@@ -195,6 +199,50 @@ static int run_seeds(const struct task *task)
     return good ? 0 : 1;
 }
 
+/* --------------------------------------------------------------- many control planes */
+
+static int run_planes(const struct task *task)
+{
+    struct scale_figures first = {0}, f, again;
+    const char *grows = NULL;
+    bool good = true;
+    for (size_t i = 0; i < PLANES_LIST && task->planes[i] != 0 && good; i++) {
+        scale_run(&f, task->planes[i], task->seed, task->trace);
+        scale_say(&f);
+        if (task->twice) {
+            scale_run(&again, task->planes[i], task->seed, task->trace);
+            good = again.digest == f.digest;
+            if (!good)
+                printf("# %u control planes: two runs, two traces\n", f.n);
+        }
+        if (f.wrong[0] != '\0')
+            printf("# %u control planes, seed %llu: %s\n", f.n, (unsigned long long)task->seed, f.wrong);
+        else if (first.n == 0)
+            first = f;
+        else if ((grows = scale_grows(&first, &f)) != NULL)
+            printf("# from %u to %u control planes %s\n", first.n, f.n, grows);
+        good = good && f.wrong[0] == '\0' && grows == NULL;
+    }
+    return good ? 0 : 1;
+}
+
+/* "20,60,200" */
+static bool numbers(const char *text, unsigned to[PLANES_LIST])
+{
+    struct slice left = text != NULL ? slice_str(text) : (struct slice){0};
+    size_t n = 0;
+    while (left.n > 0) {
+        const char *comma = memchr(left.p, ',', left.n);
+        struct slice one = slice_head(left, comma == NULL ? left.n : (size_t)(comma - left.p));
+        uint64_t v;
+        if (n == PLANES_LIST || !num_get_u64(one, &v) || v < PLANES_LEAST || v >= PLANES_CLIENTS)
+            return false;
+        to[n++] = (unsigned)v;
+        left = slice_from(left, one.n + (comma != NULL));
+    }
+    return n > 0;
+}
+
 static bool number(const char *text, uint64_t *v)
 {
     return text != NULL && num_get_u64(slice_str(text), v);
@@ -219,6 +267,8 @@ int main(int argc, char **argv)
             uint64_t n = 0;
             good = number(next, &n) && n >= 2 && n <= HOSTS_MAX, i++;
             task.nodes_n = (unsigned)n;
+        } else if (strcmp(a, "--planes") == 0) {
+            good = numbers(next, task.planes), i++;
         } else if (strcmp(a, "--seeds") == 0) {
             good = number(next, &task.seeds_n), i++;
         } else if (strcmp(a, "--break") == 0) {
@@ -235,6 +285,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (task.planes[0] != 0)
+        return run_planes(&task);
     if (task.broken >= BREAK_OF_MANY && task.nodes_n == 0)
         task.nodes_n = 3;
     return task.nodes_n > 0 ? run_many(&task) : run_seeds(&task);
