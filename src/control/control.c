@@ -46,7 +46,9 @@ uint16_t control_leader(const struct control *c)
     if (!raft_peer_is_nobody(&c->raft.leader) && raft_is_voter(&c->raft))
         return map_find(&c->map, &c->raft.leader.node);
     /* Who does not vote is not told who leads: any voter it reaches passes nothing on, but knows. */
-    return c->leader_hint < c->map.nodes.n && c->map.nodes.at[c->leader_hint].used ? c->leader_hint : MAP_NOBODY;
+    bool is_other = c->leader_hint != control_place(c); /* who led, and votes no more, is to ask as well */
+    return is_other && c->leader_hint < c->map.nodes.n && c->map.nodes.at[c->leader_hint].used ? c->leader_hint
+                                                                                                 : MAP_NOBODY;
 }
 
 /* To whom a word for the leader goes: whoever does not lead answers who does. */

@@ -385,7 +385,7 @@ static void pass_report(struct control *c)
                                 .at = w->report.slots + at};
         struct chain *to;
         if (c->raft.role == RAFT_LEADER)
-            steward_report(c, place, &m);
+            steward_report(c, control_place(c), &m);
         else if ((to = contact_to(c, place)) != NULL)
             put_report(to, &m);
     }

@@ -580,6 +580,161 @@ static void a_copied_directory_serves_once(void **state)
     end();
 }
 
+/* -- Words for the leader, from who is not told who that is ---------------------------------------- */
+
+static bool all_are_answered(struct planes *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->at[i].control != NULL && w->at[i].answers.n == 0)
+            return false;
+    return true;
+}
+
+/* Each member asks for a change, and it is done. */
+static void all_reach_the_leader(void)
+{
+    for (uint32_t i = 0; i < world.n; i++) {
+        struct plane *p = &world.at[i];
+        struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-scatter-width", .value = 10 + i}};
+        for (size_t k = 0; k < p->answers.n; k++)
+            word_free(&p->answers.at[k]);
+        vec_clear(&p->answers);
+        if (p->control != NULL)
+            plane_ask(&world, p, ask);
+    }
+    assert_true(planes_until(&world, 15 * SECOND, all_are_answered));
+    for (uint32_t i = 0; i < world.n; i++)
+        if (world.at[i].control != NULL)
+            assert_string_equal(world.at[i].answers.at[0].answer.error, "");
+}
+
+static bool somebody_leads(struct planes *w)
+{
+    return planes_leader(w) != NULL;
+}
+
+static void a_report_reaches_the_next_leader(void **state)
+{
+    (void)state;
+    for (uint32_t i = 1; i < 4; i++) {
+        begin(20, 4); /* one seed: the same one does not vote each time, and once it is that one's turn */
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        all_reach_the_leader(); /* so all know who leads, as long as it does */
+        struct plane *former = planes_leader(&world);
+        uint32_t apart = (former->number + i) % 4;
+        plane_kill(&world, former, false);
+        assert_true(planes_until(&world, 5 * SECOND, somebody_leads));
+        plane_start(&world, former);
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        for (uint32_t k = 0; k < 4; k++)
+            if (k != apart) {
+                planes_cut(&world, apart, k, true);
+                planes_cut(&world, k, apart, true);
+            }
+        planes_run(&world, 3 * SECOND); /* it is DOWN, and its slots have no primary */
+        for (uint32_t k = 0; k < 4; k++)
+            if (k != apart) {
+                planes_cut(&world, apart, k, false);
+                planes_cut(&world, k, apart, false);
+            }
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        end();
+    }
+}
+
+static bool three_vote(struct planes *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (control_voters(w->at[i].control) != 3)
+            return false;
+    return true;
+}
+
+static void who_votes_no_more_finds_who_leads(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 30; seed < 33; seed++) {
+        begin(seed, 5);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        struct word fewer = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}};
+        plane_ask(&world, &world.at[0], fewer);
+        assert_true(planes_until(&world, 10 * SECOND, three_vote));
+        struct plane *former = planes_leader(&world);
+        plane_kill(&world, former, false);
+        assert_true(planes_until(&world, 5 * SECOND, somebody_leads));
+        plane_start(&world, former); /* it is there to be asked, and leads no more */
+        assert_true(planes_until(&world, 20 * SECOND, planes_agree));
+        all_reach_the_leader();
+        end();
+    }
+}
+
+static struct node_id gone_id;
+
+static bool it_is_gone(struct planes *w)
+{
+    struct plane *leader = planes_leader(w);
+    return leader != NULL && map_find(control_map(leader->control), &gone_id) == MAP_NOBODY;
+}
+
+static void a_leader_that_is_removed_is_asked_no_more(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 40; seed < 43; seed++) {
+        begin(seed, 5);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        all_reach_the_leader();
+        struct plane *leader = planes_leader(&world);
+        gone_id = *control_id(leader->control);
+        plane_ask(&world, leader, (struct word){.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = gone_id}});
+        assert_true(planes_until(&world, 30 * SECOND, it_is_gone));
+        plane_kill(&world, leader, false);
+        all_reach_the_leader();
+        end();
+    }
+}
+
+/* -- Where the map is not, or not right --------------------------------------------------------------- */
+
+static void who_has_no_map_asks_until_somebody_has(void **state)
+{
+    (void)state;
+    for (uint32_t first = 0; first < 6; first++) {
+        begin(50 + first, 6); /* one of them does not vote, and keeps no log */
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        for (uint32_t i = 0; i < 6; i++)
+            plane_kill(&world, &world.at[i], false);
+        plane_start(&world, &world.at[first]);
+        plane_start(&world, &world.at[(first + 1) % 6]);
+        planes_run(&world, 3 * SECOND); /* they meet, and neither has a map: there is no majority */
+        for (uint32_t i = 2; i < 6; i++)
+            plane_start(&world, &world.at[(first + i) % 6]);
+        assert_true(planes_until(&world, 30 * SECOND, whole));
+        end();
+    }
+}
+
+static void all_are_elsewhere_and_meet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 60; seed < 70; seed++) {
+        begin(seed, 3);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        for (uint32_t i = 0; i < 3; i++)
+            plane_kill(&world, &world.at[i], false);
+        for (uint32_t i = 0; i < 3; i++) {
+            world.at[i].config.at.cluster_port = (uint16_t)(8000 + i);
+            world.at[i].config.join = SLICE("10.0.0.1:1@8000");
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            plane_start(&world, &world.at[(seed + i) % 3]);
+            planes_run(&world, (int64_t)rng_below(&world.rng, SECOND / 2));
+        }
+        assert_true(planes_until(&world, 30 * SECOND, whole));
+        end();
+    }
+}
+
 UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a cluster: leases, voters, shares"),
            TEST(who_dies_is_down_within_the_timeout, "who dies is DOWN within T + 200 ms, and serves again after its restart (replication 16, 17, 22)"),
            TEST(a_leader_that_dies_is_down_as_soon, "a leader that dies is DOWN as soon, but for a split vote (replication 17)"),
@@ -602,4 +757,9 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(what_cannot_be_read_is_not_taken, "an entry that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_log_that_cannot_be_read_is_told_at_the_start, "a log that cannot be read is told before the start (C10)"),
            TEST(a_snapshot_that_cannot_be_read_is_not_taken, "a snapshot that cannot be read is not taken, and ends nobody (C10)"),
+           TEST(a_report_reaches_the_next_leader, "a report reaches who leads now, whoever led when its node last asked (replication 20)"),
+           TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
+           TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),
+           TEST(who_has_no_map_asks_until_somebody_has, "who has no map asks until somebody has one (C2)"),
+           TEST(all_are_elsewhere_and_meet, "members that all came back at other addresses meet by one that is known"),
            TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))
