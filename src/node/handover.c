@@ -121,9 +121,12 @@ static bool all_ready(struct node *n)
 void handover_go_on(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (c->preparing_for == MAP_NOBODY || !c->self.leased || c->replicas->repl.proposed_slots > 0)
+    bool may = c->self.leased && c->replicas->repl.proposed_slots == 0;
+    if (c->preparing_for == MAP_NOBODY)
         return;
-    if (c->preparing_empty ? !all_stored(n, c->prepared_at) : !all_ready(n))
+    if (!may && mono_reached(n->now, c->preparing_until))
+        c->preparing = (struct bits){0};
+    else if (!may || (c->preparing_empty ? !all_stored(n, c->prepared_at) : !all_ready(n)))
         return;
     c->preparing_until = MONO_NEVER;
     forget_unwished(n);
@@ -159,7 +162,7 @@ void handover_look(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     struct bits slots = {0};
     bool in_doubt = c->handing_until.us != MONO_NEVER.us;
-    bool refused = c->map.settings.rebalance_paused != 0 || commit_refuses(n) != NULL;
+    bool refused = c->map.settings.rebalance_paused != 0 || commit_refuses(n) != NULL || c->replicas->repl.proposed_slots > 0;
     if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
         return;
@@ -168,7 +171,7 @@ void handover_look(struct node *n, struct node_out *out)
     if (to != MAP_NOBODY) {
         c->preparing = slots;
         c->preparing_empty = empty;
-        c->preparing_until = mono_after(n->now, PREPARING_US);
+        c->preparing_until = empty ? MONO_NEVER : mono_after(n->now, PREPARING_US);
         c->preparing_for = to;
         c->prepared_at = n->journal.appended;
         handing_is(c);
