@@ -88,7 +88,7 @@ static void note_slot(struct routing *r, unsigned slot)
         r->wrote_here_n = WROTE_SLOTS + 1;
 }
 
-void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind)
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked)
 {
     if (s->routing != NULL && kind == MARK_WRITE && s->routing->wrote_here_n <= WROTE_SLOTS)
         note_slot(s->routing, slot);
@@ -98,7 +98,7 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0;
     if (slot < SLOTS && own_has(n, slot))
         need = repl_newest(r, slot);
-    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, (uint16_t)slot, (uint8_t)kind};
+    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind};
 }
 
 bool marks_held(const struct node *n, const struct session *s, uint64_t end)
@@ -109,7 +109,7 @@ bool marks_held(const struct node *n, const struct session *s, uint64_t end)
         const struct repl *repl = &n->cluster->replicas->repl;
         if (m->need == 0 || m->kind == MARK_FREE)
             continue;
-        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need) : !repl_all_held(repl, m->need))
+        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked) : !repl_all_held(repl, m->need))
             return false;
     }
     return true;

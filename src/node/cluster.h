@@ -30,6 +30,7 @@ enum mark_kind { MARK_FREE, MARK_READ, MARK_WRITE };
 struct reply_mark {
     uint64_t begin, end; /* places in out, as in gates */
     uint64_t need;       /* lsn of the slot's newest record when it was computed: W are to hold it (5, 6); 0: no copies */
+    uint32_t asked; /* of how many, by its connection (repl.h); not where it is of all slots */
     uint16_t slot;
     uint8_t kind;
 };
@@ -38,7 +39,7 @@ struct reply_mark {
 struct forward_for {
     uint64_t map;     /* the forwarder's map index */
     uint64_t epoch;   /* of the slot, there */
-    uint64_t quorum;  /* CLIENT QUORUM; 0: the cluster's */
+    uint64_t quorum;  /* what CLIENT QUORUM asked for (repl.h) */
     uint64_t client;  /* whose command it is: a number of the forwarder's */
     uint64_t refused; /* refusals the forwarder had read on this connection when it sent this */
 };
@@ -63,6 +64,7 @@ struct routing {
     uint8_t asker;     /* enum route_asker */
     bool settled;      /* asker does not change any more by what it asks for */
     bool readonly;     /* READONLY was said */
+    uint32_t quorum;   /* what CLIENT QUORUM asked for */
     bool drains;       /* held until every turn is over */
     uint8_t forward;   /* RESP version of a connection that forwards; 0: a client's */
     double chance_bits; /* sum over `seen` of log2(1 / this node's share) */
@@ -96,6 +98,7 @@ struct turn {
     bool begun;        /* some of its reply has become output, and more is to come */
     uint8_t kind;      /* of a reply that was computed here: enum mark_kind */
     uint16_t slot;
+    uint32_t asked;    /* as its session asked when it came */
     uint32_t replies;
     size_t held_bytes; /* as counted in turns_bytes */
     struct chain bytes;
@@ -203,7 +206,8 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out);
 struct mono cluster_due(const struct node *n);
 struct routing *routing_new(uint8_t forward);
 void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
-void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind); /* from begin to the end */
+/* From begin to the end of out. */
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked);
 bool marks_held(const struct node *n, const struct session *s, uint64_t end); /* of replies that begin before */
 void marks_left(struct session *s); /* up to open_end they left */
 /* "MOVED 7 10.0.0.1:6379" */
@@ -239,8 +243,14 @@ enum route_asker routed_asker(const struct node *n, const struct session *s);
 void routed_refuse(struct node *n, struct session *s, const char *text, struct node_out *out);
 void routed_refuse_down(struct node *n, struct session *s, const char *why, struct node_out *out);
 void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place, struct node_out *out);
-/* Why a write to this slot, or to all of this node's (SLOT_ANY), is refused now; NULL: it is not (replication 5). */
-const char *routed_thin(const struct node *n, unsigned slot);
+/* What the session's commands ask for in place of the cluster's W: its own word, or its forwarder's. */
+static inline uint32_t routed_asked(const struct session *s)
+{
+    const struct routing *r = s->routing;
+    return r->forward != 0 ? (uint32_t)r->for_now.quorum : r->quorum;
+}
+/* Why what reads or writes this slot, or all of this node's (SLOT_ANY), is refused now; NULL: it is not (replication 5). */
+const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked);
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec);
 void routed_says_cluster(struct session *s); /* READONLY, READWRITE, ASKING */
 void routed_hold(struct node *n, struct session *s, bool drains);

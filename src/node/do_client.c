@@ -427,6 +427,8 @@ void node_client_help(struct call *c)
         "    Let this connection's accesses leave no trace for LRU and LFU.",
         "PAUSE <milliseconds> [WRITE|ALL]",
         "    Hold back the commands, or the writes, of all clients for a while.",
+        "QUORUM (<number>|majority|all|cluster)",
+        "    How many copies this connection's replies wait for; cluster: as write-quorum says.",
         "REPLY (ON|OFF|SKIP)",
         "    Whether this connection gets replies.",
         "SETINFO (LIB-NAME|LIB-VER) <text>",

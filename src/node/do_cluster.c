@@ -47,6 +47,34 @@ void node_asking(struct call *c)
     reply_ok(c->reply);
 }
 
+static bool quorum_of(struct slice text, uint32_t *asked)
+{
+    int64_t n;
+    if (slice_is(text, "cluster"))
+        *asked = REPL_ASKS_NOTHING;
+    else if (slice_is(text, "all"))
+        *asked = REPL_ASKS_ALL;
+    else if (slice_is(text, "majority"))
+        *asked = MAP_W_MAJORITY;
+    else if (num_get_i64(text, &n) && n >= 1 && n <= MAP_COPIES)
+        *asked = (uint32_t)n;
+    else
+        return false;
+    return true;
+}
+
+/* CLIENT QUORUM n|majority|all|cluster: how many this connection's replies wait for, whatever write-quorum is. */
+void node_client_quorum(struct call *c)
+{
+    if (!cluster_or_reply(c))
+        return;
+    if (!quorum_of(c->argv[2], &c->session->routing->quorum)) {
+        reply_errorf(c->reply, "ERR CLIENT QUORUM is majority, all, cluster, or a number from 1 to %d", MAP_COPIES);
+        return;
+    }
+    reply_ok(c->reply);
+}
+
 void node_cluster_refused(struct call *c)
 {
     if (cluster_or_reply(c))

@@ -3,6 +3,7 @@
 /* Who a connection is and what it speaks: HELLO, AUTH, SELECT, PING, RESET, QUIT. */
 #include "base/num.h"
 #include "node/call.h"
+#include "node/cluster.h"
 #include "node/identity.h"
 
 /* Every byte is compared, whatever the first difference: the time tells nothing about the
@@ -190,6 +191,10 @@ void node_reset(struct call *c)
     s->protocol = 2;
     s->reply_mode = REPLY_ON;
     s->no_evict = s->no_touch = false;
+    if (s->routing != NULL) {
+        s->routing->readonly = false;
+        s->routing->quorum = REPL_ASKS_NOTHING;
+    }
     s->locked = c->node->options->requirepass[0] != '\0';
     mem_free(s->name);
     s->name = NULL;

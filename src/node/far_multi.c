@@ -104,7 +104,7 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
         return routed_run(s, here, SLOT_ANY, spec);
     struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
     bool runs = to.to == ROUTE_HERE && !bits_has(&c->handing, slot);
-    if (runs && (s->multi->flags & CMD_WRITE) != 0 && routed_thin(n, slot) != NULL)
+    if (runs && routed_thin(n, slot, (s->multi->flags & CMD_WRITE) != 0, routed_asked(s)) != NULL)
         return exec_refused(n, s, exec_thin, out);
     if (runs)
         return routed_run(s, here, slot, spec);

@@ -41,6 +41,7 @@ struct turn *turn_new(struct session *s, size_t held_bytes)
     struct turn *t = mem_zero(sizeof(*t));
     t->session = s;
     t->held_bytes = held_bytes + TURN_BYTES;
+    t->asked = routed_asked(s);
     list_push(&s->routing->turns, &t->in_session);
     s->routing->turns_n++;
     s->routing->turns_bytes += t->held_bytes;
@@ -127,7 +128,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
             chain_append(&s->out, &t->bytes);
             s->fresh_replies += t->replies;
         }
-        marks_put(n, s, begin, t->slot, t->kind);
+        marks_put(n, s, begin, t->slot, t->kind, t->asked);
         turn_end(n, t);
         any = true;
     }
@@ -272,7 +273,7 @@ static void turn_answer(struct node *n, struct turn *t, struct slice reply)
     uint64_t begin = s->out.put;
     chain_put(&s->out, reply);
     s->fresh_replies++;
-    marks_put(n, s, begin, t->slot, (enum mark_kind)t->kind);
+    marks_put(n, s, begin, t->slot, (enum mark_kind)t->kind, t->asked);
     t->kind = MARK_FREE;
 }
 
@@ -347,7 +348,7 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
         return;
     }
-    const char *thin = f->is_write && !f->is_wait ? routed_thin(n, f->slot) : NULL;
+    const char *thin = f->is_wait ? NULL : routed_thin(n, f->slot, f->is_write, t->asked);
     if (thin != NULL) {
         flight_error(n, f, thin, out);
         return;

@@ -25,6 +25,6 @@ void forward_for_put(struct chain *to, const struct forward_for *f)
 bool forward_for_get(const struct slice *argv, uint32_t argc, struct forward_for *f)
 {
     return argc == FOR_ARGS && slice_is(argv[0], "vong.for") && num_get_u64(argv[1], &f->map) &&
-           num_get_u64(argv[2], &f->epoch) && num_get_u64(argv[3], &f->quorum) &&
+           num_get_u64(argv[2], &f->epoch) && num_get_u64(argv[3], &f->quorum) && f->quorum <= UINT32_MAX &&
            num_get_u64(argv[5], &f->client) && num_get_u64(argv[6], &f->refused);
 }

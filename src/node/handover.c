@@ -100,7 +100,7 @@ static bool is_ready(const struct node *n, unsigned slot)
     const struct cluster *c = n->cluster;
     const struct repl *r = &c->replicas->repl;
     uint64_t newest = repl_newest(r, slot);
-    return c->preparing_empty || (repl_is_held(r, slot, newest) && repl_holds(r, c->preparing_for, slot, newest));
+    return c->preparing_empty || (repl_is_held(r, slot, newest, REPL_ASKS_NOTHING) && repl_holds(r, c->preparing_for, slot, newest));
 }
 
 /* Those that are not ready go on here when the moment is over. False: it is not. */

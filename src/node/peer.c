@@ -120,7 +120,7 @@ static void put_for(struct node *n, struct peer_link *l, const struct flight *f)
 {
     const struct cluster *c = n->cluster;
     struct forward_for now = {.map = c->map.index, .epoch = f->slot < SLOTS ? c->map.slots[f->slot].epoch : 0,
-                              .client = f->session_id, .refused = l->refused_n};
+                              .quorum = f->turn->asked, .client = f->session_id, .refused = l->refused_n};
     if (l->any_sent && memcmp(&now, &l->last, sizeof(now)) == 0)
         return;
     forward_for_put(&l->out, &now);

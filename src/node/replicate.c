@@ -383,7 +383,7 @@ static void thin_look(struct node *n)
     struct cluster *c = n->cluster;
     c->thin = (struct bits){0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->served[slot] != 0 && repl_refuses(&of(n)->repl, slot) != NULL)
+        if (c->served[slot] != 0 && repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING))
             bits_add(&c->thin, slot);
 }
 

@@ -113,11 +113,18 @@ void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint1
     put_refusal(n, s, &bytes, out);
 }
 
-const char *routed_thin(const struct node *n, unsigned slot)
+const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked)
 {
-    const struct bits *thin = &n->cluster->thin;
-    bool any = slot < SLOTS ? bits_has(thin, slot) : bits_next(thin, 0) < SLOTS;
-    return any ? "NOREPLICAS Not enough good replicas to write." : NULL;
+    const struct cluster *c = n->cluster;
+    const struct repl *r = &c->replicas->repl;
+    bool refused;
+    if (slot >= SLOTS)
+        refused = writes && bits_next(&c->thin, 0) < SLOTS;
+    else if (asked == REPL_ASKS_NOTHING)
+        refused = writes && bits_has(&c->thin, slot);
+    else
+        refused = c->served[slot] != 0 && (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked));
+    return refused ? "NOREPLICAS Not enough good replicas to write." : NULL;
 }
 
 /* ------------------------------------------- connections of those who forward */
@@ -234,7 +241,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
-    const char *thin = (spec->flags & CMD_WRITE) != 0 ? routed_thin(n, slot) : NULL;
+    const char *thin = routed_thin(n, slot, (spec->flags & CMD_WRITE) != 0, routed_asked(s));
     if (to.to == ROUTE_HERE && !waits && thin != NULL) {
         routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
@@ -309,7 +316,8 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
         return ROUTED_TAKEN;
     }
-    const char *thin = data && !s->in_multi && (spec->flags & CMD_WRITE) != 0 ? routed_thin(n, SLOT_ANY) : NULL;
+    bool writes = data && !s->in_multi && (spec->flags & CMD_WRITE) != 0;
+    const char *thin = writes ? routed_thin(n, SLOT_ANY, true, REPL_ASKS_NOTHING) : NULL;
     if (thin != NULL) {
         routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
@@ -378,7 +386,7 @@ bool routed_is_direct(const struct node *n, const struct session *s, const struc
     const struct routing *r = s->routing;
     if (c->served[slot] == 0 || !c->self.leased || c->self.refuses || bits_has(&c->handing, slot))
         return false;
-    if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0)
+    if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0 || routed_asked(s) != REPL_ASKS_NOTHING)
         return false;
     if ((spec->flags & CMD_WRITE) != 0 && bits_has(&c->thin, slot))
         return false;
@@ -392,7 +400,7 @@ void routed_end(struct node *n, struct session *s, struct routed_here *here, str
     struct turn *t = here->turn;
     s->aside = NULL;
     if (t == NULL) {
-        marks_put(n, s, here->begin, here->slot, here->kind);
+        marks_put(n, s, here->begin, here->slot, here->kind, routed_asked(s));
         return;
     }
     t->replies = s->fresh_replies - here->fresh;

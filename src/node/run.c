@@ -340,7 +340,8 @@ static inline void run_plain_write(struct node *n, struct cmd *c)
 static inline void mark_plain(struct node *n, struct session *s, const struct planned *p, uint64_t begin)
 {
     if (s->routing != NULL)
-        marks_put(n, s, begin, p->key.slot, (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ);
+        marks_put(n, s, begin, p->key.slot, (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ,
+                  REPL_ASKS_NOTHING);
 }
 
 static inline bool is_direct(const struct node *n, const struct planned *p)

@@ -244,6 +244,80 @@ static void a_copy_that_writes_no_log_counts_for_no_waitaof(void **state)
     some_stop(&w);
 }
 
+/* --------------------------------------------------------------- CLIENT QUORUM */
+
+/* Its own replies wait for so many, whoever is asked; nobody else's do. */
+static void a_connection_may_ask_for_fewer_copies_than_the_cluster(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    some_send(&w, 0, 1, "CLIENT QUORUM 1");
+    some_send(&w, 2, 1, "CLIENT QUORUM 1");
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_expect(&w, 2, 1, "+OK\r\n");
+    w.stopped[1] = true; /* the copy */
+    send_format(0, 1, "SET %s v", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 2, "GET %s", key); /* W is all for others, reads as well (6) */
+    some_carry(&w);
+    some_expect(&w, 0, 2, "");
+    send_format(2, 1, "APPEND %s w", key); /* forwarded */
+    some_carry(&w);
+    some_expect(&w, 2, 1, ":2\r\n");
+    some_send(&w, 0, 1, "CLIENT QUORUM cluster");
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "GET %s", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$2\r\nvw\r\n");
+    some_expect(&w, 0, 2, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+static void a_connection_may_ask_for_more_copies_than_the_cluster(void **state)
+{
+    (void)state;
+    start_quick("appendonly no");
+    const char *key = some_key(&w, 0, 0);
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v\nCLIENT QUORUM all", key);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    send_format(0, 1, "GET %s", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_send(&w, 0, 1, "CLIENT QUORUM 3"); /* more than there are: before it runs */
+    send_format(0, 1, "SET %s w\nGET %s\nMULTI\nGET %s\nEXEC", key, key, key);
+    expect_begins(0, 1, "+OK\r\n-NOREPLICAS Not enough good replicas to write.\r\n"
+                        "-NOREPLICAS Not enough good replicas to write.\r\n+OK\r\n+QUEUED\r\n-EXECABORT");
+    some_send(&w, 2, 1, "CLIENT QUORUM 3");
+    send_format(2, 1, "SET %s w", key);
+    some_carry(&w);
+    expect_begins(2, 1, "+OK\r\n-NOREPLICAS");
+    send_format(2, 1, "RESET\nSET %s w", key);
+    some_carry(&w);
+    some_expect(&w, 2, 1, "+RESET\r\n+OK\r\n");
+    some_stop(&w);
+}
+
+static void a_quorum_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    start_copied();
+    static const char *const wrong[] = {"0", "6", "most", "-1", "1x"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        send_format(0, 1, "CLIENT QUORUM %s", wrong[i]);
+        some_expect(&w, 0, 1, "-ERR CLIENT QUORUM is majority, all, cluster, or a number from 1 to 5\r\n");
+    }
+    some_stop(&w);
+}
+
 /* ------------------------------------------------------------ too few copies */
 
 static const char thin[] = "-NOREPLICAS Not enough good replicas to write.\r\n";
@@ -312,4 +386,9 @@ UNIT_TESTS("copies",
                 "WAIT of many slots, and of several nodes, counts the least"),
            TEST(waitaof_counts_copies_that_are_on_a_disk, "WAITAOF counts copies that are on a disk"),
            TEST(a_copy_that_writes_no_log_counts_for_no_waitaof, "a copy that writes no log counts for no WAITAOF"),
+           TEST(a_connection_may_ask_for_fewer_copies_than_the_cluster,
+                "CLIENT QUORUM 1: its own replies wait for no copy, those of others do (replication 5)"),
+           TEST(a_connection_may_ask_for_more_copies_than_the_cluster,
+                "CLIENT QUORUM all waits for all; for more than there are, nothing runs (5)"),
+           TEST(a_quorum_that_is_none_is_refused, "CLIENT QUORUM of what is no number of copies is an error"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))

@@ -164,8 +164,10 @@ struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned s
 /* A dump of this slot as of seq was said whole. What is behind it is sent next. */
 void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq);
 
+/* What one connection asks for in place of the cluster's W: a number, MAP_W_MAJORITY, or */
+enum { REPL_ASKS_NOTHING = 0, REPL_ASKS_ALL = UINT32_MAX - 1 };
 /* Do W of its in-sync set, and of every one proposed, hold the slot's records up to lsn (5, 6, 12)? */
-bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn);
+bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t asked);
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn); /* does that one? */
 /* How many other nodes hold (synced: have on their disk) the slot's records up to lsn; 0: it is another's slot. */
 unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced);
@@ -176,8 +178,9 @@ static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 bool repl_all_held(const struct repl *r, uint64_t lsn); /* the records of all slots up to there */
 /* Its disk is in trouble: it holds nothing more (28). */
 void repl_leaves(struct repl *r, uint16_t place);
-/* Why writes to it are refused now (NOREPLICAS); NULL: they are not (5). */
-const char *repl_refuses(const struct repl *r, unsigned slot);
+/* Writes to it are refused now (NOREPLICAS), since too few are in sync (5); so are reads that ask for more of them. */
+bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked);
+bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked);
 
 /* ---- as replica */
 

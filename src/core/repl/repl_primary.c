@@ -355,23 +355,31 @@ struct isr isr_of(const struct map_slot *s)
     return set;
 }
 
-bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn)
+static unsigned w_of(const struct repl *r, uint32_t asked, unsigned isr_n)
+{
+    struct map_settings s = r->map->settings;
+    if (asked != REPL_ASKS_NOTHING)
+        s.write_quorum = asked == REPL_ASKS_ALL ? MAP_W_ALL : asked;
+    return map_w(&s, isr_n);
+}
+
+bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t asked)
 {
     const struct primary_slot *p = &r->primary[slot];
     if (p->epoch == 0)
         return false;
-    if (p->copies_n == 0 && !p->in_doubt)
+    if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
         return r->stored >= lsn;
     struct isr now = isr_of(&r->map->slots[slot]);
-    return isr_holders(r, slot, &now, lsn) >= map_w(&r->map->settings, now.n) &&
-           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn) >= map_w(&r->map->settings, p->next.n)); /* 12 */
+    return isr_holders(r, slot, &now, lsn) >= w_of(r, asked, now.n) &&
+           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn) >= w_of(r, asked, p->next.n)); /* 12 */
 }
 
 bool repl_all_held(const struct repl *r, uint64_t lsn)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct primary_slot *p = &r->primary[slot];
-        if (p->epoch != 0 && p->copies_n > 0 && !repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn))
+        if (p->epoch != 0 && p->copies_n > 0 && !repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn, REPL_ASKS_NOTHING))
             return false;
     }
     return true;
@@ -384,9 +392,13 @@ void repl_leaves(struct repl *r, uint16_t place)
     r->look = true;
 }
 
-const char *repl_refuses(const struct repl *r, unsigned slot)
+bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked)
 {
     unsigned n = r->map->slots[slot].isr_n;
-    return n < map_w(&r->map->settings, n) || n < 1 + r->map->settings.min_replicas
-               ? "NOREPLICAS Not enough good replicas to write." : NULL;
+    return n < w_of(r, asked, n);
+}
+
+bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked)
+{
+    return repl_refuses_read(r, slot, asked) || r->map->slots[slot].isr_n < 1 + r->map->settings.min_replicas;
 }
