@@ -78,7 +78,7 @@ void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_
         replica_map(r, slot);
     }
     peers_map(r);
-    replica_ask(r, false);
+    replica_mapped(r);
 }
 
 /* ---------------------------------------------------------------- the links */

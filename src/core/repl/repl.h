@@ -68,6 +68,7 @@ struct primary_slot {
 
 enum replica_state {
     REPLICA_NONE,
+    REPLICA_LEAVES,  /* its primary is to be told that nothing more is taken in its epoch */
     REPLICA_ASKED,   /* SYNC was said; what comes before its FROM is of an earlier round */
     REPLICA_FOLLOWS, /* FROM came: what is sent fits */
     REPLICA_TO_JOIN, /* JOINED came; answered once the map it names is applied */

@@ -20,6 +20,7 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
 
 /* ---- repl_replica.c */
 void replica_map(struct repl *r, unsigned slot);
+void replica_mapped(struct repl *r); /* all slots were told of the map */
 void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
 
 /* ---- repl_isr.c */

@@ -181,22 +181,26 @@ static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
     *vec_add(&r->peers.at[c->place].behind) = (uint16_t)slot;
 }
 
-/* A copy of this slot there that may be heard of: of this epoch, and of the run the link goes to. */
+/* A copy of this slot there that may be heard of: of the run the link goes to. */
 static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl_round *in)
 {
     const struct repl_peer *peer = peer_known(r, place);
     struct copy *c = in->slot < SLOTS ? copy_at(r, in->slot, place) : NULL;
-    if (peer == NULL || !peer->open || c == NULL || c->incarnation != peer->incarnation ||
-        r->primary[in->slot].epoch != in->epoch)
-        return NULL;
-    return c;
+    return peer != NULL && peer->open && c != NULL && c->incarnation == peer->incarnation ? c : NULL;
 }
 
 void repl_where(struct repl *r, uint16_t place, const struct repl_where *w)
 {
     struct copy *c = copy_heard(r, place, &w->in);
     if (c == NULL)
-        return; /* of another epoch: it asks again until both have the same map */
+        return;
+    if (w->in.epoch != r->primary[w->in.slot].epoch) { /* it asks again until both have the same map */
+        if (w->in.epoch > r->primary[w->in.slot].epoch)
+            copy_turns(r, c, COPY_AWAY); /* 4: it takes nothing of this epoch any more */
+        return;
+    }
+    if (c->state != COPY_AWAY && c->round == w->in.round)
+        return; /* it is being answered */
     c->round = w->in.round;
     say(r, place, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &w->in});
     if (lineage_has(&r->slots[w->in.slot], w->at))
@@ -290,7 +294,7 @@ bool repl_pump(struct repl *r, uint16_t place, size_t bytes)
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
 {
     struct copy *c = copy_heard(r, place, in);
-    if (c == NULL || c->state != COPY_LIVE || c->round != in->round)
+    if (c == NULL || c->state != COPY_LIVE || c->round != in->round || r->primary[in->slot].epoch != in->epoch)
         return;
     copy_turns(r, c, COPY_JOINED);
     struct repl_peer *peer = &r->peers.at[place];

@@ -25,9 +25,11 @@ static uint16_t follows(const struct repl *r, unsigned slot)
     return peer != NULL && peer->guest && peer->guest_incarnation == s->isr_incarnation[0] ? s->primary : MAP_NOBODY;
 }
 
+/* A frozen slot's is on no history: whatever its primary's backlog has, it needs a dump (25). */
 static struct position position_of(const struct lineage *l)
 {
-    return l->frozen || l->at.seq == 0 ? (struct position){0, 0} : l->at; /* 25 */
+    static const struct position none = {0, 0}, nowhere = {0, INT64_MAX};
+    return l->frozen ? nowhere : l->at.seq == 0 ? none : l->at;
 }
 
 static void say(struct repl *r, uint16_t place, const struct repl_message *m)
@@ -35,40 +37,82 @@ static void say(struct repl *r, uint16_t place, const struct repl_message *m)
     r->ops->say(r->ops, place, false, m);
 }
 
-static struct repl_where where_of(struct repl *r, unsigned slot)
+static struct repl_where where_of(const struct repl *r, unsigned slot)
+{
+    const struct replica_slot *p = &r->replica[slot];
+    return (struct repl_where){.in = {.slot = (uint16_t)slot, .epoch = p->epoch, .round = p->round},
+                               .at = position_of(&r->slots[slot])};
+}
+
+static struct repl_where where_anew(struct repl *r, unsigned slot)
 {
     struct replica_slot *p = &r->replica[slot];
     p->state = REPLICA_ASKED;
     p->primary = r->map->slots[slot].primary;
     p->epoch = r->map->slots[slot].epoch;
     p->round++;
-    return (struct repl_where){.in = {.slot = (uint16_t)slot, .epoch = p->epoch, .round = p->round},
-                               .at = position_of(&r->slots[slot])};
+    return where_of(r, slot);
 }
 
 static void sync_one(struct repl *r, unsigned slot)
 {
-    struct repl_where w = where_of(r, slot);
+    struct repl_where w = where_anew(r, slot);
     say(r, r->replica[slot].primary, &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &w});
+}
+
+/* Asked again, a question is of its old round: its answer may be on the way (23). */
+static bool asks(struct repl *r, unsigned slot, uint16_t place, bool again, struct repl_where *w)
+{
+    uint8_t state = r->replica[slot].state;
+    if (state > REPLICA_ASKED || (state == REPLICA_ASKED && !again) || follows(r, slot) != place)
+        return false;
+    *w = state == REPLICA_ASKED ? where_of(r, slot) : where_anew(r, slot);
+    return true;
+}
+
+/* Who was followed until now still counts on what is acked here: it is told first of an epoch beyond its own (4). */
+static bool leaves(struct repl *r, unsigned slot, uint16_t place, struct repl_where *w)
+{
+    struct replica_slot *p = &r->replica[slot];
+    if (p->state != REPLICA_LEAVES || p->primary != place)
+        return false;
+    p->state = REPLICA_NONE;
+    p->epoch++;
+    *w = where_of(r, slot);
+    return follows(r, slot) != place; /* else it is asked in a moment */
+}
+
+enum question { LEAVES, ASKS, ASKS_AGAIN };
+
+static void ask_one(struct repl *r, uint16_t place, enum question q)
+{
+    struct repl_where wheres[WHERES_AT_ONCE];
+    size_t n = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        n += q == LEAVES ? leaves(r, slot, place, &wheres[n]) : asks(r, slot, place, q == ASKS_AGAIN, &wheres[n]);
+        if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
+            say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
+            n = 0;
+        }
+    }
+}
+
+static void ask_all(struct repl *r, enum question q)
+{
+    for (uint16_t place = 0; place < r->peers.n; place++)
+        if (r->peers.at[place].guest)
+            ask_one(r, place, q);
 }
 
 void replica_ask(struct repl *r, bool again)
 {
-    for (uint16_t place = 0; place < r->peers.n; place++) {
-        struct repl_where wheres[WHERES_AT_ONCE];
-        size_t n = 0;
-        if (!r->peers.at[place].guest)
-            continue;
-        for (unsigned slot = 0; slot < SLOTS; slot++) {
-            uint8_t state = r->replica[slot].state;
-            if ((state == REPLICA_NONE || (again && state == REPLICA_ASKED)) && follows(r, slot) == place)
-                wheres[n++] = where_of(r, slot);
-            if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
-                say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
-                n = 0;
-            }
-        }
-    }
+    ask_all(r, again ? ASKS_AGAIN : ASKS);
+}
+
+void replica_mapped(struct repl *r)
+{
+    ask_all(r, LEAVES);
+    ask_all(r, ASKS);
 }
 
 static void join(struct repl *r, unsigned slot)
@@ -86,7 +130,7 @@ void replica_map(struct repl *r, unsigned slot)
     if (p->state == REPLICA_NONE)
         return;
     if (follows(r, slot) != p->primary || r->map->slots[slot].epoch != p->epoch)
-        p->state = REPLICA_NONE;
+        p->state = REPLICA_LEAVES;
     else if (p->state == REPLICA_TO_JOIN && p->join_map <= r->map->index)
         join(r, slot);
 }
@@ -96,8 +140,7 @@ static bool is_mine(const struct repl *r, uint16_t place, const struct repl_roun
     if (in->slot >= SLOTS)
         return false;
     const struct replica_slot *p = &r->replica[in->slot];
-    return p->state != REPLICA_NONE && p->primary == place && p->epoch == in->epoch &&
-           p->round == in->round;
+    return p->state >= REPLICA_ASKED && p->primary == place && p->epoch == in->epoch && p->round == in->round;
 }
 
 void repl_from(struct repl *r, uint16_t place, const struct repl_round *in)
@@ -143,6 +186,6 @@ bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round
 
 void repl_sync_again(struct repl *r, unsigned slot)
 {
-    if (r->replica[slot].state != REPLICA_NONE)
+    if (r->replica[slot].state >= REPLICA_ASKED)
         sync_one(r, slot);
 }

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Where records go, and what may be said of them: one clause of the rules after the other. */
+#include "tests/lib/repl_lab.h"
+
+static struct lab l;
+
+static void all_in_sync(uint32_t w)
+{
+    lab_start(&l, w);
+    lab_elect(&l, 0, 0, "012");
+    lab_maps(&l);
+    lab_carry(&l);
+}
+
+static void end(void)
+{
+    lab_check(&l);
+    lab_stop(&l);
+}
+
+/* ------------------------------------------------------------ records and acks */
+
+static void a_record_is_held_by_all_once_all_said_so(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    l.node[2].stuck = true;
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 1); /* it is there, but not stored */
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    l.node[2].stuck = false;
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    assert_int_equal(l.node[1].log[0].n, 1);
+    end();
+}
+
+static void w_says_how_many(void **state)
+{
+    (void)state;
+    static const struct { uint32_t w; unsigned need; } kinds[] = {{MAP_W_ALL, 3}, {MAP_W_MAJORITY, 2}, {1, 1}, {2, 2}, {3, 3}};
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        all_in_sync(kinds[k].w);
+        for (unsigned i = 0; i < LAB_NODES; i++)
+            l.node[i].stuck = true;
+        uint64_t lsn = lab_write(&l, 0, 0);
+        for (unsigned holders = 0; holders < LAB_NODES; holders++) {
+            lab_carry(&l);
+            assert_int_equal(lab_is_held(&l, 0, 0, lsn), holders >= kinds[k].need);
+            l.node[holders].stuck = false;
+        }
+        lab_carry(&l);
+        assert_true(lab_is_held(&l, 0, 0, lsn));
+        end();
+    }
+}
+
+static void few_members_refuse_writes(void **state)
+{
+    (void)state;
+    lab_start(&l, 2);
+    lab_elect(&l, 0, 0, "0");
+    lab_elect(&l, 1, 0, "01");
+    lab_maps(&l);
+    assert_non_null(repl_refuses(&l.node[0].r, 0));
+    assert_null(repl_refuses(&l.node[0].r, 1));
+    lab_stop(&l);
+    lab_start(&l, MAP_W_ALL);
+    l.map.settings.min_replicas = 1;
+    lab_elect(&l, 0, 0, "0");
+    lab_elect(&l, 1, 0, "01");
+    lab_maps(&l);
+    assert_non_null(repl_refuses(&l.node[0].r, 0));
+    assert_null(repl_refuses(&l.node[0].r, 1));
+    lab_stop(&l);
+}
+
+/* Everything up to the election may have been acknowledged: a reply that was computed from it waits too. */
+static void what_was_there_at_the_election_counts_as_new(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    l.node[0].stored = l.node[0].appended;
+    assert_false(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
+    end();
+}
+
+static void acks_count_only_once_the_slot_has_joined(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 0, "01");
+    lab_maps(&l);
+    lab_carry(&l);
+    l.node[1].stuck = true;
+    lab_elect(&l, 0, 0, "01"); /* a new epoch, same primary: nothing is joined in it yet */
+    lab_map_to(&l, 0);
+    uint64_t other = lab_write(&l, 0, 1), mine = lab_write(&l, 0, 0);
+    l.node[1].stuck = false;
+    lab_carry(&l); /* node 1 has not applied the new epoch; all of the link is acked */
+    assert_true(lab_is_held(&l, 0, 1, other));
+    assert_false(lab_is_held(&l, 0, 0, mine));
+    assert_int_equal(l.node[1].log[0].n, 0);
+    lab_map_to(&l, 1);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, mine));
+    end();
+}
+
+static void joined_is_answered_once_the_named_map_is_applied(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    lab_elect(&l, 1, 2, "2"); /* of no concern to the two, but a newer map */
+    lab_map_to(&l, 0);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_LIVE);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[1].log[0].n, 1);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_map_to(&l, 1);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_JOINED);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+static void a_new_session_begins_without_acks(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    lab_cut(&l, 0, 1);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_mend(&l, 0, 1);
+    lab_dial(&l, 0);
+    repl_acked(&l.node[0].r, 1, &(struct repl_ack){.held = lsn, .synced = lsn}); /* it says so, but has not joined */
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+static void an_ack_of_what_was_not_sent_is_nothing(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    l.node[1].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    repl_acked(&l.node[0].r, 1, &(struct repl_ack){.held = lsn + 1, .synced = 0});
+    repl_acked(&l.node[0].r, 1, &(struct repl_ack){.held = lsn - 1, .synced = lsn});
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+/* The old primary knows of nothing: what it makes now is acknowledged by nobody, whatever clocks say. */
+static void who_has_left_an_epoch_acknowledges_nothing_of_it(void **state)
+{
+    (void)state;
+    for (int elected = 0; elected < 2; elected++) {
+        all_in_sync(MAP_W_ALL);
+        lab_orphan(&l, 0);
+        if (elected)
+            lab_elect(&l, 0, 1, "12");
+        lab_map_to(&l, 1);
+        lab_map_to(&l, 2);
+        lab_carry(&l);
+        uint64_t lsn = lab_write(&l, 0, 0);
+        lab_carry(&l);
+        assert_int_equal(l.node[1].log[0].n, 0);
+        assert_false(lab_is_held(&l, 0, 0, lsn));
+        for (int i = 0; i < 10; i++) {
+            lab_later(&l, 100);
+            lab_carry(&l);
+        }
+        assert_false(lab_is_held(&l, 0, 0, lsn));
+        end();
+    }
+}
+
+static void who_holds_no_copy_any_more_acknowledges_nothing(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    struct map_slot *s = &l.map.slots[0];
+    s->isr_n = s->want_n = 2; /* node 2 leaves */
+    s->ver = l.map.slots_ver = ++l.map.index;
+    map_replicas_follow(s);
+    lab_map_to(&l, 2);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 0);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_map_to(&l, 0);
+    lab_map_to(&l, 1);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+/* --------------------------------------------------------------- the append rule */
+
+static enum repl_verdict offer(unsigned to, uint16_t from, uint64_t epoch, uint64_t before_epoch, uint64_t e, uint64_t seq)
+{
+    struct repl_append m = {.slot = 0, .epoch = epoch, .before_epoch = before_epoch};
+    lab_clock(&l, to);
+    return repl_may_append(&l.node[to].r, from, &m, (struct position){e, seq});
+}
+
+static size_t said_back(unsigned from, unsigned to)
+{
+    return l.link[from][to].back.n - l.link[from][to].back_at;
+}
+
+/* Node 1 follows node 0 in epoch 2; its newest record is (2, 3), behind (1, 2). */
+static void a_replica_at_2_3(void)
+{
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    lab_write(&l, 0, 0);
+    lab_write(&l, 0, 0);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[1].slots[0].at.seq, 3);
+}
+
+static void what_does_not_fit_is_refused_clause_by_clause(void **state)
+{
+    (void)state;
+    static const struct { uint16_t from; uint64_t epoch, before, e, seq; bool told; } wrong[] = {
+        {2, 2, 2, 2, 4, false}, /* not of the primary */
+        {0, 1, 2, 2, 4, false}, /* a sender of an older epoch, of which it has long been told */
+        {0, 3, 2, 3, 4, false}, /* of one that is not applied here */
+        {0, 2, 2, 2, 3, true},  /* a record it has */
+        {0, 2, 2, 2, 5, true},  /* a gap */
+        {0, 2, 1, 2, 4, true},  /* behind another (1, 3) than its own (2, 3) */
+        {0, 2, 3, 2, 4, true},  /* the same */
+        {0, 2, 2, 1, 4, true},  /* older than what it follows */
+        {0, 2, 2, 3, 4, true},  /* newer than its sender */
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        a_replica_at_2_3();
+        assert_int_equal(offer(1, wrong[i].from, wrong[i].epoch, wrong[i].before, wrong[i].e, wrong[i].seq), REPL_DROP);
+        assert_int_equal(said_back(0, 1), wrong[i].told);
+        if (wrong[i].told)
+            assert_int_equal(l.link[0][1].back.at[l.link[0][1].back_at].m.type, REPL_SYNC);
+        end();
+    }
+    a_replica_at_2_3();
+    assert_int_equal(offer(1, 0, 2, 2, 2, 4), REPL_TAKE);
+    l.node[1].slots[0].fence = 2; /* it has reported for the next election (20) */
+    assert_int_equal(offer(1, 0, 2, 2, 2, 4), REPL_DROP);
+    l.node[1].slots[0].fence = 1;
+    lab_carry(&l);
+    l.node[1].slots[0].frozen = true;
+    assert_int_equal(offer(1, 0, 2, 2, 2, 4), REPL_DROP);
+    lab_carry(&l);
+    end();
+}
+
+static void a_refusal_is_said_before_the_ack(void **state)
+{
+    (void)state;
+    a_replica_at_2_3();
+    lab_write(&l, 0, 0);
+    l.link[0][1].there_at++; /* it got lost */
+    uint64_t lsn = lab_write(&l, 0, 0);
+    unsigned dumps = l.dumps;
+    assert_true(lab_there(&l, 0, 1));
+    lab_release(&l, 1);
+    struct lab_link *k = &l.link[0][1];
+    assert_int_equal(k->back.at[k->back_at].m.type, REPL_SYNC);
+    assert_int_equal(k->back.at[k->back_at + 1].m.type, REPL_ACK);
+    assert_true(k->back.at[k->back_at + 1].m.ack.held >= lsn);
+    while (lab_back(&l, 0, 1))
+        assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    assert_int_equal(l.dumps, dumps);
+    end();
+}
+
+static void what_was_on_its_way_before_the_answer_is_passed_over(void **state)
+{
+    (void)state;
+    a_replica_at_2_3();
+    lab_write(&l, 0, 0);
+    l.link[0][1].there_at++; /* lost */
+    for (int i = 0; i < 5; i++)
+        lab_write(&l, 0, 0);
+    unsigned syncs = l.syncs;
+    lab_carry(&l);
+    assert_int_equal(l.syncs, syncs + 1); /* one question for all that did not fit */
+    assert_int_equal(l.node[1].log[0].n, 9);
+    end();
+}
+
+/* ------------------------------------------------------------------ catching up */
+
+static void a_replica_is_sent_what_it_lacks_and_nothing_else(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 50; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 1);
+    lab_mend(&l, 0, 2);
+    unsigned appends = l.appends;
+    l.pump_bytes = 100; /* in small steps, and records are made between them */
+    lab_dial(&l, 0);
+    for (int i = 0; i < 10; i++) {
+        lab_pump(&l, 0, 2);
+        lab_there(&l, 0, 2);
+        lab_release(&l, 2);
+        lab_back(&l, 0, 2);
+        lab_write(&l, 0, 0);
+    }
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 61);
+    assert_int_equal(l.dumps, 0);
+    assert_int_equal(l.appends, appends + 50 + 10 + 10); /* node 1 got the ten as well */
+    assert_true(lab_is_held(&l, 0, 0, l.node[0].appended));
+    end();
+}
+
+static void a_backlog_that_does_not_reach_back_makes_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    assert_int_equal(l.node[2].log[0].n, 1000);
+    end();
+}
+
+static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 400; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    l.pump_bytes = 200;
+    for (int i = 0; i < 20; i++) {
+        lab_dial(&l, 0);
+        lab_pump(&l, 0, 2);
+        while (lab_there(&l, 0, 2) || lab_back(&l, 0, 2))
+            ;
+    }
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_BEHIND);
+    assert_true(l.node[2].log[0].n > 0);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    assert_int_equal(l.node[2].log[0].n, 1400);
+    end();
+}
+
+/* Node 0 made records nobody else has; node 1 is elected without it and goes another way. */
+static void another_history_makes_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    uint64_t lost = lab_write(&l, 0, 0);
+    lab_write(&l, 0, 0);
+    assert_false(lab_is_held(&l, 0, 0, lost));
+    lab_orphan(&l, 0);
+    lab_map_to(&l, 1);
+    lab_map_to(&l, 2);
+    lab_elect(&l, 0, 1, "12");
+    lab_maps(&l);
+    lab_write(&l, 1, 0);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    for (unsigned i = 0; i < LAB_NODES; i++) {
+        assert_int_equal(l.node[i].log[0].n, 2);
+        assert_int_equal(l.node[i].log[0].at[1].at.epoch, 2);
+    }
+    end();
+}
+
+static void a_slot_that_is_empty_at_its_primary_is_emptied(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    lab_orphan(&l, 0);
+    lab_maps(&l);
+    lab_elect(&l, 0, 1, "1");
+    lab_maps(&l);
+    lab_carry(&l);
+    assert_int_equal(l.node[0].log[0].n, 0);
+    assert_int_equal(lab_copy(&l, 1, 0, 0), COPY_JOINED);
+    assert_int_equal(l.node[0].slots[0].fence, 1); /* R3 */
+    end();
+}
+
+static void a_new_epoch_ends_a_catch_up_that_is_under_way(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 100; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_mend(&l, 0, 2);
+    l.pump_bytes = 100;
+    lab_dial(&l, 0);
+    for (int i = 0; i < 6; i++) {
+        lab_pump(&l, 0, 2);
+        while (lab_there(&l, 0, 2) || lab_back(&l, 0, 2))
+            ;
+    }
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_BEHIND);
+    lab_pump(&l, 0, 2); /* on its way */
+    lab_elect(&l, 0, 1, "10");
+    size_t before = l.node[2].log[0].n;
+    lab_map_to(&l, 2);
+    while (lab_there(&l, 0, 2))
+        ;
+    assert_int_equal(l.node[2].log[0].n, before); /* of the old epoch: not taken any more */
+    lab_map_to(&l, 0);
+    lab_map_to(&l, 1);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 100);
+    assert_int_equal(lab_copy(&l, 1, 0, 2), COPY_JOINED);
+    end();
+}
+
+static void a_dump_of_an_earlier_round_is_not_swapped_in(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    lab_dial(&l, 0);
+    while (lab_copy(&l, 0, 0, 2) != COPY_DUMP) {
+        lab_there(&l, 0, 2);
+        lab_back(&l, 0, 2);
+        if (lab_copy(&l, 0, 0, 2) == COPY_BEHIND)
+            (void)repl_pump(&l.node[0].r, 2, 1);
+    }
+    lab_pump(&l, 0, 2); /* the dump is on its way */
+    lab_clock(&l, 2);
+    repl_sync_again(&l.node[2].r, 0);
+    while (lab_there(&l, 0, 2))
+        assert_int_equal(l.node[2].log[0].n, 0);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 2);
+    assert_int_equal(l.node[2].log[0].n, 1000);
+    end();
+}
+
+/* Its log lost records, or what it applied did not do what it did at the primary. */
+static void a_frozen_slot_is_made_anew_by_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    l.node[1].slots[0].frozen = true;
+    lab_clock(&l, 1);
+    repl_sync_again(&l.node[1].r, 0);
+    lab_carry(&l);
+    assert_false(l.node[1].slots[0].frozen);
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_JOINED);
+    assert_int_equal(l.dumps, 1); /* though the backlog has every record */
+    end();
+}
+
+static void a_question_that_is_asked_again_does_not_undo_its_answer(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 50; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_mend(&l, 0, 2);
+    lab_dial(&l, 0);
+    for (int i = 0; i < 40; i++) { /* every message takes longer than it waits before it asks again */
+        lab_later(&l, 150);
+        lab_release(&l, 2);
+        size_t there = l.link[0][2].there.n, back = l.link[0][2].back.n;
+        lab_pump(&l, 0, 2);
+        while (l.link[0][2].there_at < there && lab_there(&l, 0, 2))
+            ;
+        while (l.link[0][2].back_at < back && lab_back(&l, 0, 2))
+            ;
+        lab_release(&l, 1);
+        while (lab_there(&l, 0, 1) || lab_back(&l, 0, 1))
+            ;
+    }
+    assert_int_equal(l.node[2].log[0].n, 50);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    end();
+}
+
+static void a_reconnect_supersedes_what_was_said_before(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_ALL);
+    lab_write(&l, 0, 0);
+    lab_hang_up(&l, 0, 1); /* node 1 does not know it yet */
+    lab_write(&l, 0, 0);
+    lab_open(&l, 0, 1);
+    lab_carry(&l);
+    assert_int_equal(l.link[0][1].guest, 2);
+    assert_int_equal(l.node[1].log[0].n, 2);
+    assert_true(lab_is_held(&l, 0, 0, l.node[0].appended));
+    lab_guest_gone(&l, 0, 1); /* and learns of it now: the newer one stays */
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+UNIT_TESTS("repl",
+           TEST(a_record_is_held_by_all_once_all_said_so, "a record is held once every member has stored it (5)"),
+           TEST(w_says_how_many, "W all, majority or a number says how many members have to hold it (5)"),
+           TEST(few_members_refuse_writes, "fewer members than W, or than 1 + min-replicas, refuse writes (5)"),
+           TEST(what_was_there_at_the_election_counts_as_new, "what was there at the election counts as acknowledged (11)"),
+           TEST(acks_count_only_once_the_slot_has_joined, "an ack counts for no slot that has not joined in the present epoch (4)"),
+           TEST(joined_is_answered_once_the_named_map_is_applied, "JOINED is answered once the map it names is applied (4)"),
+           TEST(a_new_session_begins_without_acks, "a reconnect unjoins; acks of before count no more (4)"),
+           TEST(an_ack_of_what_was_not_sent_is_nothing, "an ack of more than was sent or held is none (4)"),
+           TEST(who_has_left_an_epoch_acknowledges_nothing_of_it,
+                "who has applied a slot's end or another epoch acknowledges nothing of the old one (2, 4)"),
+           TEST(who_holds_no_copy_any_more_acknowledges_nothing, "who has left replicas acknowledges nothing (4)"),
+           TEST(what_does_not_fit_is_refused_clause_by_clause, "a record is taken only if every clause holds (2)"),
+           TEST(a_refusal_is_said_before_the_ack, "a refusal is said before any ack at or beyond it (4)"),
+           TEST(what_was_on_its_way_before_the_answer_is_passed_over, "what was on its way before the answer is passed over (4)"),
+           TEST(a_replica_is_sent_what_it_lacks_and_nothing_else, "a replica is sent what it lacks and nothing else (23)"),
+           TEST(a_backlog_that_does_not_reach_back_makes_a_dump, "what the backlog does not reach comes as a dump (23)"),
+           TEST(what_is_overwritten_while_it_catches_up_makes_a_dump,
+                "what is overwritten while a replica catches up comes as a dump (23)"),
+           TEST(another_history_makes_a_dump, "records of another history are replaced by a dump (23)"),
+           TEST(a_slot_that_is_empty_at_its_primary_is_emptied, "a slot that is empty at its primary is emptied, but for its fence (R3, 23)"),
+           TEST(a_new_epoch_ends_a_catch_up_that_is_under_way, "a new epoch ends a catch-up that is under way (2, 23)"),
+           TEST(a_dump_of_an_earlier_round_is_not_swapped_in, "a dump that answers an earlier round is not swapped in (23)"),
+           TEST(a_frozen_slot_is_made_anew_by_a_dump, "a frozen slot is made anew by a dump, whatever the backlog has (R4, 25)"),
+           TEST(a_question_that_is_asked_again_does_not_undo_its_answer,
+                "on a slow link a question that is asked again does not undo its answer (23)"),
+           TEST(a_reconnect_supersedes_what_was_said_before, "a reconnect supersedes the older session (14)"))
