@@ -456,6 +456,14 @@ static inline bool lab_there(struct lab *l, unsigned from, unsigned to)
     return true;
 }
 
+/* One message to the replica is lost, as no link does: what comes behind it does not fit. */
+static inline void lab_lose(struct lab *l, unsigned from, unsigned to)
+{
+    struct lab_link *k = &l->link[from][to];
+    assert_true(k->there_at < k->there.n);
+    lab_message_free(&k->there.at[k->there_at++]);
+}
+
 /* What a replica has stored it says, to each who sent it. */
 static inline void lab_release(struct lab *l, unsigned i)
 {

@@ -280,7 +280,7 @@ static void a_refusal_is_said_before_the_ack(void **state)
     (void)state;
     a_replica_at_2_3();
     lab_write(&l, 0, 0);
-    l.link[0][1].there_at++; /* it got lost */
+    lab_lose(&l, 0, 1);
     uint64_t lsn = lab_write(&l, 0, 0);
     unsigned dumps = l.dumps;
     assert_true(lab_there(&l, 0, 1));
@@ -302,7 +302,7 @@ static void what_was_on_its_way_before_the_answer_is_passed_over(void **state)
     (void)state;
     a_replica_at_2_3();
     lab_write(&l, 0, 0);
-    l.link[0][1].there_at++; /* lost */
+    lab_lose(&l, 0, 1);
     for (int i = 0; i < 5; i++)
         lab_write(&l, 0, 0);
     unsigned syncs = l.syncs;

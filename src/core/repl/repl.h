@@ -42,7 +42,7 @@ struct copy {
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
     size_t todo_at;      /* and how many of them it was sent */
     uint64_t joined;     /* LIVE, JOINED: the lsn JOINED named */
-    struct mono since;   /* it is in this state */
+    struct mono since;   /* it is JOINED, or is not */
     struct mono removed; /* it was last taken out of the in-sync set for lag; 0: never */
     int64_t hold_off_us; /* so long it has to keep up before it is added again (14) */
 };
@@ -95,7 +95,7 @@ struct repl_peer { /* one other node, by place */
     uint64_t held, synced; /* as it said */
     uint64_t join_last;  /* the greatest `joined` of its copies that joined */
     struct mono heard, said;
-    struct lag_sample { uint64_t lsn; struct mono at; } samples[REPL_SAMPLES]; /* a ring: this lsn was not made before */
+    struct lag_sample { uint64_t lsn; struct mono at; } samples[REPL_SAMPLES]; /* a ring: this lsn was made at, or is missed since */
     unsigned samples_from, samples_n;
     VEC(uint16_t) behind; /* slots with a BEHIND copy there, */
     VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */

@@ -110,14 +110,21 @@ static void members_drop(const struct repl *r, unsigned slot, struct isr *next)
     next->n = kept;
 }
 
+static bool isr_has_run(const struct isr *set, uint16_t place, uint32_t incarnation)
+{
+    for (unsigned i = 0; i < set->n; i++)
+        if (set->node[i] == place)
+            return set->incarnation[i] == incarnation;
+    return false;
+}
+
+/* The same members, in whatever order. */
 static bool isr_is(const struct isr *a, const struct isr *b)
 {
-    if (a->n != b->n)
-        return false;
-    for (unsigned i = 0; i < a->n; i++)
-        if (a->node[i] != b->node[i] || a->incarnation[i] != b->incarnation[i])
-            return false;
-    return true;
+    bool same = a->n == b->n;
+    for (unsigned i = 0; same && i < a->n; i++)
+        same = isr_has_run(b, a->node[i], a->incarnation[i]);
+    return same;
 }
 
 /* The in-sync set as it should be. False: as it is. */

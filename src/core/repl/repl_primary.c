@@ -25,8 +25,8 @@ static void todo_free(struct copy *c)
 
 void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 {
-    if (c->state != COPY_AWAY || state != COPY_AWAY)
-        c->since = r->now;
+    if ((c->state == COPY_JOINED) != (state == COPY_JOINED))
+        c->since = r->now; /* of others the time counts as one: a link that comes and goes is no progress (14) */
     c->state = (uint8_t)state;
     if (state != COPY_BEHIND)
         todo_free(c);
@@ -291,6 +291,13 @@ bool repl_pump(struct repl *r, uint16_t place, size_t bytes)
     return peer->behind.n == 0;
 }
 
+/* What it was sent and has not acked is missed from now on, though no sample was made with it. */
+static void sample_rest(struct repl *r, struct repl_peer *peer)
+{
+    if (peer->samples_n == 0 && peer->held < peer->sent)
+        sample(r, peer, peer->sent);
+}
+
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
 {
     struct copy *c = copy_heard(r, place, in);
@@ -299,6 +306,7 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
     copy_turns(r, c, COPY_JOINED);
     struct repl_peer *peer = &r->peers.at[place];
     peer->join_last = c->joined > peer->join_last ? c->joined : peer->join_last;
+    sample_rest(r, peer);
     r->look = true;
 }
 
@@ -315,6 +323,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         peer->samples_from = (peer->samples_from + 1) % REPL_SAMPLES;
         peer->samples_n--;
     }
+    sample_rest(r, peer);
 }
 
 /* ------------------------------------------------------------ who holds what */

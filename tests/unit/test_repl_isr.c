@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Who is in sync, and how that changes (replication 11 to 14): proposals are decided by the map's own rules. */
+#include "tests/lib/repl_lab.h"
+
+static struct lab l;
+
+enum { LAG_MS = LAB_T_MS / 2, LOOK_MS = LAB_T_MS / 10 };
+
+static void begin(uint32_t w, const char *isr)
+{
+    lab_start(&l, w);
+    lab_elect(&l, 0, 0, isr);
+    lab_maps(&l);
+    lab_carry(&l);
+}
+
+static void end(void)
+{
+    lab_check(&l);
+    lab_stop(&l);
+}
+
+/* Time goes by, all that is said arrives, nothing is decided. */
+static void wait(int ms)
+{
+    for (int i = 0; i < ms; i += LOOK_MS / 2) {
+        lab_carry(&l);
+        lab_later(&l, LOOK_MS / 2);
+    }
+    lab_carry(&l);
+}
+
+static struct lab_proposal *newest(void)
+{
+    return l.proposals.n > 0 ? &l.proposals.at[l.proposals.n - 1] : NULL;
+}
+
+static bool wishes(const struct lab_proposal *p, const char *isr)
+{
+    if (p == NULL || p->at.n != 1 || p->at.at[0].next.n != strlen(isr))
+        return false;
+    for (unsigned i = 0; isr[i] != '\0'; i++)
+        if (p->at.at[0].next.node[i] != isr[i] - '0')
+            return false;
+    return true;
+}
+
+static bool in_doubt(void)
+{
+    return l.node[0].r.primary[0].in_doubt;
+}
+
+/* All that is proposed is decided and applied. */
+static void decide(void)
+{
+    while (lab_decide(&l))
+        ;
+    lab_maps(&l);
+    lab_carry(&l);
+}
+
+static bool isr_is(const char *isr)
+{
+    const struct map_slot *s = &l.map.slots[0];
+    bool same = s->isr_n == strlen(isr);
+    for (unsigned i = 0; same && isr[i] != '\0'; i++)
+        same = s->isr[i] == isr[i] - '0';
+    return same;
+}
+
+/* ------------------------------------------------------------------- removal */
+
+static void a_member_that_lags_is_proposed_for_removal(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    wait(2000);
+    assert_null(newest());
+    l.node[2].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0);
+    wait(LAG_MS - 2 * LOOK_MS);
+    assert_null(newest());
+    wait(4 * LOOK_MS);
+    assert_true(wishes(newest(), "01"));
+    assert_false(lab_is_held(&l, 0, 0, lsn)); /* 12: of the old set, too */
+    decide();
+    assert_true(isr_is("01"));
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    assert_false(in_doubt());
+    end();
+}
+
+/* Two records in one moment; the first is acknowledged, the second never. */
+static void what_is_made_just_behind_another_is_missed_as_well(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    while (lab_there(&l, 0, 1))
+        ;
+    lab_release(&l, 1);
+    l.node[1].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0); /* at the same time as the one before */
+    wait(3 * LAG_MS);
+    assert_true(wishes(newest(), "0"));
+    decide();
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+/* Nothing is written, but a reply that was computed from the slot waits for it (6). */
+static void a_member_that_joined_and_never_acked_is_removed(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    l.node[1].stuck = true;
+    l.node[1].appended++; /* what it was about to store when it joined */
+    l.link[0][2].cut = true;
+    lab_maps(&l);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_JOINED);
+    assert_false(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
+    wait(3 * LAG_MS);
+    assert_true(wishes(newest(), "0"));
+    decide();
+    assert_true(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
+    end();
+}
+
+static void a_link_that_comes_and_goes_does_not_put_off_the_removal(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 1);
+    lab_write(&l, 0, 0);
+    for (int i = 0; i < 30 && newest() == NULL; i++) {
+        lab_mend(&l, 0, 1);
+        lab_dial(&l, 0);
+        while (lab_there(&l, 0, 1) || lab_back(&l, 0, 1)) /* it asks, and is cut off before the answer is there */
+            ;
+        lab_later(&l, LOOK_MS);
+        lab_cut(&l, 0, 1);
+        lab_release(&l, 0);
+    }
+    assert_true(wishes(newest(), "0"));
+    end();
+}
+
+static void who_is_suspect_or_leaves_is_removed_at_once(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        begin(MAP_W_ALL, "012");
+        if (kind == 0) {
+            l.map.nodes.at[2].health = MAP_SUSPECT;
+            l.map.nodes_ver = ++l.map.index;
+            lab_maps(&l);
+        } else {
+            repl_leaves(&l.node[0].r, 2);
+        }
+        lab_look(&l, 0);
+        assert_true(wishes(newest(), "01"));
+        end();
+    }
+}
+
+static void a_member_that_runs_anew_counts_no_more(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    l.map.nodes.at[2].incarnation = 2;
+    l.map.nodes.at[2].run_index = l.map.nodes_ver = ++l.map.index;
+    lab_hang_up(&l, 0, 2); /* as its node does, to whom the map tells it */
+    lab_map_to(&l, 0);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_look(&l, 0);
+    assert_true(wishes(newest(), "01"));
+    lab_stop(&l);
+}
+
+static void nothing_is_proposed_that_leaves_too_few(void **state)
+{
+    (void)state;
+    static const struct { uint32_t w, min; const char *isr, *next; } kinds[] = {
+        {MAP_W_MAJORITY, 0, "01", NULL}, {MAP_W_MAJORITY, 0, "012", "01"}, {2, 0, "01", NULL}, {3, 0, "012", NULL},
+        {MAP_W_ALL, 1, "01", NULL}, {MAP_W_ALL, 0, "01", "0"}, {1, 0, "01", "0"}, {1, 2, "012", NULL}};
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        lab_start(&l, kinds[k].w);
+        l.map.settings.min_replicas = kinds[k].min;
+        lab_elect(&l, 0, 0, kinds[k].isr);
+        l.map.slots[0].want_n = l.map.slots[0].isr_n; /* nobody to take its place */
+        map_replicas_follow(&l.map.slots[0]);
+        lab_maps(&l);
+        lab_carry(&l);
+        unsigned last = l.map.slots[0].isr_n - 1u;
+        lab_cut(&l, 0, last);
+        lab_write(&l, 0, 0);
+        wait(4 * LAG_MS);
+        if (kinds[k].next == NULL) {
+            assert_null(newest());
+            assert_false(in_doubt());
+        } else {
+            assert_true(wishes(newest(), kinds[k].next));
+        }
+        end();
+    }
+}
+
+/* The first of two members is lost and must stay: the set is the same in whatever order it is put down. */
+static void a_lost_member_that_must_stay_makes_no_attempt(void **state)
+{
+    (void)state;
+    begin(3, "012");
+    lab_cut(&l, 0, 1);
+    lab_write(&l, 0, 0);
+    wait(4 * LAG_MS);
+    assert_null(newest());
+    assert_false(in_doubt());
+    end();
+}
+
+static void a_lost_member_is_exchanged_for_one_that_caught_up(void **state)
+{
+    (void)state;
+    lab_start(&l, 2);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    l.link[0][2].cut = true;
+    lab_hang_up(&l, 0, 2);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    lab_write(&l, 0, 0);
+    wait(4 * LAG_MS);
+    assert_null(newest()); /* too few would be left */
+    lab_mend(&l, 0, 2);
+    wait(2 * LOOK_MS);
+    assert_true(wishes(newest(), "02")); /* in one entry */
+    decide();
+    assert_true(isr_is("02"));
+    end();
+}
+
+/* ------------------------------------------------------------------ addition */
+
+static void a_joiner_is_added_once_it_holds_what_was_acknowledged(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    uint64_t before = lab_write(&l, 0, 0);
+    l.node[2].stuck = true;
+    lab_look(&l, 0); /* the attempt begins */
+    assert_true(in_doubt());
+    assert_null(newest());
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_look(&l, 0);
+    assert_null(newest()); /* 11 */
+    assert_false(lab_is_held(&l, 0, 0, lsn)); /* new replies wait for the joiner, too */
+    assert_false(lab_is_held(&l, 0, 0, before));
+    l.node[2].stuck = false;
+    lab_carry(&l);
+    lab_look(&l, 0);
+    assert_true(wishes(newest(), "012"));
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    decide();
+    assert_true(isr_is("012"));
+    end();
+}
+
+static void a_joiner_that_falls_behind_ends_the_attempt(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    lab_look(&l, 0);
+    assert_true(in_doubt());
+    wait(3 * LAG_MS);
+    assert_false(in_doubt());
+    assert_null(newest());
+    assert_true(lab_is_held(&l, 0, 0, l.node[0].appended));
+    end();
+}
+
+static void who_was_removed_for_lag_waits_and_twice_as_long_each_time(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    for (int round = 0, hold_off = 1000; round < 4; round++, hold_off *= 2) {
+        l.node[1].stuck = true;
+        lab_write(&l, 0, 0);
+        wait(3 * LAG_MS);
+        decide();
+        assert_true(isr_is("0"));
+        l.node[1].stuck = false;
+        lab_hang_up(&l, 0, 1); /* it joins anew now */
+        lab_guest_gone(&l, 0, 1);
+        lab_carry(&l);
+        size_t proposals = l.proposals.n;
+        wait(hold_off - 2 * LOOK_MS);
+        assert_int_equal(l.proposals.n, proposals);
+        wait(4 * LOOK_MS);
+        assert_true(wishes(newest(), "01"));
+        decide();
+        assert_true(isr_is("01"));
+    }
+    end();
+}
+
+static void where_members_are_few_none_waits(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    l.node[1].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(3 * LAG_MS);
+    decide();
+    assert_true(isr_is("0"));
+    l.map.settings.min_replicas = 1;
+    l.map.index++;
+    lab_maps(&l);
+    l.node[1].stuck = false;
+    lab_hang_up(&l, 0, 1);
+    lab_guest_gone(&l, 0, 1);
+    wait(2 * LOOK_MS);
+    assert_true(wishes(newest(), "01"));
+    end();
+}
+
+static void who_is_suspect_is_not_added(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    l.map.nodes.at[2].health = MAP_SUSPECT;
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    wait(4 * LOOK_MS);
+    assert_null(newest());
+    end();
+}
+
+/* --------------------------------------------------------------- doubt, its end */
+
+static void doubt_lasts_until_the_map_shows_its_fate(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0);
+    wait(2 * LAG_MS);
+    assert_true(wishes(newest(), "01"));
+    uint64_t n = newest()->n;
+    l.map.index++; /* other entries tell nothing */
+    lab_maps(&l);
+    assert_true(in_doubt());
+    wait(LAB_T_MS);
+    assert_true(newest()->n > n); /* the way out */
+    assert_true(wishes(newest(), "01"));
+    assert_true(in_doubt());
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    l.node[1].stuck = true;
+    l.node[2].stuck = false;
+    uint64_t other = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    assert_false(lab_is_held(&l, 0, 0, other)); /* W of both sets */
+    l.node[1].stuck = false;
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, other));
+    decide();
+    assert_false(in_doubt());
+    end();
+}
+
+/* The first was lost on its way, or is slow: it is void when it comes behind the second. */
+static void an_older_proposal_is_void_behind_a_newer_one(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(2 * LAG_MS);
+    size_t first = l.proposals.n - 1;
+    wait(LAB_T_MS);
+    struct lab_proposal *p = newest();
+    assert_true(l.proposals.n - 1 > first && p->n > l.proposals.at[first].n);
+    struct lab_proposal old = l.proposals.at[first];
+    l.proposals.at[first] = *p;
+    *p = old;
+    l.proposals_at = first;
+    assert_true(lab_decide(&l));
+    uint64_t known = l.map.nodes.at[0].proposed_n;
+    l.proposals_at = l.proposals.n - 1;
+    assert_true(lab_decide(&l));
+    assert_int_equal(l.map.nodes.at[0].proposed_n, known);
+    lab_maps(&l);
+    assert_false(in_doubt());
+    assert_true(isr_is("01"));
+    end();
+}
+
+static void a_proposal_that_is_void_leaves_the_set_as_it_was(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(2 * LAG_MS);
+    l.map.slots[0].ver = ++l.map.index; /* it was computed from an older map (13) */
+    l.map.slots_ver = l.map.index;
+    decide();
+    assert_true(isr_is("012"));
+    assert_false(in_doubt()); /* its fate is known all the same */
+    wait(2 * LOOK_MS);
+    assert_true(in_doubt()); /* and it is tried again */
+    decide();
+    assert_true(isr_is("01"));
+    end();
+}
+
+/* Who was to be added has died meanwhile: n + 1 goes without it. */
+static void a_joiner_that_dies_in_doubt_is_given_up(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_look(&l, 0);
+    lab_carry(&l);
+    lab_look(&l, 0);
+    assert_true(wishes(newest(), "012"));
+    l.proposals_at = l.proposals.n; /* it is lost */
+    lab_cut(&l, 0, 2);
+    l.map.nodes.at[2].health = MAP_SUSPECT;
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    wait(LAB_T_MS);
+    assert_int_equal(newest()->at.n, 0);
+    assert_true(in_doubt());
+    decide();
+    assert_false(in_doubt());
+    uint64_t lsn = lab_write(&l, 0, 0);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+static void a_new_epoch_ends_doubt(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(2 * LAG_MS);
+    assert_true(in_doubt());
+    lab_orphan(&l, 0);
+    lab_maps(&l);
+    assert_false(in_doubt());
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    while (lab_decide(&l))
+        ;
+    lab_maps(&l);
+    assert_true(isr_is("01")); /* of the old epoch: void (13) */
+    end();
+}
+
+UNIT_TESTS("repl_isr",
+           TEST(a_member_that_lags_is_proposed_for_removal, "a member whose oldest record is too old is removed (14)"),
+           TEST(what_is_made_just_behind_another_is_missed_as_well, "no record is too close behind another to be missed (14)"),
+           TEST(a_member_that_joined_and_never_acked_is_removed, "a member that joined and never acked is removed (4, 14)"),
+           TEST(a_link_that_comes_and_goes_does_not_put_off_the_removal,
+                "a link that comes and goes does not put the removal off (14)"),
+           TEST(who_is_suspect_or_leaves_is_removed_at_once, "who is SUSPECT, or says that it leaves, is removed at once (14)"),
+           TEST(a_member_that_runs_anew_counts_no_more, "a member that was restarted counts no more, and is removed (4, 14)"),
+           TEST(nothing_is_proposed_that_leaves_too_few, "no removal leaves fewer than W or 1 + min-replicas (14)"),
+           TEST(a_lost_member_that_must_stay_makes_no_attempt, "a lost member that has to stay makes no attempt (12, 14)"),
+           TEST(a_lost_member_is_exchanged_for_one_that_caught_up, "a lost member is exchanged in one entry (14)"),
+           TEST(a_joiner_is_added_once_it_holds_what_was_acknowledged,
+                "a joiner is proposed once it holds all that was acknowledged; replies wait for it before (11)"),
+           TEST(a_joiner_that_falls_behind_ends_the_attempt, "a joiner that falls behind ends the attempt (11)"),
+           TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
+                "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),
+           TEST(where_members_are_few_none_waits, "where members are too few none waits (14)"),
+           TEST(who_is_suspect_is_not_added, "who is SUSPECT is not added (13)"),
+           TEST(doubt_lasts_until_the_map_shows_its_fate, "in doubt W of both sets count, until the map shows n; the way out is n + 1 (12)"),
+           TEST(an_older_proposal_is_void_behind_a_newer_one, "an older proposal is void behind a newer one (12)"),
+           TEST(a_proposal_that_is_void_leaves_the_set_as_it_was, "a void proposal ends its doubt and is tried again (12, 13)"),
+           TEST(a_joiner_that_dies_in_doubt_is_given_up, "a joiner that dies in doubt is given up with n + 1 (12)"),
+           TEST(a_new_epoch_ends_doubt, "a new epoch ends doubt (12)"))
