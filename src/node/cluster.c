@@ -493,6 +493,8 @@ void cluster_step_end(struct node *n, struct node_out *out)
             report_begin(n);
     }
     report_look(n, out);
+    if (c->leaves)
+        handover_look(n, out);
     handover_go_on(n, out);
     replicate_look(n, out);
     gates_look(n);

@@ -185,6 +185,7 @@ struct cluster {
     bool reports;            /* its place in slots without a primary, once `report_at` is synced */
     struct lsn report_at;
     struct replicas *replicas;
+    bool leaves;             /* it is being stopped */
     struct bits thin;        /* too few copies are in sync: writes are refused (5) */
     struct word_view view;
     uint64_t last_token;
@@ -314,6 +315,10 @@ bool forward_for_get(const struct slice *argv, uint32_t argc, struct forward_for
 void handover_look(struct node *n, struct node_out *out); /* may one begin? */
 void handover_go_on(struct node *n, struct node_out *out); /* after the disk got on */
 void handover_fate_known(struct cluster *c);
+/* This node is being stopped, or not any more: its slots are handed to who is in sync with them, and who replicates to
+ * it is told (replication 27). */
+void cluster_leave(struct node *n, bool leaves, struct node_out *out);
+bool cluster_is_left(const struct node *n);
 bool handover_waits(const struct node *n, unsigned slot); /* it is another's by right, and has keys */
 
 /* ---- far_multi.c */

@@ -128,7 +128,7 @@ static void evict_on(struct node *n)
 
 /* --------------------------------------------------------------------- stop */
 
-void stop_begin(struct node *n, struct session *asked_by)
+void stop_begin(struct node *n, struct session *asked_by, bool at_once, struct node_out *out)
 {
     if (n->stop_asked)
         return;
@@ -136,7 +136,11 @@ void stop_begin(struct node *n, struct session *asked_by)
     n->stopping = asked_by;
     if (asked_by != NULL)
         session_hold(n, asked_by, HELD_STOP, MONO_NEVER);
-    log_say(n->log, LOG_LEVEL_NOTICE, "stopping: everything acknowledged is being made durable");
+    n->stop_until = at_once ? n->now : mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
+    if (n->cluster != NULL)
+        cluster_leave(n, true, out);
+    log_say(n->log, LOG_LEVEL_NOTICE, "stopping: %severything acknowledged is being made durable",
+            n->cluster != NULL && !at_once ? "slots go to who is in sync with them, " : "");
     journal_sync_soon(&n->journal);
 }
 
@@ -145,6 +149,9 @@ bool stop_abort(struct node *n, struct node_out *out)
     if (!n->stop_asked)
         return false;
     n->stop_asked = false;
+    n->stop_until = MONO_NEVER;
+    if (n->cluster != NULL)
+        cluster_leave(n, false, out);
     if (n->stopping != NULL) {
         struct chain silent = {0};
         struct reply r = session_owed_reply(n->stopping, &silent);
@@ -158,6 +165,8 @@ bool stop_abort(struct node *n, struct node_out *out)
 void stop_look(struct node *n, struct node_out *out)
 {
     if (!n->stop_asked)
+        return;
+    if (n->cluster != NULL && !n->loading && !cluster_is_left(n) && !mono_reached(n->now, n->stop_until))
         return;
     const struct journal *j = &n->journal;
     const char *why = commit_refuses(n);
@@ -203,6 +212,8 @@ struct mono due_next(const struct node *n)
     const struct heap_node *first = heap_first(&n->held);
     if (first != NULL)
         due = mono_earlier(due, (struct mono){first->due});
+    if (n->stop_asked && !mono_reached(n->now, n->stop_until))
+        due = mono_earlier(due, n->stop_until);
     if (n->cluster != NULL)
         due = mono_earlier(due, cluster_due(n));
     return mono_earlier(due, mono_earlier(journal_due(&n->journal), rewrite_due(&n->rewrite, n->now)));

@@ -20,10 +20,24 @@ static bool may_take(const struct map *m, uint16_t place)
     return to != NULL && to->used && to->health == MAP_UP && !to->leaving && to->weight > 0;
 }
 
+/* Who is in sync with it beside this node, which is being stopped; else MAP_NOBODY. */
+static uint16_t heir(const struct cluster *c, const struct map_slot *s)
+{
+    for (unsigned i = 0; i < s->isr_n; i++) {
+        uint16_t to = s->isr[i];
+        if (to != c->self.place && may_take(&c->map, to) && s->isr_incarnation[i] == c->map.nodes.at[to].incarnation &&
+            !repl_has_left(&c->replicas->repl, to))
+            return to;
+    }
+    return MAP_NOBODY;
+}
+
 /* Whom this slot is for, if that is another and can take it; else MAP_NOBODY. */
 static uint16_t wanted(const struct cluster *c, unsigned slot)
 {
     const struct map_slot *s = &c->map.slots[slot];
+    if (c->leaves && c->served[slot] != 0)
+        return heir(c, s);
     if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place || !may_take(&c->map, s->want[0]))
         return MAP_NOBODY;
     return s->want[0];
@@ -86,7 +100,7 @@ static bool all_stored(const struct node *n, struct lsn upto)
 static void forget_unwished(struct node *n)
 {
     struct cluster *c = n->cluster;
-    bool all = c->map.settings.rebalance_paused != 0 || commit_refuses(n) != NULL;
+    bool all = (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL;
     for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1))
         if (all || wanted(c, slot) != c->preparing_for)
             bits_remove(&c->preparing, slot);
@@ -162,7 +176,7 @@ void handover_look(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     struct bits slots = {0};
     bool in_doubt = c->handing_until.us != MONO_NEVER.us;
-    bool refused = c->map.settings.rebalance_paused != 0 || commit_refuses(n) != NULL || c->replicas->repl.proposed_slots > 0;
+    bool refused = (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL || c->replicas->repl.proposed_slots > 0;
     if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
         return;
@@ -178,4 +192,25 @@ void handover_look(struct node *n, struct node_out *out)
     } else if (in_doubt) { /* the wish is gone; an empty proposal voids the one in doubt */
         propose(n, c->self.place, &slots, out);
     }
+}
+
+void cluster_leave(struct node *n, bool leaves, struct node_out *out)
+{
+    n->cluster->leaves = leaves;
+    guests_leave(n, leaves, out);
+}
+
+/* Nobody counts on this node any more: it is primary of nothing that another could be, and in no other's in-sync set. */
+bool cluster_is_left(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    if (c->self.place == MAP_NOBODY || !c->self.leased)
+        return true;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct map_slot *s = &c->map.slots[slot];
+        if (c->served[slot] != 0 ? heir(c, s) != MAP_NOBODY
+                                 : s->primary != MAP_NOBODY && map_isr_has(s, c->self.place, c->self.incarnation))
+            return false;
+    }
+    return true;
 }

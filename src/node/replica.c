@@ -181,6 +181,30 @@ static const char *take_dumped(struct node *n, struct repl_guest *g, const struc
     return why;
 }
 
+/* -------------------------------------------------------------------- leaving */
+
+static void say_leaving(struct node *n, struct session *s)
+{
+    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING, .text = SLICE("it is being stopped")});
+    session_produced(n, s);
+}
+
+/* Who stays after all is dialed again, and begins anew. */
+void guests_leave(struct node *n, bool leaves, struct node_out *out)
+{
+    for (size_t i = 0; i < of(n)->guests.n; i++) {
+        struct session *s = of(n)->guests.at[i];
+        if (s == NULL || s->closing || !s->guest->heard)
+            continue;
+        if (leaves) {
+            say_leaving(n, s);
+            continue;
+        }
+        s->closing = true;
+        *vec_add(&out->drop) = s->conn;
+    }
+}
+
 /* ------------------------------------------------------------------ messages */
 
 static const char *take(struct node *n, struct repl_guest *g, const struct repl_message *m)
@@ -227,6 +251,8 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
     if (!s->guest->heard) {
         s->guest->heard = true;
         repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
+        if (n->cluster->leaves)
+            say_leaving(n, s);
     }
     if (!wire_frame(q, WIRE_DIALS, &in, why)) {
         malformed(n, s, why, out);

@@ -78,6 +78,7 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
 bool replicate_closed(struct node *n, uint32_t link);
 
 /* ---- replica.c */
+void guests_leave(struct node *n, bool leaves, struct node_out *out); /* they are told that it will hold nothing more */
 bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
 void guest_close(struct node *n, struct session *s);
 void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);

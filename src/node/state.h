@@ -111,6 +111,7 @@ struct node {
     struct session *stopping;  /* who asked for SHUTDOWN, or NULL */
     struct session *backing_up; /* who asked for the backup that is not begun on disk yet, or NULL */
     bool stop_asked;
+    struct mono stop_until;    /* so long it waits for others to take its slots (replication 27) */
 };
 
 static inline unsigned node_slots_n(const struct node *n)
@@ -218,7 +219,7 @@ bool due_may_drop(const struct node *n); /* what is due, or in maxmemory's way: 
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */
-void stop_begin(struct node *n, struct session *asked_by);
+void stop_begin(struct node *n, struct session *asked_by, bool at_once, struct node_out *out);
 bool stop_abort(struct node *n, struct node_out *out); /* SHUTDOWN ABORT; false: none under way */
 void stop_look(struct node *n, struct node_out *out);
 bool memory_short(struct node *n); /* over maxmemory, and the policy lets nothing go */

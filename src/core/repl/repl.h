@@ -179,6 +179,7 @@ static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 bool repl_all_held(const struct repl *r, uint64_t lsn); /* the records of all slots up to there */
 /* Its disk is in trouble: it holds nothing more (28). */
 void repl_leaves(struct repl *r, uint16_t place);
+bool repl_has_left(const struct repl *r, uint16_t place);
 /* Writes to it are refused now (NOREPLICAS), since too few are in sync (5); so are reads that ask for more of them. */
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked);
 bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked);
