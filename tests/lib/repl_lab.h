@@ -347,7 +347,7 @@ static inline uint64_t lab_write(struct lab *l, unsigned i, unsigned slot)
 static inline bool lab_is_held(struct lab *l, unsigned i, unsigned slot, uint64_t lsn)
 {
     lab_clock(l, i);
-    return repl_is_held(&l->node[i].r, slot, lsn);
+    return repl_is_held(&l->node[i].r, slot, lsn, 0);
 }
 
 static inline void lab_pump(struct lab *l, unsigned from, unsigned to)

@@ -65,16 +65,16 @@ static void few_members_refuse_writes(void **state)
     lab_elect(&l, 0, 0, "0");
     lab_elect(&l, 1, 0, "01");
     lab_maps(&l);
-    assert_non_null(repl_refuses(&l.node[0].r, 0));
-    assert_null(repl_refuses(&l.node[0].r, 1));
+    assert_true(repl_refuses(&l.node[0].r, 0, 0));
+    assert_false(repl_refuses(&l.node[0].r, 1, 0));
     lab_stop(&l);
     lab_start(&l, MAP_W_ALL);
     l.map.settings.min_replicas = 1;
     lab_elect(&l, 0, 0, "0");
     lab_elect(&l, 1, 0, "01");
     lab_maps(&l);
-    assert_non_null(repl_refuses(&l.node[0].r, 0));
-    assert_null(repl_refuses(&l.node[0].r, 1));
+    assert_true(repl_refuses(&l.node[0].r, 0, 0));
+    assert_false(repl_refuses(&l.node[0].r, 1, 0));
     lab_stop(&l);
 }
 
