@@ -635,7 +635,8 @@ static void out_clear(struct control_out *out)
     out->stopped = out->failed = false;
 }
 
-/* Until this start's incarnation is on disk who calls is not heard, and is told nothing (C1). Who is in no
+/* Until this start's incarnation is on disk, and what it has read of the controllers' log lasts (a kill -9 leaves a
+ * tail that only the page cache knows), who calls is not heard, and is told nothing (C1). Who is in no
  * cluster has time until it has loaded: nobody waits for it. */
 static void event_when_new(struct control *c, const struct control_event *ev)
 {
@@ -651,7 +652,7 @@ static void event_when_new(struct control *c, const struct control_event *ev)
         form_loaded(c, ev->new_data);
     else if (ev->type == CONTROL_STOP)
         c->out->stopped = true;
-    if (keep_is_ready(c) && (c->loaded || c->identity.in_cluster))
+    if (keep_is_ready(c) && raft_file_is_idle(&c->file) && (c->loaded || c->identity.in_cluster))
         form_begin(c);
 }
 

@@ -340,8 +340,6 @@ static enum err load_segments(struct raft_loaded *l, const struct raft_found *fo
             segment_name(name, number); /* the next one was begun when this one was synced */
             return refuse(l, name, end, "it is not whole, and a later one exists");
         }
-        if (end == file->bytes.n && end > 0)
-            continue;
         l->torn_bytes = is_whole ? 0 : file->bytes.n - end;
         l->cut_segment = number;
         l->cut_at = end;

@@ -54,7 +54,8 @@ struct raft_loaded {
     uint64_t frames;          /* the last one's number */
     VEC(struct raft_segment) segments;
     VEC(uint64_t) stray; /* segments that are no part of the log: deleted by raft_file_init */
-    uint64_t cut_segment, cut_at; /* 0: none */
+    uint64_t cut_segment, cut_at; /* the newest, to be cut and synced: of its end perhaps nobody but the
+                                     page cache knows. 0: there is none */
     bool has_aside;
     char text[1024]; /* of a refusal: what is wrong, and what to do */
 };
@@ -87,7 +88,8 @@ struct raft_file {
     uint64_t size; /* of it */
 };
 
-/* loaded: of raft_file_load; what it found torn is cut first of all. */
+/* loaded: of raft_file_load; what it found torn is cut first of all, and the rest synced. Nothing that was
+ * loaded may be told of before the file is idle. */
 void raft_file_init(struct raft_file *f, const struct raft_loaded *l);
 void raft_file_free(struct raft_file *f);
 void raft_file_store(struct raft_file *f, const struct raft_store *s); /* s->token != 0; copies */

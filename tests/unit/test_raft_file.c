@@ -304,6 +304,27 @@ static void a_torn_tail_is_cut_wherever_it_tore(void **state)
         }
 }
 
+/* A kill -9 between a write and its sync leaves what only the page cache knows. A later segment may not rely on it. */
+static void what_a_start_has_read_is_synced_first(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_loaded l;
+    three_frames(&b);
+    size_t whole = inode(&b, "raft/log.1")->n;
+    inode(&b, "raft/log.1")->synced = whole - 40;
+    restart(&b, &l);
+    holds(&l, "1: 2 2");
+    assert_int_equal(l.torn_bytes, 0);
+    raft_loaded_free(&l);
+    assert_false(raft_file_is_idle(&b.file)); /* it is not to be told of before */
+    work_off(&b);
+    assert_true(raft_file_is_idle(&b.file));
+    assert_int_equal(inode(&b, "raft/log.1")->n, whole);
+    assert_int_equal(inode(&b, "raft/log.1")->synced, whole);
+    end(&b);
+}
+
 /* A byte of what was stored, each one in turn: refused, with the file and the remedy. Only in the last
  * frame it looks like a write that broke off. */
 static void a_changed_byte_before_the_last_frame_is_damage(void **state)
@@ -402,6 +423,7 @@ UNIT_TESTS("raft_file",
            TEST(an_installed_snapshot_empties_the_log, "an installed snapshot empties the log"),
            TEST(a_snapshot_ahead_of_the_log_stands_for_it, "a snapshot ahead of the log stands for all of it"),
            TEST(a_torn_tail_is_cut_wherever_it_tore, "a torn tail is cut wherever it tore, and writing goes on (G1)"),
+           TEST(what_a_start_has_read_is_synced_first, "what a start has read is synced before anything else (G1)"),
            TEST(a_changed_byte_before_the_last_frame_is_damage, "a changed byte before the last frame is damage, with the remedy (G1)"),
            TEST(damage_in_an_older_segment_or_the_snapshot_is_refused, "damage in an older segment or the snapshot is refused (G1)"),
            TEST(a_failure_is_final_and_told, "a failure is final and told (replication 28)"))
