@@ -197,7 +197,7 @@ static bool begins(const struct answer *a, const char *word)
 static bool is_refusal(const struct answer *a)
 {
     return begins(a, "CLUSTERDOWN ") || begins(a, "TRYAGAIN ") || begins(a, "MOVED ") || begins(a, "LOADING ") ||
-           begins(a, "EXECABORT ");
+           begins(a, "EXECABORT ") || begins(a, "MISCONF ");
 }
 
 static void strange(struct caller *c, const struct answer *a)
@@ -312,7 +312,7 @@ static void answered(struct caller *c, const struct answer *a)
         c->step = 2;
         number_of(a, &c->watch_value);
     }
-    if (error && s->what != CALL_MULTI) {
+    if (error) {
         refused(c, s, a);
         return;
     }

@@ -30,6 +30,7 @@ struct chain_of {
     size_t n, last;
     unsigned keys;     /* that it is about, a bit each */
     bool several;      /* one of them is about more than one key */
+    bool parting;      /* a loss may come between any two of those that are next: then none is put off */
     struct state base; /* before it */
 };
 
@@ -236,13 +237,18 @@ static unsigned joined(const struct search *s, const struct history_op *op, unsi
     return keys | its | (before != NULL ? keys_of(before, false) : 0);
 }
 
+static bool is_parting(const struct search *s, const struct history_op *urgent)
+{
+    return s->losses_done < s->losses_n && urgent->answer >= s->h->ops.at[s->losses[s->losses_done]].since;
+}
+
 /* The keys that the most urgent one has to do with, if need be by way of others that may come before it. Those of
  * other keys may as well come behind it, so they wait: but not where a loss could part them. */
 static unsigned focus(const struct search *s, const struct history_op *urgent)
 {
     const struct history_op *ops = s->h->ops.at;
     unsigned keys = urgent->is_loss ? ALL_KEYS : keys_of(urgent, false), before;
-    if (s->losses_done < s->losses_n && urgent->answer >= ops[s->losses[s->losses_done]].since)
+    if (is_parting(s, urgent))
         return ALL_KEYS;
     do {
         before = keys;
@@ -316,6 +322,8 @@ static enum history_verdict lose(struct search *s, size_t i, const struct state 
  * that key come later, or never. */
 static bool needs(const struct chain_of *chain, const struct history_op *op, const struct state *at)
 {
+    if (chain->parting)
+        return true;
     if ((keys_of(op, false) & chain->keys) == 0)
         return false;
     for (unsigned k = 0; k < HISTORY_KEYS && !chain->several; k++) {
@@ -333,7 +341,7 @@ static enum history_verdict try_sure(struct search *s, size_t i, const struct st
     const struct history_op *op = &s->h->ops.at[i];
     struct state after = *at;
     enum history_verdict v;
-    if (chain->n > 0 && (op->is_loss || !needs(chain, op, at)))
+    if (chain->n > 0 && ((op->is_loss && !chain->parting) || !needs(chain, op, at)))
         return HISTORY_BAD;
     if (!op->is_loss && !apply(op, &after))
         return HISTORY_BAD;
@@ -361,7 +369,7 @@ static bool lengthens(const struct search *s, const struct chain_of *chain, size
         if (!s->done[s->unsure[i]] && s->alike[i] == s->alike[nth] && awaited(s, other) == NULL)
             return false;
     }
-    if (chain->n == 0)
+    if (chain->n == 0 || chain->parting)
         return true;
     const struct history_op *last = &ops[chain->last];
     unsigned its = keys_of(last, false);
@@ -420,11 +428,13 @@ static enum history_verdict go_on(struct search *s, const struct state *at, cons
         if (looks_now(s, next[k], at)) /* it may as well come now: no other order is better */
             return try_sure(s, next[k], at, chain, done_hash, way);
     enum history_verdict v = HISTORY_BAD;
+    struct chain_of here = *chain;
+    here.parting = is_parting(s, urgent);
     for (size_t k = 0; k < n && v == HISTORY_BAD; k++)
-        v = try_sure(s, next[k], at, chain, done_hash, way);
+        v = try_sure(s, next[k], at, &here, done_hash, way);
     for (size_t k = 0; v == HISTORY_BAD && k < s->unsure_n && s->h->ops.at[s->unsure[k]].call <= urgent->answer; k++)
         if (lengthens(s, chain, k, keys))
-            v = try_unsure(s, k, at, chain, done_hash, way);
+            v = try_unsure(s, k, at, &here, done_hash, way);
     return v;
 }
 

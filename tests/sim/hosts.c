@@ -172,6 +172,7 @@ static void look(struct planes *planes)
     uint64_t newest = 0;
     if (planes->wrong[0] != '\0')
         return; /* a start that was refused leaves a node without its control plane */
+    plights_look(w);
     check_alone(w);
     if (w->ops->look != NULL)
         w->ops->look(w);

@@ -74,6 +74,9 @@ struct host {
     bool stall_next;          /* it stands still between the next command and its reply */
     bool is_leaving, forgotten; /* it is to be no member any more; it is none */
     int64_t wall_ms;          /* its wall clock is off by this */
+    int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
+    struct bits held;         /* slots it was primary of when it ended, and perhaps has data of */
+    int64_t unsynced_us;      /* what it did then or later was perhaps not synced when it ended */
     uint64_t fences[SLOTS];   /* as told in reports */
     uint64_t checked;         /* the applied map when node_check was last asked */
     struct heap_node back;    /* it goes on, or is started again */
@@ -115,7 +118,7 @@ struct caller {
 enum plight {
     PLIGHT_KILL, PLIGHT_POWER, PLIGHT_STOP, PLIGHT_STALL, PLIGHT_STALL_DATA, PLIGHT_STALL_CONTROL, PLIGHT_CUT,
     PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET,
-    PLIGHT_LOADING, PLIGHTS
+    PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS
 };
 const char *plight_name(enum plight p);
 
@@ -190,6 +193,7 @@ void callers_end(struct hosts *w); /* who is not answered now never is */
 /* ---- plights.c */
 void plights_begin(struct hosts *w);
 bool plights_due(struct hosts *w, struct heap_node *n);
+void plights_look(struct hosts *w); /* who cannot go on is ended */
 void plights_end(struct hosts *w);
 
 #endif

@@ -12,7 +12,7 @@
 #include "tests/sim/sim_disk.h"
 
 enum { FIRST_PORT = 7000, PULSE_US = 20 * 1000, RAFT_FILES = 64 };
-enum { NO_ANSWER_US = 1000 * 1000 };
+enum { NO_ANSWER_US = 1000 * 1000, AT_ONCE_MOST = 200 * 1000 };
 enum { CHECKED = 8 };           /* so many look at all invariants of each map, at least */
 enum { AGAIN_US = 2000 * 1000 }; /* an offer whose fate is unknown is made anew then, as node/handover does */
 
@@ -49,6 +49,13 @@ void planes_plan(struct planes *w, struct heap_node *n, struct mono at)
 
 static void step(struct planes *w, struct plane *p, struct control_event *ev)
 {
+    if (p->failed) { /* about to end: what the event owns ends with it */
+        if (ev->type == CONTROL_WORD)
+            word_free(ev->word);
+        if (ev->type == CONTROL_STORED)
+            chain_free(&ev->disk->rest, NULL);
+        return;
+    }
     ev->now = plane_clock(p);
     ev->pulse = (struct control_pulse){.progress = p->progress, .has_data = bits_n(&p->data.full) > 0};
     if (w->ops != NULL)
@@ -94,6 +101,7 @@ static void post(struct planes *w, struct packet *k, int64_t us)
 {
     struct plane_conn *c = &w->conns.at[k->conn];
     struct mono *free = k->to_a ? &c->a_free : &c->b_free;
+    us += w->at[c->a].lag_us + w->at[c->b].lag_us;
     if (w->lost_of_1000 > 0 && rng_below(&w->rng, 1000) < w->lost_of_1000) {
         us += w->resend_us;
         w->lost_n++;
@@ -340,6 +348,17 @@ void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
     }
 }
 
+void planes_break(struct planes *w, uint32_t host)
+{
+    for (size_t i = 0; i < w->conns.n; i++) {
+        struct plane_conn *c = &w->conns.at[i];
+        if ((c->a != host && c->b != host) || !c->a_open || !c->b_open || c->stalled)
+            continue;
+        post(w, packet_new(w, PACKET_CLOSED, i, true), planes_drawn(w));
+        post(w, packet_new(w, PACKET_CLOSED, i, false), planes_drawn(w));
+    }
+}
+
 /* ---------------------------------------------------------------- the false data plane */
 
 static void tell(struct planes *w, struct plane *p, struct word word)
@@ -511,6 +530,17 @@ static void take_out(struct planes *w, struct plane *p)
 {
     struct control_out *o = &p->out;
     VEC(struct word) words = {0};
+    if (o->failed) { /* nothing that it says now is to be said */
+        check(w->ops != NULL);
+        p->failed = true;
+        p->lease = (struct mono){0};
+        for (size_t i = 0; i < o->disk.n; i++) {
+            chain_free(&o->disk.at[i].bytes, NULL);
+            mem_free(o->disk.at[i].names);
+        }
+        o->disk.n = 0;
+        return;
+    }
     p->lease = o->lease;
     planes_plan(w, &p->wake, o->wake.us == MONO_NEVER.us ? MONO_NEVER : (struct mono){o->wake.us - p->skew_us});
     take_disk(w, p);
@@ -526,7 +556,6 @@ static void take_out(struct planes *w, struct plane *p)
         if (at != SIZE_MAX)
             planes_close(w, at, o->hang_up.at[i].is_link);
     }
-    check(!o->failed);
     p->stopped |= o->stopped;
     for (size_t i = 0; i < o->give.n; i++) {
         size_t at = conn_of(w, p, o->give.at[i].conn, false);
@@ -639,7 +668,7 @@ void plane_start(struct planes *w, struct plane *p)
     p->config.seed = w->seed * 1000 + p->number * 100 + ++p->seed_n;
     p->is_new |= file == NULL;
     p->loads_until = w->ops != NULL ? MONO_NEVER : mono_after(w->now, p->loads_us);
-    p->settling = false;
+    p->settling = p->failed = false;
     if (!identity.is_known && w->ops != NULL) { /* the data plane knows it already */
         identity.node = p->id_if_new;
         identity.is_known = true;
@@ -885,6 +914,9 @@ static bool turn(struct planes *w, struct mono until)
         return false;
     heap_remove(&w->calendar, n);
     bool moved = n->due > w->now.us;
+    w->at_once_n = moved ? 0 : w->at_once_n + 1;
+    if (w->at_once_n == AT_ONCE_MOST)
+        planes_wrong(w, "time stands still: somebody wants to be woken in the past", 0);
     w->now = (struct mono){n->due > w->now.us ? n->due : w->now.us};
     due(w, n);
     if (w->ops != NULL) {

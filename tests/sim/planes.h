@@ -88,6 +88,8 @@ struct plane {
     bool is_new;             /* what its data plane has is new, or lost more than a tail */
     int64_t loads_us;        /* so long does its data plane load, from its next start on */
     struct mono loads_until; /* MONO_NEVER: it has */
+    int64_t lag_us;          /* so much later arrives what it says, and what is said to it */
+    bool failed;             /* ops: the disk of its log failed: its process ends */
     bool settling;           /* ops: it has loaded, and that is not on its disk yet */
     int32_t rate_ppm;        /* its clock gains so much on the world's */
     int64_t skew_us;         /* ... and has gained this, up to: */
@@ -124,6 +126,7 @@ struct planes {
     unsigned awaited_n;
     uint64_t packets_n, bytes_n, lost_n, broken_n;
     void (*said)(struct planes *w, struct plane *p, const struct chain *bytes); /* NULL, or: a control plane sends this */
+    uint64_t at_once_n;           /* events since time last moved */
     char wrong[256];         /* what did not hold; empty: all did */
 };
 
@@ -138,6 +141,7 @@ void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or i
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);
 void plane_stop(struct planes *w, struct plane *p); /* asks; then p->stopped */
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */
+void planes_break(struct planes *w, uint32_t host); /* all its connections, at once */
 void planes_run(struct planes *w, int64_t us);
 /* Runs until `done` holds; false: it did not within us. */
 bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w));

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 enum { DOWN_US = 1500 * 1000, CUT_US = 2500 * 1000, STALL_MAX_US = 3300 * 1000, TICK_US = 500 * 1000 };
-enum { LOAD_MAX_US = 4000 * 1000 };
+enum { LOAD_MAX_US = 4000 * 1000, LAG_MAX_US = 400 * 1000 };
 enum { EVERYSEC_US = 1300 * 1000, HOSTS_MOST = 5 };
 
 static const struct {
@@ -31,6 +31,11 @@ static const struct {
     [PLIGHT_JOIN] = {"join", 12000 * 1000},
     [PLIGHT_FORGET] = {"forget", 15000 * 1000},
     [PLIGHT_LOADING] = {"long load", 9000 * 1000},
+    [PLIGHT_FULL] = {"full disk", 9000 * 1000},
+    [PLIGHT_FAIL] = {"failing disk", 15000 * 1000},
+    [PLIGHT_FAIL_RAFT] = {"failing disk of the controller", 15000 * 1000},
+    [PLIGHT_LAG] = {"slow network", 7000 * 1000},
+    [PLIGHT_BREAK] = {"broken connections", 4000 * 1000},
 };
 
 const char *plight_name(enum plight p)
@@ -50,26 +55,42 @@ static void plan(struct hosts *w, struct heap_node *n, int64_t us)
 
 /* --------------------------------------------------------------------------- ends of hosts */
 
-/* Under everysec a power cut takes what was done in the last second or so, wherever this host served (C). */
-static void may_lose(struct hosts *w, struct host *h)
+/* Under everysec a power cut takes what was done in the last second or so, wherever this host served (C). Its end
+ * takes what a full or failed disk did not: reads had shown it (28). */
+static void may_lose(struct hosts *w, struct host *h, bool power)
 {
-    int64_t age = EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US;
-    for (unsigned g = 0; g < GROUPS && w->policy != APPENDFSYNC_ALWAYS; g++) {
+    int64_t now = w->planes.now.us, since = now;
+    int64_t young = now - (EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US);
+    enum journal_state state = h->node->journal.state;
+    if (h->loading == LOADED) /* else of the run before nothing more was synced */
+        h->unsynced_us = young;
+    if (power && w->policy != APPENDFSYNC_ALWAYS)
+        since = young < h->unsynced_us ? young : h->unsynced_us;
+    if ((state == JOURNAL_FULL || state == JOURNAL_FAILED) && h->bad_disk_us < since)
+        since = h->bad_disk_us;
+    if (h->is_leaving)
+        since = 0; /* who dies while FORGET drains it is given up with what it holds, there being one copy (22) */
+    for (size_t i = 0; i < SLOTS / 64; i++)
+        h->held.w[i] |= h->node->owned.w[i];
+    for (unsigned g = 0; g < GROUPS && since < now; g++) {
         char key[16];
-        int64_t now = w->planes.now.us;
+        bool elsewhere = false;
         snprintf(key, sizeof(key), "{g%u}", g);
-        if (bits_has(&h->node->owned, slot_of(slice_str(key))))
+        unsigned slot = slot_of(slice_str(key));
+        for (size_t i = 0; i < w->planes.n; i++)
+            elsewhere |= &w->host[i] != h && w->host[i].node != NULL && bits_has(&w->host[i].node->owned, slot);
+        if (bits_has(&h->node->owned, slot) || (bits_has(&h->held, slot) && !elsewhere))
             *vec_add(&w->histories[g].ops) =
-                (struct history_op){.call = now, .answer = now, .is_loss = true, .since = now - age};
+                (struct history_op){.call = now, .answer = now, .is_loss = true, .since = since};
     }
 }
 
 static void end_host(struct hosts *w, struct host *h, bool power)
 {
     hosts_say(w, "host %u %s", h->plane->number, power ? "loses its power" : "is killed");
-    if (power)
-        may_lose(w, h);
+    may_lose(w, h, power);
     host_kill(h, power);
+    h->disk.fail_sync = h->disk.fail_write = h->plane->disk.fail_sync = h->plane->disk.fail_write = false;
     plan(w, &h->back, hosts_draw(w, DOWN_US));
 }
 
@@ -79,6 +100,11 @@ static void come_back(struct hosts *w, struct host *h)
     static const char file[] = "nodes.conf";
     if (h->forgotten)
         return;
+    if (h->node != NULL && h->node->journal.state == JOURNAL_FAILED) {
+        hosts_say(w, "host %u is started anew, its disk had failed", h->plane->number);
+        end_host(w, h, false);
+        return;
+    }
     if (h->node != NULL) {
         if (h->plane->frozen || h->plane->data_frozen)
             hosts_say(w, "host %u goes on", h->plane->number);
@@ -177,6 +203,38 @@ static bool slow(struct hosts *w, struct host *h)
     return true;
 }
 
+static bool fill(struct hosts *w, struct host *h)
+{
+    h->disk.room = draw(w, 2) == 0 ? 0 : draw(w, 2000);
+    h->bad_disk_us = w->planes.now.us;
+    hosts_say(w, "host %u: its disk has room for %zu bytes", h->plane->number, h->disk.room);
+    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    return true;
+}
+
+/* The next sync or write fails; an operator comes after a while. */
+static bool fail_disk(struct hosts *w, struct host *h, bool of_raft)
+{
+    struct sim_disk *d = of_raft ? &h->plane->disk : &h->disk;
+    bool sync = draw(w, 2) == 0;
+    hosts_say(w, "host %u: a %s of its %slog is to fail", h->plane->number, sync ? "sync" : "write",
+              of_raft ? "controller's " : "");
+    *(sync ? &d->fail_sync : &d->fail_write) = true;
+    if (of_raft)
+        return true; /* it ends by itself */
+    h->bad_disk_us = w->planes.now.us;
+    plan(w, &h->back, 500 * 1000 + hosts_draw(w, DOWN_US));
+    return true;
+}
+
+static bool lag(struct hosts *w, struct host *h)
+{
+    h->plane->lag_us = 2000 + (int64_t)draw(w, draw(w, 2) == 0 ? 20 * 1000 : LAG_MAX_US);
+    hosts_say(w, "host %u: its network is %lld us slower", h->plane->number, (long long)h->plane->lag_us);
+    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    return true;
+}
+
 /* -------------------------------------------------------------------------- members */
 
 static bool join(struct hosts *w)
@@ -243,6 +301,14 @@ static bool fire(struct hosts *w, enum plight p)
     case PLIGHT_WALL: return wall_jump(w, h);
     case PLIGHT_DRIFT: return drift(w, h);
     case PLIGHT_FORGET: return forget(w, h);
+    case PLIGHT_FULL: return fill(w, h);
+    case PLIGHT_FAIL:
+    case PLIGHT_FAIL_RAFT: return fail_disk(w, h, p == PLIGHT_FAIL_RAFT);
+    case PLIGHT_LAG: return lag(w, h);
+    case PLIGHT_BREAK:
+        hosts_say(w, "host %u: its connections break", h->plane->number);
+        planes_break(&w->planes, h->plane->number);
+        return true;
     case PLIGHT_LEADER:
     case PLIGHT_JOIN:
     case PLIGHTS: break;
@@ -252,8 +318,20 @@ static bool fire(struct hosts *w, enum plight p)
 
 static void calm(struct hosts *w)
 {
+    for (size_t i = 0; i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        h->disk.slow_us = h->plane->disk.slow_us = h->plane->lag_us = 0;
+        h->disk.room = SIZE_MAX;
+    }
+}
+
+void plights_look(struct hosts *w)
+{
     for (size_t i = 0; i < w->planes.n; i++)
-        w->host[i].disk.slow_us = w->host[i].plane->disk.slow_us = 0;
+        if (w->planes.at[i].failed && w->host[i].node != NULL) {
+            hosts_say(w, "host %zu ends: the log of its controller is lost to it", i);
+            end_host(w, &w->host[i], false);
+        }
 }
 
 bool plights_due(struct hosts *w, struct heap_node *n)
@@ -309,6 +387,7 @@ void plights_end(struct hosts *w)
         plane_clock(h->plane);
         h->plane->rate_ppm = 0;
         h->stall_next = false;
+        h->disk.fail_sync = h->disk.fail_write = h->plane->disk.fail_sync = h->plane->disk.fail_write = false;
         plan(w, &h->back, 1 + (int64_t)draw(w, 2000 * 1000)); /* a majority, then all */
     }
 }

@@ -34,7 +34,7 @@
 #include "tests/sim/hosts.h"
 #include "tests/sim/sim_model.h"
 
-enum { SCENE_CLIENTS = 8, SCENE_KEYS = 32, FORM_US = 30 * 1000 * 1000, PACKET_US = 500, DISK_US = 1000 };
+enum { SCENE_CLIENTS = 8, SCENE_KEYS = 32, FORM_US = 30 * 1000 * 1000, BEGIN_US = 5 * 1000 * 1000, PACKET_US = 500, DISK_US = 1000 };
 
 struct scene_client {
     struct scene *scene;
@@ -138,9 +138,21 @@ static bool is_changed(const struct scene *s, const struct map *m, unsigned slot
     return m->slots[slot].epoch != s->map.slots[slot].epoch || !same_serving(&m->slots[slot], &s->map.slots[slot]);
 }
 
+/* Great shares in tenths: which slots are whose is the ring's matter. */
+static const char *share_text(unsigned n, char to[40])
+{
+    if (n == SLOTS)
+        snprintf(to, 40, "all slots");
+    else if (n < SLOTS / 20)
+        snprintf(to, 40, "%u slot%s", n, n == 1 ? "" : "s");
+    else
+        snprintf(to, 40, "0.%u of all slots", (n * 10 + SLOTS / 2) / SLOTS);
+    return to;
+}
+
 static void tell_slots(struct scene *s, const struct map *m, unsigned who)
 {
-    char text[80];
+    char text[80], share[40];
     bool *told = mem_zero(SLOTS);
     for (unsigned first = 0; first < SLOTS; first++) {
         unsigned n = 0;
@@ -151,7 +163,7 @@ static void tell_slots(struct scene *s, const struct map *m, unsigned who)
             told[i] |= like;
             n += like;
         }
-        TELL(s, who, "%u slots: %s", n, serving_text(s, m, &m->slots[first], text));
+        TELL(s, who, "%s: %s", share_text(n, share), serving_text(s, m, &m->slots[first], text));
     }
     for (size_t i = 0; i < s->keys_n; i++) {
         const struct map_slot *slot = &m->slots[s->keys[i].slot];
@@ -414,7 +426,7 @@ static bool setting(struct scene *s, struct slice word, struct map_settings *to,
     return true;
 }
 
-/* All that run know one map and have leases; every slot is served, and where it is wanted. */
+/* All that run know one map, have leases and a share; every slot is served, and where it is wanted. */
 static bool is_whole(struct planes *planes)
 {
     struct scene *s = (struct scene *)planes;
@@ -427,6 +439,8 @@ static bool is_whole(struct planes *planes)
         if (!hosts_serves(h, &its) || h->plane->frozen || h->plane->data_frozen ||
             h->node->cluster->map.index != s->map.index)
             return false;
+        if (bits_n(&its) == 0)
+            return false; /* its share is on its way */
         served += (unsigned)bits_n(&its);
     }
     for (unsigned i = 0; i < SLOTS; i++)
@@ -472,6 +486,8 @@ static bool do_nodes(struct scene *s, const struct words *w)
         host_start(h);
     }
     bool good = forming || wait_whole(s, FORM_US);
+    if (!forming) /* so that it matters little how long it took to form */
+        planes_run(&s->world.planes, BEGIN_US - s->world.planes.now.us % BEGIN_US);
     s->to = s->answer;
     s->begun = forming ? s->begun : s->world.planes.now;
     return good;
