@@ -31,7 +31,7 @@ static void write_one(void)
 {
     unsigned i = below(LAB_NODES), slot = below(LAB_SLOTS);
     const struct lab_node *n = &l.node[i];
-    if (n->served[slot] == 0 || repl_refuses(&n->r, slot) != NULL)
+    if (n->served[slot] == 0 || repl_refuses(&n->r, slot, 0))
         return;
     uint64_t lsn = lab_write(&l, i, slot);
     *vec_add(&waiting) = (struct waiting){i, slot, n->served[slot], lsn, l.made[slot].n - 1};
