@@ -32,9 +32,11 @@ static uint16_t owner_of(const struct map_slot *s)
 static bool is_alike(const struct map *m, unsigned a, unsigned b)
 {
     const struct map_slot *x = &m->slots[a], *y = &m->slots[b];
-    bool alike = owner_of(x) == owner_of(y) && x->isr_n == y->isr_n;
+    bool alike = owner_of(x) == owner_of(y) && x->isr_n == y->isr_n && x->replicas_n == y->replicas_n;
     for (unsigned i = 0; alike && i < x->isr_n; i++)
-        alike = x->isr[i] == y->isr[i];
+        alike = x->isr[i] == y->isr[i] && x->isr_incarnation[i] == y->isr_incarnation[i];
+    for (unsigned i = 0; alike && i < x->replicas_n; i++)
+        alike = x->replicas[i] == y->replicas[i];
     return alike;
 }
 
@@ -114,13 +116,19 @@ static long long wall_of(const struct node *n, struct mono at)
     return at.us == 0 ? 0 : (long long)(n->wall.ms - (n->now.us - at.us) / 1000);
 }
 
-static void put_slots(const struct map *m, uint16_t place, struct buf *to)
+/* A line of a node: of what it owns (`of` is itself), or of what it has copies of among what another owns. */
+static bool is_listed(const struct map_slot *s, uint16_t place, uint16_t of)
+{
+    return owner_of(s) == of && (place == of || map_replicas_have(s, place));
+}
+
+static void put_slots(const struct map *m, uint16_t place, uint16_t of, struct buf *to)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         unsigned last = slot;
-        if (owner_of(&m->slots[slot]) != place)
+        if (!is_listed(&m->slots[slot], place, of))
             continue;
-        while (last + 1 < SLOTS && owner_of(&m->slots[last + 1]) == place)
+        while (last + 1 < SLOTS && is_listed(&m->slots[last + 1], place, of))
             last++;
         if (last > slot)
             text_putf(to, " %u-%u", slot, last);
@@ -139,7 +147,7 @@ static uint64_t epoch_of(const struct map *m, uint16_t place)
     return epoch;
 }
 
-static void put_node(struct node *n, uint16_t place, struct buf *to)
+static void put_node(struct node *n, uint16_t place, uint16_t of, struct buf *to)
 {
     const struct cluster *c = n->cluster;
     const struct map_node *m = &c->map.nodes.at[place];
@@ -151,20 +159,52 @@ static void put_node(struct node *n, uint16_t place, struct buf *to)
     if (m->at.hostname[0] != '\0')
         text_putf(to, ",%s", m->at.hostname);
     const char *health = m->health == MAP_DOWN ? ",fail" : m->health == MAP_SUSPECT ? ",fail?" : "";
-    text_putf(to, " %smaster%s - %lld %lld %llu %s", self ? "myself," : "", health,
+    text_putf(to, " %s%s%s ", self ? "myself," : "", place == of ? "master" : "slave", health);
+    cluster_id_text(&c->map.nodes.at[of].id, id);
+    text_put(to, place == of ? SLICE("-") : slice_of(id, NODE_ID_CHARS));
+    text_putf(to, " %lld %lld %llu %s",
               p != NULL && !self ? wall_of(n, p->ping_sent) : 0, p != NULL && !self ? wall_of(n, p->pong_received) : 0,
-              (unsigned long long)epoch_of(&c->map, place),
+              (unsigned long long)epoch_of(&c->map, of),
               self || (p != NULL && p->link_to) ? "connected" : "disconnected");
-    put_slots(&c->map, place, to);
-    text_put(to, SLICE("\n"));
+    put_slots(&c->map, place, of, to);
 }
 
 void cluster_nodes_text(struct node *n, struct buf *to)
 {
     const struct map *m = &n->cluster->map;
     for (uint16_t i = 0; i < m->nodes.n; i++)
-        if (m->nodes.at[i].used)
-            put_node(n, i, to);
+        if (m->nodes.at[i].used) {
+            put_node(n, i, i, to);
+            text_put(to, SLICE("\n"));
+        }
+}
+
+static bool has_copies(const struct map *m, uint16_t place, uint16_t of)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (is_listed(&m->slots[slot], place, of))
+            return true;
+    return false;
+}
+
+void cluster_replicas_reply(struct node *n, struct reply *r, uint16_t of)
+{
+    const struct map *m = &n->cluster->map;
+    struct reply_later later;
+    struct buf line;
+    size_t lines = 0;
+    buf_init(&line, SIZE_MAX / 2);
+    reply_later_begin(r, &later);
+    for (uint16_t i = 0; i < m->nodes.n; i++) {
+        if (!m->nodes.at[i].used || i == of || !has_copies(m, i, of))
+            continue;
+        buf_clear(&line);
+        put_node(n, i, of, &line);
+        reply_bulk(r, buf_slice(&line));
+        lines++;
+    }
+    reply_later_end(r, &later, lines);
+    buf_free(&line);
 }
 
 /* ----------------------------------------------------------------------- SLOTS */
@@ -211,13 +251,18 @@ static void slots_node(struct node *n, struct reply *r, uint16_t place)
     }
 }
 
+static bool is_in_sync(const struct map *m, unsigned slot, uint16_t place)
+{
+    return map_isr_has(&m->slots[slot], place, m->nodes.at[place].incarnation);
+}
+
 /* Copies that can be read: in sync, and not lost. */
 static unsigned replicas_of(const struct map *m, unsigned slot, uint16_t to[MAP_COPIES])
 {
     const struct map_slot *s = &m->slots[slot];
     unsigned n = 0;
     for (unsigned i = 0; i < s->isr_n; i++)
-        if (s->isr[i] != owner_of(s) && m->nodes.at[s->isr[i]].health != MAP_DOWN)
+        if (s->isr[i] != owner_of(s) && is_in_sync(m, slot, s->isr[i]) && m->nodes.at[s->isr[i]].health != MAP_DOWN)
             to[n++] = s->isr[i];
     return n;
 }
@@ -248,11 +293,25 @@ void cluster_slots_reply(struct node *n, struct reply *r)
 
 /* ---------------------------------------------------------------------- SHARDS */
 
-static void shards_node(struct node *n, struct reply *r, uint16_t place, bool primary)
+/* In records of the slot's primary: all it has made, or so many of which the replica holds. 0: not known here. */
+static uint64_t offset_of(const struct node *n, uint16_t place, uint16_t owner)
 {
-    struct endpoint_view v = {n->options->cluster_preferred_endpoint_type, &n->cluster->map.nodes.at[place]};
+    const struct replicas *r = n->cluster->replicas;
+    uint16_t self = n->cluster->self.place;
+    if (place == self && owner == self)
+        return node_offset(n);
+    if (owner == self)
+        return place < r->repl.peers.n ? r->repl.peers.at[place].held : 0;
+    return place == self && owner < r->guests.n && r->guests.at[owner] != NULL ? r->guests.at[owner]->guest->told.held : 0;
+}
+
+static void shards_node(struct node *n, struct reply *r, uint16_t place, unsigned slot)
+{
+    const struct map *m = &n->cluster->map;
+    struct endpoint_view v = {n->options->cluster_preferred_endpoint_type, &m->nodes.at[place]};
     bool with_name = v.node->at.hostname[0] != '\0';
-    bool self = place == n->cluster->self.place;
+    uint16_t owner = owner_of(&m->slots[slot]);
+    bool behind = place == owner ? place == n->cluster->self.place && n->loading : !is_in_sync(m, slot, place);
     reply_map(r, 7 + (size_t)with_name);
     reply_bulk(r, SLICE("id"));
     put_id(r, &v.node->id);
@@ -267,21 +326,20 @@ static void shards_node(struct node *n, struct reply *r, uint16_t place, bool pr
         reply_bulk_str(r, v.node->at.hostname);
     }
     reply_bulk(r, SLICE("role"));
-    reply_bulk(r, primary ? SLICE("master") : SLICE("replica"));
+    reply_bulk(r, place == owner ? SLICE("master") : SLICE("replica"));
     reply_bulk(r, SLICE("replication-offset"));
-    reply_i64(r, self ? (int64_t)node_offset(n) : 0);
+    reply_i64(r, (int64_t)offset_of(n, place, owner));
     reply_bulk(r, SLICE("health"));
-    reply_bulk_str(r, v.node->health == MAP_DOWN ? "fail" : self && n->loading ? "loading" : "online");
+    reply_bulk_str(r, v.node->health == MAP_DOWN ? "fail" : behind ? "loading" : "online");
 }
 
 /* The slots served as `first` is, in ranges; taken slots are marked. */
 static void shard_reply(struct node *n, struct reply *r, unsigned first, struct bits *taken)
 {
     const struct map *m = &n->cluster->map;
+    const struct map_slot *s = &m->slots[first];
     struct reply_later later;
-    uint16_t replicas[MAP_COPIES];
-    unsigned replicas_n = replicas_of(m, first, replicas);
-    size_t ends = 0;
+    size_t ends = 0, nodes = 1;
     reply_map(r, 2);
     reply_bulk(r, SLICE("slots"));
     reply_later_begin(r, &later);
@@ -298,10 +356,15 @@ static void shard_reply(struct node *n, struct reply *r, unsigned first, struct 
     }
     reply_later_end(r, &later, ends);
     reply_bulk(r, SLICE("nodes"));
-    reply_array(r, 1 + replicas_n);
-    shards_node(n, r, owner_of(&m->slots[first]), true);
-    for (unsigned i = 0; i < replicas_n; i++)
-        shards_node(n, r, replicas[i], false);
+    reply_later_begin(r, &later);
+    shards_node(n, r, owner_of(s), first);
+    for (unsigned i = 0; i < s->replicas_n; i++) {
+        if (s->replicas[i] == owner_of(s))
+            continue;
+        shards_node(n, r, s->replicas[i], first);
+        nodes++;
+    }
+    reply_later_end(r, &later, nodes);
 }
 
 void cluster_shards_reply(struct node *n, struct reply *r)
@@ -318,6 +381,118 @@ void cluster_shards_reply(struct node *n, struct reply *r)
         shards++;
     }
     reply_later_end(r, &later, shards);
+}
+
+/* ---------------------------------------------------------- INFO replication, ROLE */
+
+struct copies_at { /* one other node, of slots whose primary is this one */
+    unsigned slots, in_sync;
+    struct repl_lag lag; /* the greatest of them */
+};
+
+static void lag_add(struct repl_lag *to, struct repl_lag more)
+{
+    to->records = more.records > to->records ? more.records : to->records;
+    to->us = more.us > to->us ? more.us : to->us;
+}
+
+static struct copies_at copies_at(const struct cluster *c, uint16_t place)
+{
+    struct copies_at at = {0};
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        if (c->served[slot] == 0 || !map_replicas_have(&c->map.slots[slot], place))
+            continue;
+        at.slots++;
+        at.in_sync += is_in_sync(&c->map, slot, place);
+        lag_add(&at.lag, repl_lag_of(&c->replicas->repl, slot, place));
+    }
+    return at;
+}
+
+static bool follows(const struct cluster *c, uint16_t place)
+{
+    const struct repl_peer *peer = &c->replicas->repl.peers.at[place];
+    return place != c->self.place && peer->wanted && peer->open;
+}
+
+static unsigned followers_n(const struct cluster *c)
+{
+    unsigned n = 0;
+    for (uint16_t place = 0; place < c->replicas->repl.peers.n; place++)
+        n += follows(c, place);
+    return n;
+}
+
+static void put_follower(struct node *n, uint16_t place, unsigned number, struct buf *to)
+{
+    const struct cluster *c = n->cluster;
+    const struct repl_peer *peer = &c->replicas->repl.peers.at[place];
+    const struct endpoint *e = &c->map.nodes.at[place].at;
+    struct copies_at at = copies_at(c, place);
+    text_putf(to, "slave%u:ip=%s,port=%u,state=%s,offset=%llu,lag=%lld,slots=%u,in_sync=%u,lag_records=%llu,lag_ms=%lld\r\n",
+              number, e->ip, (unsigned)e->port, at.in_sync == at.slots ? "online" : "send_bulk",
+              (unsigned long long)peer->held, (long long)(n->now.us - peer->heard.us) / 1000000, at.slots, at.in_sync,
+              (unsigned long long)at.lag.records, (long long)at.lag.us / 1000);
+}
+
+/* What this node is primary of, in ranges that are kept alike. */
+static void put_ranges(const struct cluster *c, struct buf *to)
+{
+    const struct map *m = &c->map;
+    for (unsigned slot = 0, number = 0; slot < SLOTS; slot++) {
+        unsigned last = run_end(m, slot);
+        const struct map_slot *s = &m->slots[slot];
+        struct repl_lag lag = {0};
+        if (owner_of(s) == c->self.place && s->primary != MAP_NOBODY) {
+            for (unsigned at = slot; at <= last; at++)
+                for (unsigned i = 0; i < s->replicas_n; i++)
+                    lag_add(&lag, repl_lag_of(&c->replicas->repl, at, s->replicas[i]));
+            text_putf(to, "range%u:slots=%u-%u,in_sync=%u,copies=%u,lag_records=%llu,lag_ms=%lld\r\n", number++, slot, last,
+                      (unsigned)s->isr_n, (unsigned)s->replicas_n, (unsigned long long)lag.records,
+                      (long long)lag.us / 1000);
+        }
+        slot = last;
+    }
+}
+
+void cluster_followers_text(struct node *n, struct buf *to)
+{
+    const struct cluster *c = n->cluster;
+    unsigned number = 0;
+    text_putf(to, "connected_slaves:%u\r\n", followers_n(c));
+    for (uint16_t place = 0; place < c->replicas->repl.peers.n; place++)
+        if (follows(c, place))
+            put_follower(n, place, number++, to);
+}
+
+void cluster_copies_text(struct node *n, struct buf *to)
+{
+    const struct cluster *c = n->cluster;
+    unsigned copies = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        copies += owner_of(&c->map.slots[slot]) != c->self.place && map_replicas_have(&c->map.slots[slot], c->self.place);
+    text_putf(to, "primary_slots:%u\r\nreplica_slots:%u\r\nreplica_keys:%zu\r\n", c->mine_n, copies,
+              store_aside_keys_n(&n->store));
+    put_ranges(c, to);
+}
+
+void cluster_role_reply(struct node *n, struct reply *r)
+{
+    const struct cluster *c = n->cluster;
+    reply_array(r, 3);
+    reply_bulk(r, SLICE("master"));
+    reply_i64(r, (int64_t)node_offset(n));
+    reply_array(r, followers_n(c));
+    for (uint16_t place = 0; place < c->replicas->repl.peers.n; place++) {
+        if (!follows(c, place))
+            continue;
+        const struct endpoint *e = &c->map.nodes.at[place].at;
+        char port[NUM_I64_CHARS], held[NUM_I64_CHARS];
+        reply_array(r, 3);
+        reply_bulk_str(r, e->ip);
+        reply_bulk(r, slice_of(port, num_put_u64(port, e->port)));
+        reply_bulk(r, slice_of(held, num_put_u64(held, c->replicas->repl.peers.at[place].held)));
+    }
 }
 
 /* ----------------------------------------------------------------------- LINKS */

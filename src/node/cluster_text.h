@@ -18,6 +18,10 @@ void cluster_id_text(const struct node_id *id, char to[NODE_ID_CHARS]);
 const struct word_peer *cluster_peer(const struct cluster *c, uint16_t place); /* NULL: nothing is known */
 void cluster_info_text(struct node *n, struct buf *to);
 void cluster_nodes_text(struct node *n, struct buf *to);
+void cluster_replicas_reply(struct node *n, struct reply *r, uint16_t of); /* who has copies of its slots */
+void cluster_role_reply(struct node *n, struct reply *r);
+void cluster_followers_text(struct node *n, struct buf *to); /* INFO: connected_slaves, slave0 ... */
+void cluster_copies_text(struct node *n, struct buf *to); /* INFO: what this node has copies of, how its own are kept */
 void cluster_slots_reply(struct node *n, struct reply *r);
 void cluster_shards_reply(struct node *n, struct reply *r);
 void cluster_links_reply(struct node *n, struct reply *r);

@@ -3,6 +3,8 @@
 /* Small answers for administrators, and refusals that say what to do instead. */
 #include "base/num.h"
 #include "node/call.h"
+#include "node/cluster.h"
+#include "node/cluster_text.h"
 
 /* Alone, a node is a master without replicas; its offset is how many records it made. */
 void node_time(struct call *c)
@@ -14,6 +16,10 @@ void node_time(struct call *c)
 
 void node_role(struct call *c)
 {
+    if (c->node->cluster != NULL) {
+        cluster_role_reply(c->node, c->reply);
+        return;
+    }
     reply_array(c->reply, 3);
     reply_bulk(c->reply, SLICE("master"));
     reply_i64(c->reply, (int64_t)node_offset(c->node));

@@ -98,7 +98,7 @@ void node_cluster_help(struct call *c)
         "NODES", "    Every member and its slots, a line each:",
         "    <id> <ip:port@cport> <flags> - <ping> <pong> <epoch> <link> <slot> ...",
         "REBALANCE [PAUSE|RESUME|STATUS]", "    Slots on their way to where they are wanted.",
-        "REPLICAS <node-id>", "    None: copies are of slots, not of nodes.",
+        "REPLICAS <node-id>", "    Nodes that have copies of its slots, a line each as in NODES, with these slots.",
         "RING", "    The circle of slots, and each node's share of it.",
         "SETTINGS GET|SET <name> <value>", "    What the whole cluster is set to.",
         "SHARDS", "    Slots and who serves them, by group of nodes.",
@@ -274,7 +274,7 @@ void node_cluster_replicas(struct call *c)
 {
     uint16_t place;
     if (cluster_or_reply(c) && member_or_reply(c, 2, &place))
-        reply_array(c->reply, 0);
+        cluster_replicas_reply(c->node, c->reply, place);
 }
 
 void node_cluster_count_failure_reports(struct call *c)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #include "node/call.h"
+#include "node/cluster.h"
+#include "node/cluster_text.h"
 #include "node/identity.h"
 #include "node/multi.h"
 #include "node/save.h"
@@ -313,17 +315,20 @@ static void put_stats(struct buf *b, struct node *n)
 static void put_replication(struct buf *b, struct node *n)
 {
     put_word(b, "role", "master");
-    put_count(b, "connected_slaves", 0);
+    if (n->cluster != NULL)
+        cluster_followers_text(n, b);
+    else
+        put_count(b, "connected_slaves", 0);
     put_word(b, "master_failover_state", "no-failover");
     put_word(b, "master_replid", n->identity.run_id);
     put_word(b, "master_replid2", "0000000000000000000000000000000000000000");
     put_count(b, "master_repl_offset", node_offset(n));
     put_word(b, "second_repl_offset", "-1");
-    put_count(b, "repl_backlog_active", 0);
+    put_count(b, "repl_backlog_active", n->cluster != NULL && n->cluster->replicas->repl.backlog.ring != NULL);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
     PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
     if (n->cluster != NULL)
-        put_count(b, "replica_keys", store_aside_keys_n(&n->store));
+        cluster_copies_text(n, b);
 }
 
 static void put_cpu(struct buf *b, struct node *n)

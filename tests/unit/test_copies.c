@@ -147,6 +147,92 @@ static void eviction_takes_none_but_its_own(void **state)
     some_stop(&w);
 }
 
+/* ------------------------------------------------------------------- what is told */
+
+#define ID_A "6100000000000000000000000000000000000000"
+#define ID_B "6200000000000000000000000000000000000000"
+#define ID_C "6300000000000000000000000000000000000000"
+
+/* Slots in thirds, so that few ranges are told. */
+static void start_thirds(void)
+{
+    some_start(&w, "appendonly no");
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        w.owner[slot] = (uint16_t)(slot / 5462);
+    w.map.settings.write_quorum = 1;
+    some_map(&w);
+    some_copied(&w);
+}
+
+static bool told(unsigned node, const char *line, const char *text)
+{
+    struct buf *got = &w.node[node].got[1];
+    some_send(&w, node, 1, line);
+    one_step(&w.node[node], (struct node_event){.type = NODE_RELEASE});
+    bool has = memmem(got->p, got->n, text, strlen(text)) != NULL;
+    if (!has)
+        print_message("%.*s\n", (int)got->n, got->p);
+    buf_clear(got);
+    return has;
+}
+
+#define SLOTS_NODE(ip, id) "*4\r\n$8\r\n" ip "\r\n:7000\r\n$40\r\n" id "\r\n*0\r\n"
+
+static void slots_shards_and_replicas_tell_of_copies(void **state)
+{
+    (void)state;
+    start_thirds();
+    some_send(&w, 0, 1, "CLUSTER SLOTS");
+    some_expect(&w, 0, 1, "*3\r\n"
+                "*4\r\n:0\r\n:5461\r\n" SLOTS_NODE("10.0.0.1", ID_A) SLOTS_NODE("10.0.0.2", ID_B)
+                "*4\r\n:5462\r\n:10923\r\n" SLOTS_NODE("10.0.0.2", ID_B) SLOTS_NODE("10.0.0.3", ID_C)
+                "*4\r\n:10924\r\n:16383\r\n" SLOTS_NODE("10.0.0.3", ID_C) SLOTS_NODE("10.0.0.1", ID_A));
+    assert_true(told(0, "CLUSTER REPLICAS " ID_A, "*1\r\n$"));
+    assert_true(told(0, "CLUSTER REPLICAS " ID_A, ID_B " 10.0.0.2:7000@17000 slave " ID_A " 0 0 "));
+    assert_true(told(0, "CLUSTER REPLICAS " ID_A, " 0-5461\r\n"));
+    assert_true(told(0, "CLUSTER REPLICAS " ID_C, ID_A " 10.0.0.1:7000@17000 myself,slave " ID_C " 0 0 "));
+    assert_true(told(0, "CLUSTER SHARDS", "$7\r\nreplica\r\n$18\r\nreplication-offset\r\n"));
+    w.map.index++; /* node 1 was started again: what it has is not in sync, and nothing is read there */
+    w.map.nodes_ver = w.map.index;
+    w.map.nodes.at[1].incarnation = 2;
+    some_map_to(&w, 0);
+    some_send(&w, 0, 1, "CLUSTER SLOTS");
+    expect_begins(0, 1, "*3\r\n*3\r\n:0\r\n:5461\r\n" SLOTS_NODE("10.0.0.1", ID_A) "*4\r\n:5462\r\n");
+    assert_true(told(0, "CLUSTER SHARDS", "$6\r\nhealth\r\n$7\r\nloading\r\n"));
+    some_stop(&w);
+}
+
+/* How far they are, in records and in milliseconds. */
+static void info_and_role_tell_how_far_copies_are(void **state)
+{
+    (void)state;
+    start_thirds();
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 0));
+    some_later(&w, 20);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_true(told(0, "INFO replication", "\r\nconnected_slaves:1\r\nslave0:ip=10.0.0.2,port=7000,state=online,offset="));
+    assert_true(told(0, "INFO replication", ",lag=0,slots=5462,in_sync=5462,lag_records=0,lag_ms=0\r\n"));
+    assert_true(told(0, "INFO replication", "\r\nprimary_slots:5462\r\nreplica_slots:5460\r\nreplica_keys:0\r\n"
+                                            "range0:slots=0-5461,in_sync=2,copies=2,lag_records=0,lag_ms=0\r\n"));
+    uint64_t offset = node_offset(w.node[0].node);
+    char role[96]; /* in the replica's count, which is the primary's */
+    (void)snprintf(role, sizeof(role), "*1\r\n*3\r\n$8\r\n10.0.0.2\r\n$4\r\n7000\r\n$%d\r\n%llu\r\n",
+                   snprintf(NULL, 0, "%llu", (unsigned long long)offset), (unsigned long long)offset);
+    assert_true(told(0, "ROLE", role));
+    w.stopped[1] = true;
+    for (unsigned i = 0; i < 3; i++)
+        send_format(0, 1, "SET %s w", some_key(&w, 0, 0));
+    some_later(&w, 100);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n");
+    assert_true(told(0, "INFO replication", ",in_sync=5462,lag_records=3,lag_ms=100\r\n"));
+    assert_true(told(0, "INFO replication", "range0:slots=0-5461,in_sync=2,copies=2,lag_records=3,lag_ms=100\r\n"));
+    assert_true(told(0, "ROLE", role));
+    w.stopped[1] = false;
+    some_carry(&w);
+    assert_true(told(0, "INFO replication", "lag_records=0,lag_ms=0\r\n"));
+    some_stop(&w);
+}
+
 /* ------------------------------------------------------------------------ WAIT */
 
 /* With W = 1 the reply does not wait for the copy; WAIT does. */
@@ -391,4 +477,6 @@ UNIT_TESTS("copies",
            TEST(a_connection_may_ask_for_more_copies_than_the_cluster,
                 "CLIENT QUORUM all waits for all; for more than there are, nothing runs (5)"),
            TEST(a_quorum_that_is_none_is_refused, "CLIENT QUORUM of what is no number of copies is an error"),
+           TEST(slots_shards_and_replicas_tell_of_copies, "CLUSTER SLOTS, SHARDS and REPLICAS tell of copies, range by range"),
+           TEST(info_and_role_tell_how_far_copies_are, "INFO replication and ROLE tell how far copies are"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))

@@ -176,6 +176,12 @@ static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 {
     return r->primary[slot].newest;
 }
+/* How far a replica of a slot is behind, as its primary knows. */
+struct repl_lag {
+    uint64_t records; /* that it is not known to hold: at most so many, since those of other slots count */
+    int64_t us;       /* so long it has not held the oldest of them; or has not followed */
+};
+struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place);
 bool repl_all_held(const struct repl *r, uint64_t lsn); /* the records of all slots up to there */
 /* Its disk is in trouble: it holds nothing more (28). */
 void repl_leaves(struct repl *r, uint16_t place);

@@ -368,6 +368,24 @@ struct isr isr_of(const struct map_slot *s)
     return set;
 }
 
+struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place)
+{
+    const struct copy *c = copy_at(r, slot, place);
+    const struct repl_peer *peer = peer_known(r, place);
+    struct repl_lag lag = {0};
+    if (c == NULL || peer == NULL || (c->state == COPY_JOINED && repl_holds(r, place, slot, r->primary[slot].newest)))
+        return lag;
+    uint64_t seq = r->slots[slot].at.seq;
+    lag.us = r->now.us - c->since.us;
+    if (c->state >= COPY_LIVE)
+        lag.records = peer->sent - peer->held;
+    else
+        lag.records = c->state == COPY_BEHIND ? seq + 1 - c->next : seq;
+    if (c->state == COPY_JOINED) /* nobody noted when, of what was made a moment ago */
+        lag.us = peer->samples_n > 0 ? r->now.us - peer->samples[peer->samples_from].at.us : 0;
+    return lag;
+}
+
 static unsigned w_of(const struct repl *r, uint32_t asked, unsigned isr_n)
 {
     struct map_settings s = r->map->settings;

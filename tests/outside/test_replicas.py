@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Slots with two copies, as clients see them: three real nodes, replication-factor 2."""
+
+import re
+import subprocess
+
+import pytest
+import redis
+from redis.cluster import ClusterNode, RedisCluster
+
+from conftest import until
+from members import form, node  # noqa: F401
+
+KEYS = 300
+
+
+def ranges(n):
+    """Of each range of slots whose primary is n: what INFO replication says, as redis-py reads it."""
+    found = n.call("INFO", "replication")
+    return [found[k] for k in found if re.fullmatch(r"range\d+", k)]
+
+
+def slots_of(told):
+    first, last = str(told["slots"]).split("-")
+    return int(last) - int(first) + 1
+
+
+def is_copied(nodes):
+    told = [r for n in nodes for r in ranges(n)]
+    return sum(map(slots_of, told)) == 16384 and all(r["in_sync"] == r["copies"] == 2 and r["lag_records"] == 0 for r in told)
+
+
+def gets(n):
+    """How many GETs n has answered."""
+    return n.call("INFO", "commandstats").get("cmdstat_get", {"calls": 0})["calls"]
+
+
+@pytest.fixture
+def copied(node):  # noqa: F811
+    nodes = form(node, 3, "--replication-factor", "2")
+    until(lambda: is_copied(nodes), 120, "not every slot has two copies in sync")
+    return nodes
+
+
+def cluster(nodes, **kw):
+    return RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", n.port) for n in nodes], decode_responses=True, **kw)
+
+
+def test_reads_at_replicas(copied):
+    """redis-py's RedisCluster reads from replicas; nodes count what they are primary of"""
+    c = cluster(copied, read_from_replicas=True)
+    for i in range(KEYS):
+        assert c.set(f"k{i}", i)
+    before = [gets(n) for n in copied]
+    for _ in range(4):
+        for i in range(KEYS):
+            assert c.get(f"k{i}") == str(i)
+    asked = [gets(n) - b for n, b in zip(copied, before)]
+    assert sum(asked) == 4 * KEYS  # none was asked twice: nobody was sent elsewhere
+    sizes = [n.call("DBSIZE") for n in copied]
+    assert sum(sizes) == KEYS and asked != [4 * s for s in sizes]  # more nodes than the primaries read
+    assert sum(len(n.call("KEYS", "*")) for n in copied) == KEYS
+    copied[0].call("FLUSHALL")
+    assert [n.call("DBSIZE") for n in copied] == [0, *sizes[1:]]
+    c.close()
+
+
+def test_readonly_by_hand(copied):
+    """after READONLY a key is read where its copy is, by redis-cli as well, and elsewhere it is MOVED"""
+    a = copied[0]
+    a.call("SET", "k", "v")
+    at = {}
+    for n in copied:
+        r = redis.Redis(port=n.port, decode_responses=True, socket_timeout=60)
+        r.execute_command("READONLY")
+        try:
+            at[n] = r.get("k")
+        except redis.ResponseError as e:
+            assert str(e).startswith("MOVED ")
+        r.close()
+    assert sorted(at.values()) == ["v", "v"]  # the primary and the copy
+    for n in at:
+        out = subprocess.run(["redis-cli", "-p", str(n.port)], input="READONLY\nGET k\nREADWRITE\nWAIT 1 60000\n",
+                             capture_output=True, text=True, timeout=120, check=True).stdout.split()
+        assert out[:2] == ["OK", "v"] and out[2] == "OK" and out[3] == "1"
+
+
+def test_wait(copied):
+    """WAIT and WAITAOF count the copy, also of writes that were forwarded"""
+    r = redis.Redis(port=copied[0].port, decode_responses=True, socket_timeout=60)
+    for i in range(50):
+        r.set(f"w{i}", i)
+    assert r.wait(1, 60000) == 1
+    assert r.execute_command("WAITAOF", 1, 1, 60000) == [1, 1]
+    assert r.execute_command("CLIENT", "QUORUM", 2) == "OK"
+    assert r.set("w", "x")
+    r.execute_command("CLIENT", "QUORUM", 3)
+    with pytest.raises(redis.RedisError, match="Not enough good replicas"):
+        r.set("w", "y")
+    assert r.execute_command("CLIENT", "QUORUM", "cluster") == "OK"
+    assert r.get("w") == "x"
+    r.close()
