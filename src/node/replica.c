@@ -125,17 +125,18 @@ static const char *take_dump(struct repl_guest *g, const struct repl_dump *m)
     return buf_add(&g->content, m->bytes) == ERR_OK ? NULL : "a dump is too long";
 }
 
-/* VONG.DUMP slot epoch seq commands (epoch first-seq)... */
+/* VONG.DUMP slot epoch seq commands (epoch first-seq)...; without a record there is no history. */
 static void note_dump(struct node *n, const struct repl_dumped *m, struct slice content)
 {
     struct effects e = {0};
-    effect_begin(&e, 0, 5 + 2 * m->starts_n);
+    unsigned starts_n = m->at.seq > 0 ? m->starts_n : 0;
+    effect_begin(&e, 0, 5 + 2 * starts_n);
     effect_arg(&e, SLICE("VONG.DUMP"));
     effect_arg_i64(&e, m->in.slot);
     effect_arg_i64(&e, (int64_t)m->at.epoch);
     effect_arg_i64(&e, (int64_t)m->at.seq);
     effect_arg(&e, content);
-    for (unsigned i = 0; i < m->starts_n; i++) {
+    for (unsigned i = 0; i < starts_n; i++) {
         effect_arg_i64(&e, (int64_t)m->starts[i].epoch);
         effect_arg_i64(&e, (int64_t)m->starts[i].first);
     }

@@ -25,6 +25,13 @@ void rewrite_init(struct rewrite *rw, struct store *store, struct journal *journ
     rw->past[REWRITE_BACKUP] = (struct rewrite_past){.ok = true, .seconds = -1, .success = now};
 }
 
+static void slots_forget(struct rewrite *rw)
+{
+    vec_free(&rw->starts);
+    mem_free(rw->then);
+    rw->then = NULL;
+}
+
 void rewrite_free(struct rewrite *rw)
 {
     steps_free(&rw->steps);
@@ -33,7 +40,7 @@ void rewrite_free(struct rewrite *rw)
     vec_free(&rw->old);
     effects_free(&rw->entries);
     chain_free(&rw->pieces, NULL);
-    mem_free(rw->then);
+    slots_forget(rw);
 }
 
 void rewrite_found(struct rewrite *rw, const struct startup *s)
@@ -168,8 +175,7 @@ static void base_forget(struct rewrite *rw)
     effects_free(&rw->entries);
     chain_free(&rw->pieces, NULL);
     rw->entries = (struct effects){0};
-    mem_free(rw->then);
-    rw->then = NULL;
+    slots_forget(rw);
 }
 
 static void tell_failure(const struct rewrite *rw)
@@ -227,8 +233,8 @@ static void fail(struct rewrite *rw)
 
 /* --------------------------------------------------------------- the moment T */
 
-/* What the base is to say of a cluster's slots. Their histories are read later: what they gain by then is of
- * newer epochs. */
+/* What the base is to say of a cluster's slots: it is said in many steps, and a dump or a new epoch changes a
+ * history meanwhile. */
 static void slots_note(struct rewrite *rw)
 {
     const struct journal *j = rw->journal;
@@ -236,8 +242,14 @@ static void slots_note(struct rewrite *rw)
         return;
     rw->then = mem_get(j->slots_n * sizeof(*rw->then));
     rw->slot_at = 0;
-    for (unsigned slot = 0; slot < j->slots_n; slot++)
-        rw->then[slot] = (struct slot_then){j->slots[slot].at, j->slots[slot].epoch, j->slots[slot].fence};
+    rw->start_at = 0;
+    for (unsigned slot = 0; slot < j->slots_n; slot++) {
+        const struct lineage *l = &j->slots[slot];
+        unsigned n = l->at.seq > 0 ? l->starts_n : 0;
+        rw->then[slot] = (struct slot_then){l->at, l->epoch, l->fence, n};
+        for (unsigned i = 0; i < n; i++)
+            *vec_add(&rw->starts) = l->starts[i];
+    }
 }
 
 static bool may_begin_walk(struct rewrite *rw)
@@ -306,19 +318,15 @@ void rewrite_walked(struct rewrite *rw, unsigned db, const struct entry *e)
 /* VONG.SLOT slot epoch seq (epoch first-seq)... */
 static void slot_put(struct rewrite *rw, unsigned slot)
 {
-    const struct lineage *l = &rw->journal->slots[slot];
     const struct slot_then *then = &rw->then[slot];
-    unsigned n = l->starts_n;
-    while (n > 0 && l->starts[n - 1].epoch > then->epoch)
-        n--;
-    effect_begin(&rw->entries, 0, 4 + 2 * n);
+    effect_begin(&rw->entries, 0, 4 + 2 * then->starts_n);
     effect_arg(&rw->entries, SLICE("VONG.SLOT"));
     effect_arg_i64(&rw->entries, slot);
     effect_arg_i64(&rw->entries, (int64_t)then->at.epoch);
     effect_arg_i64(&rw->entries, (int64_t)then->at.seq);
-    for (unsigned i = 0; i < n; i++) {
-        effect_arg_i64(&rw->entries, (int64_t)l->starts[i].epoch);
-        effect_arg_i64(&rw->entries, (int64_t)l->starts[i].first);
+    for (size_t end = rw->start_at + then->starts_n; rw->start_at < end; rw->start_at++) {
+        effect_arg_i64(&rw->entries, (int64_t)rw->starts.at[rw->start_at].epoch);
+        effect_arg_i64(&rw->entries, (int64_t)rw->starts.at[rw->start_at].first);
     }
 }
 
@@ -383,10 +391,8 @@ static void end_walk(struct rewrite *rw)
 static void walk(struct rewrite *rw)
 {
     if (rw->then != NULL) {
-        if (slots_put(rw, STEP_SLOTS)) {
-            mem_free(rw->then);
-            rw->then = NULL;
-        }
+        if (slots_put(rw, STEP_SLOTS))
+            slots_forget(rw);
         return;
     }
     if (rewrite_bytes(rw) < PAUSE_BYTES && walk_step(rw->store, STEP_ENTRIES, STEP_BYTES))

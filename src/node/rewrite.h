@@ -35,6 +35,7 @@ struct rewrite_past { /* of each kind: for INFO, LASTSAVE */
 struct slot_then {
     struct position at;
     uint64_t epoch, fence;
+    unsigned starts_n; /* so many of rewrite.starts are its own, behind those of the slots before it */
 };
 
 struct rewrite {
@@ -69,6 +70,8 @@ struct rewrite {
     uint64_t base_size, asked, synced;
     struct slot_then *then;     /* in a cluster: the slots as of T; those before slot_at are told */
     unsigned slot_at;
+    VEC(struct epoch_start) starts; /* their histories; the next slot's are at */
+    size_t start_at;
 
     struct rewrite_past past[2];
     uint64_t counts[2];         /* how many of each kind were begun */

@@ -208,7 +208,102 @@ static void a_lone_log_is_told_from_a_clusters(void **state)
     mem_free(log.p);
 }
 
+/* Slot 5 is `content` as of (4, 7), behind epochs 2 and 4; seq "0": it is empty. */
+static void dump(struct chain *to, const char *seq, const char *content, const char *starts)
+{
+    char text[512];
+    unsigned words = starts[0] == '\0' ? 5 : 9;
+    snprintf(text, sizeof(text), "*%u\r\n$9\r\nVONG.DUMP\r\n$1\r\n5\r\n$1\r\n%s\r\n$1\r\n%s\r\n$%zu\r\n%s\r\n%s", words,
+             seq[0] == '0' ? "0" : "4", seq, strlen(content), content, starts);
+    mark(to, text);
+}
+
+static const char two_sets[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n";
+static const char two_starts[] = "$1\r\n2\r\n$1\r\n1\r\n$1\r\n4\r\n$1\r\n5\r\n";
+
+static void a_dump_replaces_content_position_and_history(void **state)
+{
+    (void)state;
+    struct bytes log = {0};
+    epoch(&log.chain, "3");
+    set(&log.chain, 5, 3, 1, 'a');
+    set(&log.chain, 5, 3, 9, 'b'); /* a gap: frozen */
+    dump(&log.chain, "7", two_sets, two_starts);
+    set(&log.chain, 5, 4, 8, 'c');
+    set(&log.chain, 6, 3, 1, 'd');
+    struct load_file file = {"log.1.incr.aof", false, taken(&log)};
+    struct read r = read_back(&file, 1);
+    assert_int_equal(r.l.verdict, AOF_WHOLE);
+    assert_string_equal(r.l.text, "0 SET k a\n0 VONG.FLUSHSLOT 5\n0 SET a 1\n0 SET b 2\n0 SET k c\n0 SET k d\n");
+    const struct lineage *l = &r.slots[5];
+    assert_true(!l->frozen && l->at.epoch == 4 && l->at.seq == 8 && l->starts_n == 2);
+    assert_true(l->starts[0].epoch == 2 && l->starts[0].first == 1 && l->starts[1].epoch == 4 && l->starts[1].first == 5);
+    read_free(&r);
+    mem_free(log.p);
+}
+
+static void an_empty_dump_empties_its_slot_but_for_the_fence(void **state)
+{
+    (void)state;
+    struct bytes log = {0};
+    epoch(&log.chain, "3");
+    mark(&log.chain, "*4\r\n$10\r\nVONG.FENCE\r\n$1\r\n3\r\n$1\r\n5\r\n$1\r\n5\r\n");
+    set(&log.chain, 5, 3, 1, 'a');
+    dump(&log.chain, "0", "", "");
+    struct load_file file = {"log.1.incr.aof", false, taken(&log)};
+    struct read r = read_back(&file, 1);
+    assert_int_equal(r.l.verdict, AOF_WHOLE);
+    assert_string_equal(r.l.text, "0 SET k a\n0 VONG.FLUSHSLOT 5\n");
+    assert_true(r.slots[5].at.seq == 0 && r.slots[5].starts_n == 0 && r.slots[5].fence == 3);
+    read_free(&r);
+    mem_free(log.p);
+}
+
+/* Without its end it is ignored, wherever it was cut. */
+static void a_torn_dump_changes_nothing(void **state)
+{
+    (void)state;
+    struct bytes log = {0};
+    epoch(&log.chain, "3");
+    set(&log.chain, 5, 3, 1, 'a');
+    size_t whole = log.chain.n;
+    dump(&log.chain, "7", two_sets, two_starts);
+    size_t end = log.chain.n;
+    struct load_file file = {"log.1.incr.aof", false, taken(&log)};
+    for (size_t n = whole + 1; n < end; n++) {
+        file.bytes.n = n;
+        struct read r = read_back(&file, 1);
+        assert_int_equal(r.l.verdict, AOF_CUT);
+        assert_true(r.l.r.bad_offset == whole);
+        assert_string_equal(r.l.text, "0 SET k a\n");
+        assert_true(r.slots[5].at.epoch == 3 && r.slots[5].at.seq == 1 && r.slots[5].starts_n == 1);
+        read_free(&r);
+    }
+    mem_free(log.p);
+}
+
+static void a_dump_that_is_none_refuses_the_start(void **state)
+{
+    (void)state;
+    static const struct { const char *seq, *content, *starts; } wrong[] = {
+        {"0", "", two_starts}, {"7", two_sets, ""}, {"9", "*1\r\n", two_starts}, {"3", "", two_starts}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct bytes log = {0};
+        dump(&log.chain, wrong[i].seq, wrong[i].content, wrong[i].starts);
+        struct load_file file = {"log.1.incr.aof", false, taken(&log)};
+        struct read r = read_back(&file, 1);
+        assert_int_equal(r.l.verdict, AOF_REFUSED);
+        read_free(&r);
+        mem_free(log.p);
+    }
+}
+
 UNIT_TESTS("aof_slots",
+           TEST(a_dump_replaces_content_position_and_history,
+                "a dump replaces what its slot held, its position and its history, and thaws it (replication 23, 25)"),
+           TEST(an_empty_dump_empties_its_slot_but_for_the_fence, "an empty dump empties its slot, but for the fence (20, 23)"),
+           TEST(a_torn_dump_changes_nothing, "a dump that is cut off anywhere changes nothing (23)"),
+           TEST(a_dump_that_is_none_refuses_the_start, "a dump that is not well-formed refuses the start"),
            TEST(what_succeeds_is_applied_and_a_gap_freezes_its_slot,
                 "what succeeds its slot's position is applied, a gap freezes that slot alone (replication 25)"),
            TEST(what_the_base_has_is_passed_over, "what the base has is passed over, by slot (25)"),

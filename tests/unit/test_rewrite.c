@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/list.h"
+#include "persist/record.h"
 #include "tests/lib/false_disk.h"
 #include "tests/lib/load.h"
 #include "tests/lib/unit.h"
@@ -15,7 +16,8 @@ struct world {
     struct store_ops ops;
     struct store store;
     struct journal j;
-    struct lineage slot;
+    struct lineage slot, *slots; /* alone: &slot */
+    unsigned slots_n;
     struct rewrite rw;
     struct log log;
     struct false_disk disk;
@@ -110,7 +112,8 @@ static void begin_from_disk(struct world *w, bool on, struct loaded *got)
     struct load_file load[FD_NAMES];
     for (size_t i = 0; i < s.reads.n; i++)
         load[i] = (struct load_file){s.reads.at[i].path, s.reads.at[i].is_base, fd_bytes(&w->disk, s.reads.at[i].path)};
-    *got = load_files(load, s.reads.n, 1000, 32);
+    struct aof_options o = {.dbs_n = 16, .slots = w->slots_n > 1 ? w->slots : NULL, .cut_torn = true, .dir = "dir"};
+    *got = load_files_as(&o, load, s.reads.n, 1000, 32);
     assert_int_not_equal(got->verdict, AOF_REFUSED);
     struct steps steps = {0};
     struct disk_ops out = {0};
@@ -127,7 +130,7 @@ static void begin_from_disk(struct world *w, bool on, struct loaded *got)
         assert_null(steps.failed);
     }
     w->slot = got->r.alone;
-    journal_init(&w->j, JOURNAL_EVERYSEC, !on, &w->slot, 1, got->r.db);
+    journal_init(&w->j, JOURNAL_EVERYSEC, !on, w->slots, w->slots_n, got->r.db);
     rewrite_init(&w->rw, &w->store, &w->j, &w->log, (struct wall){0});
     rewrite_found(&w->rw, &s);
     if (on)
@@ -137,17 +140,24 @@ static void begin_from_disk(struct world *w, bool on, struct loaded *got)
     startup_free(&s);
 }
 
-static void world_init(struct world *w, uint64_t seed, bool on)
+static void world_init_as(struct world *w, uint64_t seed, bool on, struct lineage *slots, unsigned slots_n)
 {
     *w = (struct world){.keys = FEW_KEYS, .now = {1000 * 1000 * 1000}, .names = {"appendonlydir", "appendonly.aof"}};
     w->ops = (struct store_ops){.walked = walked};
     w->log = (struct log){.level = LOG_LEVEL_WARNING, .line = no_line};
+    w->slots = slots;
+    w->slots_n = slots_n;
     w->disk.space = SIZE_MAX;
     rng_seed(&w->rng, seed);
     store_init(&w->store, 4, seed, &w->ops);
     struct loaded got;
     begin_from_disk(w, on, &got);
     loaded_free(&got);
+}
+
+static void world_init(struct world *w, uint64_t seed, bool on)
+{
+    world_init_as(w, seed, on, &w->slot, 1);
 }
 
 static void world_free(struct world *w)
@@ -592,7 +602,100 @@ static void it_begins_by_itself_when_the_log_has_grown(void **state)
     world_free(&w);
 }
 
+/* ------------------------------------------------------------ of a cluster's slots */
+
+static void mark(struct world *w, const char *text)
+{
+    struct chain bytes = {0};
+    chain_put(&bytes, slice_str(text));
+    journal_mark(&w->j, &bytes);
+    chain_free(&bytes, NULL);
+}
+
+static void record(struct world *w, unsigned slot, uint64_t epoch)
+{
+    struct chain bytes = {0};
+    struct buf flat;
+    buf_init(&flat, SIZE_MAX / 2);
+    struct position at = {epoch, w->slots[slot].at.seq + 1};
+    chain_put(&bytes, SLICE("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"));
+    record_put_flat(&flat, slot, at, &bytes);
+    journal_append_record(&w->j, slot, at, buf_slice(&flat));
+    chain_free(&bytes, NULL);
+    buf_free(&flat);
+}
+
+static void epoch_begins(struct world *w, unsigned slot, uint64_t epoch)
+{
+    struct chain bytes = {0};
+    char text[128];
+    int n = snprintf(text, sizeof(text), "*4\r\n$10\r\nVONG.EPOCH\r\n$1\r\n%u\r\n$4\r\n%u\r\n$4\r\n%u\r\n", (unsigned)epoch, slot, slot);
+    chain_put(&bytes, slice_of(text, (size_t)n));
+    journal_mark(&w->j, &bytes);
+    chain_free(&bytes, NULL);
+    lineage_begin(&w->slots[slot], epoch);
+}
+
+/* The base tells of slot after slot, in many steps; what it tells is all of one moment. */
+static void histories_change_while_the_base_is_written(void **state)
+{
+    (void)state;
+    enum { REPLACED = 5000, POPPED = 6000, EMPTIED = 7000, GROWN = 8000 };
+    static const unsigned slots[] = {REPLACED, POPPED, EMPTIED, GROWN};
+    struct world w;
+    world_init_as(&w, 1, true, lineages_new(SLOTS), SLOTS);
+    for (unsigned i = 0; i < 4; i++) {
+        epoch_begins(&w, slots[i], 3);
+        record(&w, slots[i], 3);
+        record(&w, slots[i], 3);
+    }
+    record(&w, REPLACED, 5); /* of an epoch that begins with it */
+    epoch_begins(&w, POPPED, 5);
+    assert_null(rewrite_log(&w.rw, w.now));
+    while (w.rw.phase != REWRITE_WALK || w.rw.then == NULL) {
+        w.now.us += MS;
+        step_end(&w);
+        while (w.rw.phase != REWRITE_WALK && (lane_work(&w, LANE_LOG) || lane_work(&w, LANE_BACK)))
+            ;
+    }
+    assert_true(w.rw.slot_at < REPLACED);
+    struct epoch_start other[] = {{2, 1}, {4, 5}};
+    assert_true(lineage_set(&w.slots[REPLACED], (struct position){4, 6}, other, 2));
+    mark(&w, "*9\r\n$9\r\nVONG.DUMP\r\n$4\r\n5000\r\n$1\r\n4\r\n$1\r\n6\r\n$27\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n\r\n"
+             "$1\r\n2\r\n$1\r\n1\r\n$1\r\n4\r\n$1\r\n5\r\n");
+    record(&w, REPLACED, 4);
+    record(&w, POPPED, 4); /* epoch 5 had no record, and its primary is none any more */
+    lineage_clear(&w.slots[EMPTIED]);
+    mark(&w, "*5\r\n$9\r\nVONG.DUMP\r\n$4\r\n7000\r\n$1\r\n0\r\n$1\r\n0\r\n$0\r\n\r\n");
+    epoch_begins(&w, GROWN, 6);
+    record(&w, GROWN, 6);
+    settle(&w);
+    assert_int_equal(w.rw.counts[REWRITE_LOG], 1);
+    assert_true(w.rw.past[REWRITE_LOG].ok);
+    struct lineage *was = w.slots;
+    struct loaded got;
+    w.slots = lineages_new(SLOTS);
+    rewrite_free(&w.rw);
+    journal_free(&w.j);
+    memset(w.disk.handles, 0, sizeof(w.disk.handles));
+    begin_from_disk(&w, true, &got);
+    assert_int_equal(got.verdict, AOF_WHOLE);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct lineage *a = &was[slots[i]], *b = &w.slots[slots[i]];
+        assert_false(b->frozen);
+        assert_true(a->at.seq == b->at.seq && a->at.epoch == b->at.epoch && a->starts_n == b->starts_n);
+        assert_memory_equal(a->starts, b->starts, a->starts_n * sizeof(a->starts[0]));
+    }
+    loaded_free(&got);
+    lineages_free(was, SLOTS);
+    was = w.slots;
+    world_free(&w);
+    lineages_free(was, SLOTS);
+}
+
 UNIT_TESTS("rewrite",
+           TEST(histories_change_while_the_base_is_written,
+                "what the base tells of slots is as of one moment, whatever changes meanwhile (replication 23, 25)"),
            TEST(a_rewrite_makes_the_log_short_and_keeps_everything, "a rewrite makes the log short, keeps everything and deletes what is old"),
            TEST(a_power_cut_anywhere_in_a_rewrite_loses_nothing_synced, "a power cut or kill anywhere in a rewrite loses nothing stored (M1)"),
            TEST(a_step_that_fails_leaves_the_old_log_valid, "a step that fails leaves the old log valid, and the next rewrite goes through"),
