@@ -381,6 +381,8 @@ static void pass_report(struct control *c)
         size_t left = w->report.slots_n - at;
         struct wire_report m = {.base = w->report.base,
                                 .incarnation = w->report.incarnation,
+                                .clean_since = w->report.clean_since,
+                                .data_since = w->report.data_since,
                                 .n = left < REPORT_SLOTS ? left : REPORT_SLOTS,
                                 .at = w->report.slots + at};
         struct chain *to;

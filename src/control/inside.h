@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "control/contact.h"
 #include "control/control.h"
+#include "control/election.h"
 #include "core/member/member.h"
 #include "core/raft/raft.h"
 #include "wire/wire_control.h"
@@ -65,20 +66,21 @@ struct ward {
     uint64_t proposed;        /* index of the newest entry about it that this leader appended; 0: none */
     struct mono down_since;   /* it is DOWN, as this leader saw; MONO_NEVER: it is not */
     struct map_entry *restart; /* the RESTARTED it asked for; owned; NULL: none */
+    uint64_t said_index;      /* of the newest entry about its health or its run */
+    bool mute;                /* it was made SUSPECT for want of a report: it is not cleared before it reports (21) */
 };
 
 /* The leader's knowledge of one slot without a primary. */
 struct vote_of_slot {
-    uint16_t place;           /* who reported */
-    uint32_t incarnation;
-    uint64_t base;            /* the map index it answered */
-    struct position at;
+    uint32_t incarnation;     /* who reported, in this run, */
+    uint64_t base;            /* answered this map index */
+    struct election_report report;
 };
 struct election {
     uint64_t ver;             /* of the slot: a report from before counts no more */
+    struct mono began;        /* looked for since then */
     uint8_t n;
     struct vote_of_slot vote[MAP_REPLICAS];
-    struct mono complete;     /* since when every report is there; MONO_NEVER: not yet */
 };
 
 struct steward {
@@ -87,11 +89,15 @@ struct steward {
     VEC(struct ward) wards;   /* by place */
     uint64_t placed;          /* index of the newest PLACE appended */
     uint64_t placed_nodes_ver, placed_settings;
+    struct mono evict_due;    /* somebody will have been DOWN for cluster-evict-after then (27) */
     struct election *elections; /* SLOTS of them, once any slot was reported; owned */
     uint64_t elected;         /* index of the newest ELECT appended */
-    uint64_t looked;          /* the map's index when elections were looked at */
-    bool reported;            /* something new since then */
+    uint64_t looked_slots, looked_nodes, looked_settings; /* slots_ver and so on, when all elections were looked at */
+    struct bits reported;     /* slots of which something new was said since then */
+    bool any_reported;
+    unsigned lost_n;          /* slots whose copies came back without their data, as last told */
     struct mono elect_due;
+    struct mono said[MAP_NODES]; /* by place: when something was last said of it, as seen here (20) */
     uint64_t voters_map, voters_of; /* the map's index and the voters' when they were looked at, */
     struct mono voters_due;         /* and are again then */
     struct raft_peer learner; /* who learns the log, to vote then */

@@ -106,7 +106,7 @@ void steward_news(struct control *c, const struct member_news *news)
             propose_about(c, place, MAP_DOWNED, news->why);
         break;
     case MEMBER_IS_WELL:
-        if (n->health != MAP_UP)
+        if (n->health == MAP_DOWN || (n->health == MAP_SUSPECT && !ward_at(c, place)->mute))
             propose_about(c, place, MAP_CLEARED, news->why);
         break;
     case MEMBER_IS_NEW: /* its former run may hold a lease, unless it can prove that it has ended (19) */
@@ -184,8 +184,25 @@ static struct election *election_at(struct control *c, unsigned slot)
         s->elections = mem_zero(SLOTS * sizeof(*s->elections));
     struct election *e = &s->elections[slot];
     if (e->ver != c->map.slots[slot].ver)
-        *e = (struct election){.ver = c->map.slots[slot].ver, .complete = MONO_NEVER};
+        *e = (struct election){.ver = c->map.slots[slot].ver, .began = c->now};
     return e;
+}
+
+static void vote_take(struct control *c, unsigned slot, const struct vote_of_slot *v)
+{
+    struct election *e = election_at(c, slot);
+    uint8_t k = 0;
+    while (k < e->n && e->vote[k].report.place != v->report.place)
+        k++;
+    if (k == MAP_REPLICAS)
+        return; /* wishes came and went: who reported first is not asked any more, the others say it again */
+    if (k < e->n && e->vote[k].incarnation == v->incarnation && e->vote[k].base >= v->base)
+        return; /* said again */
+    e->vote[k] = *v;
+    if (k == e->n)
+        e->n++;
+    bits_add(&c->steward.reported, slot);
+    c->steward.any_reported = true;
 }
 
 /* Where `place` stands in slots without a primary (replication 20). */
@@ -193,116 +210,141 @@ void steward_report(struct control *c, uint16_t place, const struct wire_report 
 {
     if (!leads(c) || m->base > c->map.index)
         return;
+    const struct map_node *n = &c->map.nodes.at[place];
+    if (m->incarnation == n->incarnation && m->base >= n->health_index)
+        ward_at(c, place)->mute = false;
     for (size_t i = 0; i < m->n; i++) {
         const struct map_slot *s = &c->map.slots[m->at[i].slot];
-        if (s->primary != MAP_NOBODY || m->base < s->ver)
-            continue;
-        struct election *e = election_at(c, m->at[i].slot);
-        struct vote_of_slot v = {place, m->incarnation, m->base, m->at[i].at};
-        uint8_t k = 0;
-        while (k < e->n && e->vote[k].place != place)
-            k++;
-        if (k == MAP_REPLICAS)
-            continue;
-        e->vote[k] = v;
-        if (k == e->n)
-            e->n++;
-        c->steward.reported = true;
+        struct vote_of_slot v = {m->incarnation, m->base,
+                                 {place, m->clean_since, m->data_since, m->at[i].at, c->now}};
+        if (s->primary == MAP_NOBODY && m->base >= s->ver && map_replicas_have(s, place))
+            vote_take(c, m->at[i].slot, &v);
     }
 }
 
-/* A report counts while its node is live and of its known incarnation, and was made after what last was
+/* A report counts while its node is live and of its known incarnation, and was made after what was last
  * said of it (20). */
-static const struct vote_of_slot *vote_of(const struct control *c, const struct election *e, uint16_t place)
+static unsigned reports_that_count(const struct control *c, const struct election *e,
+                                   struct election_report to[MAP_REPLICAS])
 {
-    const struct map_node *n = &c->map.nodes.at[place];
+    unsigned n = 0;
     for (uint8_t k = 0; k < e->n; k++) {
         const struct vote_of_slot *v = &e->vote[k];
-        if (v->place == place && n->used && n->health == MAP_UP && v->incarnation == n->incarnation &&
-            v->base >= n->health_index)
-            return v;
+        const struct map_node *who = &c->map.nodes.at[v->report.place];
+        if (who->used && who->health == MAP_UP && v->incarnation == who->incarnation && v->base >= who->health_index)
+            to[n++] = v->report;
     }
-    return NULL;
+    return n;
 }
 
-/* Who is to be primary; MAP_NOBODY: it cannot be said yet. A slot has one copy: its last primary is all
- * of its isr (21 with |isr| = 1; in a later run 22, after T). */
-static uint16_t winner(struct control *c, unsigned slot)
+/* What one look at slots without a primary comes to. */
+struct ballot {
+    VEC(struct map_run) made, given_up;
+    bool mute[MAP_NODES];
+    unsigned lost_n;
+};
+
+static void ballot_put(struct ballot *b, unsigned slot, const struct election_choice *c)
 {
-    const struct map_slot *s = &c->map.slots[slot];
-    struct election *e = election_at(c, slot);
-    const struct vote_of_slot *v = s->isr_n == 0 ? NULL : vote_of(c, e, s->isr[0]);
-    if (v == NULL) {
-        e->complete = MONO_NEVER;
-        return MAP_NOBODY;
+    struct map_run run = {.from = (uint16_t)slot, .to = (uint16_t)slot, .n = c->n};
+    memcpy(run.node, c->node, c->n * sizeof(run.node[0]));
+    size_t n = c->give_up ? b->given_up.n : b->made.n;
+    struct map_run *last = n == 0 ? NULL : c->give_up ? &b->given_up.at[n - 1] : &b->made.at[n - 1];
+    if (last != NULL && last->to + 1U == slot && last->n == run.n && memcmp(last->node, run.node, sizeof(run.node)) == 0)
+        last->to = (uint16_t)slot;
+    else if (c->give_up)
+        *vec_add(&b->given_up) = run;
+    else
+        *vec_add(&b->made) = run;
+}
+
+static void look_at_election(struct control *c, unsigned slot, struct ballot *b)
+{
+    struct election_report report[MAP_REPLICAS];
+    struct election_choice choice;
+    const struct election *e = election_at(c, slot);
+    struct election_view v = {.map = &c->map, .slot = &c->map.slots[slot], .report = report, .now = c->now,
+                              .began = e->began, .said = c->steward.said, .timeout_us = control_timeout_us(c)};
+    v.report_n = reports_that_count(c, e, report);
+    election_choose(&v, &choice);
+    switch (choice.state) {
+    case ELECTION_MADE: ballot_put(b, slot, &choice); break;
+    case ELECTION_LOST: b->lost_n++; break;
+    case ELECTION_WAITS:
+        c->steward.elect_due = mono_earlier(c->steward.elect_due, choice.due);
+        for (uint8_t i = 0; i < choice.mute_n; i++)
+            b->mute[choice.mute[i]] = true;
+        break;
     }
-    if (v->incarnation == s->isr_incarnation[0])
-        return v->place;
-    if (e->complete.us == MONO_NEVER.us)
-        e->complete = c->now;
-    struct mono due = mono_after(e->complete, control_timeout_us(c));
-    if (mono_reached(c->now, due))
-        return v->place;
-    c->steward.elect_due = mono_earlier(c->steward.elect_due, due);
-    return MAP_NOBODY;
 }
 
-/* Its one copy is on a node that is DOWN, and an operator said FORGET: the slot begins anew (22). */
-static uint16_t heir(struct control *c, unsigned slot)
+/* False: it was not accepted, or there is none. */
+static bool elect(struct control *c, const struct map_run *run, size_t run_n, bool give_up)
 {
-    const struct map_slot *s = &c->map.slots[slot];
-    const struct map_node *last = s->isr_n == 0 ? NULL : &c->map.nodes.at[s->isr[0]];
-    uint16_t to = s->want_n == 0 ? MAP_NOBODY : s->want[0];
-    if (to == MAP_NOBODY || c->map.nodes.at[to].health != MAP_UP)
-        return MAP_NOBODY;
-    return last == NULL || (last->leaving && last->health == MAP_DOWN && to != s->isr[0]) ? to : MAP_NOBODY;
-}
-
-typedef uint16_t chooser(struct control *c, unsigned slot);
-
-/* One ELECT for all slots for which `choose` names somebody. */
-static void elect(struct control *c, chooser *choose, bool give_up)
-{
-    VEC(struct map_run) runs = {0};
-    struct map_entry e = {.type = MAP_ELECT, .base = c->map.index};
+    struct map_entry e = {.type = MAP_ELECT, .base = c->map.index, .runs = {run, run_n, give_up}};
     unsigned slots = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        uint16_t to = c->map.slots[slot].primary == MAP_NOBODY ? choose(c, slot) : MAP_NOBODY;
-        if (to == MAP_NOBODY)
-            continue;
-        struct map_run *r = runs.n > 0 ? &runs.at[runs.n - 1] : NULL;
-        slots++;
-        if (r != NULL && r->to + 1U == slot && r->node[0] == to)
-            r->to = (uint16_t)slot;
-        else
-            *vec_add(&runs) = (struct map_run){(uint16_t)slot, (uint16_t)slot, 1, {to}};
-    }
-    e.runs.run = runs.at;
-    e.runs.run_n = runs.n;
-    e.runs.give_up = give_up;
-    if (runs.n > 0 && propose(c, &e, &c->steward.elected) && give_up)
+    for (size_t i = 0; i < run_n; i++)
+        slots += run[i].to - run[i].from + 1U;
+    if (run_n == 0 || !propose(c, &e, &c->steward.elected))
+        return false;
+    if (give_up)
         log_say(c->log, LOG_LEVEL_WARNING,
-                "%u slots begin anew without their data: their only copies were on a node that was down when it was "
-                "forgotten", slots);
-    vec_free(&runs);
+                "%u slots begin anew with what is left of them: who was in sync was lost when it was forgotten", slots);
+    return true;
 }
 
-/* Looked at when the map or a report says something new, or the time of one has come. */
+/* Who is waited for and has said nothing for T is not waited for any longer: its lease runs out (21). */
+static void suspect_mute(struct control *c, const struct ballot *b)
+{
+    for (uint16_t i = 0; i < c->map.nodes.n; i++)
+        if (b->mute[i]) {
+            ward_at(c, i)->mute = true;
+            propose_about(c, i, MAP_SUSPECTED, "it does not say where it stands in slots without a primary");
+        }
+}
+
+static void tell_lost(struct control *c, unsigned lost_n)
+{
+    struct steward *s = &c->steward;
+    if (lost_n > s->lost_n)
+        log_say(c->log, LOG_LEVEL_WARNING,
+                "%u slots stay without a primary: the nodes that were in sync came back without their data. Start one of "
+                "them with it; or CLUSTER FORGET them, to go on with what other copies hold, which may be nothing",
+                lost_n);
+    s->lost_n = lost_n;
+}
+
+/* Elections are looked at when a report says something new of them, all of them when the map does or the time of
+ * one has come. */
 static void look_at_elections(struct control *c)
 {
     struct steward *s = &c->steward;
-    if (s->elected > c->map.index)
+    if (s->elected > c->map.index || c->map.nodes.n == 0)
         return;
-    if (s->looked == c->map.index && !s->reported && !mono_reached(c->now, s->elect_due)) {
-        s->wake = mono_earlier(s->wake, s->elect_due);
-        return;
+    bool all = s->looked_slots != c->map.slots_ver || s->looked_nodes != c->map.nodes_ver ||
+               s->looked_settings != c->settings_seen || mono_reached(c->now, s->elect_due);
+    if (all || s->any_reported) {
+        struct ballot b = {.lost_n = 0};
+        s->elect_due = all ? MONO_NEVER : s->elect_due;
+        for (unsigned slot = 0; slot < SLOTS; slot++)
+            if (c->map.slots[slot].primary == MAP_NOBODY && (all || bits_has(&s->reported, slot)))
+                look_at_election(c, slot, &b);
+        s->reported = (struct bits){0};
+        s->any_reported = false;
+        s->looked_slots = c->map.slots_ver;
+        s->looked_nodes = c->map.nodes_ver;
+        s->looked_settings = c->settings_seen;
+        suspect_mute(c, &b);
+        if (!elect(c, b.made.at, b.made.n, false) && !elect(c, b.given_up.at, b.given_up.n, true) &&
+            b.made.n + b.given_up.n > 0)
+            s->looked_slots = 0; /* tried again, from the first */
+        if (all)
+            tell_lost(c, b.lost_n);
+        else if (b.lost_n > 0)
+            s->looked_slots = 0; /* counted with the others */
+        vec_free(&b.made);
+        vec_free(&b.given_up);
     }
-    s->looked = c->map.index;
-    s->reported = false;
-    s->elect_due = MONO_NEVER;
-    elect(c, winner, false);
-    if (s->elected <= c->map.index)
-        elect(c, heir, true);
     s->wake = mono_earlier(s->wake, s->elect_due);
 }
 
@@ -465,7 +507,15 @@ static void look_at_voters(struct control *c)
 static void look_at_member(struct control *c, uint16_t place)
 {
     struct ward *w = ward_at(c, place);
-    bool down = c->map.nodes.at[place].health == MAP_DOWN;
+    const struct map_node *n = &c->map.nodes.at[place];
+    uint64_t said_index = n->health_index > n->run_index ? n->health_index : n->run_index;
+    bool down = n->health == MAP_DOWN;
+    if (w->said_index != said_index) {
+        w->said_index = said_index;
+        c->steward.said[place] = c->now;
+    }
+    if (n->health != MAP_SUSPECT && w->proposed <= c->map.index)
+        w->mute = false;
     if (!down)
         w->down_since = MONO_NEVER;
     else if (w->down_since.us == MONO_NEVER.us)

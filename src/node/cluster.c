@@ -20,6 +20,8 @@ struct cluster *cluster_new(const struct node_identity *id)
     map_init(&c->map);
     c->id = id->id;
     c->self = (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
+    c->clean_since = id->incarnation;
+    c->data_since = 1;
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
     c->parked_at = c->gates_at = c->handing_until = MONO_NEVER;
     c->preparing_for = MAP_NOBODY;
@@ -45,6 +47,18 @@ void cluster_free(struct node *n) /* sessions are gone */
     mem_free(c->served);
     map_free(&c->map);
     mem_free(c);
+}
+
+/* Of the run before this one nothing was lost if it was stopped in good order, or acknowledged only what was synced;
+ * a run between the two that left no note was neither, for all that is known (22). */
+void cluster_run_begins(struct node *n, const struct run_note *before, bool clean, bool other)
+{
+    struct cluster *c = n->cluster;
+    uint32_t own = c->self.incarnation;
+    bool kept = before->incarnation + 1 == own && !other && (clean || before->always);
+    c->clean_since = kept ? before->clean_since : own;
+    c->data_since = other ? own : before->incarnation > 0 && before->incarnation < own ? before->data_since : 1;
+    journal_run(&n->journal, &(struct run_note){own, c->clean_since, c->data_since, false});
 }
 
 struct routing *routing_new(uint8_t forward)
@@ -348,6 +362,8 @@ static void report_look(struct node *n, struct node_out *out)
     c->reports = false;
     tell(out, (struct word){.type = WORD_REPORT, .report = {.base = c->map.index,
                                                             .incarnation = c->self.incarnation,
+                                                            .clean_since = c->clean_since,
+                                                            .data_since = c->data_since,
                                                             .slots = at.at, .slots_n = at.n}});
 }
 

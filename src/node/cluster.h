@@ -167,6 +167,7 @@ struct cluster {
     bool was_leased;
     bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
     bool loaded; /* this node's log */
+    uint32_t clean_since, data_since; /* what its log has kept, for reports (22) */
     bool uncovered;          /* a slot is served by nobody */
     bool follows_settings;   /* the options show the map's */
     uint64_t seen_slots, seen_nodes; /* slots_ver, nodes_ver as last looked at */
@@ -201,6 +202,9 @@ struct cluster {
 /* ---- cluster.c */
 struct cluster *cluster_new(const struct node_identity *id);
 void cluster_free(struct node *n);
+/* This run's log begins, where the log of the run `before` ended; clean: with its end mark. other: it is a new one, or
+ * has lost durable records. */
+void cluster_run_begins(struct node *n, const struct run_note *before, bool clean, bool other);
 void cluster_step_begin(struct node *n, const struct node_event *ev, struct node_out *out);
 void cluster_step_end(struct node *n, struct node_out *out);
 void cluster_word(struct node *n, const struct word *w, struct node_out *out);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "node/cluster.h"
 #include "node/replay.h"
 #include "node/state.h"
 
@@ -70,7 +71,7 @@ void load_end(struct node *n, struct node_out *out)
     memcpy(out->loaded.text, r->text, sizeof(r->text));
     out->loaded.commands_n = r->commands_n;
     out->loaded.lost = r->lost_bytes > 0;
-    out->loaded.clean = r->is_clean && out->loaded.verdict == AOF_WHOLE;
+    out->loaded.clean = n->load->clean = r->is_clean && out->loaded.verdict == AOF_WHOLE;
     out->loaded.frozen_n = frozen_n(n);
     if (!n->store.is_slotted)
         n->slots[SLOT_ALONE] = r->alone;
@@ -112,6 +113,10 @@ void load_ready(struct node *n, const struct node_event *ev)
         convert(n);
     if (n->load->reader.lost_bytes > 0)
         journal_settle_loss(&n->journal);
+    if (n->cluster != NULL) {
+        bool is_new = ev->log_ready.startup != NULL && ev->log_ready.startup->reads.n == 0;
+        cluster_run_begins(n, &n->load->reader.run, n->load->clean, is_new || n->load->reader.lost_bytes > 0);
+    }
     load_free(n);
     n->loading = false;
     options_applied(n); /* appendonly may have been switched off meanwhile */

@@ -42,6 +42,7 @@ struct load {
     struct aof_reader reader;
     struct aof_batch batch;
     uint64_t bytes_done, bytes_total;
+    bool clean; /* as the shell was told */
 };
 
 struct node {

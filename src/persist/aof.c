@@ -533,6 +533,10 @@ static size_t take_line(struct aof_reader *r, const struct note *n)
         in_place = true;
         r->lost_bytes = n->offset > 0 ? r->lost_bytes + n->offset : 0;
         break;
+    case NOTE_RUN:
+        in_place = !r->is_base;
+        r->run = n->run;
+        break;
     case NOTE_RECORD:
     case NOTE_CHUNK: break;
     }

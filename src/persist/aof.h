@@ -70,6 +70,7 @@ struct aof_reader {
     enum aof_form form;
     struct lineage alone;     /* of a lone log */
     uint64_t lost_bytes;      /* durable ones, cut by hand, of which no run has known yet */
+    struct run_note run;      /* the newest that wrote, as told */
     bool is_clean;            /* the last thing in the log is the end mark of a run that was stopped */
     uint64_t size_before;     /* of the file before this one */
     unsigned db;              /* the database the last file ends in, so far */

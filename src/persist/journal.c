@@ -11,7 +11,7 @@ enum { AT_ONCE_BYTES = 1024 * 1024 }; /* more is written by the log thread: the 
 void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots, unsigned slots_n,
                   unsigned db)
 {
-    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .slots = slots,
+    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .wanted_policy = policy, .slots = slots,
                           .slots_n = slots_n, .db = db};
 }
 
@@ -27,6 +27,55 @@ static void file_set(struct journal_file *f, uint32_t handle, const char *name, 
     size_t n = strlen(name);
     check(n < sizeof(f->name));
     memcpy(f->name, name, n + 1);
+}
+
+static inline struct chain *end_of(struct journal *j)
+{
+    return j->switching ? &j->next : &j->pending;
+}
+
+/* ------------------------------------------------------- which run writes (replication 22) */
+
+static void run_tell(struct journal *j)
+{
+    if (j->run.incarnation == 0 || j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED || j->stopping)
+        return;
+    j->ended = false;
+    j->run_told.n = ++j->appended.n;
+    note_put_run(end_of(j), &j->run);
+}
+
+/* What comes now may be lost although it was acknowledged: that is known to the log first. */
+static void always_ends(struct journal *j)
+{
+    if (!j->run.always)
+        return;
+    j->run.always = false;
+    run_tell(j);
+    j->sync_wanted = true;
+}
+
+static void policy_follow(struct journal *j)
+{
+    bool is_on = j->state == JOURNAL_OK || j->state == JOURNAL_FULL;
+    if (j->policy == JOURNAL_ALWAYS && is_on && !lsn_reached(j->synced, j->run_told))
+        return;
+    j->policy = j->wanted_policy;
+}
+
+void journal_run(struct journal *j, const struct run_note *run)
+{
+    j->run = *run;
+    j->run.always = j->policy == JOURNAL_ALWAYS && j->wanted_policy == JOURNAL_ALWAYS;
+    run_tell(j);
+}
+
+void journal_set_policy(struct journal *j, enum journal_policy policy)
+{
+    j->wanted_policy = policy;
+    if (policy != JOURNAL_ALWAYS)
+        always_ends(j);
+    policy_follow(j);
 }
 
 bool journal_may_start(const struct journal *j)
@@ -49,19 +98,16 @@ void journal_start(struct journal *j, uint32_t handle, const char *name, uint64_
     file_set(&j->file, handle, name, size);
     j->state = JOURNAL_OK;
     j->tell_durable = size > 0;
+    run_tell(j);
 }
 
 void journal_stop(struct journal *j)
 {
     if (j->state == JOURNAL_OFF)
         return;
+    always_ends(j);
     j->stopping = true;
     j->sync_wanted = true;
-}
-
-static inline struct chain *end_of(struct journal *j)
-{
-    return j->switching ? &j->next : &j->pending;
 }
 
 /* One more. True: it is not written. */
@@ -223,6 +269,8 @@ static void switch_files(struct journal *j)
     chain_free(&j->pending, NULL); /* its memory: it is empty */
     if (j->slots_n > 1) /* seqs tell of a lost tail alone, but not over many slots */
         note_put_forerunner(&j->pending, j->old.size);
+    if (j->run.incarnation > 0)
+        note_put_run(&j->pending, &j->run);
     chain_append(&j->pending, &j->next);
     j->switching = false;
     j->tell_durable = j->old.durable == j->old.size; /* #S 0: the files before this one are durable */
@@ -235,6 +283,7 @@ static void off(struct journal *j)
     j->state = JOURNAL_OFF;
     j->stopping = j->sync_wanted = j->switching = j->is_broken_off = j->tell_durable = false;
     j->written = j->synced = j->appended;
+    policy_follow(j);
 }
 
 static void finish_stop(struct journal *j, struct disk_ops *out)
@@ -377,6 +426,7 @@ void journal_done(struct journal *j, struct disk_done *done, struct mono now)
         write_done(j, done, now);
     } else {
         sync_done(j, done, now);
+        policy_follow(j);
     }
 }
 
@@ -392,11 +442,6 @@ struct mono journal_due(const struct journal *j)
 }
 
 /* ------------------------------------------------------------- questions */
-
-void journal_set_policy(struct journal *j, enum journal_policy policy)
-{
-    j->policy = policy;
-}
 
 void journal_sync_soon(struct journal *j)
 {

@@ -44,7 +44,7 @@ struct journal_file {
 
 struct journal {
     enum journal_state state;
-    enum journal_policy policy;
+    enum journal_policy policy, wanted_policy; /* the latter once it is on the disk that `always` ended */
     struct lineage *slots;    /* borrowed: where each stands */
     unsigned slots_n;         /* 1 alone */
     unsigned db;              /* the database the log's end stands in: effects begin from it */
@@ -53,6 +53,8 @@ struct journal {
     struct chain pending;   /* appended and not handed to the disk */
     struct chain next;      /* while switching: what belongs to the next file */
     struct record_line line; /* of the newest record */
+    struct run_note run;    /* of this process, in a cluster: each file's first line tells it */
+    struct lsn run_told;    /* its newest line */
     bool switching;
     bool stopping;          /* appendonly no: OFF once all is stored */
     bool ended;             /* #E is the newest */
@@ -104,6 +106,9 @@ struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes,
 struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at, struct slice record);
 /* One command that is no record: what a cluster's node notes of its slots. */
 struct lsn journal_mark(struct journal *j, struct chain *bytes);
+/* This run of a cluster's node writes from here on: #R says so (`always` is the journal's own to say), again in each
+ * new file, and before `always` ends, by journal_set_policy or journal_stop. */
+void journal_run(struct journal *j, const struct run_note *run);
 void journal_settle_loss(struct journal *j); /* losses noted so far are known: #L 0 */
 /* All is stored and nothing more will come: #E says so. What is appended afterwards makes it void. */
 void journal_end(struct journal *j);

@@ -191,6 +191,15 @@ void note_put_lost(struct chain *to, uint64_t bytes)
     put_one(to, 'L', bytes);
 }
 
+void note_put_run(struct chain *to, const struct run_note *run)
+{
+    char *line = chain_room(to, NOTE_LINE_BYTES);
+    char *end = put_number(put_head(line, 'R'), run->incarnation);
+    end = put_number(end, run->clean_since);
+    end = put_number(end, run->data_since);
+    put_line(to, line, put_number(end, run->always));
+}
+
 void note_put_base(struct chain *to, uint32_t slot, struct position at)
 {
     char *line = chain_room(to, NOTE_LINE_BYTES);
@@ -209,7 +218,7 @@ static const struct note_form {
 } forms[] = {
     [NOTE_RECORD] = {'V', 4, true},  [NOTE_DURABLE] = {'S', 1, false}, [NOTE_BASE] = {'B', 3, false},
     [NOTE_CHUNK] = {'C', 2, true},   [NOTE_END] = {'E', 1, false},     [NOTE_FORERUNNER] = {'P', 1, false},
-    [NOTE_LOST] = {'L', 1, false},
+    [NOTE_LOST] = {'L', 1, false},   [NOTE_RUN] = {'R', 4, false},
 };
 enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
 
@@ -288,6 +297,11 @@ static enum err note_fill(struct note *n, const uint64_t *v)
     case NOTE_FORERUNNER:
     case NOTE_LOST:
         n->offset = v[0];
+        return ERR_OK;
+    case NOTE_RUN:
+        if (v[0] == 0 || v[0] > UINT32_MAX || v[1] == 0 || v[1] > v[0] || v[2] == 0 || v[2] > v[0] || v[3] > 1)
+            return ERR_SYNTAX;
+        n->run = (struct run_note){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)v[2], v[3] == 1};
         return ERR_OK;
     }
     return ERR_SYNTAX;

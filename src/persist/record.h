@@ -9,6 +9,7 @@
  *     #E <offset> <crc>\r\n                     the end of a base, or of a run that was stopped, at that offset
  *     #P <bytes> <crc>\r\n                      the increment before this one has so many bytes (in a cluster)
  *     #L <bytes> <crc>\r\n                      so many durable bytes were cut here by hand; 0: and that is settled
+ *     #R <incarnation> <clean since> <data since> <always> <crc>\r\n  which run of a cluster's node writes from here on
  *
  * A seq of 0 (with slot 0 and epoch 0) is no record's: a mark, what a cluster's node notes of its slots.
  *
@@ -25,7 +26,15 @@
 
 enum { NOTE_LINE_BYTES = 128 }; /* no line of ours is longer; Redis 7 skips up to 1023 */
 
-enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END, NOTE_FORERUNNER, NOTE_LOST };
+enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END, NOTE_FORERUNNER, NOTE_LOST, NOTE_RUN };
+
+/* A run of a cluster's node, as its log tells of it (replication 22). */
+struct run_note {
+    uint32_t incarnation; /* 0: none is told */
+    uint32_t clean_since; /* nothing of its log was lost since that run of it began */
+    uint32_t data_since;  /* before that run its data was other data: a new directory, or durable records were lost */
+    bool always;          /* so far all of it was under appendfsync always */
+};
 
 struct note {
     enum note_type type;
@@ -33,6 +42,7 @@ struct note {
     struct position at;   /* RECORD, BASE */
     uint64_t offset;      /* DURABLE, CHUNK, END; FORERUNNER, LOST: bytes */
     uint64_t len;         /* RECORD, CHUNK: the bytes that follow the line */
+    struct run_note run;  /* RUN */
     uint32_t line_n;      /* of the line, its end included */
     uint32_t crc;         /* as written */
     uint32_t crc_of_line; /* of the line's own part: the crc goes on over the len bytes */
@@ -84,6 +94,7 @@ void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body); /* b
 void note_put_end(struct chain *to, uint64_t offset);
 void note_put_forerunner(struct chain *to, uint64_t bytes);
 void note_put_lost(struct chain *to, uint64_t bytes);
+void note_put_run(struct chain *to, const struct run_note *run);
 
 /* Is this the beginning of one of our lines? Other lines that begin with '#' are comments. */
 bool note_is_ours(struct slice line);

@@ -176,13 +176,15 @@ enum err get_whole(struct wire_in *in, struct wire_whole *m)
     return wire_get_end(in);
 }
 
-/* ------- VONG.REPORT <base> <incarnation> <n> (<slot> <epoch> <seq>) ... */
+/* VONG.REPORT <base> <incarnation> <clean since> <data since> <n> (<slot> <epoch> <seq>) ... */
 
 void put_report(struct chain *to, const struct wire_report *m)
 {
-    wire_put_head(to, WIRE_REPORT, 3 + 3 * m->n);
+    wire_put_head(to, WIRE_REPORT, 5 + 3 * m->n);
     wire_put_u64(to, m->base);
     wire_put_u64(to, m->incarnation);
+    wire_put_u64(to, m->clean_since);
+    wire_put_u64(to, m->data_since);
     wire_put_u64(to, m->n);
     for (size_t i = 0; i < m->n; i++) {
         wire_put_u64(to, m->at[i].slot);
@@ -205,6 +207,8 @@ enum err get_report(struct wire_in *in, struct wire_report *m)
     enum err e = ERR_OK;
     TRY(wire_get_u64(in, &m->base));
     TRY(wire_get_u32(in, &m->incarnation));
+    TRY(wire_get_u32(in, &m->clean_since));
+    TRY(wire_get_u32(in, &m->data_since));
     TRY(wire_get_count(in, REPORT_SLOTS, 3, &m->n));
     m->at = mem_get((m->n + 1) * sizeof(*m->at));
     for (size_t i = 0; i < m->n && e == ERR_OK; i++)

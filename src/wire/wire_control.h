@@ -78,6 +78,8 @@ struct wire_whole { /* in place of entries that are kept no more */
 struct wire_report {
     uint64_t base;
     uint32_t incarnation;
+    uint32_t clean_since; /* as in the word of the data plane */
+    uint32_t data_since;
     size_t n; /* at most REPORT_SLOTS */
     struct word_position *at; /* of get: to be freed by mem_free */
 };

@@ -78,17 +78,27 @@ def test_a_loading_node_stops(node):  # noqa: F811
 
 
 def test_its_data_is_lost(node):  # noqa: F811
-    """who lost its appendonlydir is another copy, the same voter, and a member as before"""
+    """who lost its appendonlydir is another copy, the same voter, and is not elected before it has its data again"""
     nodes = form(node, 3)
+    fill(nodes[0])
     before = ids(nodes[1])
     assert nodes[1].stop() == 0
-    shutil.rmtree(nodes[1].dir / "appendonlydir")
+    (nodes[1].dir / "appendonlydir").rename(nodes[1].dir / "kept")
     nodes[1].launch()
-    wait_whole(nodes)
+    until(lambda: any("came back without their data" in n.log for n in nodes), 60)
     after = ids(nodes[1])
     assert after["data"] != before["data"]
     assert (after["voter"], after["node"]) == (before["voter"], before["node"])
-    write_and_read(nodes, "after")
+    assert nodes[1].stop() == 0  # another start makes it no better
+    nodes[1].launch()
+    until(lambda: sum(n.log.count("came back without their data") for n in nodes) > 1, 60)
+    assert nodes[0].info()["cluster_slots_ok"] != "16384"
+    assert nodes[1].stop() == 0
+    shutil.rmtree(nodes[1].dir / "appendonlydir")
+    (nodes[1].dir / "kept").rename(nodes[1].dir / "appendonlydir")
+    nodes[1].launch()
+    wait_whole(nodes)
+    assert holds_all(nodes[2])
 
 
 def test_its_controllers_log_is_lost(node):  # noqa: F811

@@ -442,7 +442,7 @@ static void data_report(struct planes *w, struct plane *p)
     struct word r = {.type = WORD_REPORT, .report = {.base = m->index}};
     if (self == MAP_NOBODY || m->nodes.at[self].health != MAP_UP || p->loads_until.us != MONO_NEVER.us)
         return;
-    r.report.incarnation = control_incarnation(p->control);
+    r.report.incarnation = r.report.clean_since = control_incarnation(p->control);
     r.report.slots = mem_get(SLOTS * sizeof(*r.report.slots));
     for (unsigned s = 0; s < SLOTS; s++) {
         const struct map_slot *slot = &m->slots[s];

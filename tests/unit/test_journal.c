@@ -393,6 +393,37 @@ static void a_stop_syncs_whatever_the_policy(void **state)
     world_free(&w);
 }
 
+/* What is acknowledged before it is synced must not be taken for kept after the next start. */
+static void always_ends_once_the_log_says_so(void **state)
+{
+    (void)state;
+    struct world w;
+    world_start(&w, JOURNAL_ALWAYS);
+    journal_run(&w.j, &(struct run_note){5, 3, 2, false});
+    append(&w, "a");
+    flush(&w);
+    work(&w, 9);
+    assert_non_null(strstr(fd_bytes(&w.disk, "incr").p, "#R 5 3 2 1 "));
+    journal_set_policy(&w.j, JOURNAL_EVERYSEC);
+    append(&w, "b");
+    flush(&w);
+    assert_true(w.queue.n > 0);
+    assert_true(journal_stored(&w.j).n < w.j.appended.n);
+    work(&w, 9);
+    assert_non_null(strstr(fd_bytes(&w.disk, "incr").p, "#R 5 3 2 0 "));
+    assert_int_equal(journal_stored(&w.j).n, w.j.appended.n);
+    append(&w, "c");
+    flush(&w);
+    assert_int_equal(journal_stored(&w.j).n, w.j.appended.n); /* everysec from here on */
+    journal_set_policy(&w.j, JOURNAL_ALWAYS);
+    world_open_file(&w, HANDLE_2, "incr2");
+    append(&w, "d");
+    flush(&w);
+    work(&w, 9);
+    assert_memory_equal(fd_bytes(&w.disk, "incr2").p, "#R 5 3 2 0 ", 11); /* not all of the run was */
+    world_free(&w);
+}
+
 UNIT_TESTS("journal",
            TEST(under_no_and_everysec_a_gate_opens_after_the_write, "under no and everysec a gate opens after the write"),
            TEST(everysec_syncs_once_a_second_and_tells_it, "everysec syncs once a second, never twice at a time, and tells it (J1, J2)"),
@@ -405,4 +436,5 @@ UNIT_TESTS("journal",
            TEST(records_wait_for_the_first_file, "records made before the first file is open wait for it"),
            TEST(appendonly_no_opens_every_gate, "appendonly no stores what there is, then opens every gate"),
            TEST(switched_off_in_trouble_it_is_off, "switched off in trouble with the disk it is off, and may begin anew"),
-           TEST(a_stop_syncs_whatever_the_policy, "a stop syncs whatever the policy"))
+           TEST(a_stop_syncs_whatever_the_policy, "a stop syncs whatever the policy"),
+           TEST(always_ends_once_the_log_says_so, "each file tells its run, and `always` ends only once the log says so (replication 22)"))

@@ -7,15 +7,12 @@
 #include <stdio.h>
 
 #include "core/repl/lineage.h"
+#include "node/cluster.h"
 #include "persist/record.h"
 #include "tests/lib/one_node.h"
 
-static void start(struct one *o, struct slice file, const char *name)
+static void load_log(struct one *o, struct slice file, const char *name)
 {
-    one_start_loading(o, "appendonly no");
-    node_free(o->node);
-    o->options.cluster_enabled = o->options.appendonly = true;
-    o->node = node_new(&(struct node_identity){.seed = 1}, &o->options, &o->log, &o->world, o->now, o->wall);
     bool is_base = strstr(name, ".base.") != NULL;
     one_step(o, (struct node_event){.type = NODE_LOAD_FILE,
                                     .load_file = {.name = name, .is_base = is_base, .size = file.n}});
@@ -26,6 +23,15 @@ static void start(struct one *o, struct slice file, const char *name)
         file = slice_from(file, o->out.load_used);
     }
     one_step(o, (struct node_event){.type = NODE_LOAD_END});
+}
+
+static void start(struct one *o, struct slice file, const char *name)
+{
+    one_start_loading(o, "appendonly no");
+    node_free(o->node);
+    o->options.cluster_enabled = o->options.appendonly = true;
+    o->node = node_new(&(struct node_identity){.seed = 1}, &o->options, &o->log, &o->world, o->now, o->wall);
+    load_log(o, file, name);
 }
 
 static void ready(struct one *o)
@@ -295,6 +301,72 @@ static void other_databases_are_not_converted(void **state)
     buf_free(&file);
 }
 
+struct kept {
+    uint32_t clean_since, data_since;
+};
+
+/* The run `own` of a cluster's node reads this log, and notes what it goes on from. */
+static struct kept run_after(uint32_t own, const struct run_note *before, bool clean, bool durable_lost, bool is_new)
+{
+    struct one o;
+    struct chain c = {0};
+    note_put_durable(&c, 0);
+    if (before->incarnation > 0)
+        note_put_run(&c, before);
+    if (durable_lost)
+        note_put_lost(&c, 12);
+    if (clean)
+        note_put_end(&c, c.n);
+    size_t n;
+    char *bytes = chain_flat(&c, NULL, &n);
+    one_start_loading(&o, "appendonly no");
+    node_free(o.node);
+    o.options.cluster_enabled = o.options.appendonly = true;
+    o.node = node_new(&(struct node_identity){.seed = 1, .in_cluster = true, .incarnation = own}, &o.options, &o.log,
+                      &o.world, o.now, o.wall);
+    load_log(&o, slice_of(bytes, n), "log.1.incr.aof");
+    struct startup startup = {.names = {"dir", "log"}};
+    if (!is_new)
+        *vec_add(&startup.reads) = (struct startup_read){0};
+    one_step(&o, (struct node_event){.type = NODE_LOG_READY,
+                                     .log_ready = {.handle = 2, .name = "log", .startup = &startup}});
+    one_disk(&o);
+    struct kept kept = {o.node->cluster->clean_since, o.node->cluster->data_since};
+    char text[64];
+    snprintf(text, sizeof(text), "#R %u %u %u %d ", own, kept.clean_since, kept.data_since,
+             o.options.appendfsync == APPENDFSYNC_ALWAYS);
+    assert_non_null(memmem(o.file.p, o.file.n, text, strlen(text)));
+    vec_free(&startup.reads);
+    mem_free(bytes);
+    one_stop(&o);
+    return kept;
+}
+
+static void a_run_knows_what_the_runs_before_it_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t own;
+        struct run_note before;
+        bool clean, lost, is_new;
+        struct kept kept;
+    } rows[] = {
+        {1, {0}, false, false, true, {1, 1}},
+        {4, {3, 2, 1, false}, true, false, false, {2, 1}},  /* stopped in good order: as it was */
+        {4, {3, 2, 1, false}, false, false, false, {4, 1}}, /* a crash under everysec */
+        {4, {3, 2, 1, true}, false, false, false, {2, 1}},  /* a crash under always */
+        {5, {3, 2, 1, true}, true, false, false, {5, 1}},   /* run 4 left no note */
+        {4, {3, 2, 1, true}, true, true, false, {4, 4}},    /* cut by hand */
+        {4, {0}, false, false, true, {4, 4}},               /* another directory */
+        {4, {0}, false, false, false, {4, 1}},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct kept k = run_after(rows[i].own, &rows[i].before, rows[i].clean, rows[i].lost, rows[i].is_new);
+        assert_int_equal(k.clean_since, rows[i].kept.clean_since);
+        assert_int_equal(k.data_since, rows[i].kept.data_since);
+    }
+}
+
 UNIT_TESTS("own",
            TEST(records_carry_their_slots_positions,
                 "records carry slot and epoch, dense in each slot; an epoch's beginning is marked (replication 1, 23)"),
@@ -307,4 +379,5 @@ UNIT_TESTS("own",
            TEST(a_fence_forces_a_sync, "a fence is synced at once whatever the policy, and never falls (20)"),
            TEST(a_clean_stop_is_told, "a clean stop leaves its mark (22)"),
            TEST(a_lone_log_becomes_a_clusters, "a lone log becomes a cluster's once, and never back"),
-           TEST(other_databases_are_not_converted, "keys in other databases refuse the conversion"))
+           TEST(other_databases_are_not_converted, "keys in other databases refuse the conversion"),
+           TEST(a_run_knows_what_the_runs_before_it_kept, "a run knows since when nothing was lost, and whose data it has (22)"))

@@ -137,7 +137,7 @@ static void a_shared_blob_is_recorded_by_reference(void **state)
 static void every_line_comes_back_and_no_flipped_bit_does(void **state)
 {
     (void)state;
-    for (int type = 0; type <= NOTE_LOST; type++) {
+    for (int type = 0; type <= NOTE_RUN; type++) {
         struct chain c = {0}, body = {0};
         chain_put(&body, SLICE("abc"));
         switch (type) {
@@ -147,6 +147,7 @@ static void every_line_comes_back_and_no_flipped_bit_does(void **state)
         case NOTE_CHUNK: note_put_chunk(&c, 99, &body); break;
         case NOTE_FORERUNNER: note_put_forerunner(&c, 97); break;
         case NOTE_LOST: note_put_lost(&c, 96); break;
+        case NOTE_RUN: note_put_run(&c, &(struct run_note){9, 7, 8, true}); break;
         default: note_put_end(&c, 98); break;
         }
         char *text = text_of(&c);
@@ -156,6 +157,8 @@ static void every_line_comes_back_and_no_flipped_bit_does(void **state)
         assert_int_equal((int)n.type, type);
         if (type == NOTE_RECORD || type == NOTE_BASE)
             assert_true(n.slot == 3 && n.at.epoch == 4 && n.at.seq == 5);
+        if (type == NOTE_RUN)
+            assert_true(n.run.incarnation == 9 && n.run.clean_since == 7 && n.run.data_since == 8 && n.run.always);
         if (type == NOTE_DURABLE)
             assert_true(n.offset == 123456789012);
         assert_true(note_holds(&n, slice_of(text + line_n, n.len)) || n.len == 0);

@@ -155,11 +155,12 @@ static void a_report_comes_back_and_its_slots_are_slots(void **state)
     for (size_t n = 0; n <= 3; n++) {
         struct sent s = {0};
         struct wire_report is;
-        put_report(&s.bytes, &(struct wire_report){.base = 77, .incarnation = 4, .n = n, .at = at});
+        put_report(&s.bytes, &(struct wire_report){77, 4, 3, 2, n, at});
         enum err e = get_report(arrive(&s, WIRE_DIALS, WIRE_REPORT), &is);
         assert_int_equal(e, n < 3 ? ERR_OK : ERR_RANGE);
         if (e == ERR_OK) {
-            assert_true(is.base == 77 && is.incarnation == 4 && is.n == n);
+            assert_true(is.base == 77 && is.incarnation == 4 && is.clean_since == 3 && is.data_since == 2 &&
+                        is.n == n);
             for (size_t i = 0; i < n; i++)
                 assert_true(is.at[i].slot == at[i].slot && is.at[i].at.epoch == at[i].at.epoch &&
                             is.at[i].at.seq == at[i].at.seq);

@@ -85,6 +85,9 @@ struct word {
         struct {
             uint64_t base;   /* the map index it answers */
             uint32_t incarnation;
+            uint32_t clean_since; /* nothing that was on its disk was lost since that run of the node began: so it
+                                     stands for who was in sync in that run, or a later one (22) */
+            uint32_t data_since;  /* before that run its log was another, or lost more than a torn tail since (22) */
             struct word_position *slots;
             size_t slots_n;
         } report;

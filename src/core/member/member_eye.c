@@ -115,10 +115,11 @@ void member_eye(struct member *m, struct mono now)
             continue;
         if (p->known.health == MAP_UP)
             look_at_silence(m, p, now);
+        else if (p->known.health == MAP_SUSPECT &&
+                 is_over(m, p, now)) /* well or not: T/2 ago it was not cleared */
+            tell(m, p, MEMBER_IS_OVER, p->known.incarnation, "its lease is over", now);
         else if (is_well(m, p, now))
             tell(m, p, MEMBER_IS_WELL, p->known.incarnation,
                  "a majority of the voters hears it again", now);
-        else if (p->known.health == MAP_SUSPECT && is_over(m, p, now))
-            tell(m, p, MEMBER_IS_OVER, p->known.incarnation, "its lease is over", now);
     }
 }
