@@ -123,7 +123,7 @@ bool marks_held(const struct node *n, const struct session *s, uint64_t end)
         const struct repl *repl = &n->cluster->replicas->repl;
         if (m->need == 0 || m->kind == MARK_FREE)
             continue;
-        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked) : !repl_all_held(repl, m->need))
+        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked) : !repl_all_held(repl, m->need, m->asked))
             return false;
     }
     return true;

@@ -30,7 +30,7 @@ enum mark_kind { MARK_FREE, MARK_READ, MARK_WRITE };
 struct reply_mark {
     uint64_t begin, end; /* places in out, as in gates */
     uint64_t need;       /* lsn of the slot's newest record when it was computed: W are to hold it (5, 6); 0: no copies */
-    uint32_t asked; /* of how many, by its connection (repl.h); not where it is of all slots */
+    uint32_t asked; /* of how many, by its connection (repl.h) */
     uint16_t slot;
     uint8_t kind;
 };

@@ -175,6 +175,12 @@ static void put_policy(struct buf *b, const struct node *n)
     options_got_free(&got);
 }
 
+static uint64_t backlog_bytes(const struct node *n)
+{
+    const struct backlog *at = n->cluster != NULL ? &n->cluster->replicas->repl.backlog : NULL;
+    return at != NULL && at->ring != NULL ? at->size : 0;
+}
+
 static void put_memory(struct buf *b, struct node *n)
 {
     struct memory_account a = memory_account(n);
@@ -202,8 +208,10 @@ static void put_memory(struct buf *b, struct node *n)
     put_gap(b, "allocator_rss", a.allocator_rss);
     put_gap(b, "rss_overhead", a.rss_overhead);
     put_gap(b, "mem_fragmentation", a.fragmentation);
-    PUT_ZEROS(b, "mem_not_counted_for_evict", "mem_replication_backlog",
-              "mem_total_replication_buffers", "mem_clients_slaves");
+    put_count(b, "mem_not_counted_for_evict", 0);
+    put_count(b, "mem_replication_backlog", backlog_bytes(n));
+    put_count(b, "mem_total_replication_buffers", backlog_bytes(n));
+    put_count(b, "mem_clients_slaves", 0);
     put_count(b, "mem_clients_normal", a.clients);
     put_count(b, "mem_cluster_links", 0);
     put_count(b, "mem_aof_buffer", a.log);
@@ -281,7 +289,8 @@ static void put_stats(struct buf *b, struct node *n)
 {
     const struct stats *s = n->stats;
     put_traffic(b, n);
-    PUT_ZEROS(b, "sync_full", "sync_partial_ok", "sync_partial_err");
+    put_count(b, "sync_full", n->cluster != NULL ? n->cluster->replicas->dumps_out : 0); /* a slot each */
+    PUT_ZEROS(b, "sync_partial_ok", "sync_partial_err");
     put_count(b, "expired_keys", n->cmd_stats.expired);
     text_put(b, SLICE("expired_stale_perc:0.00\r\n"));
     PUT_ZEROS(b, "expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds");
@@ -324,7 +333,7 @@ static void put_replication(struct buf *b, struct node *n)
     put_word(b, "master_replid2", "0000000000000000000000000000000000000000");
     put_count(b, "master_repl_offset", node_offset(n));
     put_word(b, "second_repl_offset", "-1");
-    put_count(b, "repl_backlog_active", n->cluster != NULL && n->cluster->replicas->repl.backlog.ring != NULL);
+    put_count(b, "repl_backlog_active", backlog_bytes(n) > 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
     PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
     if (n->cluster != NULL)

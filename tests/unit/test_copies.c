@@ -378,6 +378,15 @@ static void a_connection_may_ask_for_more_copies_than_the_cluster(void **state)
     w.stopped[1] = false;
     some_carry(&w);
     some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    w.stopped[1] = true; /* what is of many slots waits as well */
+    send_format(0, 2, "MSET %s 1 %s 2", some_key(&w, 0, 1), some_key(&w, 0, 2));
+    send_format(0, 1, "MSET %s 1 %s 2", some_key(&w, 0, 1), some_key(&w, 0, 2));
+    some_carry(&w);
+    some_expect(&w, 0, 2, "+OK\r\n");
+    some_expect(&w, 0, 1, "");
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
     some_send(&w, 0, 1, "CLIENT QUORUM 3"); /* more than there are: before it runs */
     send_format(0, 1, "SET %s w\nGET %s\nMULTI\nGET %s\nEXEC", key, key, key);
     expect_begins(0, 1, "+OK\r\n-NOREPLICAS Not enough good replicas to write.\r\n"

@@ -182,7 +182,8 @@ struct repl_lag {
     int64_t us;       /* so long it has not held the oldest of them; or has not followed */
 };
 struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place);
-bool repl_all_held(const struct repl *r, uint64_t lsn); /* the records of all slots up to there */
+/* The records of all slots up to there; in a slot that has not as many in sync as were asked for, by the cluster's W. */
+bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked);
 /* Its disk is in trouble: it holds nothing more (28). */
 void repl_leaves(struct repl *r, uint16_t place);
 bool repl_has_left(const struct repl *r, uint16_t place);

@@ -388,9 +388,10 @@ struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place)
 
 static unsigned w_of(const struct repl *r, uint32_t asked, unsigned isr_n)
 {
+    if (asked == REPL_ASKS_NOTHING)
+        return map_w(&r->map->settings, isr_n);
     struct map_settings s = r->map->settings;
-    if (asked != REPL_ASKS_NOTHING)
-        s.write_quorum = asked == REPL_ASKS_ALL ? MAP_W_ALL : asked;
+    s.write_quorum = asked == REPL_ASKS_ALL ? MAP_W_ALL : asked;
     return map_w(&s, isr_n);
 }
 
@@ -406,11 +407,14 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
            (!p->in_doubt || isr_holders(r, slot, &p->next, lsn) >= w_of(r, asked, p->next.n)); /* 12 */
 }
 
-bool repl_all_held(const struct repl *r, uint64_t lsn)
+bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct primary_slot *p = &r->primary[slot];
-        if (p->epoch != 0 && p->copies_n > 0 && !repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn, REPL_ASKS_NOTHING))
+        if (p->epoch == 0 || p->copies_n == 0)
+            continue;
+        uint32_t here = repl_refuses_read(r, slot, asked) ? REPL_ASKS_NOTHING : asked;
+        if (!repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn, here))
             return false;
     }
     return true;
