@@ -20,7 +20,7 @@ bool guest_open(struct node *n, struct session *s, const struct node_event *ev)
         return false;
     struct replicas *r = of(n);
     struct repl_guest *g = mem_zero(sizeof(*g));
-    *g = (struct repl_guest){.place = place, .incarnation = ev->opened.incarnation};
+    *g = (struct repl_guest){.place = place, .id = ev->opened.from, .incarnation = ev->opened.incarnation};
     buf_init(&g->content, SIZE_MAX / 2);
     s->guest = g;
     while (r->guests.n <= place)
@@ -48,12 +48,17 @@ void guest_close(struct node *n, struct session *s)
     s->guest = NULL;
 }
 
+static void guest_end(struct session *s, struct node_out *out)
+{
+    s->closing = true;
+    *vec_add(&out->drop) = s->conn;
+}
+
 static void malformed(struct node *n, struct session *s, const char *why, struct node_out *out)
 {
     log_say(n->log, LOG_LEVEL_WARNING, "A primary's node at %s says what cannot be read: %s. Its connection is closed",
             s->peer, why);
-    s->closing = true;
-    *vec_add(&out->drop) = s->conn;
+    guest_end(s, out);
 }
 
 /* Everything up to here was dealt with: it is acknowledged once what it brought is stored. */
@@ -245,8 +250,7 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
     if (s->closing)
         return;
     if (of(n)->guests.at[s->guest->place] != s) {
-        s->closing = true;
-        *vec_add(&out->drop) = s->conn;
+        guest_end(s, out);
         return;
     }
     if (!s->guest->heard) {
@@ -356,6 +360,19 @@ void guests_ack(struct node *n)
             ack(n, of(n)->guests.at[i]);
 }
 
+void guests_map(struct node *n, struct node_out *out)
+{
+    const struct map *m = &n->cluster->map;
+    for (uint16_t place = 0; place < of(n)->guests.n; place++) {
+        struct session *s = of(n)->guests.at[place];
+        if (s == NULL || s->closing ||
+            (place < m->nodes.n && m->nodes.at[place].used && node_id_equal(&m->nodes.at[place].id, &s->guest->id)))
+            continue;
+        repl_guest_closed(&of(n)->repl, place);
+        guest_end(s, out);
+    }
+}
+
 void guests_look(struct node *n, struct node_out *out)
 {
     int64_t most_us = (int64_t)n->cluster->map.settings.node_timeout_ms * 1000 / 2;
@@ -363,7 +380,6 @@ void guests_look(struct node *n, struct node_out *out)
         struct session *s = of(n)->guests.at[i];
         if (s == NULL || s->closing || !mono_reached(n->now, mono_after(s->active, most_us)))
             continue;
-        s->closing = true; /* 14 */
-        *vec_add(&out->drop) = s->conn;
+        guest_end(s, out); /* 14 */
     }
 }

@@ -109,10 +109,17 @@ static void link_end(struct node *n, struct repl_link *l)
     repl_peer_closed(&of(n)->repl, place);
 }
 
+/* Who is at a place that a link was dialed for: in another cluster's map there may be no such place. */
+static const struct map_node *node_at(const struct node *n, uint16_t place)
+{
+    static const struct map_node nobody = {.used = false};
+    return place < n->cluster->map.nodes.n ? &n->cluster->map.nodes.at[place] : &nobody;
+}
+
 static void hang_up(struct node *n, struct repl_link *l, const char *why, struct node_out *out)
 {
-    log_say(n->log, LOG_LEVEL_VERBOSE, "the replication link to %s:%u is closed: %s",
-            n->cluster->map.nodes.at[l->place].at.ip, (unsigned)n->cluster->map.nodes.at[l->place].at.cluster_port, why);
+    const struct endpoint *to = &node_at(n, l->place)->at;
+    log_say(n->log, LOG_LEVEL_VERBOSE, "the replication link to %s:%u is closed: %s", to->ip, (unsigned)to->cluster_port, why);
     *vec_add(&out->hang_up) = l->id;
     link_end(n, l);
 }
@@ -135,7 +142,7 @@ static void dial(struct node *n, uint16_t place, struct node_out *out)
 
 static const char *over_why(const struct node *n, const struct repl_link *l)
 {
-    const struct map_node *to = &n->cluster->map.nodes.at[l->place];
+    const struct map_node *to = node_at(n, l->place);
     const struct repl_peer *peer = &of(n)->repl.peers.at[l->place];
     if (!to->used || !node_id_equal(&to->id, &l->peer))
         return "its node is no member of the cluster any more";
@@ -156,7 +163,7 @@ static void links_look(struct node *n, struct node_out *out)
             *vec_add(&r->links) = NULL;
             *vec_add(&r->dial_at) = (struct mono){0};
         }
-        const struct map_node *to = &n->cluster->map.nodes.at[place];
+        const struct map_node *to = node_at(n, place);
         struct repl_link *l = r->links.at[place];
         const char *why = l != NULL ? over_why(n, l) : NULL;
         if (why != NULL)
@@ -393,6 +400,8 @@ void replicate_map(struct node *n, bool members, struct node_out *out)
     if (n->loading)
         return;
     repl_clock(&of(n)->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
+    if (members)
+        guests_map(n, out);
     repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL);
     thin_look(n);
     of(n)->may_drop |= members;

@@ -35,6 +35,7 @@ struct ack_due { /* the primary's records up to `theirs` are here as this node's
 
 struct repl_guest { /* a primary's node, of a session that is its link to here */
     uint16_t place;
+    struct node_id id;
     uint32_t incarnation;
     VEC(struct ack_due) due; /* oldest first: not all synced; */
     size_t held_n;           /* of these so many are held */
@@ -85,5 +86,6 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
 void guests_ack(struct node *n); /* before what is written leaves */
 void slots_drop(struct node *n); /* copies that are not wanted any more */
 void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */
+void guests_map(struct node *n, struct node_out *out);  /* and those whose place is another's now */
 
 #endif

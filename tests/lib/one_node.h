@@ -36,7 +36,7 @@ struct one {
     struct disk_ops asked;    /* not answered yet */
     struct buf file;          /* what WRITEs brought */
     struct buf got[ONE_CONNS]; /* what left so far */
-    bool closed[ONE_CONNS], resumed[ONE_CONNS];
+    bool closed[ONE_CONNS], dropped[ONE_CONNS], resumed[ONE_CONNS];
     enum err disk_err;        /* of the next answers, */
     int disk_errno;           /* and its errno; 0: EIO */
     struct buf sent;          /* to other servers */
@@ -92,6 +92,8 @@ static inline void one_step(struct one *o, struct node_event ev)
     (o->links != NULL ? o->links : one_links)(o);
     for (size_t i = 0; i < o->out.words.n; i++)
         o->words(o, &o->out.words.at[i]);
+    for (size_t i = 0; i < o->out.drop.n; i++)
+        o->dropped[o->out.drop.at[i]] = true;
     for (size_t i = 0; i < o->out.resume.n; i++)
         o->resumed[o->out.resume.at[i]] = true;
     for (size_t i = 0; i < o->out.flush.n; i++) {

@@ -257,6 +257,11 @@ static inline bool some_link_move(struct some *w, struct some_link *l)
         return some_dial(w, l);
     struct one *to = &w->node[l->to];
     uint32_t conn = l->conn;
+    if (to->dropped[conn]) {
+        to->dropped[conn] = false;
+        some_link_break(w, l);
+        return true;
+    }
     bool moved = l->there.n > 0 && some_deliver(w, l);
     if (moved)
         one_step(&w->node[l->from], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->link}});

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Records between real nodes: what a client is told, and what its replica holds by then. */
+#include "tests/lib/some_routes.h"
+
+#include "base/rng.h"
+#include "tests/lib/load.h"
+
+static void start_as(const char *lines)
+{
+    some_start(&w, lines);
+    some_copied(&w);
+}
+
+static void start_copied(void)
+{
+    start_as("appendonly no");
+}
+
+/* What a node's memory holds of a key, or NULL; good until the next call. */
+static const char *held(unsigned node, const char *name)
+{
+    static char text[64], scratch[NUM_I64_CHARS];
+    struct store *s = &w.node[node].node->store;
+    struct key key = key_of(s, slice_str(name));
+    struct entry *e = store_find(s, 0, &key);
+    if (e == NULL)
+        return NULL;
+    struct slice value = entry_value(e, scratch);
+    assert_true(value.n < sizeof(text));
+    memcpy(text, value.p, value.n);
+    text[value.n] = '\0';
+    return text;
+}
+
+static struct position at(unsigned node, unsigned slot)
+{
+    return w.node[node].node->slots[slot].at;
+}
+
+static struct some_link *records(unsigned from, unsigned to)
+{
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].from == from && w.links[i].to == to && w.links[i].use == USE_REPL)
+            return &w.links[i];
+    return NULL;
+}
+
+static void later(int ms)
+{
+    for (int i = 0; i < ms; i += 50)
+        some_later(&w, 50);
+}
+
+/* ------------------------------------------------------------------ replies */
+
+static void a_reply_waits_for_the_replica(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 0, 1);
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    send_format(0, 2, "GET %s", other); /* of a slot where nothing waits */
+    some_expect(&w, 0, 2, "$-1\r\n");
+    send_format(0, 2, "GET %s", key);
+    some_carry(&w);
+    some_expect(&w, 0, 2, "");
+    assert_null(held(1, key));
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_expect(&w, 0, 2, "$1\r\nv\r\n");
+    assert_string_equal(held(1, key), "v");
+    some_stop(&w);
+}
+
+static void a_link_that_is_gone_shuts_the_gate(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    send_format(0, 1, "SET %s v", key);
+    later(200);
+    some_expect(&w, 0, 1, "");
+    w.cut = false;
+    later(200);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_string_equal(held(1, key), "v");
+    some_stop(&w);
+}
+
+static void too_few_members_refuse_a_write_before_it_runs(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    w.map.settings.min_replicas = 2;
+    w.map.index++;
+    w.map.slots_ver = w.map.index;
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        some_map_to(&w, i);
+    send_format(0, 1, "SET %s v", key);
+    expect_begins(0, 1, "-NOREPLICAS");
+    assert_null(held(0, key));
+    send_format(0, 1, "GET %s", key);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    some_stop(&w);
+}
+
+static void a_new_epoch_closes_the_gates_of_the_old(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", key);
+    send_format(0, 2, "GET %s", key);
+    some_carry(&w);
+    w.owner[slot] = 1;
+    some_map(&w);
+    expect_begins(0, 1, "-UNCERTAIN");
+    expect_begins(0, 2, "-MOVED");
+    w.stopped[1] = false;
+    some_carry(&w);
+    assert_null(held(1, key)); /* it came too late */
+    some_stop(&w);
+}
+
+static void no_gate_waits_longer_than_two_timeouts(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", key);
+    later(1900);
+    some_expect(&w, 0, 1, "");
+    later(1200);
+    expect_begins(0, 1, "-UNCERTAIN");
+    some_stop(&w);
+}
+
+/* ------------------------------------------------------------------ records */
+
+static void a_transaction_is_one_record(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    send_format(0, 1, "MULTI\nSET %s v\nAPPEND %s w\nSET {%s}2 x\nEXEC", key, key, key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n:2\r\n+OK\r\n");
+    assert_int_equal(at(0, slot).seq, 1);
+    assert_int_equal(at(1, slot).seq, 1);
+    assert_string_equal(held(1, key), "vw");
+    some_stop(&w);
+}
+
+static void flushall_empties_the_copies(void **state)
+{
+    (void)state;
+    start_copied();
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        send_format(0, 1, "SET %s v", some_key(&w, node, 0));
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n");
+    for (unsigned node = 0; node < SOME_NODES; node++) {
+        send_format(node, 1, "FLUSHALL");
+        some_carry(&w);
+        some_expect(&w, node, 1, "+OK\r\n");
+    }
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        assert_int_equal(store_keys_n(&w.node[node].node->store, 0), 0);
+    some_stop(&w);
+}
+
+static void expiry_is_the_primarys(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    send_format(0, 1, "SET %s v PX 50", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.stopped[1] = true;
+    later(400);
+    assert_int_equal(store_slot_keys_n(&w.node[0].node->store, slot), 0);
+    assert_int_equal(at(0, slot).seq, 2);
+    assert_int_equal(store_slot_keys_n(&w.node[1].node->store, slot), 1);
+    w.stopped[1] = false;
+    some_carry(&w);
+    assert_int_equal(store_slot_keys_n(&w.node[1].node->store, slot), 0);
+    assert_int_equal(at(1, slot).seq, 2);
+    some_stop(&w);
+}
+
+/* ------------------------------------------------------------------- dumps */
+
+static void disks(void)
+{
+    for (int turn = 0; turn < 10; turn++) {
+        for (unsigned i = 0; i < SOME_NODES; i++)
+            one_disk(&w.node[i]);
+        later(50);
+    }
+}
+
+/* What this node's log says after a start. */
+static struct loaded read_log(unsigned node, struct lineage *slots)
+{
+    struct aof_options o = {.dbs_n = 1, .slots = slots, .cut_torn = true, .dir = "dir"};
+    struct load_file file = {"log", false, buf_slice(&w.node[node].file)};
+    return load_files_as(&o, &file, 1, 100, 10);
+}
+
+static void take_over(unsigned slot, unsigned node)
+{
+    w.owner[slot] = (uint16_t)node;
+    some_map_make(&w);
+    struct map_slot *s = &w.map.slots[slot];
+    s->want_n = 2;
+    s->want[1] = (uint16_t)((node + 2) % SOME_NODES);
+    map_replicas_follow(s);
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        some_map_to(&w, i);
+}
+
+static void another_history_is_replaced_in_memory_and_in_the_log(void **state)
+{
+    (void)state;
+    for (int empty = 0; empty < 2; empty++) {
+        start_as("appendonly yes\nappendfsync everysec");
+        const char *key = some_key(&w, 0, 0);
+        unsigned slot = slot_of(slice_str(key));
+        if (!empty) {
+            send_format(0, 1, "SET %s a", key);
+            disks();
+            some_expect(&w, 0, 1, "+OK\r\n");
+        }
+        w.stopped[1] = true;
+        w.cut = true;
+        some_link_break(&w, records(0, 1));
+        send_format(0, 1, "SET %s b", key);
+        disks();
+        take_over(slot, 1);
+        w.stopped[1] = w.cut = false;
+        if (!empty)
+            send_format(1, 1, "SET %s c", key);
+        disks();
+        if (empty)
+            assert_null(held(0, key));
+        else
+            assert_string_equal(held(0, key), "c");
+        assert_true(at(0, slot).seq == at(1, slot).seq && at(0, slot).epoch == at(1, slot).epoch);
+        struct lineage *slots = lineages_new(SLOTS);
+        struct loaded l = read_log(0, slots);
+        assert_int_equal(l.verdict, AOF_WHOLE);
+        const struct lineage *a = &slots[slot], *b = &w.node[0].node->slots[slot];
+        assert_true(a->at.seq == b->at.seq && a->at.epoch == b->at.epoch && a->starts_n == b->starts_n && !a->frozen);
+        const char *flush = strstr(l.text, "VONG.FLUSHSLOT"), *b_set = strstr(l.text, " b\n");
+        assert_true(b_set != NULL && flush != NULL && flush > b_set);
+        assert_true(empty ? strstr(flush, "SET") == NULL : strstr(flush, " c\n") != NULL);
+        loaded_free(&l);
+        lineages_free(slots, SLOTS);
+        some_stop(&w);
+    }
+}
+
+/* ------------------------------------------------------------- what is hostile */
+
+static void a_broken_checksum_closes_the_link_and_nothing_else(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s before", key);
+    struct some_link *l = records(0, 1);
+    char *value = memmem(l->there.p, l->there.n, "before", 6);
+    assert_non_null(value);
+    *value = 'B';
+    w.stopped[1] = false;
+    uint32_t id = l->link;
+    some_carry(&w);
+    assert_int_equal(at(1, slot).seq, 0);
+    assert_null(held(1, key));
+    assert_null(some_link_at(0, id));
+    some_expect(&w, 0, 1, "");
+    later(300); /* dialed again */
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_string_equal(held(1, key), "before");
+    some_stop(&w);
+}
+
+/* Its places are other nodes', or nobody's: links and guests of the old one are closed. */
+static void another_cluster_has_other_places(void **state)
+{
+    (void)state;
+    start_copied();
+    struct one *o = &w.node[2];
+    struct map other;
+    map_init(&other);
+    other.index = other.slots_ver = other.nodes_ver = w.map.index + 10;
+    other.settings = w.map.settings;
+    *vec_add(&other.nodes) = w.map.nodes.at[2];
+    other.nodes.at[0].id = some_id(2);
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        struct map_slot *s = &other.slots[slot];
+        *s = (struct map_slot){.ver = other.index, .epoch = 50, .primary = 0, .isr_n = 1, .want_n = 1, .isr_incarnation = {1}};
+        map_replicas_follow(s);
+    }
+    assert_non_null(records(2, 0));
+    uint32_t link = records(2, 0)->link, guest = records(1, 2)->conn;
+    o->dropped[guest] = false;
+    struct word word = {.type = WORD_MAP, .map = &other};
+    one_step(o, (struct node_event){.type = NODE_WORD, .word = &word});
+    node_check(o->node);
+    assert_null(some_link_at(2, link));
+    assert_true(o->dropped[guest]);
+    w.cut = true;
+    later(300);
+    send_format(2, 1, "SET k v");
+    some_expect(&w, 2, 1, "+OK\r\n");
+    map_free(&other);
+    some_stop(&w);
+}
+
+enum { HOSTILE = 50, ROUNDS = 1000 };
+
+/* As a shell reads from a connection: until it is closed, or the bytes are no request. */
+static void bring(struct one *o, uint32_t conn, struct slice in)
+{
+    struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
+    struct request_parser parser = {0};
+    struct request_arena arena = {0};
+    for (size_t n = 0, used; n < 64 && !o->closed[conn]; n++) {
+        struct request q = {0};
+        struct node_request one = {.conn = conn, .req = &q};
+        if (request_next(&parser, &limits, in, &arena, &q, &used) != REQUEST_WHOLE)
+            break;
+        in = slice_from(in, used);
+        one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {&one, 1}});
+        request_free(&q);
+        one_step(o, (struct node_event){.type = NODE_RELEASE});
+    }
+    request_arena_free(&arena);
+    request_parser_free(&parser);
+}
+
+static void spoil(struct rng *rng, char *p, size_t n)
+{
+    static const char bytes[] = "0123456789-*$\r\n#VONG.";
+    for (unsigned k = (unsigned)rng_below(rng, 4); n > 0 && k > 0; k--) {
+        size_t i = (size_t)rng_below(rng, n);
+        switch (rng_below(rng, 4)) {
+        case 0: p[i] = (char)rng_below(rng, 256); break;
+        case 1:
+        case 2:
+            if (p[i] >= '0' && p[i] <= '9')
+                p[i] = (char)('0' + rng_below(rng, 10));
+            break;
+        default: p[i] = bytes[rng_below(rng, sizeof(bytes) - 1)]; break;
+        }
+    }
+}
+
+/* What a primary's node says to a replica: records, and with the history of `slot` another one, a dump. */
+static struct buf capture(unsigned slot, const char *key)
+{
+    struct buf all;
+    buf_init(&all, SIZE_MAX / 2);
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    w.cut = false;
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v\nSET %s 17\nDEL %s\nSET %s w", key, key, key, key);
+    later(100);
+    struct some_link *l = records(0, 1);
+    assert_non_null(l);
+    assert_int_equal(buf_add(&all, buf_slice(&l->there)), ERR_OK);
+    struct lineage *mine = &w.node[0].node->slots[slot];
+    struct chain out = {0};
+    struct repl_round round = {(uint16_t)slot, mine->epoch, 1};
+    for (uint32_t k = 1; k < 6; k++) {
+        round.round = k;
+        put_repl(&out, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &round});
+        put_repl(&out, &(struct repl_message){.type = REPL_DUMP, .dump = {round, 0, SLICE("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n")}});
+        put_repl(&out, &(struct repl_message){.type = REPL_DUMPED, .dumped = {round, 1, mine->at, mine->starts_n, mine->starts}});
+        put_repl(&out, &(struct repl_message){.type = REPL_JOINED, .lsn = 9, .map = 1, .n = 1, .rounds = &round});
+    }
+    assert_int_equal(buf_room(&all, out.n), ERR_OK);
+    all.n += chain_copy(&out, all.p + all.n, out.n);
+    chain_free(&out, NULL);
+    return all;
+}
+
+static void hostile_frames_never_harm_a_replica(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 5);
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    struct buf all = capture(slot_of(slice_str(key)), key);
+    struct one *o = &w.node[1];
+    unsigned dumps = 0, closed = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        o->closed[HOSTILE] = o->dropped[HOSTILE] = false;
+        buf_clear(&o->got[HOSTILE]);
+        one_step(o, (struct node_event){.type = NODE_OPENED,
+                                        .opened = {.conn = HOSTILE, .peer = SLICE("peer:1"), .local = SLICE("local:1"),
+                                                   .use = USE_REPL, .from = some_id(0), .incarnation = 1}});
+        char *copy = malloc(all.n);
+        memcpy(copy, all.p, all.n);
+        spoil(&rng, copy, all.n);
+        bring(o, HOSTILE, slice_of(copy, all.n));
+        free(copy);
+        closed += o->dropped[HOSTILE];
+        one_step(o, (struct node_event){.type = NODE_CLOSED, .closed = HOSTILE});
+        if (i % 100 == 0)
+            node_check(o->node);
+    }
+    dumps = (unsigned)o->node->cluster->replicas->dumps_in;
+    assert_true(dumps > 0 && closed > ROUNDS / 20);
+    buf_free(&all);
+    some_stop(&w);
+}
+
+static void hostile_answers_never_harm_a_primary(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 6);
+    start_copied();
+    unsigned slot = slot_of(slice_str(some_key(&w, 0, 0)));
+    struct chain out = {0};
+    struct repl_where where = {{(uint16_t)slot, w.map.slots[slot].epoch, 7}, {1, 0}};
+    for (unsigned k = 0; k < 4; k++, where.in.round++, where.at.seq++) {
+        put_repl(&out, &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &where});
+        put_repl(&out, &(struct repl_message){.type = REPL_JOINS, .n = 1, .rounds = &where.in});
+        put_repl(&out, &(struct repl_message){.type = REPL_ACK, .ack = {k, k}});
+    }
+    put_repl(&out, &(struct repl_message){.type = REPL_LEAVING, .text = SLICE("disk")});
+    size_t n = out.n;
+    char *all = malloc(n), *copy = malloc(n);
+    (void)chain_copy(&out, all, n);
+    chain_free(&out, NULL);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct some_link *l = records(0, 1);
+        if (l == NULL) {
+            later(100);
+            l = records(0, 1);
+        }
+        assert_non_null(l);
+        memcpy(copy, all, n);
+        spoil(&rng, copy, n);
+        size_t cut = (size_t)rng_below(&rng, n);
+        struct node_event ev = {.type = NODE_LINK_BYTES, .link = {.link = l->link}};
+        ev.link.in = slice_of(copy, cut);
+        one_step(&w.node[0], ev);
+        if (records(0, 1) == l) {
+            ev.link.in = slice_of(copy + cut, n - cut);
+            one_step(&w.node[0], ev);
+        }
+        if (i % 100 == 0)
+            node_check(w.node[0].node);
+    }
+    free(all);
+    free(copy);
+    some_stop(&w);
+}
+
+UNIT_TESTS("replicate",
+           TEST(a_reply_waits_for_the_replica, "a write's reply, and what is read of it, wait for the replica (replication 5, 6)"),
+           TEST(a_link_that_is_gone_shuts_the_gate, "a link that is gone shuts the gate until it is back (4, 5)"),
+           TEST(too_few_members_refuse_a_write_before_it_runs, "too few members refuse a write before it runs, not a read (5)"),
+           TEST(a_new_epoch_closes_the_gates_of_the_old, "a new epoch closes gates: UNCERTAIN for writes, MOVED for reads (9)"),
+           TEST(no_gate_waits_longer_than_two_timeouts, "no gate waits longer than 2 T (9)"),
+           TEST(a_transaction_is_one_record, "MULTI and EXEC are one record at the replica (8)"),
+           TEST(flushall_empties_the_copies, "FLUSHALL empties the copies as well (8)"),
+           TEST(expiry_is_the_primarys, "a replica expires nothing by itself (8)"),
+           TEST(another_history_is_replaced_in_memory_and_in_the_log,
+                "a dump replaces another history in memory and in the replica's log, empty or not (23)"),
+           TEST(a_broken_checksum_closes_the_link_and_nothing_else, "a record with a broken checksum closes the link, and is sent again (2)"),
+           TEST(another_cluster_has_other_places, "in another cluster links and guests of the old one are closed"),
+           TEST(hostile_frames_never_harm_a_replica, "no frame harms a replica"),
+           TEST(hostile_answers_never_harm_a_primary, "no answer harms a primary"))
