@@ -100,3 +100,44 @@ def test_wait(copied):
     assert r.execute_command("CLIENT", "QUORUM", "cluster") == "OK"
     assert r.get("w") == "x"
     r.close()
+
+
+def health(n):
+    """id -> what CLUSTER SHARDS at n says of it, in all ranges."""
+    r = redis.Redis(port=n.port, decode_responses=True, socket_timeout=60)
+    r.response_callbacks.clear()
+    try:
+        told = {}
+        for shard in r.execute_command("CLUSTER", "SHARDS"):
+            for fields in dict(zip(shard[::2], shard[1::2]))["nodes"]:
+                fields = dict(zip(fields[::2], fields[1::2]))
+                told.setdefault(fields["id"], set()).add((fields["role"], fields["health"]))
+        return told
+    finally:
+        r.close()
+
+
+def test_a_lost_copy_is_told(copied):
+    """a node that is killed is told as failed, and its copies as not in sync; back, as in sync again"""
+    a, b, c = copied
+    lost = c.id()
+    assert health(a)[lost] == {("master", "online"), ("replica", "online")}
+    c.kill()
+    until(lambda: {h for _, h in health(a).get(lost, set())} == {"fail"}, 120, "it is not told as failed")
+    until(lambda: any(r["in_sync"] == 1 for n in (a, b) for r in ranges(n)), 120, "its copies are told as in sync")
+    for slot in a.call("CLUSTER", "SLOTS"):
+        assert lost not in [str(part[2]) for part in slot[3:] if isinstance(part, list)]
+    c.restart()
+    until(lambda: is_copied(copied), 240, "it has not come back")
+    assert health(a)[lost] >= {("replica", "online")}
+
+
+def test_redis_cli_cluster(copied):
+    """redis-cli --cluster info and check find every slot covered and nothing to mend"""
+    at = f"127.0.0.1:{copied[1].port}"
+    copied[0].call("SET", "k", "v")
+    for what in ("info", "check"):
+        run = subprocess.run(["redis-cli", "--cluster", what, at], capture_output=True, text=True, timeout=120)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "[OK] 1 keys in 3 masters" in run.stdout
+    assert "[OK] All 16384 slots covered" in run.stdout
