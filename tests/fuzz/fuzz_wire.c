@@ -9,6 +9,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "wire/hello.h"
 #include "wire/wire_member.h"
+#include "wire/wire_repl.h"
 
 const char fuzz_name[] = "the frames between nodes";
 
@@ -35,7 +36,17 @@ FUZZ_EXAMPLES(
                  "*2\r\n$10\r\nVONG.PROBE\r\n$40\r\n" HEX20
                  "\r\n*10\r\n$11\r\nVONG.PROBED\r\n$40\r\n" HEX20
                  "\r\n$1\r\n3\r\n$4\r\n1000\r\n$1\r\n1\r\n$1\r\n7\r\n$1\r\n5\r\n$1\r\n6\r\n$"
-                 "3\r\n100\r\n$2\r\n12\r\n"));
+                 "3\r\n100\r\n$2\r\n12\r\n"),
+    FUZZ_EXAMPLE("o*5\r\n$14\r\nVONG.REPL.FROM\r\n$1\r\n1\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n"
+                 "*6\r\n$16\r\nVONG.REPL.APPEND\r\n$2\r\n12\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n2\r\n$3\r\n#V \r\n"
+                 "*7\r\n$16\r\nVONG.REPL.JOINED\r\n$2\r\n12\r\n$1\r\n9\r\n$1\r\n1\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n"),
+    FUZZ_EXAMPLE("o*7\r\n$14\r\nVONG.REPL.SYNC\r\n$1\r\n1\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n7\r\n"
+                 "*5\r\n$15\r\nVONG.REPL.JOINS\r\n$1\r\n1\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n"
+                 "*3\r\n$13\r\nVONG.REPL.ACK\r\n$2\r\n12\r\n$2\r\n11\r\n"
+                 "*2\r\n$17\r\nVONG.REPL.LEAVING\r\n$4\r\ndisk\r\n"),
+    FUZZ_EXAMPLE("o*6\r\n$14\r\nVONG.REPL.DUMP\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\nx\r\n"
+                 "*10\r\n$16\r\nVONG.REPL.DUMPED\r\n$1\r\n5\r\n$1\r\n3\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n3\r\n$1\r\n7\r\n"
+                 "$1\r\n1\r\n$1\r\n3\r\n$1\r\n1\r\n*2\r\n$15\r\nVONG.REPL.ALIVE\r\n$2\r\n12\r\n"));
 
 static void shake_hands(bool dials, struct slice in)
 {
@@ -56,6 +67,17 @@ static void shake_hands(bool dials, struct slice in)
     chain_free(&out, NULL);
 }
 
+static bool again_repl(struct wire_in *in, struct chain *out)
+{
+    struct repl_read read = {0};
+    struct repl_message m;
+    bool good = get_repl(in, &m, &read) == ERR_OK;
+    if (good)
+        put_repl(out, &m);
+    repl_read_free(&read);
+    return good;
+}
+
 /* Reads the message and writes it again; false: it was refused. */
 static bool again(struct wire_in *in, struct chain *out)
 {
@@ -66,6 +88,8 @@ static bool again(struct wire_in *in, struct chain *out)
         put_member(out, &msg);
         return true;
     }
+    if (in->type >= WIRE_REPL_FROM && in->type <= WIRE_REPL_LEAVING)
+        return again_repl(in, out);
     enum hello_refusal refusal;
     char text[WIRE_WHY_BYTES];
     switch ((int)in->type) {
