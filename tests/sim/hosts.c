@@ -372,7 +372,9 @@ static void judge(struct hosts *w)
         for (size_t i = 0; i < h->ops.n && w->planes.trace; i++) {
             const struct history_op *op = &h->ops.at[i];
             printf("  %s%10lld .. %10lld%s", i == stuck ? "->" : "  ", (long long)op->call, (long long)op->answer,
-                   op->is_loss ? " LOSS" : op->unsure ? " UNSURE" : "");
+                   op->unsure ? " UNSURE" : "");
+            if (op->is_loss)
+                printf(" LOSS since %lld", (long long)op->since);
             for (uint32_t k = 0; k < op->parts_n; k++)
                 printf(" %s %u %lld -> %lld",
                        (const char *[]){"GET", "SET", "DEL", "INCR", "APPEND", "IS"}[op->parts[k].type],

@@ -203,10 +203,17 @@ static bool slow(struct hosts *w, struct host *h)
     return true;
 }
 
+/* From now on, unless it is so already. */
+static void disk_is_bad(struct hosts *w, struct host *h)
+{
+    if (h->node->journal.state == JOURNAL_OK)
+        h->bad_disk_us = w->planes.now.us;
+}
+
 static bool fill(struct hosts *w, struct host *h)
 {
     h->disk.room = draw(w, 2) == 0 ? 0 : draw(w, 2000);
-    h->bad_disk_us = w->planes.now.us;
+    disk_is_bad(w, h);
     hosts_say(w, "host %u: its disk has room for %zu bytes", h->plane->number, h->disk.room);
     plan(w, &w->calm_due, hosts_draw(w, CUT_US));
     return true;
@@ -222,7 +229,7 @@ static bool fail_disk(struct hosts *w, struct host *h, bool of_raft)
     *(sync ? &d->fail_sync : &d->fail_write) = true;
     if (of_raft)
         return true; /* it ends by itself */
-    h->bad_disk_us = w->planes.now.us;
+    disk_is_bad(w, h);
     plan(w, &h->back, 500 * 1000 + hosts_draw(w, DOWN_US));
     return true;
 }
@@ -248,14 +255,24 @@ static bool join(struct hosts *w)
 static bool forget(struct hosts *w, struct host *h)
 {
     struct plane *leader = planes_leader(&w->planes);
-    if (h->plane->number == 0 || leader == NULL || leader == h->plane || store_keys_n(&h->node->store, 0) > 0 ||
-        map_members_n(control_map(leader->control)) < 4)
+    if (h->plane->number == 0 || leader == NULL || leader == h->plane || h->loading != LOADED ||
+        store_keys_n(&h->node->store, 0) > 0 || map_members_n(control_map(leader->control)) < 4)
         return false;
     hosts_say(w, "host %u is to be forgotten", h->plane->number);
     plane_ask(&w->planes, leader,
               (struct word){.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(h->plane->control)}});
     h->is_leaving = true;
     return true;
+}
+
+/* An operator comes for it. */
+static void look_failed(struct hosts *w)
+{
+    for (size_t i = 0; i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        if (h->node != NULL && h->node->journal.state == JOURNAL_FAILED && h->back.place == 0)
+            plan(w, &h->back, hosts_draw(w, DOWN_US));
+    }
 }
 
 /* Who is no member any more is switched off. */
@@ -353,7 +370,7 @@ bool plights_due(struct hosts *w, struct heap_node *n)
     else if (n == &w->calm_due)
         calm(w);
     else if (n == &w->tick_due)
-        look_forgotten(w), plan(w, n, TICK_US);
+        look_forgotten(w), look_failed(w), plan(w, n, TICK_US);
     else
         return false;
     return true;
