@@ -118,15 +118,25 @@ def health(n):
 
 
 def test_a_lost_copy_is_told(copied):
-    """a node that is killed is told as failed, and its copies as not in sync; back, as in sync again"""
+    """a node that is killed is told as failed, its copies as not in sync, its keys are served; back, as in sync again"""
     a, b, c = copied
     lost = c.id()
+    for i in range(KEYS):
+        a.call("SET", f"k{i}", i)
+
+    def served():
+        try:
+            return all(a.call("GET", f"k{i}") == str(i) for i in range(KEYS))
+        except redis.ResponseError:
+            return False
+
     assert health(a)[lost] == {("master", "online"), ("replica", "online")}
     c.kill()
     until(lambda: {h for _, h in health(a).get(lost, set())} == {"fail"}, 120, "it is not told as failed")
     until(lambda: any(r["in_sync"] == 1 for n in (a, b) for r in ranges(n)), 120, "its copies are told as in sync")
     for slot in a.call("CLUSTER", "SLOTS"):
         assert lost not in [str(part[2]) for part in slot[3:] if isinstance(part, list)]
+    until(served, 120, "what was acknowledged is not served")
     c.restart()
     until(lambda: is_copied(copied), 240, "it has not come back")
     assert health(a)[lost] >= {("replica", "online")}
