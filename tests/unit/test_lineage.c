@@ -108,7 +108,39 @@ static void a_told_history_is_taken_if_it_is_one(void **state)
     lineage_reset(&l);
 }
 
+/* At a replica epochs begin with their first record, and one that began here without any is none. */
+static void what_is_taken_ends_epochs_without_records(void **state)
+{
+    (void)state;
+    struct lineage l = some(), none = {0};
+    assert_false(lineage_takes(&l, at(5, 8))); /* older than the newest record */
+    assert_false(lineage_takes(&l, at(9, 9)) || lineage_takes(&l, at(9, 7)));
+    assert_true(lineage_takes(&l, at(7, 8))); /* 9 had no record here */
+    lineage_take(&l, at(7, 8));
+    lineage_check(&l);
+    assert_true(l.epoch == 7 && l.at.epoch == 7 && l.at.seq == 8 && l.starts_n == 3 && l.starts[2].first == 8);
+    assert_false(lineage_has(&l, at(9, 8)));
+    lineage_begin(&l, 8);
+    lineage_take(&l, at(7, 9)); /* of the epoch before the empty one */
+    lineage_check(&l);
+    assert_true(l.epoch == 7 && l.starts_n == 3 && l.at.seq == 9);
+    lineage_begin(&l, 9);
+    lineage_take(&l, at(9, 10)); /* of the very one that began */
+    lineage_check(&l);
+    assert_true(l.starts_n == 4 && l.starts[3].epoch == 9 && l.starts[3].first == 10);
+    assert_true(lineage_takes(&none, at(7, 1)));
+    assert_false(lineage_takes(&none, at(7, 2)));
+    lineage_begin(&none, 3);
+    lineage_take(&none, at(2, 1));
+    lineage_check(&none);
+    assert_true(none.starts_n == 1 && none.starts[0].epoch == 2 && none.epoch == 2);
+    lineage_reset(&l);
+    lineage_reset(&none);
+}
+
 UNIT_TESTS("lineage",
+           TEST(what_is_taken_ends_epochs_without_records,
+                "a record that is taken ends epochs that began without one (R1, R2, 23)"),
            TEST(seqs_go_on_across_epochs, "seqs go on across epochs; an empty one leaves no trace (R1, R2)"),
            TEST(a_history_knows_its_positions, "a history knows which positions lie on it (replication 23)"),
            TEST(what_is_read_back_fits_or_not, "a record read back is next, known, or behind a gap (25)"),
