@@ -86,7 +86,7 @@ void node_cluster_help(struct call *c)
     static const char *const lines[] = {
         "COUNT-FAILURE-REPORTS <node-id>", "    How many members do not hear <node-id>.",
         "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here, if this node is its primary.",
-        "FAILOVER [FORCE|TAKEOVER]", "    Refused so far: a slot has its primary only, and there is nobody to fail over to.",
+        "FAILOVER [FORCE|TAKEOVER]", "    Refused so far: who has a copy takes over by itself when a primary is down.",
         "FORGET <node-id>", "    Drains a node and removes it.",
         "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here, if this node is its primary.",
         "INFO", "    How the cluster is.",
@@ -360,7 +360,7 @@ void node_cluster_failover(struct call *c)
         call_syntax_error(c);
         return;
     }
-    reply_error(c->reply, SLICE("ERR a slot has its primary only: there is nobody to fail over to"));
+    reply_error(c->reply, SLICE("ERR CLUSTER FAILOVER is not in this version: who has a copy takes over by itself when a primary is down"));
 }
 
 static void settings_reply(struct call *c)

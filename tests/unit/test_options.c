@@ -173,7 +173,7 @@ static void what_is_not_here_is_refused(void **state)
     refuses(b, "tls-port 6380", "tls-port is refused: TLS is not in this version; put stunnel or a "
                                 "proxy in front");
     refuses(b, "slaveof 10.0.0.1 6379",
-            "replicaof is refused: slots of a cluster have no copies in this version");
+            "replicaof is refused: copies are of slots, in a cluster: see cluster-enabled and replication-factor");
     refuses(b, "user ann on", "user is refused: access lists are not in this version; use "
                               "requirepass");
     refuses(b, "loadmodule x.so", "loadmodule is refused: there are no modules");
