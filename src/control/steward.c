@@ -158,14 +158,78 @@ static void look_at_restart(struct control *c, uint16_t place)
 
 /* ---------------------------------------------------------------- placement */
 
+static bool is_wished(const struct map *m, uint16_t place)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        for (unsigned i = 0; i < m->slots[slot].want_n; i++)
+            if (m->slots[slot].want[i] == place)
+                return true;
+    return false;
+}
+
+/* DOWN for so long that its copies are to be made elsewhere; or a former leader has wished so (27). */
+static bool is_evicted(struct control *c, uint16_t place)
+{
+    const struct map_node *n = &c->map.nodes.at[place];
+    int64_t after_us = (int64_t)c->map.settings.evict_after_s * 1000000;
+    if (!n->used || n->health != MAP_DOWN || n->leaving || n->weight == 0)
+        return false;
+    if (!is_wished(&c->map, place))
+        return true;
+    struct mono due = after_us == 0 ? MONO_NEVER : mono_after(ward_at(c, place)->down_since, after_us);
+    if (!mono_reached(c->now, due))
+        c->steward.evict_due = mono_earlier(c->steward.evict_due, due);
+    return mono_reached(c->now, due);
+}
+
+/* If most are down nobody is evicted: then it is the few that are cut off. */
+static bool most_are_down(const struct map *m)
+{
+    size_t down = 0, members = 0;
+    for (size_t i = 0; i < m->nodes.n; i++) {
+        members += m->nodes.at[i].used;
+        down += m->nodes.at[i].used && m->nodes.at[i].health == MAP_DOWN;
+    }
+    return 2 * down > members;
+}
+
+/* The map as placement is to see it: who is evicted leaves. */
+static void place(struct control *c, struct placement *p)
+{
+    struct map seen;
+    bool any = false, most = most_are_down(&c->map);
+    map_init(&seen);
+    c->steward.evict_due = MONO_NEVER;
+    for (uint16_t i = 0; i < c->map.nodes.n && !most; i++) {
+        if (!is_evicted(c, i))
+            continue;
+        if (!any)
+            map_copy(&seen, &c->map);
+        any = true;
+        seen.nodes.at[i].leaving = true;
+        if (is_wished(&c->map, i)) {
+            char name[NODE_NAME_BYTES];
+            log_say(c->log, LOG_LEVEL_WARNING, "node %s has been down for cluster-evict-after: its copies are made on others",
+                    say_node(&c->map.nodes.at[i], name));
+        }
+    }
+    placement_next(p, any ? &seen : &c->map);
+    map_free(&seen);
+}
+
 static void look_at_placement(struct control *c)
 {
     struct steward *s = &c->steward;
-    if (s->placed > c->map.index || (s->placed_nodes_ver == c->map.nodes_ver && s->placed_settings == c->settings_seen))
+    bool same = s->placed_nodes_ver == c->map.nodes_ver && s->placed_settings == c->settings_seen;
+    if (s->placed > c->map.index)
         return;
+    if (same && !mono_reached(c->now, s->evict_due)) {
+        s->wake = mono_earlier(s->wake, s->evict_due);
+        return;
+    }
     struct placement p = {0};
     struct map_entry e = {.type = MAP_PLACE, .base = c->map.index};
-    placement_next(&p, &c->map);
+    place(c, &p);
     e.runs.run = p.runs.at;
     e.runs.run_n = p.runs.n;
     if (p.runs.n == 0 || propose(c, &e, &s->placed)) {

@@ -11,6 +11,7 @@
     number("cluster-node-timeout", cluster_node_timeout)          \
     number("min-replicas-to-write", min_replicas_to_write)        \
     number("cluster-voters", cluster_voters)                      \
+    number("cluster-evict-after", cluster_evict_after)                    \
     number("cluster-scatter-width", cluster_scatter_width)                \
     text("write-quorum", write_quorum)
 

@@ -165,6 +165,7 @@ static bool configure_settings(struct control_config *c, const struct options *o
            set(c, "min-replicas-to-write", o->min_replicas_to_write, why) &&
            set(c, "cluster-node-timeout", o->cluster_node_timeout, why) &&
            set(c, "cluster-voters", o->cluster_voters, why) &&
+           set(c, "cluster-evict-after", o->cluster_evict_after, why) &&
            set(c, "cluster-scatter-width", o->cluster_scatter_width, why);
 }
 

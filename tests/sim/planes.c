@@ -473,10 +473,11 @@ void plane_loaded(struct planes *w, struct plane *p, bool is_new)
     step(w, p, &(struct control_event){.type = CONTROL_LOADED, .new_data = is_new});
 }
 
-/* Of these alone can follow that a slot of this node's has no primary, or that it may report again. */
+/* Of these alone can follow that a slot of this node's has no primary, that it is to have a copy, or that it may report
+ * again. */
 static bool asks_for_report(const struct map_entry *e)
 {
-    return e != NULL && (e->type == MAP_DOWNED || e->type == MAP_CLEARED || e->type == MAP_RESTARTED);
+    return e != NULL && (e->type == MAP_DOWNED || e->type == MAP_CLEARED || e->type == MAP_RESTARTED || e->type == MAP_PLACE);
 }
 
 static void data_heard(struct planes *w, struct plane *p, struct word *word)

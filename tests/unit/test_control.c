@@ -271,6 +271,38 @@ static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
     end();
 }
 
+static unsigned wishes_for(struct planes *w, const struct node_id *id)
+{
+    const struct map *m = control_map(planes_leader(w)->control);
+    uint16_t place = map_find(m, id);
+    unsigned n = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        n += m->slots[slot].want[0] == place;
+    return n;
+}
+
+static void who_is_down_for_long_is_evicted(void **state)
+{
+    (void)state;
+    begin(12, 4);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    plane_ask(&world, &world.at[1], (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-evict-after",
+                                                                             .value = 5}});
+    struct node_id id = *control_id(world.at[3].control);
+    plane_kill(&world, &world.at[3], false);
+    planes_run(&world, 4 * SECOND);
+    assert_true(wishes_for(&world, &id) > SLOTS / 5);
+    planes_run(&world, 4 * SECOND);
+    assert_int_equal(wishes_for(&world, &id), 0);
+    plane_kill(&world, planes_leader(&world), false); /* of four two are down: nobody more is evicted */
+    planes_run(&world, 10 * SECOND);
+    for (unsigned i = 0; i < 4; i++)
+        if (world.at[i].control == NULL)
+            plane_start(&world, &world.at[i]);
+    assert_true(planes_until(&world, 40 * SECOND, whole));
+    end();
+}
+
 /* A new node is where the map has the old one still: it does not call itself there. */
 static void who_lost_its_disk_joins_anew(void **state)
 {
@@ -750,6 +782,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22)"),
+           TEST(who_is_down_for_long_is_evicted, "who is DOWN for cluster-evict-after is wished for nothing, until it is back (replication 27)"),
            TEST(a_copied_directory_serves_once, "of a node and its copy one serves, and the other says why (replication 19)"),
            TEST(who_lost_its_disk_joins_anew, "who lost its disk joins anew; the node it was is forgotten (replication 18)"),
            TEST(a_leader_that_is_stopped_hands_over, "a leader that is stopped hands over first"),

@@ -63,6 +63,7 @@ struct map_settings {
     uint32_t node_timeout_ms;     /* T */
     uint32_t min_replicas;        /* min-replicas-to-write */
     uint32_t voters;              /* cluster-voters: at most so many, 1, 3 or 5 */
+    uint32_t evict_after_s;       /* DOWN for so long: its copies are made elsewhere; 0: never */
     uint32_t scatter_width;       /* with how many others a node shares slots, where the cluster is large */
     uint32_t rebalance_paused;    /* 1: placement's wishes wait */
 };

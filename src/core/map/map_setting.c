@@ -13,6 +13,7 @@ const struct map_setting map_setting_rows[MAP_SETTINGS] = {
     {"cluster-node-timeout",      100,   600000,            0,              1000,  false, AT(node_timeout_ms)},
     {"min-replicas-to-write",     0,     MAP_COPIES - 1,   0,              0,     false, AT(min_replicas)},
     {"cluster-voters",            1,     5,                 0,              5,     true,  AT(voters)},
+    {"cluster-evict-after",       0,     31536000,         0,              600,   false, AT(evict_after_s)},
     {"cluster-scatter-width",     2,     MAP_NODES,         0,              8,     false, AT(scatter_width)},
     {"rebalance-paused",          0,     1,                 0,              0,     false, AT(rebalance_paused)},
 };

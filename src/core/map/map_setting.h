@@ -17,7 +17,7 @@ struct map_setting {
     size_t offset;        /* of its uint32_t in struct map_settings */
 };
 
-enum { MAP_SETTINGS = 7 };
+enum { MAP_SETTINGS = 8 };
 extern const struct map_setting map_setting_rows[MAP_SETTINGS];
 
 void map_settings_preset(struct map_settings *s);
