@@ -226,6 +226,7 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
         for (size_t i = 0; i < m->n; i++)
             repl_joined(r, g->place, m->map, &m->rounds[i]);
         got(n, g, m->lsn);
+        journal_sync_soon(&n->journal); /* who joins an in-sync set has it on disk */
         return NULL;
     case REPL_ALIVE:
         g->asked = true;

@@ -81,13 +81,19 @@ static void members_stay(const struct repl *r, unsigned slot, struct isr *next, 
     }
 }
 
+/* What it has of the slot is on its disk, too: it is of any age, and he from whom it came may delete it next. */
+static bool is_whole(const struct repl *r, const struct copy *c)
+{
+    return c->state == COPY_JOINED && peer_known(r, c->place)->synced >= c->joined;
+}
+
 static void members_join(const struct repl *r, unsigned slot, struct isr *next)
 {
     const struct primary_slot *p = &r->primary[slot];
     unsigned isr_n = r->map->slots[slot].isr_n;
     for (unsigned k = 0; k < p->copies_n && next->n < MAP_COPIES; k++) {
         const struct copy *c = &p->copies[k];
-        if (!isr_has(next, c->place) && c->state == COPY_JOINED && repl_holds(r, c->place, slot, c->joined) &&
+        if (!isr_has(next, c->place) && is_whole(r, c) && repl_holds(r, c->place, slot, c->joined) &&
             is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, isr_n))
             isr_add(next, c->place, c->incarnation);
     }

@@ -315,7 +315,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
     struct repl_peer *peer = &r->peers.at[place];
     if (!peer->open || a->held > peer->sent || a->synced > a->held)
         return;
-    if (peer->held < peer->join_last && a->held >= peer->join_last)
+    if (peer->synced < peer->join_last && a->synced >= peer->join_last)
         r->look = true;
     peer->held = a->held > peer->held ? a->held : peer->held;
     peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
