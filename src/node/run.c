@@ -59,6 +59,7 @@ static inline __attribute__((always_inline)) void prefetch_slot(const struct nod
 {
     store_prefetch_table(&n->store, p->session->db, &p->key);
     __builtin_prefetch(&n->cluster->served[p->key.slot], 0, FETCH_FAR);
+    repl_prefetch(&n->cluster->replicas->repl, p->key.slot);
     if (p->spec->flags & CMD_WRITE)
         __builtin_prefetch(&n->slots[p->key.slot].at, 1, FETCH_FAR);
 }

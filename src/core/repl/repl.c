@@ -170,6 +170,7 @@ void repl_check(const struct repl *r)
         lineage_check(&r->slots[slot]);
         check(p->epoch != 0 || (p->copies_n == 0 && !p->in_doubt));
         check(p->newest <= r->appended);
+        check(repl_has_copies(r, slot) == (p->copies_n > 0));
         check(!p->proposed || p->in_doubt);
         check(bits_has(&r->doubt, slot) == p->in_doubt);
         proposed += p->proposed;

@@ -118,6 +118,7 @@ struct repl {
     struct primary_slot *primary; /* SLOTS */
     struct replica_slot *replica; /* SLOTS */
     VEC(struct repl_peer) peers;
+    struct bits copied;      /* slots it is primary of that have copies elsewhere */
     struct bits doubt;       /* slots in_doubt; */
     unsigned proposed_slots; /* of which proposed, and the fate is not known */
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
@@ -153,7 +154,10 @@ void repl_guest_closed(struct repl *r, uint16_t place);
 
 /* A record of a slot that it is primary of was appended: at its position, behind one of before_epoch. */
 void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes);
-bool repl_has_copies(const struct repl *r, unsigned slot); /* records of it are to be told */
+static inline bool repl_has_copies(const struct repl *r, unsigned slot) /* records of it are to be told */
+{
+    return bits_has(&r->copied, slot);
+}
 void repl_where(struct repl *r, uint16_t place, const struct repl_where *w); /* SYNC */
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
@@ -172,9 +176,15 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn); /* does that one? */
 /* How many other nodes hold (synced: have on their disk) the slot's records up to lsn; 0: it is another's slot. */
 unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced);
+/* What a reply computed from the slot now is to wait for; 0: there are no copies. */
 static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 {
-    return r->primary[slot].newest;
+    return repl_has_copies(r, slot) ? r->primary[slot].newest : 0;
+}
+static inline void repl_prefetch(const struct repl *r, unsigned slot)
+{
+    if (repl_has_copies(r, slot))
+        __builtin_prefetch(&r->primary[slot]);
 }
 /* How far a replica of a slot is behind, as its primary knows. */
 struct repl_lag {

@@ -54,6 +54,7 @@ void primary_end(struct repl *r, unsigned slot)
     mem_free(p->copies);
     r->proposed_slots -= p->proposed;
     bits_remove(&r->doubt, slot);
+    bits_remove(&r->copied, slot);
     *p = (struct primary_slot){0};
 }
 
@@ -94,6 +95,10 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
     mem_free(p->copies);
     p->copies = made;
     p->copies_n = n;
+    if (n > 0)
+        bits_add(&r->copied, slot);
+    else
+        bits_remove(&r->copied, slot);
 }
 
 void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
@@ -110,11 +115,6 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
 }
 
 /* ------------------------------------------------------------------- records */
-
-bool repl_has_copies(const struct repl *r, unsigned slot)
-{
-    return r->primary[slot].copies_n > 0;
-}
 
 static void sample(struct repl *r, struct repl_peer *peer, uint64_t lsn)
 {
@@ -409,10 +409,8 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
 
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)
 {
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(&r->copied, 0); slot < SLOTS; slot = bits_next(&r->copied, slot + 1)) {
         const struct primary_slot *p = &r->primary[slot];
-        if (p->epoch == 0 || p->copies_n == 0)
-            continue;
         uint32_t here = repl_refuses_read(r, slot, asked) ? REPL_ASKS_NOTHING : asked;
         if (!repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn, here))
             return false;
