@@ -14,10 +14,12 @@
 
 enum { PREPARING_US = 50 * 1000 }; /* 26: so long its clients wait for what is on its way */
 
-static bool may_take(const struct map *m, uint16_t place)
+/* Not who is being stopped: until its lease has run out the map has it as UP. */
+static bool may_take(const struct cluster *c, uint16_t place)
 {
-    const struct map_node *to = place < m->nodes.n ? &m->nodes.at[place] : NULL;
-    return to != NULL && to->used && to->health == MAP_UP && !to->leaving && to->weight > 0;
+    const struct map_node *to = place < c->map.nodes.n ? &c->map.nodes.at[place] : NULL;
+    return to != NULL && to->used && to->health == MAP_UP && !to->leaving && to->weight > 0 &&
+           !repl_has_left(&c->replicas->repl, place);
 }
 
 /* Who is in sync with it beside this node, which is being stopped; else MAP_NOBODY. */
@@ -25,8 +27,7 @@ static uint16_t heir(const struct cluster *c, const struct map_slot *s)
 {
     for (unsigned i = 0; i < s->isr_n; i++) {
         uint16_t to = s->isr[i];
-        if (to != c->self.place && may_take(&c->map, to) && s->isr_incarnation[i] == c->map.nodes.at[to].incarnation &&
-            !repl_has_left(&c->replicas->repl, to))
+        if (to != c->self.place && may_take(c, to) && s->isr_incarnation[i] == c->map.nodes.at[to].incarnation)
             return to;
     }
     return MAP_NOBODY;
@@ -38,7 +39,7 @@ static uint16_t wanted(const struct cluster *c, unsigned slot)
     const struct map_slot *s = &c->map.slots[slot];
     if (c->leaves && c->served[slot] != 0)
         return heir(c, s);
-    if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place || !may_take(&c->map, s->want[0]))
+    if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place || !may_take(c, s->want[0]))
         return MAP_NOBODY;
     return s->want[0];
 }

@@ -123,6 +123,48 @@ static void a_handover_that_is_not_wished_any_more_ends(void **state)
     some_stop(&w);
 }
 
+static void copies_are(const char *key, uint16_t first, uint16_t second, uint8_t in_sync)
+{
+    struct map_slot *s = &w.map.slots[slot_of(slice_str(key))];
+    s->want[0] = first;
+    s->want[1] = second;
+    s->isr[1] = 1;
+    s->isr_incarnation[1] = 1;
+    s->want_n = 2;
+    s->isr_n = in_sync;
+    map_replicas_follow(s);
+}
+
+/* Until its lease is over the map has it as up. */
+static void who_is_being_stopped_gets_no_slot(void **state)
+{
+    (void)state;
+    start();
+    w.map.settings.rebalance_paused = 1;
+    copies_are(some_key(&w, 2, 0), 2, 1, 2); /* for this one it waits */
+    some_map(&w);
+    one_step(&w.node[1], (struct node_event){.type = NODE_STOP});
+    copies_are(some_key(&w, 0, 0), 1, 0, 1); /* without a key: nothing is to be copied first */
+    some_map(&w);
+    some_later(&w, 110);
+    w.map.settings.rebalance_paused = 0;
+    some_map(&w);
+    some_later(&w, 110);
+    assert_null(newest(0, WORD_PROPOSE));
+    w.cut = true;
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].to == 1)
+            some_link_break(&w, &w.links[i]);
+    some_later(&w, 110);
+    assert_null(newest(0, WORD_PROPOSE));
+    w.cut = false;
+    send_format(1, 1, "SHUTDOWN ABORT"); /* it stays after all */
+    for (int i = 0; i < 100 && newest(0, WORD_PROPOSE) == NULL; i++)
+        some_later(&w, 10);
+    assert_non_null(newest(0, WORD_PROPOSE));
+    some_stop(&w);
+}
+
 static void the_control_plane_is_told(void **state)
 {
     (void)state;
@@ -192,6 +234,7 @@ UNIT_TESTS("handover",
            TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
            TEST(a_handover_begins_under_a_steady_load, "a handover begins under a steady load (26)"),
            TEST(a_handover_that_is_not_wished_any_more_ends, "and ends if it is not wished any more"),
+           TEST(who_is_being_stopped_gets_no_slot, "who is being stopped gets no slot, nor gets one back (27)"),
            TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"),
            TEST(a_report_waits_for_its_fence_on_the_disk, "a report waits until its fence is on the disk (20)"),
            TEST(a_node_without_keys_closes_for_another_cluster, "a node without keys closes for another cluster"))

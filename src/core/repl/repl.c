@@ -52,8 +52,7 @@ const struct repl_peer *peer_known(const struct repl *r, uint16_t place)
 
 /* ------------------------------------------------------------------ the map */
 
-/* A place in the map may have a new owner, or the old one may run anew: what was said on links of before
- * is of nobody now. The node closes them. */
+/* Whom links go to. Those to the former owner of a place, or its former run, the node closes (replicate.c). */
 static void peers_map(struct repl *r)
 {
     for (size_t i = 0; i < r->peers.n; i++)

@@ -194,7 +194,7 @@ struct repl_lag {
 struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place);
 /* The records of all slots up to there; in a slot that has not as many in sync as were asked for, by the cluster's W. */
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked);
-/* Its disk is in trouble: it holds nothing more (28). */
+/* It is being stopped: it holds nothing more (27). */
 void repl_leaves(struct repl *r, uint16_t place);
 bool repl_has_left(const struct repl *r, uint16_t place);
 /* Writes to it are refused now (NOREPLICAS), since too few are in sync (5); so are reads that ask for more of them. */

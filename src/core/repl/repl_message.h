@@ -21,7 +21,7 @@ enum repl_message_type {
     REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
     REPL_JOINS,    /* rounds: JOINED was read, the map it names is applied here */
     REPL_ACK,      /* ack */
-    REPL_LEAVING   /* text: its disk is in trouble, it will hold nothing more (28) */
+    REPL_LEAVING   /* text: it is being stopped, it will hold nothing more (27) */
 };
 
 /* Where a replica stands in a slot. Each time it says so is a round: what is on its way from before it

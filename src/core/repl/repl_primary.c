@@ -428,7 +428,7 @@ void repl_leaves(struct repl *r, uint16_t place)
 bool repl_has_left(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
-    return peer != NULL && peer->open && peer->leaves;
+    return peer != NULL && peer->leaves;
 }
 
 bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked)
