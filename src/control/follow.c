@@ -76,6 +76,15 @@ static void tell_entry(struct control *c, uint64_t index, struct map_entry *e)
     control_tell(c, (struct word){.type = WORD_ENTRY, .entry = {.index = index, .entry = e}});
 }
 
+/* Who is in sync, and it is enough: many entries of each move of slots. */
+static bool is_everyday(const struct map *m, const struct map_entry *e)
+{
+    bool enough = e->type == MAP_ISR;
+    for (size_t i = 0; enough && i < e->isr.run_n; i++)
+        enough = e->isr.run[i].n >= m->settings.replication_factor;
+    return enough;
+}
+
 /* What was decided before this start is known here, or before this node joined, is the past and alarms nobody. */
 static void log_applied(struct control *c, uint64_t index, const struct map_entry *e, const struct map_applied *a)
 {
@@ -85,8 +94,8 @@ static void log_applied(struct control *c, uint64_t index, const struct map_entr
         log_say(c->log, LOG_LEVEL_VERBOSE, "map %llu: %s: void: %s", (unsigned long long)index, text,
                 a->why_void != NULL ? a->why_void : "nothing changed");
     else
-        log_say(c->log, c->was_member ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE, "map %llu: %s", (unsigned long long)index,
-                text);
+        log_say(c->log, c->was_member && !is_everyday(&c->map, e) ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE, "map %llu: %s",
+                (unsigned long long)index, text);
 }
 
 static void give_whole(struct control *c, struct chain *to)

@@ -3,7 +3,9 @@
 /* Entries and nodes as an operator reads them in the log. */
 #include <stdio.h>
 
+#include "base/num.h"
 #include "control/inside.h"
+#include "core/map/map_setting.h"
 
 const char *say_node(const struct map_node *n, char name[NODE_NAME_BYTES])
 {
@@ -61,10 +63,30 @@ static void say_elect(const struct map *m, const struct map_entry *e, char text[
 static void say_isr(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
     char a[NODE_NAME_BYTES];
-    unsigned n = 0;
-    for (size_t i = 0; i < e->isr.run_n; i++)
-        n += e->isr.run[i].to - e->isr.run[i].from + 1U;
-    snprintf(text, SAY_BYTES, "node %s: who is in sync has changed for %u of its slots", say_id(m, &e->about, a), n);
+    unsigned slots = 0, least = MAP_COPIES, most = 0;
+    for (size_t i = 0; i < e->isr.run_n; i++) {
+        const struct map_isr_run *run = &e->isr.run[i];
+        slots += run->to - run->from + 1U;
+        least = run->n < least ? run->n : least;
+        most = run->n > most ? run->n : most;
+    }
+    if (slots == 0)
+        snprintf(text, SAY_BYTES, "node %s: what it proposed before is void", say_id(m, &e->about, a));
+    else if (least < most)
+        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u to %u copies in sync now", say_id(m, &e->about, a),
+                 slots, least, most);
+    else
+        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u %s in sync now", say_id(m, &e->about, a), slots, most,
+                 most == 1 ? "copy" : "copies");
+}
+
+static void say_setting(const struct map_entry *e, char text[SAY_BYTES])
+{
+    char value[MAP_SETTING_CHARS];
+    const struct map_setting *row = map_setting_find(slice_str(e->set.name));
+    struct slice v = row == NULL ? slice_of(value, num_put_i64(value, e->set.value))
+                                 : map_setting_text(row, e->set.value, value);
+    snprintf(text, SAY_BYTES, "%s is %.*s", e->set.name, (int)v.n, v.p);
 }
 
 /* m: as it is before the entry, or after it. */
@@ -87,8 +109,8 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
                  is_down(m, &e->about) ? "DOWN and hands nothing over" : "drained");
         return;
     case MAP_REMOVE: snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a)); return;
-    case MAP_SET: snprintf(text, SAY_BYTES, "%s is %lld", e->set.name, (long long)e->set.value); return;
-    case MAP_PLACE: snprintf(text, SAY_BYTES, "%u slots are to move", slots_of(e)); return;
+    case MAP_SET: say_setting(e, text); return;
+    case MAP_PLACE: snprintf(text, SAY_BYTES, "who is to have %u slots is decided anew", slots_of(e)); return;
     case MAP_ELECT: say_elect(m, e, text); return;
     case MAP_HANDOVER:
         snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a), bits_n(&e->handover.slots),

@@ -225,8 +225,6 @@ void ask_due(struct node *n, struct session *s, struct node_out *out);
 void settings_set(struct call *c, struct slice name, struct slice value); /* of the map: it is asked for */
 
 /* ---- setting.c */
-enum { SETTING_CHARS = 24 };
-struct slice setting_text(const struct map *m, const struct map_setting *row, char to[SETTING_CHARS]);
 struct slice setting_of_option(struct slice option); /* the setting's name; empty: it is this node's own */
 void settings_follow(struct node *n); /* options show what the map says */
 

@@ -365,11 +365,12 @@ void node_cluster_failover(struct call *c)
 
 static void settings_reply(struct call *c)
 {
-    char text[SETTING_CHARS];
+    char text[MAP_SETTING_CHARS];
     reply_map(c->reply, MAP_SETTINGS);
     for (size_t i = 0; i < MAP_SETTINGS; i++) {
-        reply_bulk_str(c->reply, map_setting_rows[i].name);
-        reply_bulk(c->reply, setting_text(&c->node->cluster->map, &map_setting_rows[i], text));
+        const struct map_setting *row = &map_setting_rows[i];
+        reply_bulk_str(c->reply, row->name);
+        reply_bulk(c->reply, map_setting_text(row, map_setting_value(&c->node->cluster->map.settings, row), text));
     }
 }
 

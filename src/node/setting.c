@@ -11,20 +11,9 @@
     number("cluster-node-timeout", cluster_node_timeout)          \
     number("min-replicas-to-write", min_replicas_to_write)        \
     number("cluster-voters", cluster_voters)                      \
-    number("cluster-evict-after", cluster_evict_after)                    \
-    number("cluster-scatter-width", cluster_scatter_width)                \
+    number("cluster-evict-after", cluster_evict_after)            \
+    number("cluster-scatter-width", cluster_scatter_width)        \
     text("write-quorum", write_quorum)
-
-struct slice setting_text(const struct map *m, const struct map_setting *row, char to[SETTING_CHARS])
-{
-    uint32_t v = map_setting_value(&m->settings, row);
-    bool quorum = slice_is(SLICE("write-quorum"), row->name);
-    if (quorum && v == MAP_W_ALL)
-        return SLICE("all");
-    if (quorum && v == MAP_W_MAJORITY)
-        return SLICE("majority");
-    return slice_of(to, num_put_u64(to, v));
-}
 
 struct slice setting_of_option(struct slice option)
 {
@@ -43,19 +32,20 @@ static void say_ignored(struct node *n, enum option id, const char *name, struct
 
 static void number_follows(struct node *n, enum option id, const char *name, int64_t *to)
 {
-    char own[NUM_I64_CHARS], text[SETTING_CHARS];
+    char own[NUM_I64_CHARS], text[MAP_SETTING_CHARS];
     const struct map_setting *row = map_setting_find(slice_str(name));
     int64_t v = map_setting_value(&n->cluster->map.settings, row);
     if (*to == v)
         return;
-    say_ignored(n, id, name, slice_of(own, num_put_i64(own, *to)), setting_text(&n->cluster->map, row, text));
+    say_ignored(n, id, name, slice_of(own, num_put_i64(own, *to)), map_setting_text(row, v, text));
     *to = v;
 }
 
 static void text_follows(struct node *n, enum option id, const char *name, char **to)
 {
-    char text[SETTING_CHARS];
-    struct slice v = setting_text(&n->cluster->map, map_setting_find(slice_str(name)), text);
+    char text[MAP_SETTING_CHARS];
+    const struct map_setting *row = map_setting_find(slice_str(name));
+    struct slice v = map_setting_text(row, map_setting_value(&n->cluster->map.settings, row), text);
     if (slice_is(v, *to))
         return;
     say_ignored(n, id, name, slice_str(*to), v);

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "base/num.h"
+
 #define AT(field) offsetof(struct map_settings, field)
 
 const struct map_setting map_setting_rows[MAP_SETTINGS] = {
@@ -37,6 +39,16 @@ bool map_setting_fits(const struct map_setting *row, int64_t value)
     if (row->also > row->most && value == row->also)
         return true;
     return value >= row->least && value <= row->most && !(row->odd && value % 2 == 0);
+}
+
+struct slice map_setting_text(const struct map_setting *row, int64_t value, char to[MAP_SETTING_CHARS])
+{
+    bool quorum = row->offset == AT(write_quorum);
+    if (quorum && value == MAP_W_ALL)
+        return SLICE("all");
+    if (quorum && value == MAP_W_MAJORITY)
+        return SLICE("majority");
+    return slice_of(to, num_put_i64(to, value));
 }
 
 const struct map_setting *map_settings_unfit(const struct map_settings *s)

@@ -34,6 +34,10 @@ static inline uint32_t map_setting_value(const struct map_settings *s, const str
     return *(const uint32_t *)(const void *)((const char *)s + row->offset);
 }
 
+enum { MAP_SETTING_CHARS = 24 };
+/* As people write it: `all`, `majority`, or the number. Static, or in `to`. */
+struct slice map_setting_text(const struct map_setting *row, int64_t value, char to[MAP_SETTING_CHARS]);
+
 /* The first value out of its range; NULL: all fit. */
 const struct map_setting *map_settings_unfit(const struct map_settings *s);
 
