@@ -91,9 +91,8 @@ void node_shutdown(struct call *c)
 
 /* ----------------------------------------------------------------- refusals */
 
-static const char no_replication[] = "a lone node has no replicas; copy its data with BGSAVE, "
-                                     "whose directory any server of this protocol's "
-                                     "version 7 loads";
+static const char no_replication[] = "copies are of slots, in a cluster; other servers of "
+                                     "this protocol load what BGSAVE or MIGRATE gives them";
 
 void node_replicaof(struct call *c)
 {
@@ -115,8 +114,8 @@ void node_failover(struct call *c)
         reply_error(c->reply, SLICE("ERR No failover in progress."));
         return;
     }
-    call_refused(c, "a lone node has no replica to fail over to; copy its data with BGSAVE and "
-                    "start a server there");
+    call_refused(c, "in a cluster slots change hands by themselves when their node stops or dies; "
+                    "a lone node has nobody to fail over to");
 }
 
 void node_module_list(struct call *c)
