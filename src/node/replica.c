@@ -164,6 +164,8 @@ static const char *swap(struct node *n, const struct repl_dumped *m, struct slic
     store_slot_flush(&n->store, m->in.slot);
     const char *why = replay_batch(n, &of(n)->batch, &failed);
     if (why != NULL) {
+        store_slot_flush(&n->store, m->in.slot);
+        lineage_clear(l); /* what it is not it does not report to be (20) */
         slot_is_bad(n, m->in.slot, why);
         return NULL;
     }

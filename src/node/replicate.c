@@ -140,6 +140,18 @@ static void dial(struct node *n, uint16_t place, struct node_out *out)
                                               .use = USE_REPL, .peer = to->id};
 }
 
+static size_t unsent(const struct repl_link *l)
+{
+    return l->left + l->out.n;
+}
+
+/* What is made while it catches up is taken from the backlog later, or from a dump. */
+static bool is_slow(const struct node *n, const struct repl_link *l)
+{
+    int64_t hard = n->options->client_output_buffer_limit.of[CLIENT_REPLICA].hard;
+    return hard > 0 && unsent(l) > (size_t)hard + l->dump_left;
+}
+
 static const char *over_why(const struct node *n, const struct repl_link *l)
 {
     const struct map_node *to = node_at(n, l->place);
@@ -152,6 +164,8 @@ static const char *over_why(const struct node *n, const struct repl_link *l)
         return "no slot has a copy there";
     if (to->health == MAP_DOWN)
         return "its node is down";
+    if (is_slow(n, l))
+        return "what it has not read is over the hard client-output-buffer-limit of replicas";
     return repl_is_silent(&of(n)->repl, l->place) ? "its node is silent" : NULL;
 }
 
@@ -316,20 +330,18 @@ static void dump(struct node *n, struct repl_link *l, unsigned slot)
                                              .dumped = {.in = d.in, .parts = d.parts, .at = at->at,
                                                         .starts_n = at->starts_n, .starts = at->starts}});
     of(n)->dumps_out++;
+    l->dump_left = unsent(l);
     repl_dump_said(r, l->place, slot, at->at.seq);
 }
 
 /* ------------------------------------------------------- the end of a step */
 
-static size_t unsent(const struct repl_link *l)
-{
-    return l->left + l->out.n;
-}
-
 static void pump(struct node *n, struct repl_link *l)
 {
     struct repl *r = &of(n)->repl;
     unsigned slot;
+    if (unsent(l) < LINK_ROOM_BYTES)
+        l->dump_left = 0;
     while (unsent(l) < LINK_ROOM_BYTES && !repl_pump(r, l->place, LINK_ROOM_BYTES))
         ;
     while (unsent(l) < LINK_ROOM_BYTES && (slot = repl_wants_dump(r, l->place)) != SLOTS) {

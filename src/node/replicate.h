@@ -23,7 +23,8 @@ struct repl_link { /* from here to a replica's node */
     struct node_id peer;
     uint32_t incarnation; /* dialed for this run of it */
     bool open;
-    size_t left;          /* bytes of out.send not taken by the socket yet */
+    size_t left;          /* bytes of out.send not taken by the socket yet, */
+    size_t dump_left;     /* when the newest dump was put behind them: a great one is no sign of a slow reader */
     struct chain out;     /* goes at the step's end */
     struct buf in;
     struct wire_reader reader;
