@@ -149,11 +149,23 @@ static bool seed_at(const struct control *c, size_t n, char host[HOSTNAME_BYTES]
     return false;
 }
 
-/* In no cluster: one seed after the other is asked to let this node join. */
+static void not_joined(struct control *c, const char *text)
+{
+    if (strcmp(text, c->why_not) != 0)
+        log_say(c->log, LOG_LEVEL_NOTICE, "not yet joined: %s; tried again each second", text);
+    snprintf(c->why_not, sizeof(c->why_not), "%s", text);
+}
+
+/* In no cluster: one seed after the other is asked to let this node join. What it holds would be no copy of what the
+ * others have, and nobody would miss it before it is gone. */
 static void ask_a_seed(struct control *c)
 {
     char host[HOSTNAME_BYTES];
     uint16_t port = c->join_to_port;
+    if (c->pulse.has_data) {
+        not_joined(c, "it holds keys, and only an empty node can join: start it without cluster-join, or with another dir");
+        return;
+    }
     memcpy(host, c->join_to, sizeof(host));
     if (port == 0 && !seed_at(c, c->seed_next++, host, &port)) {
         c->seed_next = 1;
@@ -271,9 +283,7 @@ void form_seed_missed(struct control *c, const struct contact *k, const char *wh
 {
     char text[sizeof(c->why_not)];
     snprintf(text, sizeof(text), "%.100s: %.150s", k->peer, why);
-    if (strcmp(text, c->why_not) != 0)
-        log_say(c->log, LOG_LEVEL_NOTICE, "not yet joined: %s; tried again each second", text);
-    memcpy(c->why_not, text, sizeof(text));
+    not_joined(c, text);
 }
 
 void form_joined(struct control *c, struct contact *k, const struct wire_joined *m)

@@ -290,6 +290,31 @@ static void slots_begin(struct node *n)
     }
 }
 
+/* It joined in this run, or founded: what its log says of slots that hold nothing was another cluster's, or a lone
+ * server's. Positions of two clusters are alike by chance, and say nothing of what the other lacks (23). */
+static void forget_former_cluster(struct node *n)
+{
+    struct cluster *c = n->cluster;
+    bool is_member = c->self.place != MAP_NOBODY;
+    const struct map_node *me = is_member ? &c->map.nodes.at[c->self.place] : NULL;
+    bool was = c->is_member && memcmp(&c->of, &c->map.cluster, sizeof(c->of)) == 0;
+    if (n->loading)
+        return;
+    c->is_member = is_member;
+    c->of = c->map.cluster;
+    if (!is_member || was || me->incarnation != c->self.incarnation || me->health_index != 0)
+        return; /* of a run before this one: its RESTART is newer than its JOIN */
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        unsigned to = slot;
+        while (to < SLOTS && !own_has(n, to) && n->slots[to].starts_n > 0 && store_slot_keys_n(&n->store, to) == 0)
+            to++;
+        if (to == slot)
+            continue;
+        own_drop(n, slot, to - 1);
+        slot = to - 1;
+    }
+}
+
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
  * somebody watches are touched (replication 9, 10). */
 static void slots_changed(struct node *n, struct node_out *out)
@@ -307,6 +332,7 @@ static void slots_changed(struct node *n, struct node_out *out)
         any_lost = true;
         own_end(n, slot);
     }
+    forget_former_cluster(n);
     slots_begin(n);
     c->uncovered = false;
     for (unsigned slot = 0; slot < SLOTS && !c->uncovered; slot++)
@@ -452,6 +478,8 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out)
     case WORD_MAP:
         map_copy(&c->map, w->map);
         c->closed = false;
+        c->seen_slots = UINT64_MAX; /* all is looked at */
+        repl_map_jumps(&c->replicas->repl);
         map_changed(n, out);
         break;
     case WORD_ANSWER: ask_answered(n, w->answer.token, w->answer.error, out); break;

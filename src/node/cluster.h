@@ -166,6 +166,8 @@ struct cluster {
     struct mono lease;
     bool was_leased;
     bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
+    bool is_member;          /* of this one, as of the newest map that was looked at since the log is loaded */
+    struct cluster_id of;
     bool loaded; /* this node's log */
     uint32_t clean_since, data_since; /* what its log has kept, for reports (22) */
     bool uncovered;          /* a slot is served by nobody */

@@ -70,10 +70,20 @@ bool cluster_run(struct server *s)
     return control_thread_run(&s->control);
 }
 
+static void tell_pulse(struct server *s)
+{
+    struct node_pulse p;
+    node_pulse(s->node, &p);
+    atomic_store(&s->control.has_data, p.has_data);
+    atomic_store_explicit(&s->control.memory, p.memory_bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->control.ops, p.ops_per_s, memory_order_relaxed);
+}
+
 bool cluster_settle(struct server *s)
 {
     if (!s->options->cluster_enabled)
         return true;
+    tell_pulse(s); /* does it hold keys? */
     control_thread_loaded(&s->control, s->new_data);
     while (!s->stop && !atomic_load(&s->control.settled))
         server_turn(s);
@@ -152,15 +162,6 @@ static void take_given(struct server *s)
         client_want(s, c);
     }
     vec_free(&given);
-}
-
-static void tell_pulse(struct server *s)
-{
-    struct node_pulse p;
-    node_pulse(s->node, &p);
-    atomic_store(&s->control.has_data, p.has_data);
-    atomic_store_explicit(&s->control.memory, p.memory_bytes, memory_order_relaxed);
-    atomic_store_explicit(&s->control.ops, p.ops_per_s, memory_order_relaxed);
 }
 
 void cluster_turn(struct server *s)

@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from conftest import Wire, free_port, until
+from conftest import Server, Wire, free_port, until
 from members import cli, form, node, wait_whole, write_and_read  # noqa: F401: node is a fixture
 
 
@@ -57,6 +57,23 @@ def test_a_seed_that_comes_late(node):
         late.call("GET", "k")
     first.start()
     wait_whole([first, late])
+
+
+def test_a_node_with_keys_does_not_join(node):
+    """a node that holds keys does not join, says why, and still has them when it is started alone"""
+    first, late = node().start(), node()
+    Server.launch(late)  # alone
+    late.wait_ready()
+    late.call("SET", "k", "v")
+    late.stop()
+    late.launch(join=[first])
+    until(lambda: "it holds keys" in late.log, 60)
+    with pytest.raises(redis.ResponseError, match="it holds keys"):
+        late.call("GET", "k")
+    late.stop()
+    late.start()
+    until(lambda: late.call("GET", "k") == "v", 60)
+    assert first.info()["cluster_known_nodes"] == "1"
 
 
 def test_ten_in_ten_seconds(node):

@@ -552,6 +552,39 @@ static void a_reconnect_supersedes_what_was_said_before(void **state)
     end();
 }
 
+static void wants(unsigned n)
+{
+    struct map_slot *s = &l.map.slots[0];
+    s->want_n = (uint8_t)n;
+    map_replicas_follow(s);
+    l.map.slots_ver = ++l.map.index;
+}
+
+/* It sees two maps as one: that it was no replica between them only its primary knows. */
+static void a_copy_that_was_unwanted_for_a_moment_follows_again(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 0, "012"); /* the link stays */
+    lab_maps(&l);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    wants(2);
+    lab_map_to(&l, 0);
+    wants(3);
+    lab_map_to(&l, 0);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_AWAY);
+    repl_map_jumps(&l.node[2].r);
+    lab_maps(&l);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 1);
+    end();
+}
+
 UNIT_TESTS("repl",
            TEST(a_record_is_held_by_all_once_all_said_so, "a record is held once every member has stored it (5)"),
            TEST(w_says_how_many, "W all, majority or a number says how many members have to hold it (5)"),
@@ -578,4 +611,6 @@ UNIT_TESTS("repl",
            TEST(a_frozen_slot_is_made_anew_by_a_dump, "a frozen slot is made anew by a dump, whatever the backlog has (R4, 25)"),
            TEST(a_question_that_is_asked_again_does_not_undo_its_answer,
                 "on a slow link a question that is asked again does not undo its answer (23)"),
-           TEST(a_reconnect_supersedes_what_was_said_before, "a reconnect supersedes the older session (14)"))
+           TEST(a_reconnect_supersedes_what_was_said_before, "a reconnect supersedes the older session (14)"),
+           TEST(a_copy_that_was_unwanted_for_a_moment_follows_again,
+                "a copy that was unwanted for a moment, which its node did not see, follows again (4)"))

@@ -274,6 +274,58 @@ static void another_history_is_replaced_in_memory_and_in_the_log(void **state)
     }
 }
 
+static void a_replica_that_reads_too_slowly_is_dialed_anew(void **state)
+{
+    (void)state;
+    start_as("appendonly no\nclient-output-buffer-limit replica 8kb 0 0\nrepl-backlog-size 0");
+    const char *key = some_key(&w, 0, 0);
+    uint32_t id = records(0, 1)->link;
+    w.stopped[1] = true;
+    for (int i = 0; i < 20; i++)
+        send_format(0, 1, "APPEND %s %0500d", key, i);
+    later(100);
+    assert_null(some_link_at(0, id));
+    w.stopped[1] = false;
+    later(300); /* again; and what it has not is a dump, beyond the limit */
+    id = records(0, 1)->link;
+    later(100);
+    assert_int_equal(at(1, slot_of(slice_str(key))).seq, 20);
+    assert_int_equal(records(0, 1)->link, id);
+    some_stop(&w);
+}
+
+/* A node's former cluster, in which the slot had as many records as in the one that it joins. */
+static void a_position_of_another_cluster_is_none(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    struct map former;
+    map_init(&former);
+    map_copy(&former, &w.map);
+    former.cluster.b[0] = 1;
+    former.slots_ver = former.nodes_ver = ++former.index;
+    struct map_slot *s = &former.slots[slot];
+    s->primary = s->isr[0] = s->want[0] = 1;
+    map_replicas_follow(s);
+    struct word word = {.type = WORD_MAP, .map = &former};
+    one_step(&w.node[1], (struct node_event){.type = NODE_WORD, .word = &word});
+    send_format(1, 1, "SET %s x\nDEL %s", key, key);
+    some_expect(&w, 1, 1, "+OK\r\n:1\r\n");
+    assert_int_equal(at(1, slot).seq, 2);
+    send_format(0, 1, "SET %s v\nSET {%s}2 v", key, key);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    assert_true(at(0, slot).seq == at(1, slot).seq && at(0, slot).epoch == at(1, slot).epoch);
+    w.map.cluster.b[0] = 2;
+    w.map.index++;
+    some_copied(&w);
+    assert_string_equal(held(1, key), "v");
+    assert_int_equal(at(1, slot).seq, 2);
+    map_free(&former);
+    some_stop(&w);
+}
+
 /* ------------------------------------------------------------- what is hostile */
 
 static void a_broken_checksum_closes_the_link_and_nothing_else(void **state)
@@ -530,6 +582,8 @@ UNIT_TESTS("replicate",
            TEST(a_broken_checksum_closes_the_link_and_nothing_else, "a record with a broken checksum closes the link, and is sent again (2)"),
            TEST(a_record_that_cannot_be_applied_has_its_slot_fetched_anew,
                 "a record that cannot be applied has its slot fetched anew by a dump (R4, 23)"),
+           TEST(a_replica_that_reads_too_slowly_is_dialed_anew, "what a replica does not read is bounded, but for a dump (3, 23)"),
+           TEST(a_position_of_another_cluster_is_none, "a position of another cluster is none here (23)"),
            TEST(another_cluster_has_other_places, "in another cluster links and guests of the old one are closed"),
            TEST(hostile_frames_never_harm_a_replica, "no frame harms a replica"),
            TEST(hostile_answers_never_harm_a_primary, "no answer harms a primary"))

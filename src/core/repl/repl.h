@@ -145,6 +145,9 @@ void repl_check(const struct repl *r); /* R1 ... */
 /* The applied map changed. served: by slot, the epoch in which this node is its primary, or 0; r->appended is not
  * before the beginning of one that is new. NULL: neither slots nor nodes changed. */
 void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served);
+/* Before repl_map: the map is another one, whole. A copy here may have been unwanted in between, and wanted again; its
+ * primary, which saw that, waits to hear where it stands. */
+void repl_map_jumps(struct repl *r);
 void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation); /* the link to it */
 void repl_peer_closed(struct repl *r, uint16_t place);
 void repl_guest_opened(struct repl *r, uint16_t place, uint32_t incarnation); /* its link to here */

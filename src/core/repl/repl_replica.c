@@ -135,6 +135,13 @@ void replica_map(struct repl *r, unsigned slot)
         join(r, slot);
 }
 
+void repl_map_jumps(struct repl *r)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (r->replica[slot].state != REPLICA_NONE)
+            r->replica[slot].state = REPLICA_LEAVES;
+}
+
 static bool is_mine(const struct repl *r, uint16_t place, const struct repl_round *in)
 {
     if (in->slot >= SLOTS)
