@@ -197,7 +197,7 @@ static bool begins(const struct answer *a, const char *word)
 static bool is_refusal(const struct answer *a)
 {
     return begins(a, "CLUSTERDOWN ") || begins(a, "TRYAGAIN ") || begins(a, "MOVED ") || begins(a, "LOADING ") ||
-           begins(a, "EXECABORT ") || begins(a, "MISCONF ");
+           begins(a, "EXECABORT ") || begins(a, "MISCONF ") || begins(a, "NOREPLICAS ");
 }
 
 static void strange(struct caller *c, const struct answer *a)

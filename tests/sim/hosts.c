@@ -14,6 +14,7 @@
 
 enum { SECOND_US = 1000 * 1000 };
 enum { FORM_US = 20 * SECOND_US, TROUBLE_US = 48 * SECOND_US, HEAL_US = 20 * SECOND_US, QUIET_US = 8 * SECOND_US };
+enum { FULL_US = 70 * SECOND_US /* who lagged again and again is added after a minute (14) */ };
 
 void hosts_say(struct hosts *w, const char *format, ...)
 {
@@ -189,6 +190,7 @@ static void look(struct planes *planes)
         if (w->seen_index[i] == m->index)
             continue;
         w->seen_index[i] = m->index;
+        copies_look(w, m);
         if (rng_below(&w->load_rng, 4) == 0)
             check_equal(w, i);
     }
@@ -253,6 +255,8 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
     w->seed = seed;
     w->broken = broken;
     w->first_n = n;
+    w->copies = 1;
+    w->quorum = MAP_W_ALL;
     rng_seed(&w->rng, rng_next(&w->planes.rng));
     rng_seed(&w->load_rng, rng_next(&w->planes.rng));
     w->policy = rng_below(&w->rng, 2) == 0 ? APPENDFSYNC_ALWAYS : APPENDFSYNC_EVERYSEC;
@@ -260,10 +264,20 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
         w->host[i].world = w;
 }
 
+/* Of those with three copies one in four asks for a majority of them. */
+void hosts_copies(struct hosts *w, unsigned copies)
+{
+    w->copies = copies;
+    if (copies > 2 && rng_below(&w->rng, 4) == 0)
+        w->quorum = MAP_W_MAJORITY;
+}
+
 struct host *hosts_add(struct hosts *w, int join)
 {
     struct host *h = &w->host[w->planes.n];
     h->plane = plane_add(&w->planes, join);
+    h->plane->config.settings.replication_factor = w->copies;
+    h->plane->config.settings.write_quorum = w->quorum;
     sim_disk_init(&h->disk, rng_next(&w->rng), &w->planes.calendar);
     h->disk.fixed_us = h->plane->disk.fixed_us = w->disk_us;
     h->disk.broken = w->broken == BREAK_FENCE_LOST ? BREAK_SYNC_LIES : BREAK_NONE;
@@ -284,6 +298,7 @@ void hosts_free(struct hosts *w)
         vec_free(&h->doors);
         vec_free(&h->ties);
         vec_free(&h->took);
+        vec_free(&h->lacks);
         vec_free(&h->done);
         vec_free(&h->down.words);
         vec_free(&h->up.words);
@@ -355,6 +370,12 @@ static void ask_progress(struct hosts *w)
     for (unsigned i = 0; i < CALLERS; i++)
         if (w->callers[i].good_n == answered[i])
             planes_wrong(&w->planes, "trouble is over, and a caller is not answered", i);
+    callers_end(w);
+    if (!planes_until(&w->planes, FULL_US, copies_are_full))
+        planes_wrong(&w->planes, "trouble is over, and a slot has too few copies in sync (14)", 0);
+    planes_run(&w->planes, SECOND_US);
+    if (w->planes.wrong[0] == '\0')
+        copies_compare(w);
 }
 
 static void judge(struct hosts *w)
@@ -397,6 +418,5 @@ void hosts_run_seed(struct hosts *w)
     planes_run(&w->planes, TROUBLE_US);
     if (w->planes.wrong[0] == '\0')
         ask_progress(w);
-    callers_end(w);
     judge(w);
 }

@@ -6,7 +6,7 @@
  *     host      what the shell is to a node: connections, links, words, its disk, the start (host.c)
  *     callers   clients of any node, who write down what they asked and were answered (callers.c)
  *     troubles  kills, power cuts, stops, stalls, cuts, slow disks, clocks, joins, FORGET (plights.c)
- *     checks    after each event, and of the histories at the end (hosts.c)
+ *     checks    after each event, and of the histories at the end (hosts.c); of copies (copies.c)
  *
  * A packet that comes is taken at once; replies leave a little later (RELEASE), and a process may be
  * stopped, or die, between the two. */
@@ -75,7 +75,7 @@ struct host {
     bool is_leaving, forgotten; /* it is to be no member any more; it is none */
     int64_t wall_ms;          /* its wall clock is off by this */
     int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
-    struct bits held;         /* slots it was primary of when it ended, and perhaps has data of */
+    VEC(int64_t) lacks;       /* of each run: what it did from then on its disk may lack; INT64_MAX: it has all */
     int64_t unsynced_us;      /* what it did then or later was perhaps not synced when it ended */
     uint64_t fences[SLOTS];   /* as told in reports */
     uint64_t checked;         /* the applied map when node_check was last asked */
@@ -133,6 +133,13 @@ struct guests_ops {
 
 struct record_seen { uint64_t key; uint32_t crc, len; };
 
+struct in_sync { /* of a group's slot, by the newest map that anybody knows */
+    unsigned n;
+    uint8_t host[MAP_COPIES];
+    uint32_t incarnation[MAP_COPIES];
+    int64_t since[MAP_COPIES]; /* it is */
+};
+
 struct hosts {
     struct planes planes; /* first */
     const struct guests_ops *ops;
@@ -153,11 +160,16 @@ struct hosts {
     struct record_seen *records;
     size_t records_n, records_cap;
     uint64_t seen_index[HOSTS_MAX];
-    uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, stopwatch;
+    struct in_sync in_sync[GROUPS];
+    uint64_t copies_index; /* the map's that it is of */
+    unsigned copies;       /* replication-factor */
+    uint32_t quorum;       /* write-quorum */
+    uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
 };
 
 /* ---- hosts.c */
 void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broken);
+void hosts_copies(struct hosts *w, unsigned copies); /* before the first host is added */
 void hosts_free(struct hosts *w);
 void hosts_run_seed(struct hosts *w);
 struct host *hosts_add(struct hosts *w, int join); /* an empty host; -1: it founds a cluster */
@@ -189,6 +201,12 @@ void host_closed(struct hosts *w, size_t conn, bool at_a);
 extern const struct guests_ops callers_ops;
 void callers_begin(struct hosts *w);
 void callers_end(struct hosts *w); /* who is not answered now never is */
+
+/* ---- copies.c */
+void copies_look(struct hosts *w, const struct map *m); /* somebody knows this map */
+void copies_ended(struct hosts *w, struct host *h, int64_t since); /* about to; from then on its disk may lack what it did */
+bool copies_are_full(struct planes *w); /* all slots have as many in sync as are wanted */
+void copies_compare(struct hosts *w);   /* nobody writes any more: they are equal */
 
 /* ---- plights.c */
 void plights_begin(struct hosts *w);

@@ -10,6 +10,8 @@ while [ "$(date +%s)" -lt "$end" ]; do
     for nodes in 2 3 4 5; do
         "$sim" --nodes "$nodes" --seed "$seed" --seeds 50 || found=1
     done
+    "$sim" --nodes 3 --copies 2 --seed "$seed" --seeds 50 || found=1
+    "$sim" --nodes 4 --copies 3 --seed "$seed" --seeds 50 || found=1
     seed=$((seed + 200))
 done
 exit $found

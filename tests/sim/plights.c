@@ -2,11 +2,8 @@
 
 /* Troubles of many hosts: each seed draws which kinds there are; each kind comes at times of its own. */
 #include "base/check.h"
-#include "base/hash.h"
 #include "node/cluster.h"
 #include "tests/sim/hosts.h"
-
-#include <stdio.h>
 
 enum { DOWN_US = 1500 * 1000, CUT_US = 2500 * 1000, STALL_MAX_US = 3300 * 1000, TICK_US = 500 * 1000 };
 enum { LOAD_MAX_US = 4000 * 1000, LAG_MAX_US = 400 * 1000 };
@@ -69,20 +66,8 @@ static void may_lose(struct hosts *w, struct host *h, bool power)
     if ((state == JOURNAL_FULL || state == JOURNAL_FAILED) && h->bad_disk_us < since)
         since = h->bad_disk_us;
     if (h->is_leaving)
-        since = 0; /* who dies while FORGET drains it is given up with what it holds, there being one copy (22) */
-    for (size_t i = 0; i < SLOTS / 64; i++)
-        h->held.w[i] |= h->node->owned.w[i];
-    for (unsigned g = 0; g < GROUPS && since < now; g++) {
-        char key[16];
-        bool elsewhere = false;
-        snprintf(key, sizeof(key), "{g%u}", g);
-        unsigned slot = slot_of(slice_str(key));
-        for (size_t i = 0; i < w->planes.n; i++)
-            elsewhere |= &w->host[i] != h && w->host[i].node != NULL && bits_has(&w->host[i].node->owned, slot);
-        if (bits_has(&h->node->owned, slot) || (bits_has(&h->held, slot) && !elsewhere))
-            *vec_add(&w->histories[g].ops) =
-                (struct history_op){.call = now, .answer = now, .is_loss = true, .since = since};
-    }
+        since = 0; /* who dies while FORGET drains it is given up with what it holds (22) */
+    copies_ended(w, h, since);
 }
 
 static void end_host(struct hosts *w, struct host *h, bool power)

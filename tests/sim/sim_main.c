@@ -18,6 +18,7 @@ struct task {
     bool trace, until_wrong, twice;
     enum sim_break broken;
     unsigned nodes_n; /* 0: the world of one node */
+    unsigned copies;  /* of each slot */
     unsigned planes[PLANES_LIST]; /* clusters of so many control planes; 0: that is all */
 };
 
@@ -28,10 +29,11 @@ struct totals {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: vong-sim [--nodes N] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+    fprintf(to, "Usage: vong-sim [--nodes N [--copies N]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
                 "       vong-sim --planes N[,N...] [--seed N] [--trace] [--twice]\n"
                 "       vong-sim SCENARIO.txt\n"
-                "Runs a node in a false world; --nodes: a cluster of so many (2 to 8). --planes: clusters of so many\n"
+                "Runs a node in a false world; --nodes: a cluster of so many (2 to 8), with so\n"
+                "many --copies of each slot (1 to 5, one if it is not said). --planes: clusters of so many\n"
                 "control planes (6 to 254) one after the other; what each of them says is to be the same. --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
                 "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
@@ -95,7 +97,7 @@ static void say(const struct totals *t)
 /* ----------------------------------------------------------------------- many nodes */
 
 struct many_totals {
-    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, fired[PLIGHTS];
+    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, losses, fired[PLIGHTS];
     int64_t us;
 };
 
@@ -116,6 +118,7 @@ static void add_many(struct many_totals *t, const struct hosts *w)
     t->unsure += w->unsure_n;
     t->undecided += w->undecided_n;
     t->records += w->records_n;
+    t->losses += w->losses_n;
     t->us += w->planes.now.us;
 }
 
@@ -123,6 +126,7 @@ static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many
 {
     struct hosts *w = malloc(sizeof(*w));
     hosts_init(w, seed, task->nodes_n, task->broken);
+    hosts_copies(w, task->copies);
     w->planes.trace = task->trace;
     hosts_run_seed(w);
     if (w->planes.wrong[0] != '\0')
@@ -141,8 +145,8 @@ static void say_many(const struct many_totals *t)
            (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
            (unsigned long long)t->calls, (unsigned long long)t->answers, (unsigned long long)t->refused,
            (unsigned long long)t->loading, (unsigned long long)t->unsure);
-    printf("# %llu records, %llu histories with too many orders\n", (unsigned long long)t->records,
-           (unsigned long long)t->undecided);
+    printf("# %llu records, %llu ends that might lose some of a history's, %llu histories with too many orders\n",
+           (unsigned long long)t->records, (unsigned long long)t->losses, (unsigned long long)t->undecided);
     printf("# troubles:");
     for (int i = 0; i < PLIGHTS; i++)
         printf("%s %s %llu", i > 0 ? "," : "", plight_name((enum plight)i), (unsigned long long)t->fired[i]);
@@ -250,7 +254,7 @@ static bool number(const char *text, uint64_t *v)
 
 int main(int argc, char **argv)
 {
-    struct task task = {.seed = 1, .seeds_n = 1};
+    struct task task = {.seed = 1, .seeds_n = 1, .copies = 1};
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was found is seen although a long run is cut short */
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
@@ -267,6 +271,10 @@ int main(int argc, char **argv)
             uint64_t n = 0;
             good = number(next, &n) && n >= 2 && n <= HOSTS_MAX, i++;
             task.nodes_n = (unsigned)n;
+        } else if (strcmp(a, "--copies") == 0) {
+            uint64_t n = 0;
+            good = number(next, &n) && n >= 1 && n <= MAP_COPIES, i++;
+            task.copies = (unsigned)n;
         } else if (strcmp(a, "--planes") == 0) {
             good = numbers(next, task.planes), i++;
         } else if (strcmp(a, "--seeds") == 0) {
