@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Slots go to the node that placement wishes, once it is in sync with them (replication 26); of those without a
- * key and without another copy nothing is to be copied.
+/* Slots go to the node that placement wishes, once it is in sync with them (replication 26); where there was
+ * never a record nothing is to be copied.
  *
  *     begun: nothing of the slots is run any more       commands of theirs are parked
  *       -> all that was recorded until then is held     no gate waits for a record of theirs, and the successor
@@ -78,10 +78,11 @@ static bool is_copied(const struct cluster *c, unsigned slot, uint16_t to)
     return map_isr_has(&c->map.slots[slot], to, c->map.nodes.at[to].incarnation);
 }
 
-/* May it begin anew there? */
+/* May it begin anew there? That it has no keys now is not enough: the successor may have an old copy, with those
+ * that were deleted since. */
 static bool is_empty(const struct node *n, unsigned slot)
 {
-    return n->cluster->map.slots[slot].isr_n == 1 && store_slot_keys_n(&n->store, slot) == 0;
+    return n->cluster->map.slots[slot].isr_n == 1 && n->slots[slot].at.seq == 0;
 }
 
 void handover_fate_known(struct cluster *c)

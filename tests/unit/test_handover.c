@@ -15,11 +15,14 @@ static void an_empty_slot_goes_where_it_is_wanted(void **state)
 {
     (void)state;
     start();
-    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
-    unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full));
+    const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1), *gone = some_key(&w, 0, 2);
+    unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full)), emptied = slot_of(slice_str(gone));
     send_format(0, 1, "SET %s v", full);
     some_expect(&w, 0, 1, "+OK\r\n");
-    w.map.slots[slot].want[0] = w.map.slots[kept].want[0] = 1;
+    send_format(0, 1, "SET %s v", gone);
+    send_format(0, 1, "DEL %s", gone);
+    some_expect(&w, 0, 1, "+OK\r\n:1\r\n");
+    w.map.slots[slot].want[0] = w.map.slots[kept].want[0] = w.map.slots[emptied].want[0] = 1;
     some_map(&w);
     some_later(&w, 110);
     struct word *p = newest(0, WORD_PROPOSE);
@@ -28,6 +31,7 @@ static void an_empty_slot_goes_where_it_is_wanted(void **state)
     assert_int_equal(p->entry.entry->handover.n, 1);
     assert_true(bits_has(&p->entry.entry->handover.slots, slot));
     assert_false(bits_has(&p->entry.entry->handover.slots, kept)); /* it has a key */
+    assert_false(bits_has(&p->entry.entry->handover.slots, emptied)); /* an old copy may have what was deleted */
     send_format(0, 1, "SET %s v", key); /* nothing of it is run until its fate is known */
     some_expect(&w, 0, 1, "");
     w.owner[slot] = 1;
@@ -230,7 +234,7 @@ static void a_node_without_keys_closes_for_another_cluster(void **state)
 }
 
 UNIT_TESTS("handover",
-           TEST(an_empty_slot_goes_where_it_is_wanted, "an empty slot goes where it is wanted (26)"),
+           TEST(an_empty_slot_goes_where_it_is_wanted, "a slot that never had a record goes where it is wanted (26)"),
            TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
            TEST(a_handover_begins_under_a_steady_load, "a handover begins under a steady load (26)"),
            TEST(a_handover_that_is_not_wished_any_more_ends, "and ends if it is not wished any more"),
