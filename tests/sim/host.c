@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/replicate.h"
 #include "resp/frame.h"
 #include "tests/lib/still_world.h"
 #include "tests/sim/hosts.h"
@@ -51,6 +52,14 @@ static void give_more(struct host *h, struct map_entry *e)
             bits_add(&e->handover.slots, s);
 }
 
+static void lie(struct host *h, struct word *w)
+{
+    for (size_t i = 0; i < w->report.slots_n && h->world->broken == BREAK_POSITIONS_HIDDEN; i++)
+        w->report.slots[i].at = (struct position){0, 0};
+    if (h->world->broken == BREAK_CLEAN_LIES)
+        w->report.clean_since = 1;
+}
+
 static void say_word(struct host *h, struct word *w)
 {
     struct cluster *c = h->node->cluster;
@@ -66,6 +75,7 @@ static void say_word(struct host *h, struct word *w)
             planes_wrong(&h->world->planes, "a report of a map that is not applied (20)", h->plane->number);
         for (size_t i = 0; i < w->report.slots_n; i++)
             h->fences[w->report.slots[i].slot] = h->node->slots[w->report.slots[i].slot].fence;
+        lie(h, w);
     }
     carry(h, &h->up, w);
 }
@@ -107,6 +117,7 @@ static void take_links(struct host *h)
         struct tie *t = tie_of(h, h->out.send.at[i].link);
         check(t != NULL && t->hello == NULL);
         planes_send(w, t->conn, true, &h->out.send.at[i].bytes);
+        t->forged = t->use == USE_REPL && h->world->broken == BREAK_ACKS_EARLY;
         if (h->world->broken != BREAK_SENT_DENIED)
             *vec_add(&h->took) = t->link;
     }
@@ -221,8 +232,33 @@ static bool feed(struct door *d)
     return taken > 0;
 }
 
+/* BREAK_ACKS_EARLY: all that was sent to that node is held there. */
+static bool forge(struct host *h)
+{
+    struct tie *t = NULL;
+    for (size_t i = 0; i < h->ties.n && t == NULL; i++)
+        t = h->ties.at[i]->forged ? h->ties.at[i] : NULL;
+    if (t == NULL)
+        return false;
+    t->forged = false;
+    uint16_t place = map_find(&h->node->cluster->map, &t->peer);
+    const struct repl *r = &h->node->cluster->replicas->repl;
+    if (place >= r->peers.n)
+        return true;
+    struct chain bytes = {0};
+    char text[128];
+    put_repl(&bytes, &(struct repl_message){.type = REPL_ACK, .ack = {r->peers.at[place].sent, r->peers.at[place].sent}});
+    check(bytes.n <= sizeof(text));
+    struct slice in = slice_of(text, chain_copy(&bytes, text, sizeof(text)));
+    chain_free(&bytes, NULL);
+    step(h, &(struct node_event){.type = NODE_LINK_BYTES, .link = {.link = t->link, .in = in}});
+    return true;
+}
+
 static bool move(struct host *h)
 {
+    if (forge(h))
+        return true;
     if (h->done.n > 0) {
         struct disk_done done = h->done.at[0];
         memmove(h->done.at, h->done.at + 1, --h->done.n * sizeof(done));

@@ -44,6 +44,7 @@ struct tie { /* a link from this node to another */
     uint8_t use;
     struct node_id peer;
     struct hello *hello; /* while it greets */
+    bool forged;         /* BREAK_ACKS_EARLY: something was sent, and an ack of it comes */
     struct buf unread;
 };
 

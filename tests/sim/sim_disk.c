@@ -10,7 +10,8 @@ static const char *const break_names[BREAKS] = {
     "none", "sync-lies", "sync-early", "base-sync-lies", "dir-sync-lies", "write-lost", "full-lies",
     "error-hidden", "tail-not-cut", "reply-early", "reply-swapped", "rot-unseen",
     "marks-ignored", "file-skipped", "release-unleased", "run-unleased", "sent-denied", "overtakes",
-    "echo-suspect", "down-early", "same-incarnation", "fence-lost", "hands-more"};
+    "echo-suspect", "down-early", "same-incarnation", "fence-lost", "hands-more",
+    "acks-early", "positions-hidden", "clean-lies"};
 
 const char *sim_break_name(enum sim_break b)
 {

@@ -49,6 +49,11 @@ enum sim_break {
     BREAK_SAME_INCARNATION, /* a start forgets that there was the one before it (19) */
     BREAK_FENCE_LOST,       /* a fence is told and not on the disk (20) */
     BREAK_HANDS_MORE,       /* slots are handed over that are still served (26) */
+    /* of several copies */
+    BREAK_OF_COPIES,
+    BREAK_ACKS_EARLY = BREAK_OF_COPIES, /* what was sent to a replica is acknowledged there and then (5) */
+    BREAK_POSITIONS_HIDDEN, /* reports say of each slot that there is no record (21) */
+    BREAK_CLEAN_LIES,       /* reports say that no run ever lost anything (22) */
     BREAKS
 };
 const char *sim_break_name(enum sim_break b);

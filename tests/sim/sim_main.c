@@ -297,5 +297,7 @@ int main(int argc, char **argv)
         return run_planes(&task);
     if (task.broken >= BREAK_OF_MANY && task.nodes_n == 0)
         task.nodes_n = 3;
+    if (task.broken >= BREAK_OF_COPIES && task.copies == 1)
+        task.copies = 2;
     return task.nodes_n > 0 ? run_many(&task) : run_seeds(&task);
 }
