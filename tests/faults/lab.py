@@ -151,7 +151,7 @@ class Node:
         self.join = join if join is not None else self.join
         command = [VONG, "--bind", self.address, "--protected-mode", "no", "--port", PORT, "--dir", self.dir,
                    "--cluster-enabled", "yes", "--cluster-port", CLUSTER_PORT, "--cluster-secret", "faults",
-                   "--cluster-node-timeout", self.lab.timeout_ms]
+                   "--cluster-node-timeout", self.lab.timeout_ms, "--replication-factor", self.lab.copies]
         if self.join is not None:
             command += ["--cluster-join", f"{self.join.address}:{PORT}@{CLUSTER_PORT}"]
         with open(self.lab.dir / f"{self.name}.log", "ab") as log:
@@ -167,7 +167,7 @@ class Node:
             code = self.process.poll()
             assert code is None, f"{self} ended with {code}:\n{self.log[-3000:]}"
             self.id = self.ask("CLUSTER", "MYID")
-            return self.id is not None
+            return self.id is not None and not isinstance(self.id, Error)
         until(answers, PATIENCE, f"{self} does not answer")
         return self
 
@@ -208,6 +208,11 @@ class Node:
             found[words[0]] = (words[2].split(","), words[1].split(":")[0], slots)
         return found
 
+    def has_copies(self, n):
+        """As this node sees it, each slot has so many that are in sync."""
+        ranges = self.ask("CLUSTER", "SLOTS")
+        return isinstance(ranges, list) and all(len(r) >= 2 + n for r in ranges)
+
     def kill(self):
         self.process.kill()
         self.process.wait(60)
@@ -243,11 +248,11 @@ class Node:
 
 
 class Lab:
-    """A cluster. T: cluster-node-timeout in milliseconds."""
+    """A cluster. T: cluster-node-timeout in milliseconds; of each slot so many copies."""
 
-    def __init__(self, timeout_ms):
+    def __init__(self, timeout_ms, copies=1):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lab-"))
-        self.timeout_ms = timeout_ms
+        self.timeout_ms, self.copies = timeout_ms, copies
         self.nodes = []
 
     def begin(self, n, prepare=lambda node: None):
@@ -276,7 +281,8 @@ class Lab:
         want = {"cluster_state": "ok", "cluster_slots_ok": str(SLOTS), "cluster_known_nodes": str(len(self.nodes)),
                 "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(len(self.nodes) - 1 + len(self.nodes) % 2)}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and
-                len({(i["cluster_map_version"], i["cluster_controller_leader"]) for i in infos}) == 1)
+                len({(i["cluster_map_version"], i["cluster_controller_leader"]) for i in infos}) == 1 and
+                all(n.has_copies(self.copies) for n in self.nodes))
 
     def wait_whole(self):
         until(self.is_whole, PATIENCE, f"the cluster is not whole in {PATIENCE} s")
@@ -315,8 +321,8 @@ def make_lab(request):
     """make_lab(nodes, T) -> a cluster that is whole."""
     made = request.node.labs = []
 
-    def make(n=3, timeout_ms=1500, **kw):
-        made.append(Lab(timeout_ms))
+    def make(n=3, timeout_ms=1500, copies=1, **kw):
+        made.append(Lab(timeout_ms, copies))
         return made[-1].begin(n, **kw)
 
     yield make

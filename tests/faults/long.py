@@ -31,7 +31,7 @@ def trouble(lab, chance):
 
 def live(seed, totals):
     chance = random.Random(seed)
-    lab = Lab(chance.choice([1000, 1500, 2000]))
+    lab = Lab(chance.choice([1000, 1500, 2000]), copies=chance.choice([1, 2]))
     story = []
     try:
         lab.begin(chance.choice([3, 3, 5]))
