@@ -348,7 +348,8 @@ static void ack(struct node *n, struct session *s)
         g->held_n -= over;
         memmove(g->due.at, g->due.at + over, g->due.n * sizeof(g->due.at[0]));
     }
-    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced)
+    now.has_no_log = n->journal.state == JOURNAL_OFF;
+    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log)
         return;
     g->asked = false;
     g->told = now;

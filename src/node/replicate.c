@@ -383,6 +383,8 @@ static void propose(struct node *n, const struct repl_wishes *w, struct node_out
         const struct repl_wish *wish = &w->at.at[i];
         struct map_isr_run *run = runs.n > 0 ? &runs.at[runs.n - 1] : NULL;
         if (run == NULL || run->to + 1U != wish->slot || !isr_is(run, &wish->next)) {
+            if (runs.n == MAP_ISR_RUNS)
+                break; /* the rest once the fate of these is known: they are as in doubt as if it were void for them */
             run = vec_add(&runs);
             *run = (struct map_isr_run){.from = wish->slot, .n = wish->next.n};
             memcpy(run->node, wish->next.node, sizeof(run->node));

@@ -174,6 +174,18 @@ static enum err get_wheres(struct wire_in *in, struct repl_message *m, struct re
     return wire_get_end(in);
 }
 
+/* ------------------------------------------ VONG.REPL.ACK <held> <synced> <no log> */
+
+static enum err get_ack(struct wire_in *in, struct repl_ack *a)
+{
+    uint64_t v;
+    TRY(wire_get_u64(in, &a->held));
+    TRY(wire_get_max(in, a->held, &a->synced));
+    TRY(wire_get_max(in, 1, &v));
+    a->has_no_log = v == 1;
+    return wire_get_end(in);
+}
+
 /* --------------------------------------------------------------------- all of them */
 
 static size_t fields_of(const struct repl_message *m)
@@ -186,7 +198,7 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_DUMPED: return 7 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
     case REPL_DUMP: return 5;
-    case REPL_ACK: return 2;
+    case REPL_ACK: return 3;
     case REPL_ALIVE:
     case REPL_LEAVING: return 1;
     }
@@ -209,6 +221,7 @@ void put_repl(struct chain *to, const struct repl_message *m)
     case REPL_ACK:
         wire_put_u64(to, m->ack.held);
         wire_put_u64(to, m->ack.synced);
+        wire_put_u64(to, m->ack.has_no_log);
         break;
     case REPL_LEAVING: wire_put_bytes(to, m->text); break;
     }
@@ -228,10 +241,7 @@ enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *
     case REPL_DUMP: return get_dump(in, &m->dump);
     case REPL_DUMPED: return get_dumped(in, &m->dumped, read);
     case REPL_SYNC: return get_wheres(in, m, read);
-    case REPL_ACK:
-        TRY(wire_get_u64(in, &m->ack.held));
-        TRY(wire_get_max(in, m->ack.held, &m->ack.synced));
-        break;
+    case REPL_ACK: return get_ack(in, &m->ack);
     case REPL_LEAVING: TRY(wire_get_bytes(in, WIRE_WHY_BYTES, &m->text)); break;
     }
     return wire_get_end(in);

@@ -274,6 +274,49 @@ static void another_history_is_replaced_in_memory_and_in_the_log(void **state)
     }
 }
 
+static const struct map_entry *proposed(unsigned node)
+{
+    for (size_t i = w.words_n[node]; i-- > 0;)
+        if (w.words[node][i].type == WORD_PROPOSE)
+            return w.words[node][i].entry.entry;
+    return NULL;
+}
+
+/* All slots are one node's, with a copy by turns here and there: each its own run. */
+static void a_proposal_is_no_longer_than_can_be_read(void **state)
+{
+    (void)state;
+    start();
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        w.owner[slot] = 0;
+    some_map_make(&w);
+    w.map.settings.replication_factor = 2;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        struct map_slot *s = &w.map.slots[slot];
+        s->want[s->want_n++] = (uint16_t)(1 + slot % 2);
+        map_replicas_follow(s);
+    }
+    w.map.nodes.at[1].health = w.map.nodes.at[2].health = MAP_SUSPECT; /* not before both have joined */
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        some_map_to(&w, i);
+    later(300);
+    w.map.nodes.at[1].health = w.map.nodes.at[2].health = MAP_UP;
+    w.map.nodes_ver = ++w.map.index;
+    some_map_to(&w, 0);
+    later(100);
+    const struct map_entry *e = proposed(0);
+    assert_non_null(e);
+    assert_int_equal(e->isr.run_n, MAP_ISR_RUNS);
+    uint64_t n = e->isr.n;
+    (void)map_apply(&w.map, w.map.index + 1, e);
+    assert_int_equal(w.map.slots[MAP_ISR_RUNS - 1].isr_n, 2);
+    some_map_to(&w, 0);
+    later(200);
+    e = proposed(0); /* the rest */
+    assert_true(e->isr.n > n && e->isr.run[0].from == MAP_ISR_RUNS && e->isr.run_n == SLOTS - MAP_ISR_RUNS);
+    some_stop(&w);
+}
+
 static void a_replica_that_reads_too_slowly_is_dialed_anew(void **state)
 {
     (void)state;
@@ -582,6 +625,7 @@ UNIT_TESTS("replicate",
            TEST(a_broken_checksum_closes_the_link_and_nothing_else, "a record with a broken checksum closes the link, and is sent again (2)"),
            TEST(a_record_that_cannot_be_applied_has_its_slot_fetched_anew,
                 "a record that cannot be applied has its slot fetched anew by a dump (R4, 23)"),
+           TEST(a_proposal_is_no_longer_than_can_be_read, "a proposal has no more runs than one entry may (12)"),
            TEST(a_replica_that_reads_too_slowly_is_dialed_anew, "what a replica does not read is bounded, but for a dump (3, 23)"),
            TEST(a_position_of_another_cluster_is_none, "a position of another cluster is none here (23)"),
            TEST(another_cluster_has_other_places, "in another cluster links and guests of the old one are closed"),

@@ -89,6 +89,7 @@ struct repl_peer { /* one other node, by place */
     bool wanted;         /* it has a copy of a slot this node is primary of */
     bool open;           /* the link to it is through; incarnation: whose */
     bool leaves;         /* it said that it holds nothing more */
+    bool has_no_log;     /* and that it keeps nothing on a disk */
     bool guest;          /* its link to here is; */
     uint32_t guest_incarnation;
     uint64_t sent;       /* lsn of the newest frame */

@@ -81,10 +81,12 @@ static void members_stay(const struct repl *r, unsigned slot, struct isr *next, 
     }
 }
 
-/* What it has of the slot is on its disk, too: it is of any age, and he from whom it came may delete it next. */
+/* What it has of the slot is on its disk, too, if it writes any: it is of any age, and he from whom it came may delete
+ * it next. */
 static bool is_whole(const struct repl *r, const struct copy *c)
 {
-    return c->state == COPY_JOINED && peer_known(r, c->place)->synced >= c->joined;
+    const struct repl_peer *peer = peer_known(r, c->place);
+    return c->state == COPY_JOINED && (peer->has_no_log || peer->synced >= c->joined);
 }
 
 static void members_join(const struct repl *r, unsigned slot, struct isr *next)

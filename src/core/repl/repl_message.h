@@ -60,6 +60,7 @@ struct repl_dumped {
 
 struct repl_ack {
     uint64_t held, synced; /* lsns of the primary's */
+    bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
 };
 
 struct repl_message {

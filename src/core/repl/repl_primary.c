@@ -315,8 +315,10 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
     struct repl_peer *peer = &r->peers.at[place];
     if (!peer->open || a->held > peer->sent || a->synced > a->held)
         return;
-    if (peer->synced < peer->join_last && a->synced >= peer->join_last)
+    bool has_all = (a->has_no_log ? a->held : a->synced) >= peer->join_last;
+    if ((peer->has_no_log ? peer->held : peer->synced) < peer->join_last && has_all)
         r->look = true;
+    peer->has_no_log = a->has_no_log;
     peer->held = a->held > peer->held ? a->held : peer->held;
     peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
     while (peer->samples_n > 0 && peer->samples[peer->samples_from].lsn <= peer->held) {
