@@ -240,11 +240,13 @@ static void replies_close(struct node *n, struct session *s, const struct bits *
         output_close(n, s, slots);
     for (struct list *l = r->turns.next; l != &r->turns; l = l->next) {
         struct turn *t = CONTAINER_OF(l, struct turn, in_session);
-        if (!t->done || t->kind == MARK_FREE || t->replies == 0 || !is_closed(slots, t->slot))
+        bool waits = !t->done && t->gather != NULL && !t->lost;
+        if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)) || !is_closed(slots, t->slot))
             continue;
         chain_free(&t->bytes, &n->store.graves);
         put_fate(n, s, &t->bytes, t->slot, t->kind, slots);
         t->kind = MARK_FREE;
+        t->lost = waits;
     }
 }
 

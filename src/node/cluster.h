@@ -96,6 +96,7 @@ struct turn {
     struct session *session;
     bool done, silent;
     bool begun;        /* some of its reply has become output, and more is to come */
+    bool lost;         /* a gather's: a part ran here that may not be kept, which is its reply whatever the others say */
     uint8_t kind;      /* of a reply that was computed here: enum mark_kind */
     uint16_t slot;
     uint32_t asked;    /* as its session asked when it came */

@@ -491,6 +491,10 @@ static void merge(struct turn *t)
     struct reply r = {.out = &t->bytes, .protocol = g->protocol};
     const struct gather_part *bad = worst(g);
     bool merged = true;
+    t->replies = 1;
+    t->done = true;
+    if (t->lost)
+        return; /* it lies there (9) */
     if (bad != NULL)
         reply_raw(&r, part_reply(bad));
     else
@@ -499,8 +503,6 @@ static void merge(struct turn *t)
         chain_free(&t->bytes, NULL);
         reply_error(&r, SLICE("ERR a node answered a part of this command with what cannot be merged"));
     }
-    t->replies = 1;
-    t->done = true;
 }
 
 void gather_part(struct turn *t, uint32_t part, struct slice reply)

@@ -688,6 +688,28 @@ static void an_error_in_a_part_is_the_whole_answer(void **state)
     some_stop(&w);
 }
 
+/* What ran here while the others had not answered yet. */
+static void a_part_whose_slot_was_lost_meanwhile_is_the_whole_answer(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0), *there = some_key(&w, 1, 0);
+    send_format(0, 1, "GET %s", there);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$-1\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "MSET %s A %s B", here, there);
+    send_format(0, 2, "MGET %s %s", here, there);
+    some_expect(&w, 0, 1, "");
+    w.owner[slot_of(slice_str(here))] = 2;
+    some_map(&w);
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "-UNCERTAIN the write may or may not have been kept: its slot has another primary\r\n");
+    expect_begins(0, 2, "-CLUSTERDOWN its slot has another primary");
+    some_stop(&w);
+}
+
 static void other_commands_of_many_slots_are_refused(void **state)
 {
     (void)state;
@@ -1049,6 +1071,8 @@ UNIT_TESTS("routing",
            TEST(full_coverage_may_be_required, "cluster-require-full-coverage refuses all while a slot is not served"),
            TEST(commands_of_many_slots_are_split_and_merged, "commands of many slots are split and merged"),
            TEST(an_error_in_a_part_is_the_whole_answer, "an error in a part is the whole answer"),
+           TEST(a_part_whose_slot_was_lost_meanwhile_is_the_whole_answer,
+                "a part that ran here and whose slot was lost before all had answered is the whole answer (9)"),
            TEST(other_commands_of_many_slots_are_refused, "other commands of many slots are refused"),
            TEST(forward_makes_some_commands_cluster_wide, "cluster-routing forward makes DBSIZE, KEYS, FLUSHALL ... cluster-wide"),
            TEST(any_key_is_as_likely_as_any_other, "and RANDOMKEY tells any key as likely as any other"),
