@@ -115,10 +115,11 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind};
 }
 
-bool marks_held(const struct node *n, const struct session *s, uint64_t end)
+bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end)
 {
     const struct routing *r = s->routing;
-    for (size_t i = 0; r != NULL && i < r->marks.n && r->marks.at[i].begin < end; i++) {
+    size_t i = *from;
+    for (; r != NULL && i < r->marks.n && r->marks.at[i].begin < end; i++) {
         const struct reply_mark *m = &r->marks.at[i];
         const struct repl *repl = &n->cluster->replicas->repl;
         if (m->need == 0 || m->kind == MARK_FREE)
@@ -126,6 +127,7 @@ bool marks_held(const struct node *n, const struct session *s, uint64_t end)
         if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked) : !repl_all_held(repl, m->need, m->asked))
             return false;
     }
+    *from = i > *from ? i - 1 : i;
     return true;
 }
 

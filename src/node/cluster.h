@@ -216,7 +216,8 @@ struct routing *routing_new(uint8_t forward);
 void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
 /* From begin to the end of out. */
 void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked);
-bool marks_held(const struct node *n, const struct session *s, uint64_t end); /* of replies that begin before */
+/* Those of replies that begin before `end`, from the *from-th on, which then is the first that may reach beyond. */
+bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end);
 void marks_left(struct session *s); /* up to open_end they left */
 /* "MOVED 7 10.0.0.1:6379" */
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place);

@@ -158,10 +158,11 @@ void session_close_after_reply(struct node *n, struct session *s)
 static void gates_judge(struct node *n, struct session *s)
 {
     struct lsn stored = journal_stored(&n->journal);
+    size_t mark = 0;
     if (!lsn_reached(stored, n->gate_floor))
         stored = n->gate_floor;
     if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, n->journal.appended) &&
-                             marks_held(n, s, s->out.put))) { /* nothing to wait for: no gate is made */
+                             marks_held(n, s, &mark, s->out.put))) { /* nothing to wait for: no gate is made */
         s->open_end = s->out.put;
         s->fresh_replies = 0;
         return;
@@ -176,7 +177,7 @@ static void gates_judge(struct node *n, struct session *s)
     }
     s->fresh_replies = 0;
     size_t open = 0;
-    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need) && marks_held(n, s, s->gates.at[open].end))
+    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need) && marks_held(n, s, &mark, s->gates.at[open].end))
         s->open_end = s->gates.at[open++].end;
     s->gates.n -= open;
     if (s->gates.n > 0)
