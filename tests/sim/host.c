@@ -52,14 +52,6 @@ static void give_more(struct host *h, struct map_entry *e)
             bits_add(&e->handover.slots, s);
 }
 
-static void lie(struct host *h, struct word *w)
-{
-    for (size_t i = 0; i < w->report.slots_n && h->world->broken == BREAK_POSITIONS_HIDDEN; i++)
-        w->report.slots[i].at = (struct position){0, 0};
-    if (h->world->broken == BREAK_CLEAN_LIES)
-        w->report.clean_since = 1;
-}
-
 static void say_word(struct host *h, struct word *w)
 {
     struct cluster *c = h->node->cluster;
@@ -75,7 +67,8 @@ static void say_word(struct host *h, struct word *w)
             planes_wrong(&h->world->planes, "a report of a map that is not applied (20)", h->plane->number);
         for (size_t i = 0; i < w->report.slots_n; i++)
             h->fences[w->report.slots[i].slot] = h->node->slots[w->report.slots[i].slot].fence;
-        lie(h, w);
+        if (h->world->broken == BREAK_CLEAN_LIES)
+            w->report.clean_since = 1;
     }
     carry(h, &h->up, w);
 }

@@ -52,7 +52,6 @@ enum sim_break {
     /* of several copies */
     BREAK_OF_COPIES,
     BREAK_ACKS_EARLY = BREAK_OF_COPIES, /* what was sent to a replica is acknowledged there and then (5) */
-    BREAK_POSITIONS_HIDDEN, /* reports say of each slot that there is no record (21) */
     BREAK_CLEAN_LIES,       /* reports say that no run ever lost anything (22) */
     BREAKS
 };
