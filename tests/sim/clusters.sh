@@ -8,13 +8,13 @@ tell() { # number, title, the run's code
     cat "$said"
 }
 echo 1..5
-"$sim" --nodes 3 --seed 1 --seeds "${VONG_CLUSTER_SEEDS:-250}" >"$said" 2>&1
+"$sim" --nodes 3 --seed 1 --seeds "${VONG_CLUSTER_SEEDS:-150}" >"$said" 2>&1
 tell 1 "what a cluster promises holds for every seed: one server a slot, histories in order, and progress in the end" $?
-"$sim" --nodes 5 --seed 2001 --seeds "$((${VONG_CLUSTER_SEEDS:-250} / 5))" >"$said" 2>&1
+"$sim" --nodes 5 --seed 2001 --seeds "$((${VONG_CLUSTER_SEEDS:-150} / 5))" >"$said" 2>&1
 tell 2 "the same of five nodes" $?
 "$sim" --nodes 4 --seed 1000 --seeds 3 --twice >"$said" 2>&1
 tell 3 "a cluster's seed gives the same trace in every run" $?
-"$sim" --nodes 3 --copies 2 --seed 3001 --seeds "$((${VONG_CLUSTER_SEEDS:-250} / 20))" >"$said" 2>&1
+"$sim" --nodes 3 --copies 2 --seed 3001 --seeds "$((${VONG_CLUSTER_SEEDS:-150} / 20))" >"$said" 2>&1
 tell 4 "with two copies no end of one node loses anything, and in the end all copies are equal" $?
-"$sim" --nodes 4 --copies 3 --seed 4001 --seeds "$((${VONG_CLUSTER_SEEDS:-250} / 25))" >"$said" 2>&1
+"$sim" --nodes 4 --copies 3 --seed 4001 --seeds "$((${VONG_CLUSTER_SEEDS:-150} / 25))" >"$said" 2>&1
 tell 5 "the same of three copies" $?
