@@ -163,7 +163,7 @@ void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
 }
 
 /* What is said in a reply's place (replication 9). */
-static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind,
+static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind, bool is_overtaken,
                      const struct bits *slots)
 {
     struct reply r = {.out = to, .protocol = s->protocol};
@@ -172,6 +172,9 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
         n->cluster->uncertain++;
         reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s",
                      slots == NULL ? lease_lost : slot_lost);
+    } else if (is_overtaken && s->routing->forward != 0) { /* else it would be asked again, and find the later write */
+        reply_errorf(&r, "UNSERVED %s", slots == NULL ? lease_lost : slot_lost);
+        routed_refused(s, slot);
     } else {
         if (slots != NULL && primary != MAP_NOBODY && primary != n->cluster->self.place)
             reply_moved(n, &r, slot, primary);
@@ -180,6 +183,15 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
         routed_refused(s, slot);
     }
     stats_error(n, r.error_code);
+}
+
+/* Has a write of its slot run behind it on this connection (10)? */
+static bool is_overtaken(const struct routing *r, size_t i)
+{
+    for (size_t k = i + 1; k < r->marks.n; k++)
+        if (r->marks.at[k].kind == MARK_WRITE && (r->marks.at[k].slot == r->marks.at[i].slot || r->marks.at[i].slot >= SLOTS))
+            return true;
+    return false;
 }
 
 /* The bytes before place p of the output as it was, and the gates among them. */
@@ -220,7 +232,7 @@ static void output_close(struct node *n, struct session *s, const struct bits *s
         recut_upto(&c, m->begin, true);
         m->begin = s->out.put;
         if (closed) {
-            put_fate(n, s, &s->out, m->slot, m->kind, slots);
+            put_fate(n, s, &s->out, m->slot, m->kind, is_overtaken(r, i), slots);
             m->kind = MARK_FREE;
         }
         recut_upto(&c, m->end, !closed);
@@ -246,7 +258,7 @@ static void replies_close(struct node *n, struct session *s, const struct bits *
         if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)) || !is_closed(slots, t->slot))
             continue;
         chain_free(&t->bytes, &n->store.graves);
-        put_fate(n, s, &t->bytes, t->slot, t->kind, slots);
+        put_fate(n, s, &t->bytes, t->slot, t->kind, false, slots);
         t->kind = MARK_FREE;
         t->lost = waits;
     }

@@ -270,7 +270,8 @@ static bool is_refusal(struct slice reply)
 static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
 {
     struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
-    bool refused = f->passed == 0 && is_refusal(reply);
+    bool unserved = f->passed == 0 && begins(reply, "-UNSERVED ");
+    bool refused = unserved || (f->passed == 0 && is_refusal(reply));
     l->refused_n += refused;
     if (f->skip > 0) { /* MULTI, QUEUED ... */
         f->skip--;
@@ -288,6 +289,8 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         far_multi_void(n, f, out);
     } else if (watched) {
         far_multi_answered(n, f, reply, out);
+    } else if (unserved) { /* it ran, and a later write of its client as well: asked again it would see that (10) */
+        flight_error(n, f, "CLUSTERDOWN its slot was lost before it was answered", out);
     } else if (refused && !f->is_wait) {
         n->cluster->retried++;
         flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",

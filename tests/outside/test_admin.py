@@ -496,7 +496,7 @@ def test_active_expire_off(server):
 # ------------------------------------------------------------------ the rest
 
 REFUSED = {"SAVE": "BGSAVE", "REPLICAOF host 1": "BGSAVE", "SLAVEOF host 1": "BGSAVE", "SYNC": "BGSAVE",
-           "PSYNC ? -1": "BGSAVE", "REPLCONF listening-port 1": "BGSAVE", "FAILOVER": "BGSAVE",
+           "PSYNC ? -1": "BGSAVE", "REPLCONF listening-port 1": "BGSAVE", "FAILOVER": "stops or dies",
            "MODULE LOAD x": "proxy", "MODULE LOADEX x": "proxy", "MODULE UNLOAD x": "proxy"}
 
 

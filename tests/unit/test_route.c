@@ -1013,6 +1013,36 @@ static void a_lost_slot_closes_its_gates_and_no_others(void **state)
     some_stop(&w);
 }
 
+static void all_disks(void)
+{
+    for (int i = 0; i < 4; i++) {
+        for (unsigned k = 0; k < SOME_NODES; k++)
+            one_disk(&w.node[k]);
+        some_later(&w, 10);
+    }
+}
+
+/* Asked again, it would find the write that was sent behind it. */
+static void a_read_is_not_asked_again_behind_a_write_that_ran(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 1, 0);
+    send_format(1, 1, "SET %s old", key);
+    all_disks();
+    some_expect(&w, 1, 1, "+OK\r\n");
+    send_format(1, 1, "SET %s newer", key); /* what is read now is not stored */
+    send_format(0, 1, "GET %s\nSET %s last", key, key);
+    some_later(&w, 1);
+    some_expect(&w, 0, 1, "");
+    w.owner[slot_of(slice_str(key))] = 2;
+    some_map(&w);
+    all_disks();
+    some_expect(&w, 0, 1, "-CLUSTERDOWN its slot was lost before it was answered\r\n"
+                          "-UNCERTAIN the write may or may not have been kept: its slot has another primary\r\n");
+    some_stop(&w);
+}
+
 static void no_gate_waits_for_longer_than_two_timeouts(void **state)
 {
     (void)state;
@@ -1084,4 +1114,6 @@ UNIT_TESTS("routing",
            TEST(a_migration_ends_with_its_slot, "MIGRATE ends with its slot, and with the lease (7, 9)"),
            TEST(the_reply_of_a_migration_is_closed_as_all_are, "its reply is closed as all are (7, 9)"),
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
+           TEST(a_read_is_not_asked_again_behind_a_write_that_ran,
+                "a read whose slot was lost is not asked again behind a write that ran (10)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"))
