@@ -56,7 +56,7 @@ static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c
 {
     if (c->state != COPY_JOINED)
         return mono_reached(r->now, mono_after(c->since, lag_us(r)));
-    if (repl_holds(r, c->place, slot, r->primary[slot].newest))
+    if (copy_holds(r, c, r->primary[slot].newest))
         return false;
     const struct repl_peer *peer = peer_known(r, c->place);
     return peer->samples_n > 0 && mono_reached(r->now, mono_after(peer->samples[peer->samples_from].at, lag_us(r)));
@@ -95,7 +95,7 @@ static void members_join(const struct repl *r, unsigned slot, struct isr *next)
     unsigned isr_n = r->map->slots[slot].isr_n;
     for (unsigned k = 0; k < p->copies_n && next->n < MAP_COPIES; k++) {
         const struct copy *c = &p->copies[k];
-        if (!isr_has(next, c->place) && is_whole(r, c) && repl_holds(r, c->place, slot, c->joined) &&
+        if (!isr_has(next, c->place) && is_whole(r, c) && copy_holds(r, c, c->joined) &&
             is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, isr_n))
             isr_add(next, c->place, c->incarnation);
     }

@@ -330,13 +330,20 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
 
 /* ------------------------------------------------------------ who holds what */
 
+bool copy_holds(const struct repl *r, const struct copy *c, uint64_t lsn)
+{
+    if (c->state != COPY_JOINED) /* R6: one that joined has a peer */
+        return false;
+    const struct repl_peer *peer = &r->peers.at[c->place];
+    return peer->held >= c->joined && peer->held >= lsn; /* 4 */
+}
+
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn)
 {
     if (place == r->self)
         return r->stored >= lsn;
-    const struct repl_peer *peer = peer_known(r, place);
     const struct copy *c = copy_at(r, slot, place);
-    return c != NULL && c->state == COPY_JOINED && peer->held >= c->joined && peer->held >= lsn; /* 4 */
+    return c != NULL && copy_holds(r, c, lsn);
 }
 
 unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced)
@@ -345,8 +352,8 @@ unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool sy
     uint64_t upto = p->newest < lsn ? p->newest : lsn;
     unsigned n = 0;
     for (unsigned k = 0; k < p->copies_n; k++) {
-        uint16_t place = p->copies[k].place;
-        n += repl_holds(r, place, slot, upto) && (!synced || r->peers.at[place].synced >= upto);
+        const struct copy *c = &p->copies[k];
+        n += copy_holds(r, c, upto) && (!synced || r->peers.at[c->place].synced >= upto);
     }
     return n;
 }
@@ -355,9 +362,12 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
 {
     unsigned n = 0;
     for (unsigned i = 0; i < set->n; i++) {
+        if (set->node[i] == r->self) {
+            n += r->stored >= lsn;
+            continue;
+        }
         const struct copy *c = copy_at(r, slot, set->node[i]);
-        bool is_its_run = set->node[i] == r->self || (c != NULL && c->incarnation == set->incarnation[i]);
-        n += is_its_run && repl_holds(r, set->node[i], slot, lsn);
+        n += c != NULL && c->incarnation == set->incarnation[i] && copy_holds(r, c, lsn);
     }
     return n;
 }
@@ -375,7 +385,7 @@ struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place)
     const struct copy *c = copy_at(r, slot, place);
     const struct repl_peer *peer = peer_known(r, place);
     struct repl_lag lag = {0};
-    if (c == NULL || peer == NULL || (c->state == COPY_JOINED && repl_holds(r, place, slot, r->primary[slot].newest)))
+    if (c == NULL || peer == NULL || copy_holds(r, c, r->primary[slot].newest))
         return lag;
     uint64_t seq = r->slots[slot].at.seq;
     lag.us = r->now.us - c->since.us;
