@@ -226,11 +226,15 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
     r->propose_again = mono_after(r->now, repl_timeout_us(r) / 2);
 }
 
-/* Of most slots nothing can: the primary is alone, and nobody else has a copy. */
-static bool may_change(const struct repl *r, unsigned slot)
+/* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and nobody else follows. */
+static void attempts_look(struct repl *r, const struct bits *taken)
 {
-    const struct primary_slot *p = &r->primary[slot];
-    return p->epoch != 0 && !p->proposed && (p->copies_n > 0 || p->in_doubt || r->map->slots[slot].isr_n > 1);
+    for (unsigned i = 0; i < SLOTS / 64; i++)
+        for (uint64_t w = (r->copied.w[i] | r->doubt.w[i]) & ~taken->w[i]; w != 0; w &= w - 1) {
+            unsigned slot = i * 64 + (unsigned)__builtin_ctzll(w);
+            if (!r->primary[slot].proposed)
+                attempt_look(r, slot);
+        }
 }
 
 void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to)
@@ -240,9 +244,7 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
     if (r->look || mono_reached(r->now, r->look_at)) {
         r->look = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
-        for (unsigned slot = 0; slot < SLOTS; slot++)
-            if (may_change(r, slot) && !bits_has(taken, slot))
-                attempt_look(r, slot);
+        attempts_look(r, taken);
     }
     if (may && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
         propose(r, taken, to);
