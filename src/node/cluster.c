@@ -172,7 +172,7 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
         n->cluster->uncertain++;
         reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s",
                      slots == NULL ? lease_lost : slot_lost);
-    } else if (is_overtaken && s->routing->forward != 0) { /* else it would be asked again, and find the later write */
+    } else if (is_overtaken) { /* else it would be asked again, and find the later write */
         reply_errorf(&r, "UNSERVED %s", slots == NULL ? lease_lost : slot_lost);
         routed_refused(s, slot);
     } else {
@@ -185,9 +185,11 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     stats_error(n, r.error_code);
 }
 
-/* Has a write of its slot run behind it on this connection (10)? */
+/* A forwarder's read: has a write of its slot run behind it on this connection (10)? */
 static bool is_overtaken(const struct routing *r, size_t i)
 {
+    if (r->forward == 0 || r->marks.at[i].kind != MARK_READ)
+        return false;
     for (size_t k = i + 1; k < r->marks.n; k++)
         if (r->marks.at[k].kind == MARK_WRITE && (r->marks.at[k].slot == r->marks.at[i].slot || r->marks.at[i].slot >= SLOTS))
             return true;
