@@ -322,15 +322,11 @@ static void forget_former_cluster(struct node *n)
     c->of = c->map.cluster;
     if (!is_member || was || me->incarnation != c->self.incarnation || me->health_index != 0)
         return; /* of a run before this one: its RESTART is newer than its JOIN */
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        unsigned to = slot;
-        while (to < SLOTS && !own_has(n, to) && n->slots[to].starts_n > 0 && store_slot_keys_n(&n->store, to) == 0)
-            to++;
-        if (to == slot)
-            continue;
-        own_drop(n, slot, to - 1);
-        slot = to - 1;
-    }
+    struct bits former = {0};
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (!own_has(n, slot) && n->slots[slot].starts_n > 0 && store_slot_keys_n(&n->store, slot) == 0)
+            bits_add(&former, slot);
+    own_drop(n, &former);
 }
 
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that

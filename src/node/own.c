@@ -83,7 +83,7 @@ struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch)
 }
 
 /* VONG.DROP from to */
-void own_drop(struct node *n, unsigned from, unsigned to)
+static void run_drop(struct node *n, unsigned from, unsigned to)
 {
     struct effects e = {0};
     effect_begin(&e, 0, 3);
@@ -97,4 +97,14 @@ void own_drop(struct node *n, unsigned from, unsigned to)
     }
     journal_mark(&n->journal, &e.bytes);
     effects_free(&e);
+}
+
+void own_drop(struct node *n, const struct bits *slots)
+{
+    for (unsigned from = bits_next(slots, 0), to; from < SLOTS; from = bits_next(slots, to + 1)) {
+        to = from;
+        while (to + 1 < SLOTS && bits_has(slots, to + 1))
+            to++;
+        run_drop(n, from, to);
+    }
 }

@@ -8,6 +8,7 @@
 #ifndef NODE_OWN_H
 #define NODE_OWN_H
 
+#include "base/bits.h"
 #include "core/types.h"
 
 struct node;
@@ -22,6 +23,6 @@ void own_end(struct node *n, unsigned slot); /* no longer */
 struct lsn own_fence(struct node *n, unsigned from, unsigned to, uint64_t epoch);
 
 /* This node has no copy of these slots any more: they are deleted, with where it stood in them (26). */
-void own_drop(struct node *n, unsigned from, unsigned to);
+void own_drop(struct node *n, const struct bits *slots);
 
 #endif

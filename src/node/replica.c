@@ -117,6 +117,11 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
 
 /* --------------------------------------------------------------------- dumps */
 
+static bool is_round(const struct repl_round *a, const struct repl_round *b)
+{
+    return a->slot == b->slot && a->round == b->round && a->epoch == b->epoch;
+}
+
 static const char *take_dump(struct repl_guest *g, const struct repl_dump *m)
 {
     if (m->part == 0) {
@@ -124,7 +129,7 @@ static const char *take_dump(struct repl_guest *g, const struct repl_dump *m)
         g->parts = 0;
         buf_clear(&g->content);
     }
-    if (m->part != g->parts || m->in.slot != g->dump.slot || m->in.round != g->dump.round || m->in.epoch != g->dump.epoch)
+    if (m->part != g->parts || !is_round(&m->in, &g->dump))
         return "a part of a dump is missing";
     g->parts++;
     return buf_add(&g->content, m->bytes) == ERR_OK ? NULL : "a dump is too long";
@@ -176,8 +181,7 @@ static const char *swap(struct node *n, const struct repl_dumped *m, struct slic
 
 static const char *take_dumped(struct node *n, struct repl_guest *g, const struct repl_dumped *m)
 {
-    bool is_whole = m->parts == 0 || (m->parts == g->parts && m->in.slot == g->dump.slot &&
-                                      m->in.round == g->dump.round && m->in.epoch == g->dump.epoch);
+    bool is_whole = m->parts == 0 || (m->parts == g->parts && is_round(&m->in, &g->dump));
     struct slice content = m->parts == 0 ? (struct slice){"", 0} : buf_slice(&g->content);
     const char *why = NULL;
     if (!is_whole)
@@ -204,12 +208,10 @@ void guests_leave(struct node *n, bool leaves, struct node_out *out)
         struct session *s = of(n)->guests.at[i];
         if (s == NULL || s->closing || !s->guest->heard)
             continue;
-        if (leaves) {
+        if (leaves)
             say_leaving(n, s);
-            continue;
-        }
-        s->closing = true;
-        *vec_add(&out->drop) = s->conn;
+        else
+            guest_end(s, out);
     }
 }
 
@@ -312,20 +314,18 @@ static bool knows_map(const struct node *n)
 void slots_drop(struct node *n)
 {
     const struct map *m = &n->cluster->map;
-    unsigned live = live_n(m), dropped = 0;
     if (!of(n)->may_drop || !knows_map(n))
         return;
+    struct bits slots = {0};
+    unsigned live = live_n(m), dropped = 0;
     unsigned copies = live < m->settings.replication_factor ? live : m->settings.replication_factor;
     for (unsigned slot = 0; slot < SLOTS && dropped < DROP_AT_ONCE; slot++) {
-        unsigned to = slot;
-        while (to < SLOTS && to - slot < DROP_AT_ONCE && is_droppable(n, to, copies))
-            to++;
-        if (to == slot)
+        if (!is_droppable(n, slot, copies))
             continue;
-        own_drop(n, slot, to - 1);
-        dropped += to - slot;
-        slot = to - 1;
+        bits_add(&slots, slot);
+        dropped++;
     }
+    own_drop(n, &slots);
     of(n)->may_drop = dropped >= DROP_AT_ONCE; /* else not before the map changes */
     if (dropped > 0)
         log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here", dropped);
