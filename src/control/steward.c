@@ -161,9 +161,8 @@ static void look_at_restart(struct control *c, uint16_t place)
 static bool is_wished(const struct map *m, uint16_t place)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        for (unsigned i = 0; i < m->slots[slot].want_n; i++)
-            if (m->slots[slot].want[i] == place)
-                return true;
+        if (map_wishes(&m->slots[slot], place))
+            return true;
     return false;
 }
 

@@ -19,19 +19,11 @@ static struct route electing(const struct map *m, const struct map_slot *s)
     return r;
 }
 
-/* In sync in this run: what it has is not older than what the primary acknowledged. */
-static bool holds_copy(const struct route_self *self, const struct map_slot *s)
-{
-    for (unsigned i = 0; i < s->isr_n; i++)
-        if (s->isr[i] == self->place && s->isr_incarnation[i] == self->incarnation)
-            return true;
-    return false;
-}
-
 struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads)
 {
     const struct map_slot *s = &self->map->slots[slot];
-    if (reads && self->place != MAP_NOBODY && holds_copy(self, s) &&
+    /* in sync: what it has is not older than what the primary acknowledged */
+    if (reads && self->place != MAP_NOBODY && map_isr_has(s, self->place, self->incarnation) &&
         ((self->leased && !self->refuses) || self->reads_when_down))
         return (struct route){.to = ROUTE_HERE, .peer = self->place};
     if (s->primary == MAP_NOBODY)

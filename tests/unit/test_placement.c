@@ -51,22 +51,6 @@ static bool holds(const struct map_node *n)
     return n->used && !n->leaving && n->weight > 0;
 }
 
-static bool wished(const struct map_slot *s, uint16_t node)
-{
-    for (unsigned k = 0; k < s->want_n; k++)
-        if (s->want[k] == node)
-            return true;
-    return false;
-}
-
-static bool has_copy(const struct map_slot *s, uint16_t node)
-{
-    for (unsigned k = 0; k < s->replicas_n; k++)
-        if (s->replicas[k] == node)
-            return true;
-    return false;
-}
-
 /* Is who is wished to lead the unit of this slot primary of one of its slots? */
 static bool leads_some(const struct map_slot *s)
 {
@@ -289,7 +273,7 @@ static unsigned copies_moved(const struct world *w)
     unsigned moved = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++)
         for (unsigned k = 0; k < w->m.slots[slot].want_n; k++)
-            moved += !wished(&w->before[slot], w->m.slots[slot].want[k]);
+            moved += !map_wishes(&w->before[slot], w->m.slots[slot].want[k]);
     return moved;
 }
 
@@ -298,7 +282,7 @@ static unsigned copies_to_fetch(const struct world *w)
     unsigned n = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++)
         for (unsigned k = 0; k < w->m.slots[slot].want_n; k++)
-            n += !has_copy(&w->m.slots[slot], w->m.slots[slot].want[k]);
+            n += !map_replicas_have(&w->m.slots[slot], w->m.slots[slot].want[k]);
     return n;
 }
 
@@ -306,7 +290,7 @@ static unsigned copies_of(const struct map_slot *slots, uint16_t node)
 {
     unsigned n = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        n += wished(&slots[slot], node);
+        n += map_wishes(&slots[slot], node);
     return n;
 }
 

@@ -89,14 +89,6 @@ size_t map_members_n(const struct map *m)
     return n;
 }
 
-static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == node)
-            return true;
-    return false;
-}
-
 unsigned map_w(const struct map_settings *s, unsigned isr_n)
 {
     if (s->write_quorum == MAP_W_ALL)
@@ -112,7 +104,7 @@ void map_replicas_follow(struct map_slot *s)
     memset(s->replicas, 0, sizeof(s->replicas));
     memcpy(s->replicas, s->want, n * sizeof(s->want[0]));
     for (unsigned i = 0; i < s->isr_n; i++)
-        if (!list_has(s->want, s->want_n, s->isr[i]))
+        if (!map_wishes(s, s->isr[i]))
             s->replicas[n++] = s->isr[i];
     s->replicas_n = (uint8_t)n;
 }
@@ -123,7 +115,7 @@ static bool list_whole(const struct map *m, const uint16_t *list, unsigned n)
     if (n > MAP_COPIES)
         return false;
     for (unsigned i = 0; i < n; i++)
-        if (list[i] >= m->nodes.n || !m->nodes.at[list[i]].used || list_has(list, i, list[i]))
+        if (list[i] >= m->nodes.n || !m->nodes.at[list[i]].used || map_list_has(list, i, list[i]))
             return false;
     return true;
 }

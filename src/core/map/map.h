@@ -107,12 +107,23 @@ static inline bool map_isr_has(const struct map_slot *s, uint16_t node, uint32_t
     return false;
 }
 
-static inline bool map_replicas_have(const struct map_slot *s, uint16_t node)
+static inline bool map_list_has(const uint16_t *list, unsigned n, uint16_t place)
 {
-    for (unsigned i = 0; i < s->replicas_n; i++)
-        if (s->replicas[i] == node)
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == place)
             return true;
     return false;
+}
+
+static inline bool map_replicas_have(const struct map_slot *s, uint16_t node)
+{
+    return map_list_has(s->replicas, s->replicas_n, node);
+}
+
+/* Placement wishes a copy there. */
+static inline bool map_wishes(const struct map_slot *s, uint16_t node)
+{
+    return map_list_has(s->want, s->want_n, node);
 }
 
 /* How many of an in-sync set of isr_n must hold a record before its reply leaves: W(I) (replication, "Words"). It may

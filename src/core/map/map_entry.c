@@ -106,14 +106,6 @@ static bool node_loses_slots(struct map *m, uint64_t index, uint16_t place)
     return any;
 }
 
-static bool list_has(const uint16_t *list, unsigned n, uint16_t node)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == node)
-            return true;
-    return false;
-}
-
 /* -- Entries about nodes and settings ----------------------------------------------------------- */
 
 static void slot_alone(struct map_slot *s, uint16_t place, uint32_t incarnation)
@@ -270,9 +262,9 @@ static const char *apply_remove(struct map *m, const struct map_entry *e)
     uint16_t place = place_of(m, n);
     for (unsigned i = 0; i < SLOTS; i++) {
         const struct map_slot *s = &m->slots[i]; /* the primary is of the isr, and there are no other replicas (P3) */
-        if (list_has(s->isr, s->isr_n, place))
+        if (map_list_has(s->isr, s->isr_n, place))
             return "the node has copies of slots";
-        if (list_has(s->want, s->want_n, place))
+        if (map_wishes(s, place))
             return "the node is wished to have copies of slots";
     }
     map_unnote(m, place);
@@ -307,7 +299,7 @@ static const char *run_refused(const struct map *m, const struct map_run *run, u
             return "a run names a place that is empty";
         if (n->run_index > base)
             return "a run names a node that joined or restarted since";
-        if (list_has(run->node, i, run->node[i]))
+        if (map_list_has(run->node, i, run->node[i]))
             return "a run names a node twice";
     }
     return NULL;
@@ -349,7 +341,7 @@ static const char *elect_refused(const struct map *m, const struct map_slot *s, 
     if (m->nodes.at[run->node[0]].health != MAP_UP)
         return "the new primary is SUSPECT or DOWN";
     for (unsigned i = 1; i < run->n; i++)
-        if (m->nodes.at[run->node[i]].health != MAP_UP && !list_has(s->isr, s->isr_n, run->node[i]))
+        if (m->nodes.at[run->node[i]].health != MAP_UP && !map_list_has(s->isr, s->isr_n, run->node[i]))
             return "a node that is SUSPECT or DOWN would be added";
     return NULL;
 }
@@ -357,7 +349,7 @@ static const char *elect_refused(const struct map *m, const struct map_slot *s, 
 /* A copy that lives, in the run in which it was in sync, is not given up for one that was not (22). */
 static const char *give_up_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
 {
-    if (list_has(s->isr, s->isr_n, run->node[0]))
+    if (map_list_has(s->isr, s->isr_n, run->node[0]))
         return NULL;
     for (unsigned i = 0; i < s->isr_n; i++) {
         const struct map_node *n = &m->nodes.at[s->isr[i]];
@@ -506,7 +498,7 @@ static const char *isr_member_refused(const struct map *m, const struct map_slot
                                       unsigned i, uint64_t base)
 {
     uint16_t place = run->node[i];
-    if (list_has(run->node, i, place))
+    if (map_list_has(run->node, i, place))
         return "a run names a node twice";
     if (map_isr_has(s, place, run->incarnation[i]))
         return NULL;

@@ -22,14 +22,6 @@ static unsigned least(const struct repl *r)
     return 1 + r->map->settings.min_replicas;
 }
 
-static bool is_wanted(const struct map_slot *s, uint16_t place)
-{
-    for (unsigned i = 0; i < s->want_n; i++)
-        if (s->want[i] == place)
-            return true;
-    return false;
-}
-
 static bool isr_has(const struct isr *set, uint16_t place)
 {
     for (unsigned i = 0; i < set->n; i++)
@@ -110,7 +102,7 @@ static void members_drop(const struct repl *r, unsigned slot, struct isr *next)
             return;
     uint8_t kept = 0;
     for (unsigned i = 0; i < next->n; i++) {
-        if (next->node[i] != r->self && !is_wanted(s, next->node[i]))
+        if (next->node[i] != r->self && !map_wishes(s, next->node[i]))
             continue;
         next->node[kept] = next->node[i];
         next->incarnation[kept++] = next->incarnation[i];
@@ -165,7 +157,7 @@ static void note_removals(struct repl *r, unsigned slot)
     struct isr now = isr_of(&r->map->slots[slot]);
     for (unsigned i = 0; i < now.n; i++) {
         struct copy *c = copy_at(r, slot, now.node[i]);
-        if (c == NULL || isr_has(&p->next, now.node[i]) || !is_wanted(&r->map->slots[slot], now.node[i]))
+        if (c == NULL || isr_has(&p->next, now.node[i]) || !map_wishes(&r->map->slots[slot], now.node[i]))
             continue;
         bool again = c->removed.us != 0 && !mono_reached(r->now, mono_after(c->removed, REMOVAL_COUNTS_US));
         c->hold_off_us = !again ? HOLD_OFF_US : c->hold_off_us < HOLD_OFF_MOST_US / 2 ? 2 * c->hold_off_us : HOLD_OFF_MOST_US;

@@ -7,19 +7,11 @@
 
 enum { WHERES_AT_ONCE = 1024 }; /* in one SYNC */
 
-static bool has_place(const uint16_t *list, unsigned n, uint16_t place)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == place)
-            return true;
-    return false;
-}
-
 /* The slot's primary, if this node is to follow it and its link is there; else MAP_NOBODY. */
 static uint16_t follows(const struct repl *r, unsigned slot)
 {
     const struct map_slot *s = &r->map->slots[slot];
-    if (s->primary == MAP_NOBODY || s->primary == r->self || !has_place(s->replicas, s->replicas_n, r->self))
+    if (s->primary == MAP_NOBODY || s->primary == r->self || !map_replicas_have(s, r->self))
         return MAP_NOBODY;
     const struct repl_peer *peer = peer_known(r, s->primary);
     return peer != NULL && peer->guest && peer->guest_incarnation == s->isr_incarnation[0] ? s->primary : MAP_NOBODY;

@@ -69,14 +69,6 @@ static void begin_partners(struct placing *p)
 
 /* -- What the map says ---------------------------------------------------------------------------- */
 
-static bool list_has(const uint16_t *list, unsigned n, uint16_t what)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == what)
-            return true;
-    return false;
-}
-
 /* Who is in sync in two of the four slots or more; who is primary of most. */
 static void begin_held(struct placing *p, unsigned unit)
 {
@@ -95,7 +87,7 @@ static void begin_held(struct placing *p, unsigned unit)
             uint16_t site = p->site_at[s[i].isr[k]];
             unsigned times = 0;
             for (unsigned j = 0; j < PLACEMENT_UNIT; j++)
-                times += list_has(s[j].isr, s[j].isr_n, s[i].isr[k]);
+                times += map_list_has(s[j].isr, s[j].isr_n, s[i].isr[k]);
             if (site != NONE && times * 2 >= PLACEMENT_UNIT && !unit_held(u, site))
                 u->held[u->held_n++] = site;
         }
@@ -159,18 +151,18 @@ void placing_end(struct placing *p)
 
 bool unit_has(const struct unit *u, uint16_t site)
 {
-    return list_has(u->site, u->n, site);
+    return map_list_has(u->site, u->n, site);
 }
 
 bool unit_held(const struct unit *u, uint16_t site)
 {
-    return list_has(u->held, u->held_n, site);
+    return map_list_has(u->held, u->held_n, site);
 }
 
 bool unit_wished(const struct placing *p, unsigned unit, uint16_t site)
 {
     const struct map_slot *s = &p->m->slots[unit * PLACEMENT_UNIT];
-    return list_has(s->want, s->want_n, p->place[site]);
+    return map_wishes(s, p->place[site]);
 }
 
 bool unit_may_take(const struct placing *p, unsigned unit, uint16_t site, uint16_t out)

@@ -43,20 +43,12 @@ static uint16_t lead_of(const struct map_slot *s)
     return s->want_n > 0 ? s->want[0] : MAP_NOBODY;
 }
 
-static bool list_has(const uint16_t *list, unsigned n, uint16_t what)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == what)
-            return true;
-    return false;
-}
-
 static void count_copies(struct ring *r, const struct map_slot *s)
 {
     for (unsigned k = 0; k < s->isr_n; k++)
         r->node[s->isr[k]].copies++;
     for (unsigned k = 0; k < s->want_n; k++)
-        r->to_copy += !list_has(s->isr, s->isr_n, s->want[k]);
+        r->to_copy += !map_list_has(s->isr, s->isr_n, s->want[k]);
     r->copies = s->want_n > r->copies ? s->want_n : r->copies;
 }
 
