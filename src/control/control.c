@@ -32,8 +32,7 @@ struct hello_self control_self(const struct control *c)
 
 int64_t control_timeout_us(const struct control *c)
 {
-    const struct map_settings *s = c->map.nodes.n > 0 ? &c->map.settings : &c->config.settings;
-    return (int64_t)s->node_timeout_ms * 1000;
+    return map_timeout_us(c->map.nodes.n > 0 ? &c->map.settings : &c->config.settings);
 }
 
 uint16_t control_place(const struct control *c)
@@ -212,7 +211,7 @@ void control_leads_or_not(struct control *c)
 /* Knows of no cluster yet, or no more. */
 void control_member_anew(struct control *c)
 {
-    c->timeout_us = (int64_t)c->config.settings.node_timeout_ms * 1000;
+    c->timeout_us = map_timeout_us(&c->config.settings);
     c->told_index = 0;
     c->told_leads = false;
     c->member_wake = c->now;

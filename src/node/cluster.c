@@ -529,7 +529,7 @@ void cluster_step_begin(struct node *n, const struct node_event *ev, struct node
 static void gates_look(struct node *n)
 {
     struct cluster *c = n->cluster;
-    int64_t node_timeout_us = (int64_t)c->map.settings.node_timeout_ms * 1000;
+    int64_t node_timeout_us = map_timeout_us(&c->map.settings);
     if (n->gated.n == 0) {
         c->gates_at = MONO_NEVER;
     } else if (c->gates_at.us == MONO_NEVER.us) {

@@ -189,7 +189,7 @@ bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken)
 
 static int64_t patience_us(const struct node *n)
 {
-    return (int64_t)n->cluster->map.settings.node_timeout_ms * 4000; /* longer than a failover */
+    return 4 * map_timeout_us(&n->cluster->map.settings); /* longer than a failover */
 }
 
 struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,

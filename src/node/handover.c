@@ -63,7 +63,7 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
     e.handover.slots = *slots;
     for (size_t i = 0; i < SLOTS / 64; i++)
         c->doubted.w[i] |= slots->w[i]; /* those of an earlier one still are */
-    c->handing_until = mono_after(n->now, (int64_t)c->map.settings.node_timeout_ms * 2000);
+    c->handing_until = mono_after(n->now, 2 * map_timeout_us(&c->map.settings));
     *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 

@@ -405,7 +405,7 @@ static struct mono silent_at(const struct node *n, const struct peer_link *l)
     } else if (l->open) {
         return MONO_NEVER;
     }
-    return mono_after(since, (int64_t)n->cluster->map.settings.node_timeout_ms * 1000 * SILENT_TIMES);
+    return mono_after(since, SILENT_TIMES * map_timeout_us(&n->cluster->map.settings));
 }
 
 static const char *over_why(const struct node *n, const struct peer_link *l)

@@ -14,11 +14,6 @@ static struct replicas *of(const struct node *n)
     return n->cluster->replicas;
 }
 
-static int64_t timeout_us(const struct node *n)
-{
-    return (int64_t)n->cluster->map.settings.node_timeout_ms * 1000;
-}
-
 static struct repl_link *link_at(const struct node *n, uint32_t id)
 {
     for (size_t i = 0; n->cluster != NULL && i < of(n)->links.n; i++)
@@ -104,7 +99,7 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
 static void link_end(struct node *n, struct repl_link *l)
 {
     uint16_t place = l->place;
-    of(n)->dial_at.at[place] = mono_after(n->now, timeout_us(n) / 20);
+    of(n)->dial_at.at[place] = mono_after(n->now, map_timeout_us(&n->cluster->map.settings) / 20);
     link_free(of(n), l);
     repl_peer_closed(&of(n)->repl, place);
 }
@@ -431,7 +426,7 @@ void replicate_look(struct node *n, struct node_out *out)
         return;
     repl_clock(&r->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
     if (mono_reached(n->now, r->look_at)) {
-        r->look_at = mono_after(n->now, timeout_us(n) / 20);
+        r->look_at = mono_after(n->now, map_timeout_us(&n->cluster->map.settings) / 20);
         repl_alive(&r->repl);
         links_look(n, out);
         guests_look(n, out);

@@ -126,6 +126,12 @@ static inline bool map_wishes(const struct map_slot *s, uint16_t node)
     return map_list_has(s->want, s->want_n, node);
 }
 
+/* T */
+static inline int64_t map_timeout_us(const struct map_settings *s)
+{
+    return (int64_t)s->node_timeout_ms * 1000;
+}
+
 /* How many of an in-sync set of isr_n must hold a record before its reply leaves: W(I) (replication, "Words"). It may
  * be more than isr_n: then nothing is written (5). */
 unsigned map_w(const struct map_settings *s, unsigned isr_n);

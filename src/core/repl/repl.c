@@ -35,7 +35,7 @@ void repl_free(struct repl *r)
 
 int64_t repl_timeout_us(const struct repl *r)
 {
-    return (int64_t)r->map->settings.node_timeout_ms * 1000;
+    return map_timeout_us(&r->map->settings);
 }
 
 struct repl_peer *peer_at(struct repl *r, uint16_t place)
