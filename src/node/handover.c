@@ -98,11 +98,18 @@ static bool all_stored(const struct node *n, struct lsn upto)
     return lsn_reached(journal_stored(&n->journal), upto) || lsn_reached(n->gate_floor, upto);
 }
 
-/* It is not to be any more: paused, wished otherwise, or the disk is in trouble. */
+/* By an operator, but not while it is being stopped; or the disk is in trouble. */
+static bool is_paused(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    return (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL;
+}
+
+/* It is not to be any more: paused, or wished otherwise. */
 static void forget_unwished(struct node *n)
 {
     struct cluster *c = n->cluster;
-    bool all = (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL;
+    bool all = is_paused(n);
     for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1))
         if (all || wanted(c, slot) != c->preparing_for)
             bits_remove(&c->preparing, slot);
@@ -178,7 +185,7 @@ void handover_look(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     struct bits slots = {0};
     bool in_doubt = c->handing_until.us != MONO_NEVER.us;
-    bool refused = (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL || c->replicas->repl.proposed_slots > 0;
+    bool refused = is_paused(n) || c->replicas->repl.proposed_slots > 0;
     if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
         return;
