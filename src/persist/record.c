@@ -47,6 +47,16 @@ static inline char *put_tail(char *to, uint32_t crc)
     return to + CRC_CHARS + 2;
 }
 
+/* "#V <slot> <epoch> <seq> <bytes> ": its end. */
+static inline char *put_words(char *to, uint32_t slot, struct position at, size_t bytes)
+{
+    to = put_head(to, 'V');
+    to = put_number(to, slot);
+    to = put_number(to, at.epoch);
+    to = put_number(to, at.seq);
+    return put_number(to, bytes);
+}
+
 static uint32_t crc_of_chain(uint32_t crc, const struct chain *c)
 {
     for (const struct chain_part *part = c->head; part != NULL; part = part->next)
@@ -79,22 +89,13 @@ static char *room_for(struct chain *log, const struct chain *body)
 void record_put(struct chain *log, uint32_t slot, struct position at, struct chain *body)
 {
     char *line = room_for(log, body);
-    char *to = put_head(line, 'V');
-    to = put_number(to, slot);
-    to = put_number(to, at.epoch);
-    to = put_number(to, at.seq);
-    to = put_number(to, body->n);
-    put_line_and_body(log, line, to, body);
+    put_line_and_body(log, line, put_words(line, slot, at, body->n), body);
 }
 
 void record_put_flat(struct buf *to, uint32_t slot, struct position at, struct chain *body)
 {
     check(buf_room(to, NOTE_LINE_BYTES + body->n) == ERR_OK);
-    char *line = to->p + to->n, *end = put_head(line, 'V');
-    end = put_number(end, slot);
-    end = put_number(end, at.epoch);
-    end = put_number(end, at.seq);
-    end = put_number(end, body->n);
+    char *line = to->p + to->n, *end = put_words(line, slot, at, body->n);
     char *bytes = end + CRC_CHARS + 2;
     size_t n = chain_copy(body, bytes, body->n);
     uint32_t crc = crc32c(0, slice_of(line, (size_t)(end - line)));
