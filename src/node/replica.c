@@ -94,6 +94,7 @@ static bool append_one(struct node *n, struct repl_guest *g, const struct repl_a
         return false;
     }
     journal_append_record(&n->journal, m->slot, note->at, slice_head(rest, used));
+    repl_keep(&of(n)->repl, m->slot, m->before_epoch, slice_head(rest, used));
     return true;
 }
 

@@ -386,6 +386,7 @@ static inline void lab_append(struct lab *l, struct lab_node *n, uint16_t from, 
         lineage_take(&n->slots[m->slot], rec.at);
         *vec_add(&n->log[m->slot]) = rec;
         n->appended++;
+        repl_keep(&n->r, m->slot, one.before_epoch, slice_of(m->bytes.p + at, sizeof(rec)));
         one.before_epoch = rec.at.epoch;
     }
 }

@@ -385,6 +385,79 @@ static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
     end();
 }
 
+static void what_was_missed_comes_from_the_backlog_in_a_later_epoch_too(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 20; i++)
+        lab_write(&l, 0, 0);
+    lab_elect(&l, 0, 0, "01"); /* the same primary, and records of both epochs are missed */
+    lab_maps(&l);
+    for (int i = 0; i < 20; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    unsigned appends = l.appends;
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 41);
+    assert_int_equal(l.appends, appends + 40);
+    assert_int_equal(l.dumps, 0);
+    end();
+}
+
+/* Node 1 took the records that node 2 missed; its own come behind them. */
+static void a_new_primary_sends_what_it_took_as_a_replica(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 20; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 1, 2);
+    lab_elect(&l, 0, 1, "10");
+    lab_maps(&l);
+    for (int i = 0; i < 20; i++)
+        lab_write(&l, 1, 0);
+    lab_carry(&l);
+    unsigned appends = l.appends;
+    lab_mend(&l, 1, 2);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 41);
+    assert_int_equal(l.appends, appends + 40);
+    assert_int_equal(l.dumps, 0);
+    end();
+}
+
+/* Node 2 has its slot by a dump and is elected then: what lies before the dump it cannot send. */
+static void what_came_by_a_dump_is_in_no_backlog(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    lab_elect(&l, 0, 2, "20");
+    lab_maps(&l);
+    lab_write(&l, 2, 0);
+    lab_carry(&l); /* node 1 stands where node 2 stood, too, when the dump came */
+    assert_int_equal(l.dumps, 2);
+    assert_int_equal(l.node[1].log[0].n, 1002);
+    assert_int_equal(l.node[0].log[0].n, 1002);
+    end();
+}
+
 /* Node 0 made records nobody else has; node 1 is elected without it and goes another way. */
 static void another_history_makes_a_dump(void **state)
 {
@@ -601,6 +674,9 @@ UNIT_TESTS("repl",
            TEST(a_refusal_is_said_before_the_ack, "a refusal is said before any ack at or beyond it (4)"),
            TEST(what_was_on_its_way_before_the_answer_is_passed_over, "what was on its way before the answer is passed over (4)"),
            TEST(a_replica_is_sent_what_it_lacks_and_nothing_else, "a replica is sent what it lacks and nothing else (23)"),
+           TEST(what_was_missed_comes_from_the_backlog_in_a_later_epoch_too, "what was missed comes from the backlog in a later epoch, too (23)"),
+           TEST(a_new_primary_sends_what_it_took_as_a_replica, "a new primary sends from what it took as a replica (23)"),
+           TEST(what_came_by_a_dump_is_in_no_backlog, "what came by a dump is in no backlog (R10, 23)"),
            TEST(a_backlog_that_does_not_reach_back_makes_a_dump, "what the backlog does not reach comes as a dump (23)"),
            TEST(what_is_overwritten_while_it_catches_up_makes_a_dump,
                 "what is overwritten while a replica catches up comes as a dump (23)"),

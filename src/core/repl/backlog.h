@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The newest records this node has made, for replicas that lack a few (replication 23).
+/* The newest records this node has made or taken, for replicas that lack a few (replication 23).
  *
  * A ring of bytes. A record lies in one piece behind a head that names the record before it in its
  * slot, so what a replica lacks is found by going back from the slot's newest one:

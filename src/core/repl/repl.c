@@ -12,6 +12,7 @@ void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, stru
                        .propose_again = MONO_NEVER, .look_at = MONO_NEVER};
     r->primary = mem_zero(SLOTS * sizeof(*r->primary));
     r->replica = mem_zero(SLOTS * sizeof(*r->replica));
+    r->places = mem_zero(SLOTS * sizeof(*r->places));
     backlog_init(&r->backlog, backlog_bytes);
 }
 
@@ -30,6 +31,7 @@ void repl_free(struct repl *r)
     vec_free(&r->peers);
     mem_free(r->primary);
     mem_free(r->replica);
+    mem_free(r->places);
     backlog_free(&r->backlog);
 }
 

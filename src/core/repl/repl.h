@@ -57,7 +57,6 @@ struct isr {
 struct primary_slot {
     uint64_t epoch;  /* in which this node is its primary; 0: it is not */
     uint64_t newest; /* lsn of its newest record, or of its election */
-    uint64_t place;  /* of that record in the backlog; 0: not kept */
     struct copy *copies; /* of its replicas but this node; owned */
     uint8_t copies_n;
     bool in_doubt;   /* `next` counts beside the map's in-sync set, from now until its fate is known (12) */
@@ -116,6 +115,7 @@ struct repl {
     struct mono now;
     uint64_t appended, stored; /* lsns of this node's log, as told last */
     struct backlog backlog;
+    uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
     struct primary_slot *primary; /* SLOTS */
     struct replica_slot *replica; /* SLOTS */
     VEC(struct repl_peer) peers;
@@ -214,6 +214,8 @@ void repl_from(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in);
 /* May a dump that answers this round be swapped in now (2, 23)? */
 bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in);
+/* A record of its primary's was appended here: it is kept for who follows this node one day. */
+void repl_keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes);
 void repl_sync_again(struct repl *r, unsigned slot); /* a dump was no good: from the beginning */
 
 /* ---- changing in-sync sets (11 to 14) */

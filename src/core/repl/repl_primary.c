@@ -126,12 +126,17 @@ static void sample(struct repl *r, struct repl_peer *peer, uint64_t lsn)
     peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] = (struct lag_sample){lsn, r->now};
 }
 
+void repl_keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes)
+{
+    r->places[slot] = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
+                                                                        .before = r->places[slot], .bytes = bytes});
+}
+
 void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes)
 {
     struct primary_slot *p = &r->primary[slot];
     check(p->epoch != 0 && lsn > p->newest);
-    p->place = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
-                                                                 .before = p->place, .bytes = bytes});
+    repl_keep(r, slot, before_epoch, bytes);
     p->newest = r->appended = lsn;
     for (unsigned k = 0; k < p->copies_n; k++) {
         struct copy *c = &p->copies[k];
@@ -148,18 +153,21 @@ void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t 
 
 /* ------------------------------------------------------------- what it lacks */
 
-/* The places of the records from c->next on, oldest first. False: they are not all there. */
+/* The places of the records from c->next on, oldest first. False: they are not all there. A record that was not
+ * kept, or was made before what came by a dump, leaves a place whose record is of another position (R10). */
 static bool todo_find(struct repl *r, unsigned slot, struct copy *c)
 {
-    uint64_t place = r->primary[slot].place, seq = r->slots[slot].at.seq;
+    uint64_t place = r->places[slot];
+    struct position at = r->slots[slot].at;
     vec_clear(&c->todo);
     c->todo_at = 0;
-    for (; seq >= c->next; seq--) {
+    while (at.seq >= c->next) {
         struct backlog_record rec;
-        if (!backlog_get(&r->backlog, place, &rec) || rec.at.seq != seq)
+        if (!backlog_get(&r->backlog, place, &rec) || rec.at.seq != at.seq || rec.at.epoch != at.epoch)
             return false;
         *vec_add(&c->todo) = place;
         place = rec.before;
+        at = (struct position){rec.before_epoch, at.seq - 1};
     }
     for (size_t i = 0, n = c->todo.n; i < n / 2; i++) {
         uint64_t was = c->todo.at[i];
