@@ -4,11 +4,8 @@
 # redis-cli and redis-benchmark as operators of a cluster use them. What is tested comes from the environment
 # (README.md); members are ended and started through VONG_NODES.
 set -u
-host=${VONG_HOST:-127.0.0.1} port=${VONG_PORT:-6379}
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/vong-cli.XXXXXX") || exit 99
-trap 'rm -rf "$tmp"' EXIT
-out=$tmp/out
-n=0
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/claims.sh"
 
 cli() { timeout 200 redis-cli -c -h "$host" -p "$port" "$@"; }
 nodes() { sh -c "$VONG_NODES $*"; }
@@ -18,22 +15,6 @@ cluster() { # verb: redis-cli --cluster's words, without colours
     timeout 200 redis-cli --cluster "$verb" "$host:$port" "$@" 2>&1 | sed "s/$(printf '\033')\[[0-9;]*m//g" >"$out"
 }
 bench() { timeout 200 redis-benchmark --cluster -h "$host" -p "$port" -q "$@" >"$out" 2>&1; }
-
-# claim TITLE EXPRESSION: true when the expression is; what was said last is shown when it is not.
-claim() {
-    n=$((n + 1))
-    if eval "$2"; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1"
-        echo "# not so: $2"
-        tr '\r' '\n' <"$out" | tail -n 30 | cut -c 1-300 | sed 's/^/# /'
-    fi
-}
-
-said() { grep -qE -- "$1" "$out"; }
-is() { [ "$(cat "$out")" = "$1" ]; }
-counts() { [ "$(grep -cE -- "$1" "$out")" = "$2" ]; } # so many lines of what was said match
 
 # Waits until the expression is true.
 comes() {

@@ -3,11 +3,9 @@
 #
 # redis-cli and redis-benchmark, as operators use them. What is tested comes from the environment (README.md).
 set -u
-host=${VONG_HOST:-127.0.0.1} port=${VONG_PORT:-6379} mode=${VONG_MODE:-alone}
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/vong-cli.XXXXXX") || exit 99
-trap 'rm -rf "$tmp"' EXIT
-out=$tmp/out
-n=0
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/claims.sh"
+mode=${VONG_MODE:-alone}
 pipe_keys=${VONG_PIPE_KEYS:-1000000}
 
 cli() {
@@ -19,18 +17,6 @@ cli() {
 }
 
 bench() { timeout 200 redis-benchmark -h "$host" -p "$port" "$@"; }
-
-# claim TITLE EXPRESSION: true when the expression is; what was said last is shown when it is not.
-claim() {
-    n=$((n + 1))
-    if eval "$2"; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1"
-        echo "# not so: $2"
-        tr '\r' '\n' <"$out" | tail -n 20 | cut -c 1-300 | sed 's/^/# /'
-    fi
-}
 
 # unless CAUSE TITLE EXPRESSION: a claim, skipped where the table (skips) has this cause.
 unless() {
@@ -44,8 +30,6 @@ unless() {
     fi
 }
 
-said() { grep -qE -- "$1" "$out"; }            # a line of what was said matches
-is() { [ "$(cat "$out")" = "$1" ]; }           # all that was said
 # patiently EXPRESSION: for what says what it has until it is ended after $seconds, with more of them in turn.
 patiently() {
     for seconds in 2 6 20 60; do
