@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "tests/lib/fed.h"
 #include "tests/lib/one_node.h"
 
 enum { SOME_NODES = 3, SOME_LINKS = 64, SOME_FIRST_LINK_CONN = 16, SOME_WORDS = 64 };
@@ -187,33 +188,11 @@ static inline void some_start(struct some *w, const char *lines)
 /* What lies there goes in; what is not taken stays. */
 static inline bool some_deliver(struct some *w, struct some_link *l)
 {
-    struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
-    struct request_parser parser = {0};
-    struct request_arena arena = {0};
-    struct request requests[32];
-    struct node_request batch[32];
-    size_t ends[32], n = 0, at = 0, used, taken = 0;
-    while (n < 32) {
-        enum request_read r = request_next(&parser, &limits, slice_from(buf_slice(&l->there), at), &arena,
-                                           &requests[n], &used);
-        if (r != REQUEST_WHOLE)
-            break;
-        at += used;
-        ends[n] = at;
-        batch[n] = (struct node_request){.conn = l->conn, .req = &requests[n]};
-        n++;
-    }
-    if (n > 0)
-        one_step(&w->node[l->to], (struct node_event){.type = NODE_REQUESTS, .requests = {batch, n}});
-    while (taken < n && batch[taken].taken)
-        taken++;
-    for (size_t i = 0; i < n; i++)
-        request_free(&requests[i]);
-    request_arena_free(&arena);
-    request_parser_free(&parser);
-    if (taken > 0)
-        buf_drop_front(&l->there, ends[taken - 1]);
-    return taken > 0;
+    struct fed fed;
+    fed_read(&fed, buf_slice(&l->there), l->conn);
+    if (fed.n > 0)
+        one_step(&w->node[l->to], (struct node_event){.type = NODE_REQUESTS, .requests = {fed.batch, fed.n}});
+    return fed_end(&fed, &l->there) > 0;
 }
 
 static inline void some_link_break(struct some *w, struct some_link *l)

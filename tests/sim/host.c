@@ -7,10 +7,11 @@
 #include "node/cluster.h"
 #include "node/replicate.h"
 #include "resp/frame.h"
+#include "tests/lib/fed.h"
 #include "tests/lib/still_world.h"
 #include "tests/sim/hosts.h"
 
-enum { BATCH = 32, FIRST_CLUSTER_PORT = 7000 };
+enum { FIRST_CLUSTER_PORT = 7000 };
 static const int64_t for_ever = INT64_C(1) << 60;
 
 static struct rng *draws(struct host *h)
@@ -193,35 +194,17 @@ static void door_close(struct door *d)
 /* What lies there goes in; what is not taken stays, and is read again. */
 static bool feed(struct door *d)
 {
-    static const struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
     struct host *h = d->host;
-    struct request_parser parser = {0};
-    struct request_arena arena = {0};
-    struct request requests[BATCH];
-    struct node_request batch[BATCH];
-    size_t ends[BATCH], n = 0, at = 0, used, taken = 0;
-    while (n < BATCH && request_next(&parser, &limits, slice_from(buf_slice(&d->in), at), &arena, &requests[n],
-                                     &used) == REQUEST_WHOLE) {
-        at += used;
-        ends[n] = at;
-        batch[n] = (struct node_request){.conn = d->number, .req = &requests[n]};
-        n++;
-    }
-    if (n > 0) {
+    struct fed fed;
+    fed_read(&fed, buf_slice(&d->in), d->number);
+    if (fed.n > 0) {
         uint64_t before = h->node->journal.appended.n;
-        step(h, &(struct node_event){.type = NODE_REQUESTS, .requests = {batch, n}});
+        step(h, &(struct node_event){.type = NODE_REQUESTS, .requests = {fed.batch, fed.n}});
         if (d->use != USE_REPL && !hosts_leased(h) && h->node->journal.appended.n != before)
             planes_wrong(&h->world->planes, "a record was made without a lease (7)", h->plane->number);
     }
-    while (taken < n && batch[taken].taken)
-        taken++;
-    for (size_t i = 0; i < n; i++)
-        request_free(&requests[i]);
-    request_arena_free(&arena);
-    request_parser_free(&parser);
-    if (taken > 0)
-        buf_drop_front(&d->in, ends[taken - 1]);
-    d->held = taken < n;
+    size_t taken = fed_end(&fed, &d->in);
+    d->held = taken < fed.n;
     return taken > 0;
 }
 
