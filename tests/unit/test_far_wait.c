@@ -3,13 +3,6 @@
 /* WAIT and WAITAOF of sessions whose writes other nodes have. */
 #include "tests/lib/some_routes.h"
 
-static void start_logged(void)
-{
-    some_start(&w, "appendonly yes\nappendfsync everysec");
-    for (unsigned node = 0; node < SOME_NODES; node++)
-        one_disk(&w.node[node]);
-}
-
 /* The newest records of this node are written, and not synced. */
 static void written(unsigned node)
 {
@@ -27,13 +20,23 @@ static void synced(unsigned node)
     some_carry(&w);
 }
 
+/* Node 0's client wrote a key of each of these nodes ("10": of 1, then of 0): written, and not synced. */
+static void start_with_writes(const char *nodes)
+{
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        one_disk(&w.node[node]);
+    for (const char *c = nodes; *c != '\0'; c++)
+        send_format(0, 1, "SET %s v", some_key(&w, (unsigned)(*c - '0'), 0));
+    some_carry(&w);
+    for (const char *c = nodes; *c != '\0'; c++)
+        written((unsigned)(*c - '0'));
+}
+
 static void waitaof_waits_for_the_disk_of_the_owner(void **state)
 {
     (void)state;
-    start_logged();
-    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
-    some_carry(&w);
-    written(1);
+    start_with_writes("1");
     some_expect(&w, 0, 1, "+OK\r\n");
     some_send(&w, 0, 1, "WAITAOF 1 0 0");
     some_carry(&w);
@@ -51,12 +54,7 @@ static void waitaof_waits_for_the_disk_of_the_owner(void **state)
 static void its_numbers_are_the_least_of_all_nodes(void **state)
 {
     (void)state;
-    start_logged();
-    for (unsigned node = 0; node < SOME_NODES; node++)
-        send_format(0, 1, "SET %s v", some_key(&w, node, 0));
-    some_carry(&w);
-    for (unsigned node = SOME_NODES; node-- > 0;)
-        written(node);
+    start_with_writes("012");
     some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n");
     some_send(&w, 0, 1, "WAITAOF 1 0 100");
     some_carry(&w);
@@ -84,10 +82,7 @@ static void its_numbers_are_the_least_of_all_nodes(void **state)
 static void a_node_that_was_restarted_has_synced_nothing_that_is_known(void **state)
 {
     (void)state;
-    start_logged();
-    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
-    some_carry(&w);
-    written(1);
+    start_with_writes("1");
     some_expect(&w, 0, 1, "+OK\r\n");
     w.map.nodes.at[1].incarnation = 2;
     some_map_make(&w);
@@ -102,11 +97,7 @@ static void a_node_that_was_restarted_has_synced_nothing_that_is_known(void **st
 static void a_wait_whose_link_breaks_is_not_asked_again(void **state)
 {
     (void)state;
-    start_logged();
-    send_format(0, 1, "SET %s v\nSET %s v", some_key(&w, 1, 0), some_key(&w, 0, 0));
-    some_carry(&w);
-    written(1);
-    written(0);
+    start_with_writes("10");
     some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
     some_send(&w, 0, 1, "WAITAOF 1 0 0");
     some_carry(&w);
@@ -127,11 +118,7 @@ static void a_wait_whose_link_breaks_is_not_asked_again(void **state)
 static void whoever_leaves_while_it_waits_leaves_nothing(void **state)
 {
     (void)state;
-    start_logged();
-    send_format(0, 1, "SET %s v\nSET %s v", some_key(&w, 1, 0), some_key(&w, 0, 0));
-    some_carry(&w);
-    written(1);
-    written(0);
+    start_with_writes("10");
     some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
     some_send(&w, 0, 1, "WAITAOF 1 0 5000");
     some_carry(&w);

@@ -5,11 +5,16 @@
 
 static struct lab l;
 
-static void all_in_sync(uint32_t w)
+static void elected(uint32_t w, const char *isr)
 {
     lab_start(&l, w);
-    lab_elect(&l, 0, 0, "012");
+    lab_elect(&l, 0, 0, isr);
     lab_maps(&l);
+}
+
+static void all_in_sync(uint32_t w)
+{
+    elected(w, "012");
     lab_carry(&l);
 }
 
@@ -61,30 +66,24 @@ static void w_says_how_many(void **state)
 static void few_members_refuse_writes(void **state)
 {
     (void)state;
-    lab_start(&l, 2);
-    lab_elect(&l, 0, 0, "0");
-    lab_elect(&l, 1, 0, "01");
-    lab_maps(&l);
-    assert_true(repl_refuses(&l.node[0].r, 0, 0));
-    assert_false(repl_refuses(&l.node[0].r, 1, 0));
-    lab_stop(&l);
-    lab_start(&l, MAP_W_ALL);
-    l.map.settings.min_replicas = 1;
-    lab_elect(&l, 0, 0, "0");
-    lab_elect(&l, 1, 0, "01");
-    lab_maps(&l);
-    assert_true(repl_refuses(&l.node[0].r, 0, 0));
-    assert_false(repl_refuses(&l.node[0].r, 1, 0));
-    lab_stop(&l);
+    static const struct { uint32_t w, min_replicas; } kinds[] = {{2, 0}, {MAP_W_ALL, 1}};
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        lab_start(&l, kinds[k].w);
+        l.map.settings.min_replicas = kinds[k].min_replicas;
+        lab_elect(&l, 0, 0, "0");
+        lab_elect(&l, 1, 0, "01");
+        lab_maps(&l);
+        assert_true(repl_refuses(&l.node[0].r, 0, 0));
+        assert_false(repl_refuses(&l.node[0].r, 1, 0));
+        end();
+    }
 }
 
 /* Everything up to the election may have been acknowledged: a reply that was computed from it waits too. */
 static void what_was_there_at_the_election_counts_as_new(void **state)
 {
     (void)state;
-    lab_start(&l, MAP_W_ALL);
-    lab_elect(&l, 0, 0, "01");
-    lab_maps(&l);
+    elected(MAP_W_ALL, "01");
     l.node[0].stored = l.node[0].appended;
     assert_false(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
     lab_carry(&l);
@@ -118,9 +117,7 @@ static void acks_count_only_once_the_slot_has_joined(void **state)
 static void joined_is_answered_once_the_named_map_is_applied(void **state)
 {
     (void)state;
-    lab_start(&l, MAP_W_ALL);
-    lab_elect(&l, 0, 0, "01");
-    lab_maps(&l);
+    elected(MAP_W_ALL, "01");
     lab_elect(&l, 1, 2, "2"); /* of no concern to the two, but a newer map */
     lab_map_to(&l, 0);
     lab_carry(&l);
@@ -229,9 +226,7 @@ static size_t said_back(unsigned from, unsigned to)
 /* Node 1 follows node 0 in epoch 2; its newest record is (2, 3), behind (1, 2). */
 static void a_replica_at_2_3(void)
 {
-    lab_start(&l, MAP_W_ALL);
-    lab_elect(&l, 0, 0, "01");
-    lab_maps(&l);
+    elected(MAP_W_ALL, "01");
     lab_write(&l, 0, 0);
     lab_write(&l, 0, 0);
     lab_elect(&l, 0, 0, "01");
