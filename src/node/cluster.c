@@ -162,24 +162,30 @@ void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
     reply_errorf(r, "MOVED %u %s:%u", slot, host, at->port);
 }
 
+/* Which replies are closed. */
+struct closing {
+    const struct bits *slots; /* of these, which another has now; NULL: of all */
+    const char *why;
+    uint64_t from;            /* and that end behind this place of the output */
+};
+
 /* What is said in a reply's place (replication 9). */
 static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind, bool is_overtaken,
-                     const struct bits *slots)
+                     const struct closing *as)
 {
     struct reply r = {.out = to, .protocol = s->protocol};
     uint16_t primary = slot < SLOTS ? n->cluster->map.slots[slot].primary : MAP_NOBODY;
     if (kind == MARK_WRITE) {
         n->cluster->uncertain++;
-        reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s",
-                     slots == NULL ? lease_lost : slot_lost);
+        reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s", as->why);
     } else if (is_overtaken) { /* else it would be asked again, and find the later write */
-        reply_errorf(&r, "UNSERVED %s", slots == NULL ? lease_lost : slot_lost);
+        reply_errorf(&r, "UNSERVED %s", as->why);
         routed_refused(s, slot);
     } else {
-        if (slots != NULL && primary != MAP_NOBODY && primary != n->cluster->self.place)
+        if (as->slots != NULL && primary != MAP_NOBODY && primary != n->cluster->self.place)
             reply_moved(n, &r, slot, primary);
         else
-            reply_errorf(&r, "CLUSTERDOWN %s", slots == NULL ? lease_lost : slot_lost);
+            reply_errorf(&r, "CLUSTERDOWN %s", as->why);
         routed_refused(s, slot);
     }
     stats_error(n, r.error_code);
@@ -220,7 +226,12 @@ static void recut_upto(struct recut *c, uint64_t p, bool keep)
     c->at = p > c->at ? p : c->at;
 }
 
-static void output_close(struct node *n, struct session *s, const struct bits *slots)
+static bool mark_closes(const struct reply_mark *m, const struct closing *as)
+{
+    return m->kind != MARK_FREE && m->end > as->from && is_closed(as->slots, m->slot);
+}
+
+static void output_close(struct node *n, struct session *s, const struct closing *as)
 {
     struct routing *r = s->routing;
     size_t bytes = s->out.n;
@@ -230,11 +241,11 @@ static void output_close(struct node *n, struct session *s, const struct bits *s
     chain_cut(&s->out, (size_t)(s->open_end - c.base), &n->store.graves);
     for (size_t i = 0; i < r->marks.n; i++) {
         struct reply_mark *m = &r->marks.at[i];
-        bool closed = is_closed(slots, m->slot) && m->kind != MARK_FREE;
+        bool closed = mark_closes(m, as);
         recut_upto(&c, m->begin, true);
         m->begin = s->out.put;
         if (closed) {
-            put_fate(n, s, &s->out, m->slot, m->kind, is_overtaken(r, i), slots);
+            put_fate(n, s, &s->out, m->slot, m->kind, is_overtaken(r, i), as);
             m->kind = MARK_FREE;
         }
         recut_upto(&c, m->end, !closed);
@@ -245,34 +256,51 @@ static void output_close(struct node *n, struct session *s, const struct bits *s
     session_produced(n, s);
 }
 
-/* Replies of these slots (NULL: of all) that have not left: their fate is told in their place. */
-static void replies_close(struct node *n, struct session *s, const struct bits *slots)
+static void marks_close(struct node *n, struct session *s, const struct closing *as)
 {
-    struct routing *r = s->routing;
+    const struct routing *r = s->routing;
     bool any = false;
     for (size_t i = 0; i < r->marks.n && !any; i++)
-        any = r->marks.at[i].kind != MARK_FREE && is_closed(slots, r->marks.at[i].slot);
+        any = mark_closes(&r->marks.at[i], as);
     if (any)
-        output_close(n, s, slots);
+        output_close(n, s, as);
+}
+
+static void turns_close(struct node *n, struct session *s, const struct closing *as)
+{
+    struct routing *r = s->routing;
     for (struct list *l = r->turns.next; l != &r->turns; l = l->next) {
         struct turn *t = CONTAINER_OF(l, struct turn, in_session);
         bool waits = !t->done && t->gather != NULL && !t->lost;
-        if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)) || !is_closed(slots, t->slot))
+        if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)) || !is_closed(as->slots, t->slot))
             continue;
         chain_free(&t->bytes, &n->store.graves);
-        put_fate(n, s, &t->bytes, t->slot, t->kind, false, slots);
+        put_fate(n, s, &t->bytes, t->slot, t->kind, false, as);
         t->kind = MARK_FREE;
         t->lost = waits;
     }
+}
+
+/* Replies that have not left, to their end: their fate is told in their place. */
+void replies_fail(struct node *n, struct session *s, uint64_t from, const char *why)
+{
+    marks_close(n, s, &(struct closing){NULL, why, from});
+}
+
+void replies_fail_owed(struct node *n, struct session *s, const char *why)
+{
+    turns_close(n, s, &(struct closing){NULL, why, 0});
 }
 
 /* Those that are owed for later, too. */
 static void close_replies(struct node *n, const struct bits *slots, struct node_out *out)
 {
     const char *why = slots == NULL ? lease_lost : slot_lost;
+    const struct closing as = {slots, why, 0};
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
-        replies_close(n, s, slots);
+        marks_close(n, s, &as);
+        turns_close(n, s, &as);
         if (s->waiting != NULL && is_closed(slots, SLOT_LEASE))
             waiting_lost(n, s, why, out);
         else if (s->held == HELD_MIGRATE && is_closed(slots, (uint16_t)migrate_slot(s)))
@@ -422,7 +450,7 @@ static void map_changed(struct node *n, struct node_out *out)
         handover_fate_known(c); /* replication 12 */
     replicate_map(n, slots || nodes, out);
     peer_look(n, out);
-    c->parked_at = n->now;
+    c->parked_at = c->leave_at = n->now;
     tell(out, (struct word){.type = WORD_APPLIED, .applied = m->index});
     if ((slots || nodes) && !n->loading && c->self.place != MAP_NOBODY)
         report_begin(n);
@@ -551,8 +579,7 @@ void cluster_step_end(struct node *n, struct node_out *out)
             report_begin(n);
     }
     report_look(n, out);
-    if (c->leaves)
-        handover_look(n, out);
+    cluster_leave_look(n, out);
     handover_go_on(n, out);
     replicate_look(n, out);
     gates_look(n);
@@ -567,5 +594,7 @@ struct mono cluster_due(const struct node *n)
     const struct cluster *c = n->cluster;
     struct mono due = mono_earlier(mono_earlier(c->parked_at, c->gates_at), peer_due(n));
     due = mono_earlier(mono_earlier(due, c->preparing_until), replicate_due(n));
+    if (c->leaves)
+        due = mono_earlier(due, c->leave_at);
     return c->self.leased ? mono_earlier(due, c->lease) : due;
 }

@@ -189,7 +189,10 @@ struct cluster {
     bool reports;            /* its place in slots without a primary, once `report_at` is synced */
     struct lsn report_at;
     struct replicas *replicas;
-    bool leaves;             /* it is being stopped */
+    bool leaves;             /* it is being stopped, or its disk is in trouble, */
+    bool takes_nothing;      /* in which case nothing that a primary sends is taken */
+    struct mono leave_at;    /* it is looked at again what can be handed over; */
+    struct mono leave_most;  /* so long it waits to be let go (28) */
     struct bits thin;        /* too few copies are in sync: writes are refused (5) */
     struct word_view view;
     uint64_t last_token;
@@ -219,6 +222,10 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
 /* Those of replies that begin before `end`, from the *from-th on, which then is the first that may reach beyond. */
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end);
 void marks_left(struct session *s); /* up to open_end they left */
+/* Replies that end behind this place of the output are not to be told: their fate is, in their place; gates stay where
+ * they are among them. */
+void replies_fail(struct node *n, struct session *s, uint64_t from, const char *why);
+void replies_fail_owed(struct node *n, struct session *s, const char *why); /* the same, of those that are not output yet */
 /* "MOVED 7 10.0.0.1:6379" */
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place);
 
@@ -321,9 +328,9 @@ bool forward_for_get(const struct slice *argv, uint32_t argc, struct forward_for
 void handover_look(struct node *n, struct node_out *out); /* may one begin? */
 void handover_go_on(struct node *n, struct node_out *out); /* after the disk got on */
 void handover_fate_known(struct cluster *c);
-/* This node is being stopped, or not any more: its slots are handed to who is in sync with them, and who replicates to
- * it is told (replication 27). */
-void cluster_leave(struct node *n, bool leaves, struct node_out *out);
+/* Is this node being stopped, or its disk in trouble? Its slots are handed to who is in sync with them, and who
+ * replicates to it is told (replication 27, 28). */
+void cluster_leave_look(struct node *n, struct node_out *out);
 bool cluster_is_left(const struct node *n);
 bool handover_waits(const struct node *n, unsigned slot); /* it is another's by right, and has keys */
 

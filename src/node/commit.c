@@ -2,6 +2,8 @@
 
 /* Where a write becomes real: what the handlers left as effects becomes one record, gets its place
  * in the slot's history, and goes to the log (replication 1, 3, 8). */
+#include <stdio.h>
+
 #include "base/check.h"
 #include "node/cluster.h"
 
@@ -48,6 +50,22 @@ const char *commit_refuses(const struct node *n)
     return NULL;
 }
 
+const char *commit_trouble(const struct node *n)
+{
+    const char *why = commit_refuses(n);
+    if (why == NULL && n->journal.state != JOURNAL_OFF && n->rewrite.space < (uint64_t)n->options->disk_reserve)
+        why = "less space is left on the device than disk-reserve";
+    return why;
+}
+
+/* In a cluster replies of reads are refused as well, and who reads that is to know what is meant. */
+static void fail_gates(struct node *n, const char *why)
+{
+    char text[160];
+    (void)snprintf(text, sizeof(text), "this node's disk is in trouble: %s", why);
+    session_fail_gates(n, n->cluster == NULL ? why : text);
+}
+
 void commit_look(struct node *n)
 {
     enum journal_state now = n->journal.state;
@@ -60,7 +78,7 @@ void commit_look(struct node *n)
                 now == JOURNAL_FULL ? "; tried again every second: make room on the disk"
                                     : "; nothing is tried again over the same pages: once the disk is mended, CONFIG SET appendonly no "
                                       "and then yes, or restart the server");
-        session_fail_gates(n, why);
+        fail_gates(n, why);
     } else if (n->disk_seen == JOURNAL_FULL && now == JOURNAL_OK) {
         log_say(n->log, LOG_LEVEL_NOTICE, "the disk has room again: writes are accepted");
     }
@@ -69,9 +87,7 @@ void commit_look(struct node *n)
 
 bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r)
 {
-    const char *why = commit_refuses(n);
-    if (why == NULL && n->journal.state != JOURNAL_OFF && n->rewrite.space < (uint64_t)n->options->disk_reserve)
-        why = "less space is left on the device than disk-reserve";
+    const char *why = commit_trouble(n);
     if (why == NULL)
         return false;
     reply_errorf(r, "%sMISCONF Errors writing to the AOF file: %s", before, why);

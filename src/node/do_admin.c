@@ -86,7 +86,7 @@ void node_shutdown(struct call *c)
         reply_error(c->reply, SLICE("ERR a shutdown is in progress already"));
         return;
     }
-    stop_begin(c->node, c->session, (words & SHUTDOWN_NOW) != 0, c->out);
+    stop_begin(c->node, c->session, (words & SHUTDOWN_NOW) != 0);
 }
 
 /* ----------------------------------------------------------------- refusals */

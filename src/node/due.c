@@ -128,7 +128,7 @@ static void evict_on(struct node *n)
 
 /* --------------------------------------------------------------------- stop */
 
-void stop_begin(struct node *n, struct session *asked_by, bool at_once, struct node_out *out)
+void stop_begin(struct node *n, struct session *asked_by, bool at_once)
 {
     if (n->stop_asked)
         return;
@@ -137,10 +137,9 @@ void stop_begin(struct node *n, struct session *asked_by, bool at_once, struct n
     if (asked_by != NULL)
         session_hold(n, asked_by, HELD_STOP, MONO_NEVER);
     n->stop_until = at_once ? n->now : mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
-    if (n->cluster != NULL)
-        cluster_leave(n, true, out);
-    log_say(n->log, LOG_LEVEL_NOTICE, "stopping: %severything acknowledged is being made durable",
-            n->cluster != NULL && !at_once ? "slots go to who is in sync with them, " : "");
+    log_say(n->log, LOG_LEVEL_NOTICE, "stopping: %s%s",
+            n->cluster != NULL && !at_once ? "slots go to who is in sync with them, " : "",
+            commit_refuses(n) == NULL ? "everything acknowledged is being made durable" : "the disk is in trouble");
     journal_sync_soon(&n->journal);
 }
 
@@ -150,8 +149,6 @@ bool stop_abort(struct node *n, struct node_out *out)
         return false;
     n->stop_asked = false;
     n->stop_until = MONO_NEVER;
-    if (n->cluster != NULL)
-        cluster_leave(n, false, out);
     if (n->stopping != NULL) {
         struct chain silent = {0};
         struct reply r = session_owed_reply(n->stopping, &silent);

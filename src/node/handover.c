@@ -8,13 +8,17 @@
  *                                                       has every one: else they go on here after a moment
  *       -> proposed, its fate not known                 in doubt: told by this node's own applied map alone
  *
- * Until it is known the way out is another proposal with a greater n (12). */
+ * Until it is known the way out is another proposal with a greater n (12).
+ *
+ * Who is being stopped (27), or whose disk is in trouble (28), hands all it can to others, and tells who replicates
+ * to it that it will hold nothing more: it leaves. After a failed disk it ends once it serves nothing. */
 #include "base/check.h"
 #include "node/cluster.h"
 
+enum { LEAVE_LOOKS = 20 };         /* in a timeout, and when the map changed */
 enum { PREPARING_US = 50 * 1000 }; /* 26: so long its clients wait for what is on its way */
 
-/* Not who is being stopped: until its lease has run out the map has it as UP. */
+/* Not who leaves: until its lease has run out the map has it as UP. */
 static bool may_take(const struct cluster *c, uint16_t place)
 {
     const struct map_node *to = place < c->map.nodes.n ? &c->map.nodes.at[place] : NULL;
@@ -22,7 +26,7 @@ static bool may_take(const struct cluster *c, uint16_t place)
            !repl_has_left(&c->replicas->repl, place);
 }
 
-/* Who is in sync with it beside this node, which is being stopped; else MAP_NOBODY. */
+/* Who is in sync with it beside this node, which leaves; else MAP_NOBODY. */
 static uint16_t heir(const struct cluster *c, const struct map_slot *s)
 {
     for (unsigned i = 0; i < s->isr_n; i++) {
@@ -98,11 +102,10 @@ static bool all_stored(const struct node *n, struct lsn upto)
     return lsn_reached(journal_stored(&n->journal), upto) || lsn_reached(n->gate_floor, upto);
 }
 
-/* By an operator, but not while it is being stopped; or the disk is in trouble. */
+/* By an operator, but not while it leaves. */
 static bool is_paused(const struct node *n)
 {
-    const struct cluster *c = n->cluster;
-    return (c->map.settings.rebalance_paused != 0 && !c->leaves) || commit_refuses(n) != NULL;
+    return n->cluster->map.settings.rebalance_paused != 0 && !n->cluster->leaves;
 }
 
 /* It is not to be any more: paused, or wished otherwise. */
@@ -123,7 +126,11 @@ static bool is_ready(const struct node *n, unsigned slot)
     const struct cluster *c = n->cluster;
     const struct repl *r = &c->replicas->repl;
     uint64_t newest = repl_newest(r, slot);
-    return c->preparing_empty || (repl_is_held(r, slot, newest, REPL_ASKS_NOTHING) && repl_holds(r, c->preparing_for, slot, newest));
+    if (c->preparing_empty)
+        return true;
+    bool held = commit_refuses(n) != NULL /* 28: what this disk does not hold nobody waits for any more */
+                || repl_is_held(r, slot, newest, REPL_ASKS_NOTHING);
+    return held && repl_holds(r, c->preparing_for, slot, newest);
 }
 
 /* Those that are not ready go on here when the moment is over. False: it is not. */
@@ -203,11 +210,7 @@ void handover_look(struct node *n, struct node_out *out)
     }
 }
 
-void cluster_leave(struct node *n, bool leaves, struct node_out *out)
-{
-    n->cluster->leaves = leaves;
-    guests_leave(n, leaves, out);
-}
+/* ------------------------------------------------------------------- leaving */
 
 /* Nobody counts on this node any more: it is primary of nothing that another could be, and in no other's in-sync set. */
 bool cluster_is_left(const struct node *n)
@@ -222,4 +225,52 @@ bool cluster_is_left(const struct node *n)
             return false;
     }
     return true;
+}
+
+static void leave_begins(struct node *n, const char *trouble)
+{
+    struct cluster *c = n->cluster;
+    c->leaves = true;
+    c->leave_at = n->now;
+    c->leave_most = mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
+    guests_told(n, trouble != NULL ? trouble : "it is being stopped");
+    if (trouble != NULL && c->self.place != MAP_NOBODY)
+        log_say(n->log, LOG_LEVEL_WARNING, "this node's slots go to who is in sync with them, and it follows no others: %s", trouble);
+}
+
+/* Who stays, or takes records again, is dialed again, and begins anew: what came meanwhile was not taken. */
+static void leave_ends(struct node *n, struct node_out *out)
+{
+    n->cluster->leaves = n->stop_asked;
+    guests_end(n, out);
+    if (!n->stop_asked && n->cluster->self.place != MAP_NOBODY)
+        log_say(n->log, LOG_LEVEL_NOTICE, "this node takes part in replication again");
+}
+
+/* 28: nothing is served here that could be told in memory only; whoever still counts on it has had time to learn. */
+static bool may_end(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    return n->journal.state == JOURNAL_FAILED && !n->stop_asked && c->self.place != MAP_NOBODY && c->mine_n == 0 &&
+           (cluster_is_left(n) || mono_reached(n->now, c->leave_most));
+}
+
+void cluster_leave_look(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    const char *trouble = commit_trouble(n);
+    bool took_nothing = c->takes_nothing, leaves = n->stop_asked || trouble != NULL;
+    c->takes_nothing = trouble != NULL;
+    if (c->leaves && (!leaves || (took_nothing && trouble == NULL)))
+        leave_ends(n, out);
+    if (!c->leaves && leaves)
+        leave_begins(n, trouble);
+    if (!c->leaves || !mono_reached(n->now, c->leave_at))
+        return;
+    c->leave_at = mono_after(n->now, (int64_t)c->map.settings.node_timeout_ms * 1000 / LEAVE_LOOKS);
+    handover_look(n, out);
+    if (may_end(n)) {
+        log_say(n->log, LOG_LEVEL_WARNING, "the disk failed, and no slot is served here any more: this node ends");
+        stop_begin(n, NULL, true);
+    }
 }

@@ -274,7 +274,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
     case NODE_LISTENING: config_listening(n, ev->listens, out); break;
     case NODE_WORD: cluster_word(n, ev->word, out); break;
-    case NODE_STOP: stop_begin(n, NULL, false, out); break;
+    case NODE_STOP: stop_begin(n, NULL, false); break;
     case NODE_LOAD_FILE: load_file(n, ev); break;
     case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;
     case NODE_LOAD_END: load_end(n, out); break;

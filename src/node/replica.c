@@ -196,22 +196,26 @@ static const char *take_dumped(struct node *n, struct repl_guest *g, const struc
 
 /* -------------------------------------------------------------------- leaving */
 
-static void say_leaving(struct node *n, struct session *s)
+static void say_leaving(struct node *n, struct session *s, const char *why)
 {
-    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING, .text = SLICE("it is being stopped")});
+    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING, .text = slice_str(why)});
     session_produced(n, s);
 }
 
-/* Who stays after all is dialed again, and begins anew. */
-void guests_leave(struct node *n, bool leaves, struct node_out *out)
+void guests_told(struct node *n, const char *why)
 {
     for (size_t i = 0; i < of(n)->guests.n; i++) {
         struct session *s = of(n)->guests.at[i];
-        if (s == NULL || s->closing || !s->guest->heard)
-            continue;
-        if (leaves)
-            say_leaving(n, s);
-        else
+        if (s != NULL && !s->closing && s->guest->heard)
+            say_leaving(n, s, why);
+    }
+}
+
+void guests_end(struct node *n, struct node_out *out)
+{
+    for (size_t i = 0; i < of(n)->guests.n; i++) {
+        struct session *s = of(n)->guests.at[i];
+        if (s != NULL && !s->closing)
             guest_end(s, out);
     }
 }
@@ -261,9 +265,11 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
     }
     if (!s->guest->heard) {
         s->guest->heard = true;
-        repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
+        if (!n->cluster->takes_nothing)
+            repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
+        const char *trouble = commit_trouble(n);
         if (n->cluster->leaves)
-            say_leaving(n, s);
+            say_leaving(n, s, trouble != NULL ? trouble : "it is being stopped");
     }
     if (!wire_frame(q, WIRE_DIALS, &in, why)) {
         malformed(n, s, why, out);
@@ -273,6 +279,10 @@ void guest_request(struct node *n, struct session *s, const struct request *q, s
     if (err != ERR_OK) {
         wire_why(&in, err, why);
         malformed(n, s, why, out);
+        return;
+    }
+    if (n->cluster->takes_nothing) { /* 28: nor is any of it acknowledged. It lives, that is all */
+        s->guest->asked |= m.type == REPL_ALIVE;
         return;
     }
     const char *wrong = take(n, s->guest, &m);
@@ -340,6 +350,8 @@ static void ack(struct node *n, struct session *s)
     struct repl_ack now = g->told;
     uint64_t stored = journal_stored(&n->journal).n, synced = n->journal.synced.n;
     size_t over = 0;
+    if (n->cluster->takes_nothing) /* 28 */
+        stored = synced = 0;
     for (; g->held_n < g->due.n && g->due.at[g->held_n].mine <= stored; g->held_n++)
         now.held = g->due.at[g->held_n].theirs;
     for (; over < g->held_n && g->due.at[over].mine <= synced; over++)

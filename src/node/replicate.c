@@ -218,6 +218,14 @@ bool replicate_closed(struct node *n, uint32_t link)
 
 /* ------------------------------------------------------------------ answers */
 
+static void left(struct node *n, uint16_t place, struct slice why)
+{
+    const struct endpoint *to = &node_at(n, place)->at;
+    log_say(n->log, LOG_LEVEL_NOTICE, "the node at %s:%u follows no slots any more: %.*s", to->ip,
+            (unsigned)to->cluster_port, (int)why.n, why.p);
+    repl_leaves(&of(n)->repl, place);
+}
+
 static void heard(struct node *n, uint16_t place, const struct repl_message *m)
 {
     struct repl *r = &of(n)->repl;
@@ -231,7 +239,7 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
             repl_joins(r, place, &m->rounds[i]);
         break;
     case REPL_ACK: repl_acked(r, place, &m->ack); break;
-    case REPL_LEAVING: repl_leaves(r, place); break;
+    case REPL_LEAVING: left(n, place, m->text); break;
     case REPL_FROM:
     case REPL_APPEND:
     case REPL_JOINED:
@@ -403,12 +411,18 @@ static void thin_look(struct node *n)
             bits_add(&c->thin, slot);
 }
 
+static void clock_tell(struct node *n)
+{
+    const struct journal *j = &n->journal;
+    repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, n->gate_floor.n);
+}
+
 void replicate_map(struct node *n, bool members, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     if (n->loading)
         return;
-    repl_clock(&of(n)->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
+    clock_tell(n);
     if (members)
         guests_map(n, out);
     repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL);
@@ -424,7 +438,7 @@ void replicate_look(struct node *n, struct node_out *out)
     struct cluster *c = n->cluster;
     if (n->loading || c->self.place == MAP_NOBODY)
         return;
-    repl_clock(&r->repl, n->now, n->journal.appended.n, journal_stored(&n->journal).n);
+    clock_tell(n);
     if (mono_reached(n->now, r->look_at)) {
         r->look_at = mono_after(n->now, map_timeout_us(&n->cluster->map.settings) / 20);
         repl_alive(&r->repl);

@@ -154,13 +154,18 @@ void session_close_after_reply(struct node *n, struct session *s)
     session_produced(n, s);
 }
 
+/* Records up to there nobody waits for this node's disk to store. */
+static struct lsn settled(const struct node *n)
+{
+    struct lsn stored = journal_stored(&n->journal);
+    return lsn_reached(stored, n->gate_floor) ? stored : n->gate_floor;
+}
+
 /* Everything written since the last turn waits for the newest record; what is stored opens. */
 static void gates_judge(struct node *n, struct session *s)
 {
-    struct lsn stored = journal_stored(&n->journal);
+    struct lsn stored = settled(n);
     size_t mark = 0;
-    if (!lsn_reached(stored, n->gate_floor))
-        stored = n->gate_floor;
     if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, n->journal.appended) &&
                              marks_held(n, s, &mark, s->out.put))) { /* nothing to wait for: no gate is made */
         s->open_end = s->out.put;
@@ -235,17 +240,6 @@ void session_release(struct node *n, struct node_out *out)
  * not known (replication 9, 28). */
 static void gates_fail(struct node *n, struct session *s, const char *why)
 {
-    gates_judge(n, s);
-    if (s->gates.n == 0)
-        return;
-    if (s->routing != NULL)
-        vec_free(&s->routing->marks); /* of what is cut off here */
-    if (s->routing != NULL && turns_begun(s)) {
-        vec_free(&s->gates);
-        chain_cut(&s->out, s->out.n - (size_t)(s->out.put - s->open_end), &n->store.graves);
-        turns_break(n, s, why); /* in the middle of a reply nothing can be told */
-        return;
-    }
     uint32_t owed = 0;
     for (size_t i = 0; i < s->gates.n; i++)
         owed += s->gates.at[i].replies;
@@ -258,10 +252,45 @@ static void gates_fail(struct node *n, struct session *s, const char *why)
     session_produced(n, s);
 }
 
+/* In a cluster each reply is marked with what it tells of. The first `kept` gates wait for replicas alone, and stay. */
+static void routed_gates_fail(struct node *n, struct session *s, size_t kept, const char *why)
+{
+    if (turns_begun(s)) {
+        vec_free(&s->routing->marks); /* of what is cut off here */
+        vec_free(&s->gates);
+        chain_cut(&s->out, s->out.n - (size_t)(s->out.put - s->open_end), &n->store.graves);
+        turns_break(n, s, why); /* in the middle of a reply nothing can be told */
+        return;
+    }
+    replies_fail(n, s, kept > 0 ? s->gates.at[kept - 1].end : s->open_end, why);
+    s->gates.n = kept;
+    if (kept > 0) /* what is told behind them waits for nothing else */
+        *vec_add(&s->gates) = (struct gate){.end = s->out.put, .since = n->now};
+    else
+        s->open_end = s->out.put;
+    session_produced(n, s);
+}
+
+static void gates_fail_unstored(struct node *n, struct session *s, const char *why)
+{
+    size_t kept = 0;
+    gates_judge(n, s);
+    if (s->routing != NULL)
+        replies_fail_owed(n, s, why);
+    while (s->routing != NULL && kept < s->gates.n && lsn_reached(settled(n), s->gates.at[kept].need))
+        kept++;
+    if (kept == s->gates.n)
+        return;
+    if (s->routing != NULL)
+        routed_gates_fail(n, s, kept, why);
+    else
+        gates_fail(n, s, why);
+}
+
 void session_fail_gates(struct node *n, const char *why)
 {
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
-        gates_fail(n, CONTAINER_OF(l, struct session, in_all), why);
+        gates_fail_unstored(n, CONTAINER_OF(l, struct session, in_all), why);
     n->gate_floor = n->journal.appended; /* what comes now waits for later records only */
 }
 
@@ -272,8 +301,9 @@ struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
         struct session *s = session_at(n, n->gated.at[i]);
         if (s == NULL || s->gates.n == 0)
             continue;
-        if (mono_reached(n->now, mono_after(s->gates.at[0].since, most_us)))
-            gates_fail(n, s, why);
+        gates_judge(n, s);
+        if (s->gates.n > 0 && mono_reached(n->now, mono_after(s->gates.at[0].since, most_us)))
+            routed_gates_fail(n, s, 0, why);
         if (s->gates.n > 0)
             due = mono_earlier(due, mono_after(s->gates.at[0].since, most_us));
     }

@@ -156,7 +156,7 @@ void session_owed_done(struct node *n, struct session *s, struct chain *silent, 
 void session_reply_bad_input(struct node *n, struct session *s, const char *text); /* a protocol error */
 void session_close_after_reply(struct node *n, struct session *s);
 void session_release(struct node *n, struct node_out *out); /* RELEASE: fills out->flush */
-void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every shut gate */
+void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every gate that waits for it */
 /* So do those of sessions whose oldest one has been shut for so long; when the next one will have been. */
 struct mono session_gates_old(struct node *n, int64_t most_us, const char *why);
 struct reply session_reply(struct session *s); /* a writer into its output */
@@ -192,6 +192,7 @@ node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands
 /* ---- commit.c */
 bool commit_is_told(const struct node *n, unsigned slot); /* records of this slot go to replicas, too */
 const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
+const char *commit_trouble(const struct node *n); /* the same, also below disk-reserve */
 void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
 /* MISCONF, behind `before`: writes are refused now. */
@@ -220,7 +221,7 @@ bool due_may_drop(const struct node *n); /* what is due, or in maxmemory's way: 
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */
-void stop_begin(struct node *n, struct session *asked_by, bool at_once, struct node_out *out);
+void stop_begin(struct node *n, struct session *asked_by, bool at_once);
 bool stop_abort(struct node *n, struct node_out *out); /* SHUTDOWN ABORT; false: none under way */
 void stop_look(struct node *n, struct node_out *out);
 bool memory_short(struct node *n); /* over maxmemory, and the policy lets nothing go */

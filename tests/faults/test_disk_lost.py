@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who cannot store the controllers' log ends, and says why; the others go on (28)."""
+"""Who cannot store the controllers' log, or its own, ends, and says why; the others go on (28)."""
+
+import time
 
 import pytest
 
@@ -34,12 +36,18 @@ def preload(node):
     node.env = {"LD_PRELOAD": str(BAD_DISK), "BAD_DISK": str(node.dir / "rules")}
 
 
+def rule(victim, text):
+    """Each rule is there whole or not at all."""
+    (victim.dir / "new").write_text(text)
+    (victim.dir / "new").rename(victim.dir / "rules")
+
+
 def spoil(victim):
-    (victim.dir / "rules").write_text("sync 5 0 raft/\n")
+    rule(victim, "sync 5 0 raft/\n")
 
 
 def mend(victim):
-    (victim.dir / "rules").write_text("")
+    rule(victim, "")
 
 
 DISKS = {"full": (small, fill, empty, "No space left on device"), "failing": (preload, spoil, mend, "Input/output error")}
@@ -72,5 +80,51 @@ def test_controllers_log(make_lab, which, how):
     end(victim)
     victim.start()
     lab.wait_whole()
+    writers.stop()
+    writers.check(lab.nodes)
+
+
+@pytest.mark.parametrize("call", ["sync", pytest.param("write", marks=pytest.mark.long)])
+def test_nodes_log(make_lab, call, record_property):
+    """with copies, a node whose log fails hands its slots over from memory and ends with the cause; nothing is lost (28)"""
+    lab = make_lab(copies=2, prepare=preload)
+    victim = choose(lab, "leader")
+    others = lab.others(victim)
+    key = keys_in(slots_of(victim), 1)[0]
+    writers = Writers(lab)
+    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    began = time.monotonic()
+    rule(victim, f"{call} 5 0 appendonlydir/\n")
+    until(lambda: victim.process.poll() is not None, PATIENCE, "it does not end")
+    record_property("milliseconds", f"{(time.monotonic() - began) * 1000:.0f} from the fault until it had ended")
+    assert victim.process.returncode == 1
+    told = victim.log
+    assert "the disk failed, and no slot is served here any more: this node ends" in told
+    assert "errno 5" in told and "follows no slots any more: " in "".join(n.log for n in others)
+    until(lambda: others[0].ask("SET", key, "after") == "OK", PATIENCE, "nobody serves its slots")
+    mend(victim)
+    victim.start()
+    lab.wait_whole()
+    assert victim.ask("GET", key) == "after"
+    writers.stop()
+    writers.check(lab.nodes)
+
+
+def test_no_room_for_a_nodes_log(make_lab):
+    """with copies, a node whose disk is full has its slots served elsewhere; with room again it takes part again (28)"""
+    lab = make_lab(copies=2, prepare=preload)
+    victim = choose(lab, "follower")
+    others = lab.others(victim)
+    key = keys_in(slots_of(victim), 1)[0]
+    writers = Writers(lab)
+    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    rule(victim, "write 28 0 appendonlydir/\n")
+    until(lambda: others[0].members()[victim.id][2] == set(), PATIENCE, "it keeps its slots")
+    until(lambda: victim.ask("SET", key, "after") == "OK", PATIENCE, "nobody serves its slots")
+    assert victim.process.poll() is None
+    mend(victim)
+    lab.wait_whole()
+    assert slots_of(victim)
+    assert victim.ask("GET", key) == "after"
     writers.stop()
     writers.check(lab.nodes)

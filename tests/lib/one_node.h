@@ -115,11 +115,11 @@ static inline void one_disk_next(struct one *o)
     struct disk_op op = o->asked.at[0];
     o->asked.n--;
     memmove(o->asked.at, o->asked.at + 1, o->asked.n * sizeof(op));
-    struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = o->disk_err,
-                                                        .ns = o->disk_ns}};
-    if (o->disk_err != ERR_OK)
+    enum err err = o->disk_err == ERR_FULL && op.type != DISK_WRITE ? ERR_OK : o->disk_err;
+    struct node_event ev = {.type = NODE_DISK, .disk = {.lane = op.lane, .token = op.token, .err = err, .ns = o->disk_ns}};
+    if (err != ERR_OK)
         ev.disk.system_errno = o->disk_errno != 0 ? o->disk_errno : EIO;
-    if (op.type == DISK_WRITE && o->disk_err == ERR_OK) {
+    if (op.type == DISK_WRITE && err == ERR_OK) {
         assert_int_equal(buf_room(&o->file, op.bytes.n), ERR_OK);
         o->file.n += chain_copy(&op.bytes, o->file.p + o->file.n, op.bytes.n);
         ev.disk.written = op.bytes.n;

@@ -139,7 +139,7 @@ static inline void lab_say(struct repl_ops *ops, uint16_t place, bool to_replica
 static inline void lab_clock(struct lab *l, unsigned i)
 {
     struct lab_node *n = &l->node[i];
-    repl_clock(&n->r, l->now, n->appended, n->stored);
+    repl_clock(&n->r, l->now, n->appended, n->stored, 0);
 }
 
 static inline void lab_start(struct lab *l, uint32_t w)

@@ -321,10 +321,12 @@ static void release(struct host *h)
     for (size_t i = 0; i < closing.n; i++)
         h->doors.at[closing.at[i]]->gone = true;
     vec_free(&closing);
-    if (stop)
+    if (stop) {
+        plights_may_lose(w, h, false);
         host_kill(h, false);
-    else
+    } else {
         settle(h);
+    }
 }
 
 /* ---------------------------------------------------------------------- what happens */

@@ -211,6 +211,7 @@ void copies_compare(struct hosts *w);   /* nobody writes any more: they are equa
 
 /* ---- plights.c */
 void plights_begin(struct hosts *w);
+void plights_may_lose(struct hosts *w, struct host *h, bool power); /* it ends now, or has to */
 bool plights_due(struct hosts *w, struct heap_node *n);
 void plights_look(struct hosts *w); /* who cannot go on is ended */
 void plights_end(struct hosts *w);

@@ -54,7 +54,7 @@ static void plan(struct hosts *w, struct heap_node *n, int64_t us)
 
 /* Under everysec a power cut takes what was done in the last second or so, wherever this host served (C). Its end
  * takes what a full or failed disk did not: reads had shown it (28). */
-static void may_lose(struct hosts *w, struct host *h, bool power)
+void plights_may_lose(struct hosts *w, struct host *h, bool power)
 {
     int64_t now = w->planes.now.us, since = now;
     int64_t young = now - (EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US);
@@ -73,7 +73,7 @@ static void may_lose(struct hosts *w, struct host *h, bool power)
 static void end_host(struct hosts *w, struct host *h, bool power)
 {
     hosts_say(w, "host %u %s", h->plane->number, power ? "loses its power" : "is killed");
-    may_lose(w, h, power);
+    plights_may_lose(w, h, power);
     host_kill(h, power);
     h->disk.fail_sync = h->disk.fail_write = h->plane->disk.fail_sync = h->plane->disk.fail_write = false;
     plan(w, &h->back, hosts_draw(w, DOWN_US));
@@ -250,12 +250,13 @@ static bool forget(struct hosts *w, struct host *h)
     return true;
 }
 
-/* An operator comes for it. */
+/* An operator comes for it, whether it has ended by itself or not. */
 static void look_failed(struct hosts *w)
 {
     for (size_t i = 0; i < w->planes.n; i++) {
         struct host *h = &w->host[i];
-        if (h->node != NULL && h->node->journal.state == JOURNAL_FAILED && h->back.place == 0)
+        bool failed = h->node == NULL ? !h->forgotten : h->node->journal.state == JOURNAL_FAILED;
+        if (failed && h->back.place == 0)
             plan(w, &h->back, hosts_draw(w, DOWN_US));
     }
 }

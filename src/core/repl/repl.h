@@ -114,6 +114,7 @@ struct repl {
     uint32_t incarnation;
     struct mono now;
     uint64_t appended, stored; /* lsns of this node's log, as told last */
+    uint64_t kept; /* at or behind `stored`: what its disk did not take it has in memory, and nobody waits for it (28) */
     struct backlog backlog;
     uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
     struct primary_slot *primary; /* SLOTS */
@@ -129,12 +130,14 @@ struct repl {
     struct mono ask_again;   /* SYNCs that were not answered */
 };
 
-/* Before anything else of a step: what time it is, and where this node's log stands. */
-static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored)
+/* Before anything else of a step: what time it is, and where this node's log stands. kept: where its disk failed
+ * it, up to what it was told to everybody. */
+static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t kept)
 {
     r->now = now;
     r->appended = appended;
     r->stored = stored;
+    r->kept = kept > stored ? kept : stored;
 }
 
 void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes);

@@ -17,7 +17,8 @@ void copy_turns(struct repl *r, struct copy *c, enum copy_state state);
 void primary_map(struct repl *r, unsigned slot, uint64_t epoch);
 void primary_end(struct repl *r, unsigned slot);
 struct isr isr_of(const struct map_slot *s);
-unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn); /* members that hold it */
+/* Members that hold it; this node, what it is taken to hold up to `own`. */
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn, uint64_t own);
 
 /* ---- repl_replica.c */
 void replica_map(struct repl *r, unsigned slot);

@@ -187,7 +187,8 @@ static bool is_ready(const struct repl *r, unsigned slot)
 {
     const struct primary_slot *p = &r->primary[slot];
     unsigned w = map_w(&r->map->settings, p->next.n);
-    return isr_holders(r, slot, &p->next, p->floor) >= (w < p->next.n ? w : p->next.n); /* 11 */
+    /* 11. What the disk did not take (28) was not acknowledged, and is here as long as this run. */
+    return isr_holders(r, slot, &p->next, p->floor, r->kept) >= (w < p->next.n ? w : p->next.n);
 }
 
 static bool may_still(const struct repl *r, const struct isr *next)

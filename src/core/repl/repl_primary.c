@@ -366,12 +366,12 @@ unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool sy
     return n;
 }
 
-unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn)
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn, uint64_t own)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < set->n; i++) {
         if (set->node[i] == r->self) {
-            n += r->stored >= lsn;
+            n += own >= lsn;
             continue;
         }
         const struct copy *c = copy_at(r, slot, set->node[i]);
@@ -421,10 +421,11 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
     if (p->epoch == 0)
         return false;
     if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
-        return r->stored >= lsn;
+        return r->kept >= lsn;
     struct isr now = isr_of(&r->map->slots[slot]);
-    return isr_holders(r, slot, &now, lsn) >= w_of(r, asked, now.n) &&
-           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn) >= w_of(r, asked, p->next.n)); /* 12 */
+    uint64_t own = now.n == 1 && !p->in_doubt ? r->kept : r->stored; /* 28: in sync alone, it reads on, as without others */
+    return isr_holders(r, slot, &now, lsn, own) >= w_of(r, asked, now.n) &&
+           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, asked, p->next.n)); /* 12 */
 }
 
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A node whose disk is in trouble, among others: what its clients are told, where its slots go, and when it ends
+ * (replication 28). */
+#include "tests/lib/some_routes.h"
+
+static size_t judged[SOME_NODES]; /* so many of a node's words */
+
+static void start_copied(const char *lines)
+{
+    memset(judged, 0, sizeof(judged));
+    some_start(&w, lines);
+    some_copied(&w);
+}
+
+/* What nodes proposed becomes the map. */
+static bool govern(void)
+{
+    bool any = false;
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        for (; judged[i] < w.words_n[i]; judged[i]++) {
+            struct word *word = &w.words[i][judged[i]];
+            if (word->type != WORD_PROPOSE)
+                continue;
+            (void)map_apply(&w.map, w.map.index + 1, word->entry.entry);
+            any = true;
+        }
+    for (unsigned i = 0; any && i < SOME_NODES; i++)
+        some_map_to(&w, i);
+    return any;
+}
+
+/* Time goes on; node `but` does nothing for its disk (SOME_NODES: all do). */
+static void go_on(int ms, unsigned but)
+{
+    for (int at = 0; at < ms; at += 25) {
+        some_later(&w, 25);
+        for (unsigned i = 0; i < SOME_NODES; i++)
+            if (i != but)
+                one_disk(&w.node[i]);
+        some_carry(&w);
+        (void)govern();
+    }
+}
+
+static void disk_fails(unsigned node, enum err err, int system_errno)
+{
+    w.node[node].disk_err = err;
+    w.node[node].disk_errno = system_errno;
+}
+
+static const struct map_slot *slot_at(const char *key)
+{
+    return &w.map.slots[slot_of(slice_str(key))];
+}
+
+static void a_failed_disk_gives_its_slots_away_and_the_node_ends(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0), *copy = some_key(&w, 2, 0); /* of which node 0 has the copy */
+    send_format(0, 1, "SET %s early", key);
+    go_on(100, SOME_NODES);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    disk_fails(0, ERR_IO, EIO);
+    send_format(0, 1, "SET %s late", key);
+    send_format(0, 2, "GET %s", key);
+    send_format(2, 1, "SET %s v", copy); /* waits for node 0 */
+    some_later(&w, 1);
+    one_disk(&w.node[2]);
+    some_carry(&w);
+    some_expect(&w, 2, 1, "");
+    one_disk(&w.node[0]);
+    some_expect(&w, 0, 1, "-UNCERTAIN the write may or may not have been kept: this node's disk is in trouble: Input/output error\r\n");
+    some_expect(&w, 0, 2, "-CLUSTERDOWN this node's disk is in trouble: Input/output error\r\n"); /* no write's word for a read */
+    assert_false(w.node[0].out.stop);
+    for (int i = 0; i < 40 && !w.node[0].out.stop; i++)
+        go_on(25, SOME_NODES);
+    assert_true(w.node[0].out.stop);
+    assert_int_equal(w.node[0].out.exit_code, 1);
+    some_expect(&w, 2, 1, "+OK\r\n"); /* without it */
+    assert_int_equal(slot_at(key)->primary, 1);
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        assert_true(w.map.slots[slot].primary == 1 || w.map.slots[slot].primary == 2);
+        assert_int_equal(w.map.slots[slot].isr_n, 1 + (slot % SOME_NODES == 1)); /* its own, and what it had copies of */
+    }
+    send_format(1, 1, "GET %s", key); /* handed over from memory: nobody was told that it is lost */
+    go_on(100, SOME_NODES);
+    some_expect(&w, 1, 1, "$4\r\nlate\r\n");
+    some_stop(&w);
+}
+
+static void what_waits_for_a_replica_alone_is_not_failed(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 0, 1);
+    w.stopped[1] = true;
+    send_format(0, 1, "SET %s v", key);
+    go_on(50, 1); /* it is stored here */
+    some_expect(&w, 0, 1, "");
+    disk_fails(0, ERR_IO, EIO);
+    send_format(0, 2, "PING\nSET %s v", other);
+    go_on(50, 1);
+    some_expect(&w, 0, 1, "");
+    some_expect(&w, 0, 2, "+PONG\r\n-UNCERTAIN the write may or may not have been kept: this node's disk is in trouble: Input/output error\r\n");
+    w.stopped[1] = false;
+    go_on(50, SOME_NODES);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void in_sync_alone_it_reads_on(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0);
+    w.map.nodes.at[1].health = MAP_DOWN; /* its copies are no more in sync, and nobody else has any */
+    w.map.nodes_ver = ++w.map.index;
+    some_map_to(&w, 0);
+    w.stopped[1] = true;
+    go_on(200, 1);
+    assert_int_equal(slot_at(key)->isr_n, 1);
+    disk_fails(0, ERR_IO, EIO);
+    send_format(0, 1, "SET %s v", key);
+    go_on(50, 1);
+    expect_begins(0, 1, "-UNCERTAIN ");
+    send_format(0, 1, "GET %s\nSET %s w", key, key);
+    go_on(50, 1);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n-MISCONF Errors writing to the AOF file: Input/output error\r\n");
+    go_on(2000, 1);
+    assert_int_equal(slot_at(key)->primary, 0);
+    assert_false(w.node[0].out.stop); /* it has what nobody else has */
+    one_step(&w.node[0], (struct node_event){.type = NODE_STOP});
+    assert_true(w.node[0].out.stop); /* who stops it waits for nothing */
+    assert_int_equal(w.node[0].out.exit_code, 1);
+    some_stop(&w);
+}
+
+static void who_has_no_room_takes_and_acknowledges_nothing_until_it_has(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0), *copy = some_key(&w, 2, 0);
+    unsigned slot = slot_of(slice_str(copy));
+    disk_fails(0, ERR_FULL, ENOSPC);
+    send_format(0, 1, "SET %s v", key);
+    go_on(300, SOME_NODES);
+    expect_begins(0, 1, "-UNCERTAIN ");
+    assert_int_equal(slot_at(key)->primary, 1);
+    for (int i = 0; i < 10; i++)
+        send_format(2, 1, "APPEND %s v", copy);
+    go_on(200, SOME_NODES);
+    expect_begins(2, 1, ":1\r\n:2\r\n");
+    assert_int_equal(w.node[0].node->slots[slot].at.seq, 0);
+    assert_int_equal(slot_at(copy)->isr_n, 1);
+    go_on(3000, SOME_NODES);
+    assert_int_equal(w.node[0].node->slots[slot].at.seq, 0);
+    assert_false(w.node[0].out.stop);
+    disk_fails(0, ERR_OK, 0);
+    go_on(4000, SOME_NODES); /* it is written again after a second; and who was removed is added again after one */
+    assert_int_equal(w.node[0].node->slots[slot].at.seq, 10);
+    assert_int_equal(slot_at(copy)->isr_n, 2);
+    assert_int_equal(slot_at(key)->primary, 0); /* where it is wanted */
+    send_format(0, 1, "GET %s", key);
+    go_on(50, SOME_NODES);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
+UNIT_TESTS("leaving",
+           TEST(a_failed_disk_gives_its_slots_away_and_the_node_ends,
+                "a failed disk: UNCERTAIN, its slots go elsewhere from memory, and the node ends with an error (28)"),
+           TEST(what_waits_for_a_replica_alone_is_not_failed, "what is stored and waits for a replica is not failed with the disk (28)"),
+           TEST(in_sync_alone_it_reads_on, "with a failed disk and no other in sync: reads go on, MISCONF for writes, a stop is at once (28)"),
+           TEST(who_has_no_room_takes_and_acknowledges_nothing_until_it_has,
+                "on a full disk nothing is taken from primaries nor acknowledged; with room again it begins anew (28)"))
