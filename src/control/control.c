@@ -192,14 +192,18 @@ static void member_look(struct control *c)
     vec_free(&known);
 }
 
+/* While a change of T is not settled the smaller is for leases, the larger for waits (replication, "Settings"). */
 static void member_timeouts(struct control *c)
 {
-    int64_t t = control_timeout_us(c);
-    struct member_event ev = {.type = MEMBER_TIMEOUTS, .timeouts = {t, t}};
-    if (t == c->timeout_us)
+    bool none = c->map.nodes.n == 0;
+    int64_t lease_us = none ? control_timeout_us(c) : map_lease_us(&c->map);
+    int64_t wait_us = none ? control_timeout_us(c) : map_wait_us(&c->map);
+    struct member_event ev = {.type = MEMBER_TIMEOUTS, .timeouts = {lease_us, wait_us}};
+    if (lease_us == c->lease_us && wait_us == c->wait_us)
         return;
-    c->timeout_us = t;
-    raft_set_timeout(&c->raft, t);
+    c->lease_us = lease_us;
+    c->wait_us = wait_us;
+    raft_set_timeout(&c->raft, lease_us, wait_us);
     member_do(c, &ev);
 }
 
@@ -211,13 +215,13 @@ void control_leads_or_not(struct control *c)
 /* Knows of no cluster yet, or no more. */
 void control_member_anew(struct control *c)
 {
-    c->timeout_us = map_timeout_us(&c->config.settings);
+    c->lease_us = c->wait_us = map_timeout_us(&c->config.settings);
     c->told_index = 0;
     c->told_leads = false;
     c->member_wake = c->now;
     c->lease = (struct mono){0};
     member_free(&c->member);
-    member_init(&c->member, &c->identity.node, c->identity.incarnation, rng_next(&c->rng), c->timeout_us, c->now);
+    member_init(&c->member, &c->identity.node, c->identity.incarnation, rng_next(&c->rng), c->wait_us, c->now);
 }
 
 /* Nobody listens at a member's port: it does not run, most likely (16). */

@@ -92,6 +92,7 @@ struct steward {
     struct mono evict_due;    /* somebody will have been DOWN for cluster-evict-after then (27) */
     struct election *elections; /* SLOTS of them, once any slot was reported; owned */
     uint64_t elected;         /* index of the newest ELECT appended */
+    uint64_t timeout_settled;     /* the place of the newest TIMEOUT_SETTLED that was proposed */
     uint64_t looked_slots, looked_nodes, looked_settings; /* slots_ver and so on, when all elections were looked at */
     struct bits reported;     /* slots of which something new was said since then */
     bool any_reported;
@@ -143,7 +144,7 @@ struct control {
 
     struct member member;
     struct mono member_wake, lease;
-    int64_t timeout_us;          /* T, as member and raft know it */
+    int64_t lease_us, wait_us;   /* T, as member and raft know it */
     uint64_t told_index;         /* the map's, as member knows it */
     bool told_leads;
 

@@ -5,6 +5,7 @@
  *     silent -> SUSPECTED -> over -> DOWNED -> (restarted) RESTARTED | (well) CLEARED
  *     members or settings changed -> PLACE        slots without a primary -> reports -> ELECT
  *     leaving and named no more -> REMOVE         too few or dead voters -> one voter more or less
+ *     a new cluster-node-timeout that all have applied -> TIMEOUT_SETTLED
  *
  * Nothing before an entry of its own term is applied; nothing twice while the first is under way (C5). */
 #include <stdio.h>
@@ -565,6 +566,29 @@ static void look_at_voters(struct control *c)
     s->wake = mono_earlier(s->wake, s->voters_due);
 }
 
+/* ------------------------------------------------------- cluster-node-timeout */
+
+/* Its lease is over, or it has told in its known run that it has applied the newest value: from then on its lease
+ * is no longer than that. Of another run none counts before it has applied its RESTARTED, which is newer still (16). */
+static bool has_timeout(struct control *c, const struct map_node *n)
+{
+    const struct member_peer *p = rumors_find(&c->member.rumors, &n->id);
+    return n->health == MAP_DOWN ||
+           (p != NULL && p->last.t > 0 && p->known.incarnation == n->incarnation &&
+            p->last.map_version >= c->map.timeout.ver);
+}
+
+static void look_at_timeout(struct control *c)
+{
+    struct map_entry e = {.type = MAP_TIMEOUT_SETTLED, .base = c->map.index};
+    if (map_timeout_is_settled(&c->map) || c->steward.timeout_settled > c->map.index)
+        return;
+    for (size_t i = 0; i < c->map.nodes.n; i++)
+        if (c->map.nodes.at[i].used && !has_timeout(c, &c->map.nodes.at[i]))
+            return;
+    propose(c, &e, &c->steward.timeout_settled);
+}
+
 /* ----------------------------------------------------------------- its step */
 
 static void look_at_member(struct control *c, uint16_t place)
@@ -607,4 +631,5 @@ void steward_step(struct control *c)
     look_at_placement(c);
     look_at_elections(c);
     look_at_voters(c);
+    look_at_timeout(c);
 }

@@ -363,15 +363,27 @@ void node_cluster_failover(struct call *c)
     reply_error(c->reply, SLICE("ERR CLUSTER FAILOVER is not in this version: who has a copy takes over by itself when a primary is down"));
 }
 
+/* What was set and does not hold for all yet. */
+static struct slice settling_text(const struct map *m, char *text, size_t most)
+{
+    if (map_timeout_is_settled(m))
+        return SLICE("no");
+    int n = snprintf(text, most, "cluster-node-timeout: leases of %u, waits of %u", (unsigned)m->timeout.lease_ms,
+                     (unsigned)m->timeout.wait_ms);
+    return slice_of(text, (size_t)n);
+}
+
 static void settings_reply(struct call *c)
 {
-    char text[MAP_SETTING_CHARS];
-    reply_map(c->reply, MAP_SETTINGS);
+    char text[MAP_SETTING_CHARS], settling[160];
+    reply_map(c->reply, MAP_SETTINGS + 1);
     for (size_t i = 0; i < MAP_SETTINGS; i++) {
         const struct map_setting *row = &map_setting_rows[i];
         reply_bulk_str(c->reply, row->name);
         reply_bulk(c->reply, map_setting_text(row, map_setting_value(&c->node->cluster->map.settings, row), text));
     }
+    reply_bulk(c->reply, SLICE("settling"));
+    reply_bulk(c->reply, settling_text(&c->node->cluster->map, settling, sizeof(settling)));
 }
 
 static bool setting_value(const struct map_setting *row, struct slice text, int64_t *v)

@@ -318,8 +318,8 @@ static bool is_droppable(const struct node *n, unsigned slot, unsigned copies)
  * than that by a margin knows what its forerunners knew. */
 static bool knows_map(const struct node *n)
 {
-    int64_t node_timeout_us = map_timeout_us(&n->cluster->map.settings);
-    return n->cluster->self.leased && mono_reached(n->now, mono_after(n->started, 4 * node_timeout_us));
+    int64_t run_us = 4 * map_wait_us(&n->cluster->map);
+    return n->cluster->self.leased && mono_reached(n->now, mono_after(n->started, run_us));
 }
 
 void slots_drop(struct node *n)
@@ -392,7 +392,7 @@ void guests_map(struct node *n, struct node_out *out)
 
 void guests_look(struct node *n, struct node_out *out)
 {
-    int64_t most_us = map_timeout_us(&n->cluster->map.settings) / 2;
+    int64_t most_us = map_wait_us(&n->cluster->map) / 2;
     for (size_t i = 0; i < of(n)->guests.n; i++) {
         struct session *s = of(n)->guests.at[i];
         if (s == NULL || s->closing || !mono_reached(n->now, mono_after(s->active, most_us)))

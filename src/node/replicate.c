@@ -440,7 +440,7 @@ void replicate_look(struct node *n, struct node_out *out)
         return;
     clock_tell(n);
     if (mono_reached(n->now, r->look_at)) {
-        r->look_at = mono_after(n->now, map_timeout_us(&n->cluster->map.settings) / 20);
+        r->look_at = mono_after(n->now, map_lease_us(&n->cluster->map) / 20);
         repl_alive(&r->repl);
         links_look(n, out);
         guests_look(n, out);

@@ -310,7 +310,7 @@ static const char *const entry_names[MAP_TYPES] = {
     [MAP_SUSPECTED] = "SUSPECTED", [MAP_DOWNED] = "DOWNED",       [MAP_CLEARED] = "CLEARED",
     [MAP_RESTARTED] = "RESTARTED", [MAP_LEAVE] = "LEAVE",         [MAP_REMOVE] = "REMOVE",
     [MAP_SET] = "SET",             [MAP_PLACE] = "PLACE",         [MAP_ELECT] = "ELECT",
-    [MAP_HANDOVER] = "HANDOVER",   [MAP_ISR] = "ISR",
+    [MAP_HANDOVER] = "HANDOVER",   [MAP_ISR] = "ISR",             [MAP_TIMEOUT_SETTLED] = "TIMEOUT-SETTLED",
 };
 
 static void put_name(struct chain *to, const char *name, size_t fields)
@@ -426,6 +426,13 @@ static enum err get_isr(struct wire_in *in, struct map_entry *e)
     return get_isr_runs(in, e);
 }
 
+/* TIMEOUT-SETTLED <base> */
+static void put_timeout_settled(struct chain *to, const struct map_entry *e)
+{
+    put_name(to, entry_names[e->type], 1);
+    wire_put_u64(to, e->base);
+}
+
 static void put_fields(struct chain *to, const struct map_entry *e)
 {
     switch (e->type) {
@@ -458,6 +465,9 @@ static void put_fields(struct chain *to, const struct map_entry *e)
     case MAP_ISR:
         put_isr(to, e);
         return;
+    case MAP_TIMEOUT_SETTLED:
+        put_timeout_settled(to, e);
+        return;
     case MAP_TYPES:
         break;
     }
@@ -488,6 +498,8 @@ static enum err get_fields(struct wire_in *in, struct map_entry *e)
         return get_handover(in, e);
     case MAP_ISR:
         return get_isr(in, e);
+    case MAP_TIMEOUT_SETTLED:
+        return wire_get_u64(in, &e->base);
     case MAP_TYPES:
         break;
     }
@@ -708,10 +720,12 @@ static bool slots_alike(const struct map_slot *a, const struct map_slot *b)
            memcmp(a->want, b->want, sizeof(a->want)) == 0;
 }
 
-/* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> */
+/* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> <T of leases> <T of waits>
+ *     <timeout ver>
+ * A map without the last three is of a time in which what was set was taken for settled. */
 void put_map(struct chain *to, const struct map *m)
 {
-    put_name(to, "MAP", 7 + SETTING_FIELDS);
+    put_name(to, "MAP", 10 + SETTING_FIELDS);
     wire_put_hex(to, m->cluster.b, sizeof(m->cluster.b));
     wire_put_u64(to, m->index);
     wire_put_u64(to, m->slots_ver);
@@ -720,6 +734,9 @@ void put_map(struct chain *to, const struct map *m)
     wire_put_u64(to, m->given_up_n);
     wire_put_u64(to, m->nodes.n);
     put_settings(to, &m->settings);
+    wire_put_u64(to, m->timeout.lease_ms);
+    wire_put_u64(to, m->timeout.wait_ms);
+    wire_put_u64(to, m->timeout.ver);
     for (size_t i = 0; i < m->nodes.n; i++)
         if (m->nodes.at[i].used)
             put_node(to, &m->nodes.at[i], i);
@@ -743,7 +760,13 @@ static enum err get_map_head(struct frames *f, struct wire_in *in, struct map *m
     uint64_t places;
     TRY(wire_get_max(in, MAP_NODES, &places));
     TRY(get_settings(in, &m->settings));
-    TRY(wire_get_end(in));
+    map_timeout_settle(m);
+    if (wire_get_end(in) != ERR_OK) {
+        TRY(wire_get_u32(in, &m->timeout.lease_ms));
+        TRY(wire_get_u32(in, &m->timeout.wait_ms));
+        TRY(wire_get_u64(in, &m->timeout.ver));
+        TRY(wire_get_end(in));
+    }
     for (uint64_t i = 0; i < places; i++)
         *vec_add(&m->nodes) = (struct map_node){0};
     return ERR_OK;

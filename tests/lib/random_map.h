@@ -42,7 +42,7 @@ static inline uint64_t digest(const struct map *m)
     uint64_t d = crc64(0, slice_of(&m->cluster, sizeof(m->cluster)));
 #define FIELD(x) d = crc64(d, slice_of(&(x), sizeof(x)))
     FIELD(m->index), FIELD(m->slots_ver), FIELD(m->nodes_ver), FIELD(m->want_ver), FIELD(m->given_up_n);
-    FIELD(m->settings);
+    FIELD(m->settings), FIELD(m->timeout);
     for (size_t i = 0; i < m->nodes.n; i++) {
         const struct map_node *n = &m->nodes.at[i];
         FIELD(n->used), FIELD(n->leaving), FIELD(n->health), FIELD(n->id), FIELD(n->data), FIELD(n->voter);
@@ -123,6 +123,17 @@ static inline void random_isr(const struct map *m, struct rng *r, struct map_ent
     }
 }
 
+static inline void random_set(struct rng *r, struct map_entry *e)
+{
+    static const struct {
+        char name[32];
+        int64_t more; /* than what is drawn */
+    } some[] = {{"cluster-scatter-width", 0}, {"cluster-node-timeout", 98}};
+    size_t i = rng_below(r, sizeof(some) / sizeof(some[0]));
+    e->set.value = (int64_t)rng_below(r, 9) + some[i].more;
+    memcpy(e->set.name, some[i].name, sizeof(some[i].name));
+}
+
 static inline void random_entry(const struct map *m, struct rng *r, struct map_entry *e, struct random_runs *to)
 {
     unsigned node = 1 + (unsigned)rng_below(r, RANDOM_NODES);
@@ -140,7 +151,7 @@ static inline void random_entry(const struct map *m, struct rng *r, struct map_e
     else if (e->type == MAP_ISR)
         random_isr(m, r, e, to->isr);
     else if (e->type == MAP_SET)
-        e->set.value = (int64_t)rng_below(r, 9), memcpy(e->set.name, "cluster-scatter-width", 22);
+        random_set(r, e);
     else if (e->type == MAP_HANDOVER) {
         unsigned heir = 1 + (unsigned)rng_below(r, RANDOM_NODES);
         e->handover.n = m->index - rng_below(r, 3);

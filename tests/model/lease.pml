@@ -6,6 +6,10 @@
  * The controller's log is a prefix order: [new voter sets,] SUSPECT X [, DOWN X, CLEAR X]. A voter holds the first lg[v] entries, on disk.
  *   -DCLEARS   DOWN and CLEAR are entries too, and X's heartbeats name the map version it has applied; without it DOWN ends the run
  *   -DCFG      the voter set changes 0,1,2 -> 0,1,2,3 -> 1,2,3 before SUSPECT (one voter at a time, as in Raft)
+ *   -DSETT=n   cluster-node-timeout changes while it runs: leases are L ticks long before, n after. SET and SETTLED are entries that the
+ *              leader appends when it likes, before, between or behind SUSPECT and DOWN, which is an entry too
+ *   -DMUT_ATONCE   (with SETT) SET takes effect where it is applied, for leases and for the wait
+ *   -DMUT_UNTOLD   (with SETT) SETTLED is appended before X is known to have applied SET
  *   -DMUT_ANYSET   (with CFG) a voter echoes whatever voter set the heartbeat names
  *   -DMUT_OLDMAP   (with CLEARS) a voter echoes a heartbeat whose map version is before the CLEAR
  *   -DMUT_DOWNECHO (with CLEARS) a voter echoes although the newest entry about X is DOWN, once X has applied it
@@ -42,7 +46,33 @@ bool down;
 byte xv;                /* entries that X has applied: late */
 byte hm[4];             /* map version of the heartbeat under way */
 #else
+#ifdef SETT
+#define LAST 4
+byte xv;                /* entries that X has applied: late */
+byte pset, psettled, psus, pdown;  /* where the leader's log has them; 0: nowhere yet */
+#define LOW (L < SETT -> L : SETT)
+#define HIGH (L < SETT -> SETT : L)
+#define HAS(n,p) ((p) != 0 && (n) >= (p))
+#ifdef MUT_ATONCE
+#define LEASE (HAS(xv,pset) -> SETT : L)
+#define WAIT (HAS(cm,pset) -> SETT : L)
+#else
+/* till it is settled leases use the smaller, waits the larger */
+#define LEASE (!HAS(xv,pset) -> L : (HAS(xv,psettled) -> SETT : LOW))
+#define WAIT (!HAS(cm,pset) -> L : (HAS(cm,psettled) -> SETT : HIGH))
+#endif
+#ifdef MUT_UNTOLD
+#define TOLD true
+#else
+#define TOLD HAS(xv,pset)
+#endif
+#else
 #define LAST SUS
+#endif
+#endif
+#ifndef SETT
+#define HIGH L
+#define LEASE L
 #endif
 #define INSET(c,v) ((c) == 0 && (v) != 3 || (c) == 1 || (c) == 2 && (v) != 0)
 #define MAJ(c) ((c) == 1 -> 3 : 2)
@@ -50,17 +80,17 @@ byte hm[4];             /* map version of the heartbeat under way */
 byte n, i, k; bool valid;
 inline lease() {        /* is X's lease valid now? some majority of its voter set echoed times > t - L */
   n = 0; i = 0;
-  do :: i < 4 -> if :: INSET(xc,i) && got[i] != NO && got[i] + L > t -> n++ :: else fi; i++ :: else -> break od;
+  do :: i < 4 -> if :: INSET(xc,i) && got[i] != NO && got[i] + LEASE > t -> n++ :: else fi; i++ :: else -> break od;
   valid = n >= MAJ(xc); n = 0; i = 0
 }
 inline forget() {       /* what can no longer carry a lease is the same as nothing */
   i = 0;
   do
   :: i < 4 ->
-     if :: hb[i] != NO && hb[i] + L <= t -> hb[i] = NO :: else fi;
-     if :: got[i] != NO && got[i] + L <= t -> got[i] = NO :: else fi;
+     if :: hb[i] != NO && hb[i] + HIGH <= t -> hb[i] = NO :: else fi;
+     if :: got[i] != NO && got[i] + HIGH <= t -> got[i] = NO :: else fi;
 #ifndef MUT_RECEIPT
-     if :: ec[i] != NO && ec[i] + L <= t -> ec[i] = NO :: else fi;
+     if :: ec[i] != NO && ec[i] + HIGH <= t -> ec[i] = NO :: else fi;
 #endif
      if :: hb[i] == NO -> hc[i] = 0;
 #ifdef CLEARS
@@ -71,12 +101,17 @@ inline forget() {       /* what can no longer carry a lease is the same as nothi
   :: else -> break
   od
 }
+#ifdef SETT
+#define SUSPECTED psus
+#else
+#define SUSPECTED SUS
+#endif
 inline commit() {
   do
   :: cm < LAST ->
      k = CFGOF(cm + 1); n = 0; i = 0;
      do :: i < 4 -> if :: INSET(k,i) && lg[i] > cm -> n++ :: else fi; i++ :: else -> break od;
-     if :: n >= MAJ(k) -> cm++; if :: cm == SUS && since == NO -> since = t :: else fi :: else -> break fi
+     if :: n >= MAJ(k) -> cm++; if :: cm == SUSPECTED && since == NO -> since = t :: else fi :: else -> break fi
   :: else -> break
   od
 }
@@ -90,7 +125,11 @@ inline commit() {
 #define SETHM(v) skip
 #define NOHM(v) skip
 #define NEWHM(v)
+#ifdef SETT
+#define MAYAPPEND(v) (v != 2)      /* the leader: below */
+#else
 #define MAYAPPEND(v) true
+#endif
 #endif
 #define V(v) \
   :: d_step { INSET(xc,v) && (hb[v] != t || hc[v] != xc NEWHM(v)) && got[v] != t -> hb[v] = t; hc[v] = xc; SETHM(v) } \
@@ -115,7 +154,11 @@ bool kn[4];             /* voter v knows that SUSPECT is committed */
 #define STOP(v) (lg[v] < SUS || (lg[v] == LAST && cm == LAST && KNOWS(v)))
 #endif
 #else
+#ifdef SETT
+#define STOP(v) (!HAS(lg[v],psus))
+#else
 #define STOP(v) (lg[v] < SUS || fg[v])
+#endif
 #endif
 #endif
 #ifdef MUT_ANYSET
@@ -156,6 +199,14 @@ init {
   :: d_step { xc < CFGOF(cm) -> xc++ }          /* X learns of a newer voter set, late */
 #endif
   :: d_step { t < MAXT -> t++; forget(); skip }
+#ifdef SETT
+  :: d_step { xv < cm -> xv++ }
+  :: d_step { pset == 0 -> lg[2]++; pset = lg[2]; commit(); skip }
+  :: d_step { HAS(cm,pset) && psettled == 0 && TOLD -> lg[2]++; psettled = lg[2]; commit(); skip }
+  :: d_step { psus == 0 -> lg[2]++; psus = lg[2]; commit(); skip }
+  :: d_step { pdown == 0 && since != NO && HAS(cm,psus) && t >= since + WAIT -> lg[2]++; pdown = lg[2]; commit(); skip }
+  :: atomic { HAS(cm,pdown) && xv < pdown -> lease(); assert(!valid) }
+#else
 #ifdef CLEARS
   :: d_step { xv < cm -> xv++ }
   /* once DOWN is committed another primary may be chosen: a lease is harmless only where X has applied that DOWN */
@@ -166,6 +217,7 @@ init {
 #else
   :: atomic { since != NO && cm == SUS && t >= since + L && !down -> down = true }
   :: atomic { down -> lease(); assert(!valid); break }
+#endif
 #endif
   :: t == MAXT -> break
   od

@@ -74,7 +74,7 @@ title() { # name, want, rules, what
     6) effect="a slot stays without service when" ;;
     v) effect="a lease outlives its end when" ;;
     esac
-    case $1 in lease | lease-voter-change | lease-clear*) effect= ;; esac
+    case $1 in lease | lease-voter-change | lease-clear* | lease-timeout-*) effect= ;; esac
     echo "${effect:+$effect }$4 (replication $3)"
 }
 

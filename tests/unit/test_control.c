@@ -198,6 +198,89 @@ static void a_hung_data_plane_costs_the_lease_after_the_timeout(void **state)
     }
 }
 
+static void set_timeout(uint32_t by, int64_t ms)
+{
+    plane_ask(&world, &world.at[by],
+              (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-node-timeout", .value = ms}});
+}
+
+static bool timeout_is_settled(struct planes *w)
+{
+    struct plane *leader = planes_leader(w);
+    return leader != NULL && map_timeout_is_settled(control_map(leader->control));
+}
+
+static bool victim_has_no_lease(struct planes *w)
+{
+    return !plane_has_lease(w, &w->at[victim]);
+}
+
+static void cut_off(uint32_t who, bool cut)
+{
+    for (uint32_t i = 0; i < world.n; i++) {
+        if (i == who)
+            continue;
+        planes_cut(&world, who, i, cut);
+        planes_cut(&world, i, who, cut);
+    }
+}
+
+/* A cut and a SET of T at one moment: who is cut off does not hear of it. */
+static void whose_lease_is_longer_is_waited_for(void **state)
+{
+    (void)state;
+    planes_init(&world, 3);
+    world.trace = getenv("TRACE") != NULL;
+    for (int i = 0; i < 3; i++) {
+        plane_add(&world, i == 0 ? -1 : 0)->config.settings.node_timeout_ms = 15000;
+        plane_start(&world, &world.at[i]);
+    }
+    assert_true(planes_until(&world, 60 * SECOND, whole));
+    planes_run(&world, 4 * SECOND);
+    struct plane *leader = planes_leader(&world);
+    victim = (leader->number + 1) % 3;
+    cut_off(victim, true);
+    set_timeout(leader->number, 1000);
+    planes_run(&world, 3 * SECOND);
+    const struct map *m = control_map(leader->control);
+    assert_true(plane_has_lease(&world, &world.at[victim]));
+    assert_int_not_equal(health(victim), MAP_DOWN);
+    assert_int_equal(m->settings.node_timeout_ms, 1000);
+    assert_int_equal(m->timeout.lease_ms, 1000);
+    assert_int_equal(m->timeout.wait_ms, 15000);
+    assert_true(planes_until(&world, 60 * SECOND, victim_is_down));
+    assert_true(victim_has_no_lease(&world));
+    assert_true(planes_until(&world, 2 * SECOND, timeout_is_settled));
+    cut_off(victim, false);
+    assert_true(planes_until(&world, 60 * SECOND, whole));
+    end();
+}
+
+static bool leader_has_8000(struct planes *w)
+{
+    struct plane *leader = planes_leader(w);
+    return leader != NULL && control_map(leader->control)->settings.node_timeout_ms == 8000;
+}
+
+/* Nobody is away: it takes one round of heartbeats. A greater one is settled as well, before leases are as long. */
+static void a_timeout_is_settled_when_all_have_told_that_they_have_it(void **state)
+{
+    (void)state;
+    begin(3, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    struct plane *leader = planes_leader(&world);
+    const struct map *m = control_map(leader->control);
+    set_timeout(0, 8000);
+    assert_true(planes_until(&world, SECOND, leader_has_8000));
+    assert_false(map_timeout_is_settled(m));
+    assert_int_equal(m->timeout.lease_ms, 1000);
+    assert_true(planes_until(&world, 2 * SECOND, timeout_is_settled));
+    assert_int_equal(m->timeout.lease_ms, 8000);
+    planes_run(&world, 8 * SECOND);
+    assert_true(whole(&world));
+    end();
+}
+
 static void clusters_meet(void **state)
 {
     (void)state;
@@ -773,6 +856,8 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_is_cut_off_has_no_lease_when_it_is_down, "who is cut off has no lease when it is DOWN (replication 15, 17)"),
            TEST(a_minority_serves_nothing_and_says_why, "a minority has no lease and says why"),
            TEST(a_power_cut_of_all_is_survived, "a power cut of all is survived (C1, C3)"),
+           TEST(whose_lease_is_longer_is_waited_for, "a lower cluster-node-timeout is waited for until every lease is as short (replication 15 to 17)"),
+           TEST(a_timeout_is_settled_when_all_have_told_that_they_have_it, "a cluster-node-timeout is settled when all have told that they have applied it"),
            TEST(a_hung_data_plane_costs_the_lease_after_the_timeout, "a data plane that hangs for T costs the lease, one that hangs shorter does not (replication 15)"),
            TEST(a_restart_at_home_waits_for_no_lease, "a restart that proves its former run's end waits for no lease (replication 19)"),
            TEST(who_loads_votes_and_serves_later, "who loads votes and keeps its lease, and serves once it has loaded (replication 15, 20)"),

@@ -309,6 +309,28 @@ static void settings_have_ranges(void **state)
     end(&m);
 }
 
+static void a_timeout_is_in_use_until_it_is_settled(void **state)
+{
+    (void)state;
+    struct map m = founded(1); /* at 1000 ms */
+    uint64_t before = m.index;
+    is_void(&m, "cluster-node-timeout is settled already", .type = MAP_TIMEOUT_SETTLED, .base = m.index);
+    takes(&m, .type = MAP_SET, .set = {"cluster-node-timeout", 300});
+    assert_int_equal(map_lease_us(&m), 300000);
+    assert_int_equal(map_wait_us(&m), 1000000);
+    uint64_t base = m.index;
+    takes(&m, .type = MAP_SET, .set = {"cluster-node-timeout", 5000}); /* all three are in use, perhaps */
+    assert_int_equal(map_lease_us(&m), 300000);
+    assert_int_equal(map_wait_us(&m), 5000000);
+    is_void(&m, "cluster-node-timeout was set since", .type = MAP_TIMEOUT_SETTLED, .base = base);
+    is_void(&m, "cluster-node-timeout was set since", .type = MAP_TIMEOUT_SETTLED, .base = before);
+    takes(&m, .type = MAP_SET, .set = {"cluster-scatter-width", 4}); /* of another one it does not matter */
+    takes(&m, .type = MAP_TIMEOUT_SETTLED, .base = m.index - 2);
+    assert_int_equal(map_lease_us(&m), 5000000);
+    assert_int_equal(map_wait_us(&m), 5000000);
+    end(&m);
+}
+
 /* -- Slots --------------------------------------------------------------------------------------- */
 
 static void a_wish_is_of_the_newest(void **state)
@@ -700,6 +722,7 @@ UNIT_TESTS("map",
            TEST(down_takes_the_slots, "DOWN follows its SUSPECT and leaves no slot with its primary (P6)"),
            TEST(a_restart_fails_the_old_run, "a restart fails the old run and counts as CLEAR for the new (P6)"),
            TEST(who_left_is_removed_when_nothing_names_it, "who left is removed when nothing names it (P11)"),
+           TEST(a_timeout_is_in_use_until_it_is_settled, "every cluster-node-timeout since the last one settled is in use (P12)"),
            TEST(settings_have_ranges, "a setting has a name and a range (P8)"),
            TEST(a_wish_is_of_the_newest, "a wish is void after a newer one, and voids nobody (P4, P9)"),
            TEST(an_election_is_of_slots_without_a_primary, "an election is of slots without a primary (replication 13)"),

@@ -171,7 +171,7 @@ static void the_election_timeout_is_drawn_from_its_range(void **state)
         lab_start(&l, 1, voters_of(1, 3), "1", 1);
         struct raft *r = &l.node[1].r;
         rng_seed(&r->rng, seed);
-        raft_set_timeout(r, 2 * LAB_T); /* live: what is under way follows */
+        raft_set_timeout(r, 2 * LAB_T, 2 * LAB_T); /* live: what is under way follows */
         lab_due(&l, 1);
         int64_t wake = l.node[1].out.wake.us;
         least = wake < least ? wake : least;

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "core/map/map_setting.h"
+#include "resp/resp_write.h"
 #include "tests/lib/random_map.h"
 #include "tests/lib/unit.h"
 
@@ -85,6 +87,60 @@ static void a_map_is_read_as_it_was_written(void **state)
     map_free(&direct);
     map_free(&through);
     map_free(&empty);
+}
+
+static void put_array(struct chain *to, const char *name, size_t fields)
+{
+    struct reply r = {.out = to, .protocol = 2};
+    reply_array(&r, 1 + fields);
+    reply_bulk_str(&r, name);
+}
+
+/* What snapshots of earlier builds hold. */
+static void a_map_of_an_older_form_is_read(void **state)
+{
+    (void)state;
+    struct chain old = {0};
+    struct map m, got;
+    struct map_entry e = founding();
+    const struct map_member *who = &e.found.first;
+    char why[WIRE_WHY_BYTES] = "";
+    put_array(&old, "MAP", 7 + 2 * MAP_SETTINGS);
+    wire_put_hex(&old, e.found.cluster.b, sizeof(e.found.cluster.b));
+    for (uint64_t i = 0; i < 6; i++)
+        wire_put_u64(&old, (const uint64_t[]){7, 7, 7, 7, 0, 1}[i]);
+    for (size_t i = 0; i < MAP_SETTINGS; i++) {
+        wire_put_word(&old, map_setting_rows[i].name);
+        wire_put_u64(&old, map_setting_rows[i].preset);
+    }
+    put_array(&old, "NODE", 17);
+    for (uint64_t i = 0; i < 6; i++)
+        wire_put_u64(&old, i == 4 ? 7 : 0);
+    wire_put_id(&old, &who->id);
+    wire_put_hex(&old, who->data.b, sizeof(who->data.b));
+    wire_put_hex(&old, who->voter.b, sizeof(who->voter.b));
+    wire_put_u64(&old, who->incarnation);
+    wire_put_word(&old, who->at.ip);
+    wire_put_word(&old, who->at.hostname);
+    wire_put_u64(&old, who->at.port);
+    wire_put_u64(&old, who->at.cluster_port);
+    wire_put_word(&old, who->zone);
+    wire_put_u64(&old, who->weight);
+    wire_put_u64(&old, who->home);
+    put_array(&old, "SLOTS", 8);
+    for (uint64_t i = 0; i < 8; i++)
+        wire_put_u64(&old, (const uint64_t[]){0, SLOTS - 1, 7, 1, 1, 0, 1, 0}[i]);
+
+    size_t n;
+    char *flat = chain_flat(&old, NULL, &n);
+    map_init(&m);
+    map_init(&got);
+    map_apply(&m, 7, &e);
+    assert_int_equal(get_map(slice_of(flat, n), &got, why), ERR_OK);
+    assert_int_equal(digest(&got), digest(&m));
+    mem_free(flat);
+    map_free(&m);
+    map_free(&got);
 }
 
 /* Of the greatest number of runs: it fits an entry of the log. */
@@ -252,6 +308,7 @@ static void a_damaged_map_is_refused_or_whole(void **state)
 UNIT_TESTS("wire_map",
            TEST(an_entry_is_read_as_it_was_written, "an entry is read as it was written (W2)"),
            TEST(a_map_is_read_as_it_was_written, "a map is read as it was written (W2)"),
+           TEST(a_map_of_an_older_form_is_read, "a map of an older form is read: what it was set to is settled"),
            TEST(the_greatest_placement_fits, "the greatest placement fits an entry of the log"),
            TEST(the_greatest_proposal_fits, "the greatest proposal of in-sync sets fits an entry of the log"),
            TEST(what_is_no_in_sync_set_is_refused, "what is no in-sync set is refused, with the field (W3)"),

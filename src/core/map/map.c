@@ -13,6 +13,7 @@ void map_init(struct map *m)
 {
     *m = (struct map){0};
     map_settings_preset(&m->settings);
+    map_timeout_settle(m);
     m->slots = mem_zero(SLOTS * sizeof(*m->slots));
     for (unsigned i = 0; i < SLOTS; i++)
         m->slots[i].primary = MAP_NOBODY;
@@ -98,6 +99,11 @@ unsigned map_w(const struct map_settings *s, unsigned isr_n)
     return (isr_n > s->replication_factor ? isr_n : s->replication_factor) / 2 + 1;
 }
 
+void map_timeout_settle(struct map *m)
+{
+    m->timeout.lease_ms = m->timeout.wait_ms = m->settings.node_timeout_ms;
+}
+
 void map_replicas_follow(struct map_slot *s)
 {
     unsigned n = s->want_n;
@@ -176,6 +182,9 @@ const char *map_wrong(const struct map *m)
         return "too many nodes";
     if (map_settings_unfit(&m->settings) != NULL)
         return "a setting is out of its range (P8)";
+    if (m->timeout.lease_ms == 0 || m->timeout.lease_ms > m->settings.node_timeout_ms ||
+        m->timeout.wait_ms < m->settings.node_timeout_ms || m->timeout.ver > m->index)
+        return "cluster-node-timeout is not within what is in use of it (P12)";
     if (m->nodes.n == 0)
         return m->slots_ver == 0 ? NULL : "slots without nodes";
     const char *wrong = NULL;

@@ -69,6 +69,13 @@ struct map_settings {
 };
 enum { MAP_W_ALL = 0, MAP_W_MAJORITY = UINT32_MAX };
 
+/* T while a change of it is not settled: somebody may not know of it yet ("Settings"). */
+struct map_timeout {
+    uint32_t lease_ms; /* the least value that may be in use, of which leases are, */
+    uint32_t wait_ms;  /* and the greatest, of which suspicion and waits are; equal: it is settled */
+    uint64_t ver;      /* index of the newest SET of it */
+};
+
 struct map {
     struct cluster_id cluster;
     uint64_t index;      /* of the newest entry applied; 0: there is no cluster yet */
@@ -77,6 +84,7 @@ struct map {
     uint64_t want_ver;   /* the newest PLACE: wishes are one computation, and stale or fresh as one */
     uint64_t given_up_n; /* slots begun anew without their data, ever (replication 22) */
     struct map_settings settings;
+    struct map_timeout timeout;
     VEC(struct map_node) nodes;
     uint16_t guess[MAP_GUESSES]; /* by id: a place + 1, where map_find looks before it searches; 0: none */
     struct map_slot *slots; /* SLOTS of them; owned */
@@ -126,11 +134,25 @@ static inline bool map_wishes(const struct map_slot *s, uint16_t node)
     return map_list_has(s->want, s->want_n, node);
 }
 
-/* T */
+/* T, the newest value. */
 static inline int64_t map_timeout_us(const struct map_settings *s)
 {
     return (int64_t)s->node_timeout_ms * 1000;
 }
+/* T, as leases and what keeps a connection alive have it; and as suspicion and waits do. */
+static inline int64_t map_lease_us(const struct map *m)
+{
+    return (int64_t)m->timeout.lease_ms * 1000;
+}
+static inline int64_t map_wait_us(const struct map *m)
+{
+    return (int64_t)m->timeout.wait_ms * 1000;
+}
+static inline bool map_timeout_is_settled(const struct map *m)
+{
+    return m->timeout.lease_ms == m->timeout.wait_ms;
+}
+void map_timeout_settle(struct map *m); /* the newest value, for all */
 
 /* How many of an in-sync set of isr_n must hold a record before its reply leaves: W(I) (replication, "Words"). It may
  * be more than isr_n: then nothing is written (5). */

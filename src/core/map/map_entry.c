@@ -132,6 +132,7 @@ static const char *apply_found(struct map *m, uint64_t index, const struct map_e
         return "a setting is out of its range";
     m->cluster = e->found.cluster;
     m->settings = e->found.settings;
+    map_timeout_settle(m);
     node_add(m, index, &e->found.first);
     for (unsigned i = 0; i < SLOTS; i++) {
         struct map_slot *s = &m->slots[i];
@@ -272,7 +273,16 @@ static const char *apply_remove(struct map *m, const struct map_entry *e)
     return NULL;
 }
 
-static const char *apply_set(struct map *m, const struct map_entry *e)
+/* What was in use stays so, for those who do not know of this SET yet, until it is settled. */
+static void timeout_set(struct map *m, uint64_t index)
+{
+    uint32_t t = m->settings.node_timeout_ms;
+    m->timeout.lease_ms = t < m->timeout.lease_ms ? t : m->timeout.lease_ms;
+    m->timeout.wait_ms = t > m->timeout.wait_ms ? t : m->timeout.wait_ms;
+    m->timeout.ver = index;
+}
+
+static const char *apply_set(struct map *m, uint64_t index, const struct map_entry *e)
 {
     if (m->nodes.n == 0)
         return "there is no cluster";
@@ -283,7 +293,20 @@ static const char *apply_set(struct map *m, const struct map_entry *e)
         return "there is no such setting";
     if (!map_setting_fits(row, e->set.value))
         return "the value is out of the setting's range";
-    *map_setting_at(&m->settings, row) = (uint32_t)e->set.value;
+    uint32_t *at = map_setting_at(&m->settings, row);
+    *at = (uint32_t)e->set.value;
+    if (at == &m->settings.node_timeout_ms)
+        timeout_set(m, index);
+    return NULL;
+}
+
+static const char *apply_timeout_settled(struct map *m, const struct map_entry *e)
+{
+    if (m->timeout.ver > e->base)
+        return "cluster-node-timeout was set since";
+    if (map_timeout_is_settled(m))
+        return "cluster-node-timeout is settled already";
+    map_timeout_settle(m);
     return NULL;
 }
 
@@ -595,7 +618,10 @@ static const char *apply_one(struct map *m, uint64_t index, const struct map_ent
         return apply_remove(m, e);
     case MAP_SET:
         done->settings = true;
-        return apply_set(m, e);
+        return apply_set(m, index, e);
+    case MAP_TIMEOUT_SETTLED:
+        done->settings = true;
+        return apply_timeout_settled(m, e);
     case MAP_PLACE:
         done->slots = true;
         return apply_place(m, index, e);

@@ -125,12 +125,13 @@ static uint64_t committed_before(const struct member *m, struct mono now)
     return index;
 }
 
-/* Sampled with each heartbeat of our own: a commit is remembered up to T/10 too late, never too
- * early. */
+/* Sampled with heartbeats of our own, T/10 apart: a commit is remembered up to T/10 too late, never
+ * too early. */
 static void note_commit(struct member *m, struct mono now)
 {
     size_t last = (m->commits_next + COMMITS_KEPT - 1) % COMMITS_KEPT;
-    if (m->commits_n > 0 && m->commits[last].index == m->committed)
+    if (m->commits_n > 0 && (m->commits[last].index == m->committed ||
+                             now.us - m->commits[last].at.us < m->wait_t / 10))
         return;
     m->commits[m->commits_next].at = now;
     m->commits[m->commits_next].index = m->committed;

@@ -543,7 +543,7 @@ static enum err load(struct raft *r, const struct raft_saved *saved)
 enum err raft_init(struct raft *r, const struct raft_peer *self, uint64_t seed, int64_t timeout_us,
                    struct mono now, const struct raft_saved *saved)
 {
-    *r = (struct raft){.self = *self, .timeout_us = timeout_us};
+    *r = (struct raft){.self = *self, .timeout_us = timeout_us, .beat_t = timeout_us};
     rng_seed(&r->rng, seed);
     raft_log_init(&r->log, 0, 0);
     buf_init(&r->snapshot.bytes, RAFT_SNAPSHOT_BYTES);
@@ -571,8 +571,9 @@ void raft_free(struct raft *r)
     vec_free(&r->box);
 }
 
-void raft_set_timeout(struct raft *r, int64_t timeout_us)
+void raft_set_timeout(struct raft *r, int64_t beat_t, int64_t timeout_us)
 {
+    r->beat_t = beat_t;
     r->timeout_us = timeout_us;
     raft_election_reset(r, r->election_from);
     r->beat_due = (struct mono){0}; /* at once: the next one's time follows from it */

@@ -233,7 +233,8 @@ struct raft {
     struct raft_kept snapshot; /* the newest one */
 
     /* private */
-    int64_t timeout_us; /* T */
+    int64_t timeout_us; /* T, of waits; */
+    int64_t beat_t;     /* and of heartbeats, which is less while T changes */
     struct rng rng;
     bool inside;
     struct mono heard; /* the leader, last */
@@ -290,7 +291,7 @@ enum err raft_step(struct raft *r, const struct raft_event *ev, struct raft_out 
  * stepped. NULL: it would not. The caller's: mem_free. */
 char *raft_snapshot_whole(const struct raft *r, const struct raft_msg *m, size_t *n);
 void raft_check(const struct raft *r);
-void raft_set_timeout(struct raft *r,
+void raft_set_timeout(struct raft *r, int64_t beat_t,
                       int64_t timeout_us); /* T has changed; step RAFT_DUE after it */
 
 static inline bool raft_is_voter(const struct raft *r)

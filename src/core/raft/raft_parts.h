@@ -56,7 +56,7 @@ enum err raft_kept_set(struct raft_kept *k, const struct raft_snapshot *s) MUST_
 
 static inline int64_t raft_beat_us(const struct raft *r)
 {
-    return r->timeout_us / 20;
+    return r->beat_t / 20;
 }
 
 static inline bool raft_is_self(const struct raft *r, const struct raft_peer *p)

@@ -148,7 +148,7 @@ void repl_alive(struct repl *r)
 {
     for (uint16_t place = 0; place < r->peers.n; place++) {
         const struct repl_peer *peer = &r->peers.at[place];
-        if (peer->open && mono_reached(r->now, mono_after(peer->said, repl_timeout_us(r) / 10)))
+        if (peer->open && mono_reached(r->now, mono_after(peer->said, map_lease_us(r->map) / 10)))
             say_alive(r, place);
     }
     if (mono_reached(r->now, r->ask_again)) {
@@ -160,7 +160,7 @@ void repl_alive(struct repl *r)
 bool repl_is_silent(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
-    return peer != NULL && peer->open && mono_reached(r->now, mono_after(peer->heard, repl_timeout_us(r) / 2));
+    return peer != NULL && peer->open && mono_reached(r->now, mono_after(peer->heard, map_wait_us(r->map) / 2));
 }
 
 void repl_check(const struct repl *r)
