@@ -94,19 +94,24 @@ bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r
     return true;
 }
 
+bool commit_is_behind(const struct node *n)
+{
+    return rewrite_is_full(&n->rewrite) || journal_is_behind(&n->journal);
+}
+
 bool commit_holds(const struct node *n)
 {
-    return rewrite_is_full(&n->rewrite) || journal_is_behind(&n->journal) || memory_holds(n);
+    return commit_is_behind(n) || memory_holds(n);
 }
 
 void commit_let_go(struct node *n, struct node_out *out)
 {
-    if (!n->writers_held || commit_holds(n))
+    if (!n->writers_held || commit_is_behind(n))
         return;
-    n->writers_held = false;
+    n->writers_held = commit_holds(n);
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
-        if (s->held == HELD_MEMORY)
+        if (s->held == HELD_MEMORY && (!n->writers_held || s->guest != NULL))
             session_let_go(n, s, out);
     }
 }

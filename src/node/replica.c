@@ -251,43 +251,61 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
     return "a message of the wrong end";
 }
 
-void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out)
+static void guest_begins(struct node *n, struct session *s)
+{
+    const char *trouble = commit_trouble(n);
+    s->guest->heard = true;
+    if (!n->cluster->takes_nothing)
+        repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
+    if (n->cluster->leaves)
+        say_leaving(n, s, trouble != NULL ? trouble : "it is being stopped");
+}
+
+/* Records and dumps are not read on from their connection while the disk does not keep up: so what waits for it is
+ * bounded here, and their primary, to whom they are not acknowledged, goes on without this node (14). */
+static bool is_too_much(struct node *n, struct session *s, const struct repl_message *m)
+{
+    if ((m->type != REPL_APPEND && m->type != REPL_DUMP && m->type != REPL_DUMPED) || !commit_is_behind(n))
+        return false;
+    n->writers_held = true;
+    session_hold(n, s, HELD_MEMORY, MONO_NEVER);
+    return true;
+}
+
+bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out)
 {
     struct wire_in in;
     struct repl_message m;
     char why[WIRE_WHY_BYTES];
+    if (s->held != HELD_NOT || s->closing)
+        return s->closing;
     s->active = n->now;
-    if (s->closing)
-        return;
     if (of(n)->guests.at[s->guest->place] != s) {
         guest_end(s, out);
-        return;
+        return true;
     }
-    if (!s->guest->heard) {
-        s->guest->heard = true;
-        if (!n->cluster->takes_nothing)
-            repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
-        const char *trouble = commit_trouble(n);
-        if (n->cluster->leaves)
-            say_leaving(n, s, trouble != NULL ? trouble : "it is being stopped");
-    }
+    if (!s->guest->heard)
+        guest_begins(n, s);
     if (!wire_frame(q, WIRE_DIALS, &in, why)) {
         malformed(n, s, why, out);
-        return;
+        return true;
     }
     enum err err = get_repl(&in, &m, &of(n)->read);
     if (err != ERR_OK) {
         wire_why(&in, err, why);
         malformed(n, s, why, out);
-        return;
+        return true;
     }
     if (n->cluster->takes_nothing) { /* 28: nor is any of it acknowledged. It lives, that is all */
         s->guest->asked |= m.type == REPL_ALIVE;
-        return;
+        return true;
     }
+    if (is_too_much(n, s, &m))
+        return false;
     const char *wrong = take(n, s->guest, &m);
     if (wrong != NULL)
         malformed(n, s, wrong, out);
+    return true;
 }
 
 /* --------------------------------------------------------------------- slots */
@@ -395,8 +413,13 @@ void guests_look(struct node *n, struct node_out *out)
     int64_t most_us = map_wait_us(&n->cluster->map) / 2;
     for (size_t i = 0; i < of(n)->guests.n; i++) {
         struct session *s = of(n)->guests.at[i];
-        if (s == NULL || s->closing || !mono_reached(n->now, mono_after(s->active, most_us)))
+        if (s == NULL || s->closing)
             continue;
-        guest_end(s, out); /* 14 */
+        if (s->held != HELD_NOT) { /* it is this node that does not listen: it lives, and says so */
+            s->active = n->now;
+            s->guest->asked = true;
+        } else if (mono_reached(n->now, mono_after(s->active, most_us))) {
+            guest_end(s, out); /* 14 */
+        }
     }
 }

@@ -84,7 +84,8 @@ void guests_told(struct node *n, const char *why); /* that this node will hold n
 void guests_end(struct node *n, struct node_out *out); /* their connections are closed: they come again */
 bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
 void guest_close(struct node *n, struct session *s);
-void guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
+/* False: it is not taken for now, since the disk does not keep up; nor is what comes behind it. */
+bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
 void guests_ack(struct node *n); /* before what is written leaves */
 void slots_drop(struct node *n); /* copies that are not wanted any more */
 void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */

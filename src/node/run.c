@@ -488,8 +488,7 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
         if (i + NEAR < count && p[NEAR].has_key)
             table_prefetch_near(&p[NEAR].key.hint);
         if (p->session->guest != NULL) {
-            guest_request(n, p->session, at[i].req, out);
-            at[i].taken = true;
+            at[i].taken = guest_request(n, p->session, at[i].req, out);
             plain.is_asked = false;
             continue;
         }

@@ -202,7 +202,8 @@ static inline bool commit_is_open(const struct node *n) /* false: it is to be as
     return n->journal.state == JOURNAL_OFF ||
            (n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve);
 }
-bool commit_holds(const struct node *n); /* too much waits for the disk, or is to be evicted: writers wait */
+bool commit_is_behind(const struct node *n); /* too much waits for the disk: whoever brings more waits */
+bool commit_holds(const struct node *n); /* the same, or too much is to be evicted: writers wait */
 void commit_let_go(struct node *n, struct node_out *out); /* writers that waited, once they need not */
 
 /* ---- load.c */

@@ -470,7 +470,7 @@ bool journal_is_idle(const struct journal *j)
 
 bool journal_is_behind(const struct journal *j)
 {
-    return journal_bytes(j) > JOURNAL_BEHIND_BYTES;
+    return j->state == JOURNAL_OK && journal_bytes(j) > JOURNAL_BEHIND_BYTES;
 }
 
 size_t journal_bytes(const struct journal *j)

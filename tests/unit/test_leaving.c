@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A node whose disk is in trouble, among others: what its clients are told, where its slots go, and when it ends
- * (replication 28). */
+/* A node whose disk is in trouble or slow, among others: what its clients are told, where its slots go, and when it ends
+ * (replication 14, 28). */
 #include "tests/lib/some_routes.h"
 
 static size_t judged[SOME_NODES]; /* so many of a node's words */
@@ -168,10 +168,52 @@ static void who_has_no_room_takes_and_acknowledges_nothing_until_it_has(void **s
     some_stop(&w);
 }
 
+enum { GREAT_BYTES = 60000, GREAT_N = 2 * JOURNAL_BEHIND_BYTES / GREAT_BYTES };
+
+static struct some_link *records_to(unsigned to)
+{
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].from == 0 && w.links[i].to == to && w.links[i].use == USE_REPL)
+            return &w.links[i];
+    return NULL;
+}
+
+static void a_replica_whose_disk_is_slow_reads_no_further(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync everysec\nclient-output-buffer-limit replica 0 0 0");
+    const char *key = some_key(&w, 0, 0);
+    const struct journal *j = &w.node[1].node->journal;
+    char *line = malloc(GREAT_BYTES + 64);
+    uint32_t link = records_to(1)->link;
+    int n = snprintf(line, 64, "SET %s ", key);
+    memset(line + n, 'v', GREAT_BYTES);
+    line[n + GREAT_BYTES] = '\0';
+    for (int i = 0; i < GREAT_N; i++) {
+        assert_int_equal(some_send(&w, 0, 1, line), 1);
+        some_carry(&w);
+        one_disk(&w.node[0]);
+    }
+    free(line);
+    assert_true(journal_is_behind(j));
+    assert_true(journal_bytes(j) < JOURNAL_BEHIND_BYTES + 2 * GREAT_BYTES);
+    go_on(2500, 1);
+    assert_int_equal(slot_at(key)->isr_n, 1); /* without it */
+    expect_begins(0, 1, "+OK\r\n");
+    assert_int_equal(records_to(1)->link, link); /* it lives: that was heard all the time */
+    go_on(2500, SOME_NODES);
+    assert_false(journal_is_behind(j));
+    assert_int_equal(w.node[1].node->slots[slot_of(slice_str(key))].at.seq, GREAT_N);
+    assert_int_equal(slot_at(key)->isr_n, 2);
+    some_stop(&w);
+}
+
 UNIT_TESTS("leaving",
            TEST(a_failed_disk_gives_its_slots_away_and_the_node_ends,
                 "a failed disk: UNCERTAIN, its slots go elsewhere from memory, and the node ends with an error (28)"),
            TEST(what_waits_for_a_replica_alone_is_not_failed, "what is stored and waits for a replica is not failed with the disk (28)"),
            TEST(in_sync_alone_it_reads_on, "with a failed disk and no other in sync: reads go on, MISCONF for writes, a stop is at once (28)"),
+           TEST(a_replica_whose_disk_is_slow_reads_no_further,
+                "a replica whose disk is slow reads no further than it may keep, lives, and is left out until it has it all (14)"),
            TEST(who_has_no_room_takes_and_acknowledges_nothing_until_it_has,
                 "on a full disk nothing is taken from primaries nor acknowledged; with room again it begins anew (28)"))
