@@ -41,7 +41,7 @@ function print_head() {
     print ".\\\" Made from src/conf/options.def by utils/gen-options.awk."
     print ".TH VONG.CONF 5 \"\" Vong \"File formats\""
     print ".SH NAME"
-    print "vong.conf \\- configuration of vong\\-server"
+    print "vong.conf \\- configuration of vong\\-server and vong\\-proxy"
     print ".SH DESCRIPTION"
     print "One directive per line: a name, in any case, and its values, with blanks between. Lines that"
     print "begin with # are comments. A value with blanks stands in double quotes, where \\en, \\er, \\et,"
@@ -113,6 +113,10 @@ function print_row(   p, n, at, name, alias, head, flags, bounds, b, note, help,
     state = flags ~ /FIXED/ ? "at the start only" : "live"
     if (flags ~ /PROTECTED/)
         state = state ", protected"
+    if (flags ~ /PROXY_ONLY/)
+        state = state ", of vong\\-proxy alone"
+    else if (flags ~ /PROXY/)
+        state = state ", of vong\\-proxy too"
     print ".TP"
     print "\\fB" quoted(name) "\\fR" (alias == "" ? "" : " (also \\fB" quoted(alias) "\\fR)")
     print quoted(help)
@@ -136,5 +140,6 @@ function print_tail(   i, p) {
     }
     print ".SH \"SEE ALSO\""
     print ".BR vong\\-server (8),"
+    print ".BR vong\\-proxy (8),"
     print ".BR vong\\-commands (7)"
 }

@@ -39,7 +39,8 @@
     X(CMD_BRIEF, NULL)  /* tiny, bounded cost per argument: see spec_is_brief */ \
     X(CMD_SPLITS, NULL) /* equals the same command per key: may be split over slots */ \
     X(CMD_SUBS, NULL)   /* has subcommands: a container, or COMMAND */ \
-    X(CMD_SYSCMD, NULL) /* for servers and test harnesses; COMMAND DOCS says "syscmd" */
+    X(CMD_SYSCMD, NULL) /* for servers and test harnesses; COMMAND DOCS says "syscmd" */ \
+    X(CMD_OF_DISK, NULL) /* about files a server keeps its data in: a proxy has none, and refuses it */
 
 #define CMD_CATEGORY_ROWS(X)             \
     X(ACL_KEYSPACE, "keyspace")          \

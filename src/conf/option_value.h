@@ -44,7 +44,9 @@ enum option_flag {
     OPTION_SENSITIVE = 4,
     OPTION_HIDDEN = 8,
     OPTION_IDLE = 16,
-    OPTION_REFUSED = 32
+    OPTION_REFUSED = 32,
+    OPTION_PROXY = 64,      /* vong-proxy has it, too */
+    OPTION_PROXY_ONLY = 128 /* it alone has it */
 };
 
 extern const struct option_row option_rows[OPTION_N];

@@ -79,7 +79,9 @@ enum {
     SENSITIVE = OPTION_SENSITIVE,
     HIDDEN = OPTION_HIDDEN,
     IDLE = OPTION_IDLE,
-    REFUSED = OPTION_REFUSED
+    REFUSED = OPTION_REFUSED,
+    PROXY = OPTION_PROXY,
+    PROXY_ONLY = OPTION_PROXY_ONLY
 };
 #define CHOICES_BOOL NULL
 #define CHOICES_INT NULL
@@ -143,6 +145,20 @@ static const struct option_row *row_find(struct slice name)
     return NULL;
 }
 
+/* A directive of this program's. */
+static bool has_row(const struct options *o, const struct option_row *row)
+{
+    if (o->of_proxy)
+        return (row->flags & (OPTION_PROXY | OPTION_PROXY_ONLY)) != 0;
+    return (row->flags & OPTION_PROXY_ONLY) == 0;
+}
+
+static const struct option_row *row_of(const struct options *o, struct slice name)
+{
+    const struct option_row *row = row_find(name);
+    return row != NULL && has_row(o, row) ? row : NULL;
+}
+
 static const struct bare_row *bare_find(struct slice name)
 {
     for (size_t i = 0; i < sizeof(bare_rows) / sizeof(bare_rows[0]); i++)
@@ -151,10 +167,12 @@ static const struct bare_row *bare_find(struct slice name)
     return NULL;
 }
 
-static bool refuse_unknown(struct slice name, struct buf *error)
+static bool refuse_unknown(const struct options *o, struct slice name, struct buf *error)
 {
     struct near near = {.name = name};
     for (size_t i = 0; i < OPTION_N; i++) {
+        if (!has_row(o, &option_rows[i]))
+            continue;
         near_offer(&near, option_rows[i].name);
         if (option_rows[i].alias != NULL)
             near_offer(&near, option_rows[i].alias);
@@ -203,8 +221,7 @@ void options_free(struct options *o)
         option_drop(&option_rows[i], field_of(o, &option_rows[i]));
 }
 
-/* `from`'s strings stay its own. */
-static void options_copy(struct options *o, const struct options *from)
+void options_copy(struct options *o, const struct options *from)
 {
     memcpy(o, from, sizeof(*o));
     for (size_t i = 0; i < OPTION_N; i++)
@@ -280,9 +297,9 @@ static enum options_line_is words_line(struct options *o, const struct slice *wo
     const struct bare_row *bare = bare_find(words[0]);
     if (bare != NULL)
         return bare_line(bare, words + 1, n - 1, text);
-    const struct option_row *row = row_find(words[0]);
+    const struct option_row *row = row_of(o, words[0]);
     bool taken = row != NULL ? assign(o, row, words + 1, n - 1, o->given[row->id], text)
-                             : refuse_unknown(words[0], text);
+                             : refuse_unknown(o, words[0], text);
     return taken ? OPTIONS_LINE_TAKEN : OPTIONS_LINE_BAD;
 }
 
@@ -347,7 +364,7 @@ static bool may_set_or_reply(const struct options *o, const struct option_pair *
 {
     bool seen[OPTION_N] = {false};
     for (size_t i = 0; i < n; i++) {
-        const struct option_row *row = row_find(pairs[i].name);
+        const struct option_row *row = row_of(o, pairs[i].name);
         if (row == NULL) {
             buf_clear(error);
             option_say(error, SLICE("Unknown option or number of arguments for CONFIG SET - '"));
@@ -422,6 +439,11 @@ void options_trial_free(struct option_trial *t)
     memset(t, 0, sizeof(*t));
 }
 
+const char *options_name(enum option id)
+{
+    return option_rows[id].name;
+}
+
 bool options_is_sensitive(struct slice name)
 {
     const struct option_row *row = row_find(name);
@@ -445,7 +467,7 @@ static void get_pattern(const struct options *o, struct slice pattern, bool show
     bool plain = glob_is_plain(pattern);
     for (size_t i = 0; i < OPTION_N; i++) {
         const struct option_row *row = &option_rows[i];
-        if (!plain && (row->flags & OPTION_HIDDEN) != 0)
+        if (!has_row(o, row) || (!plain && (row->flags & OPTION_HIDDEN) != 0))
             continue;
         const char *names[2] = {row->name, row->alias};
         for (size_t k = 0; k < 2; k++) {
@@ -540,7 +562,7 @@ void options_args(char *const *args, size_t n, struct buf *lines)
 }
 
 /* What one line of a file is about: an option, or none (a comment, an include, damage). */
-static const struct option_row *row_of_line(struct slice line)
+static const struct option_row *row_of_line(const struct options *o, struct slice line)
 {
     line = trimmed(line);
     if (line.n == 0 || line.p[0] == '#')
@@ -548,7 +570,7 @@ static const struct option_row *row_of_line(struct slice line)
     struct words words = {0};
     const struct option_row *row = NULL;
     if (words_split(&words, line) == ERR_OK && words.list.n > 0)
-        row = row_find(words.list.at[0]);
+        row = row_of(o, words.list.at[0]);
     words_free(&words);
     return row;
 }
@@ -576,7 +598,7 @@ static bool read_old(struct options *was, struct slice old, size_t lines[OPTION_
     buf_init(&text, OPTIONS_TEXT_MAX);
     while (old.n > 0) {
         struct slice line = next_line(&old);
-        const struct option_row *row = row_of_line(line);
+        const struct option_row *row = row_of_line(was, line);
         marked = marked || slice_equal(line, slice_str(rewrite_mark));
         if (row == NULL)
             continue;
@@ -592,12 +614,13 @@ void options_rewrite(const struct options *o, struct slice old, struct buf *to)
 {
     struct options was;
     options_init(&was);
+    was.of_proxy = o->of_proxy;
     size_t lines[OPTION_N] = {0};
     bool written[OPTION_N] = {false};
     bool marked = read_old(&was, old, lines);
     while (old.n > 0) {
         struct slice line = next_line(&old);
-        const struct option_row *row = row_of_line(line);
+        const struct option_row *row = row_of_line(o, line);
         bool keep = row == NULL ||
                     ((lines[row->id] == 1 || lines_add_up(row)) && values_equal(row, o, &was));
         if (keep) {
@@ -611,7 +634,7 @@ void options_rewrite(const struct options *o, struct slice old, struct buf *to)
     }
     for (size_t i = 0; i < OPTION_N; i++) {
         const struct option_row *row = &option_rows[i];
-        if (written[i] || is_default(o, row))
+        if (written[i] || !has_row(o, row) || is_default(o, row))
             continue;
         if (!marked)
             option_sayf(to, "\n%s\n", rewrite_mark);

@@ -96,6 +96,7 @@ struct options {
 #define BARE(...)
 #include "conf/options.def"
     bool given[OPTION_N]; /* a file, the command line or CONFIG SET named it */
+    bool of_proxy; /* vong-proxy's: servers' own directives are unknown; set before anything else */
 };
 
 /* A value is at most so long; what is printed or refused always fits a buf with the second maximum,
@@ -104,6 +105,8 @@ enum { OPTIONS_VALUE_MAX = 64 * 1024, OPTIONS_TEXT_MAX = 64 * 1024 * 1024 };
 
 void options_init(struct options *o); /* the defaults */
 void options_free(struct options *o);
+void options_copy(struct options *o,
+                  const struct options *from); /* o: overwritten; from's strings stay its own */
 
 enum options_line_is { OPTIONS_LINE_TAKEN, OPTIONS_LINE_BAD, OPTIONS_LINE_INCLUDE };
 
@@ -139,6 +142,7 @@ bool options_set_failed(struct slice name, const char *why, struct buf *error); 
 
 /* Whether a CONFIG SET of this name must not be shown in logs. */
 bool options_is_sensitive(struct slice name);
+const char *options_name(enum option id);
 
 struct option_got {
     struct slice name; /* borrowed from the patterns or static */

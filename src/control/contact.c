@@ -187,6 +187,8 @@ static void opened(struct control *c, struct contact *k)
     k->reader = (struct wire_reader){.from = k->is_link ? WIRE_ANSWERS : WIRE_DIALS, .open = true};
     if (!k->is_link && k->hello.purpose == HELLO_MEET)
         k->use = CONTACT_CALLER;
+    else if (!k->is_link && k->hello.purpose == HELLO_FOLLOW)
+        k->use = CONTACT_FOLLOWER;
     if (k->use == CONTACT_MEMBER && (p = peer_of(c, &k->id)) != NULL) {
         if (k->is_link)
             p->tries = 0;

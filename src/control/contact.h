@@ -18,7 +18,8 @@ enum contact_use {
     CONTACT_SEED,   /* a link to an address: a seed we ask to let us join */
     CONTACT_HINT,   /* a link to an address where a member of our cluster may be */
     CONTACT_NAMED,  /* a link to whom CLUSTER MEET named */
-    CONTACT_CALLER  /* a guest that wants to meet or to join */
+    CONTACT_CALLER, /* a guest that wants to meet or to join */
+    CONTACT_FOLLOWER /* a guest that follows the map and is no member: a proxy */
 };
 
 struct contact {
@@ -31,6 +32,7 @@ struct contact {
     struct node_id id;  /* open: who it is; a link to a member: who it is to be */
     uint32_t incarnation;
     uint64_t token;     /* SEED, NAMED: whose errand it is (form.c) */
+    uint64_t wants;     /* FOLLOWER: is sent the entries from this one on, once there are any; 0: it has not asked */
     char peer[DISK_NAME_BYTES]; /* "127.0.0.1:16379", for logs */
     char host[HOSTNAME_BYTES];  /* a link: what was dialed */
     uint16_t port;

@@ -292,7 +292,8 @@ void control_opened(struct control *c, struct contact *k)
     case CONTACT_NAMED: meet_opened(c, k); break;
     case CONTACT_HINT: form_hint_opened(c, k); break;
     case CONTACT_MEMBER: follow_former_run(c, k); break;
-    case CONTACT_CALLER: break;
+    case CONTACT_CALLER:
+    case CONTACT_FOLLOWER: break;
     }
 }
 
@@ -306,7 +307,8 @@ void control_missed(struct control *c, struct contact *k, const char *why)
     case CONTACT_NAMED: meet_missed(c, k, why); break;
     case CONTACT_MEMBER:
     case CONTACT_HINT:
-    case CONTACT_CALLER: break;
+    case CONTACT_CALLER:
+    case CONTACT_FOLLOWER: break;
     }
 }
 
@@ -408,11 +410,13 @@ static enum err heard_here(struct control *c, struct contact *k, struct wire_in 
     return ERR_OK;
 }
 
-/* A stranger may ask to join or to meet, and a new member for the map; a member everything else. */
+/* A stranger may ask to join or to meet, and a new member or a proxy for the map; a member everything else. */
 static bool may_say(const struct control *c, const struct contact *k, enum wire_type type)
 {
     bool meets = type == WIRE_JOIN || type == WIRE_MEET;
     bool met = type == WIRE_JOINED || type == WIRE_MET;
+    if (k->use == CONTACT_FOLLOWER)
+        return type == WIRE_FETCH;
     if (k->use == CONTACT_CALLER)
         return meets || (type == WIRE_FETCH && map_find(&c->map, &k->id) != MAP_NOBODY);
     if (k->use == CONTACT_SEED || k->use == CONTACT_NAMED)
@@ -590,6 +594,7 @@ static void what_is_due(struct control *c)
     form_due(c);
     contacts_due(c);
     follow_changes(c);
+    follow_serve(c);
     stop_due(c);
     view_due(c);
 }

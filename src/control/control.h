@@ -154,8 +154,6 @@ void control_free(struct control *c);
 void control_out_free(struct control_out *out);
 /* Can all of a log that was found be read? An error: control_new must not have it; why says what is wrong. */
 enum err control_log_wrong(const struct raft_saved *saved, char why[WIRE_WHY_BYTES]) MUST_CHECK;
-/* What is wrong with a cluster-join, or NULL. */
-const char *control_join_wrong(struct slice join);
 const struct map *control_map(const struct control *c); /* for the simulator's checks */
 bool control_leads(const struct control *c);
 size_t control_voters(const struct control *c); /* of the newest committed set */

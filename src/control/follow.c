@@ -237,7 +237,9 @@ void follow_ahead(struct control *c, uint16_t place, uint64_t index)
 
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m)
 {
-    if (m->from > c->map.index || c->map.index == 0)
+    bool is_ahead = m->from <= c->map.index && c->map.index > 0;
+    k->wants = !is_ahead && k->use == CONTACT_FOLLOWER ? m->from : 0;
+    if (!is_ahead)
         return;
     if (c->tail.n == 0 || m->from < c->tail_first) {
         give_whole(c, contact_answer(c, k));
@@ -253,6 +255,19 @@ void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch 
         out.at[out.n++] = (struct wire_entry){t->term, t->type, slice_of(t->bytes, t->n)};
     }
     put_entries(contact_answer(c, k), &out);
+}
+
+/* It asked before there was what it asked for. */
+void follow_serve(struct control *c)
+{
+    if (c->served_index == c->map.index)
+        return;
+    c->served_index = c->map.index;
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && k->wants != 0)
+            follow_fetch(c, k, &(struct wire_fetch){k->wants});
+    }
 }
 
 enum err follow_readable(uint8_t type, struct slice bytes, char *why)

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "base/num.h"
 #include "control/inside.h"
+#include "core/map/seeds.h"
 #include "wire/wire_map.h"
 
 static void random_bytes(struct control *c, uint8_t *b, size_t n)
@@ -94,61 +94,6 @@ void form_begin(struct control *c)
 
 /* ---------------------------------------------------------------- the seeds */
 
-/* "host:port[@cluster port]" */
-static bool get_seed(struct slice s, char host[HOSTNAME_BYTES], uint16_t *port)
-{
-    uint64_t p, cp;
-    size_t colon = s.n, at;
-    while (colon > 0 && s.p[colon - 1] != ':')
-        colon--;
-    if (colon < 2 || colon - 1 >= HOSTNAME_BYTES)
-        return false;
-    struct slice ports = slice_from(s, colon);
-    for (at = 0; at < ports.n && ports.p[at] != '@'; at++)
-        ;
-    if (!num_get_u64(slice_head(ports, at), &p) || p == 0 || p > UINT16_MAX)
-        return false;
-    cp = p + CLUSTER_PORT_OFFSET;
-    if (at < ports.n && !num_get_u64(slice_from(ports, at + 1), &cp))
-        return false;
-    if (cp == 0 || cp > UINT16_MAX)
-        return false;
-    memcpy(host, s.p, colon - 1);
-    host[colon - 1] = '\0';
-    *port = (uint16_t)cp;
-    return true;
-}
-
-/* The next of a cluster-join's seeds; *join is what is left behind it. */
-static struct slice next_seed(struct slice *join)
-{
-    const char *comma = memchr(join->p, ',', join->n);
-    struct slice one = slice_head(*join, comma == NULL ? join->n : (size_t)(comma - join->p));
-    *join = slice_from(*join, one.n + 1);
-    return one;
-}
-
-const char *control_join_wrong(struct slice join)
-{
-    char host[HOSTNAME_BYTES];
-    uint16_t port;
-    while (join.n > 0)
-        if (!get_seed(next_seed(&join), host, &port))
-            return "each seed is host:port, or host:port@cluster-port, with commas between";
-    return NULL;
-}
-
-/* The n-th of cluster-join's seeds; false: there are not so many. */
-static bool seed_at(const struct control *c, size_t n, char host[HOSTNAME_BYTES], uint16_t *port)
-{
-    for (struct slice left = c->config.join; left.n > 0;) {
-        struct slice one = next_seed(&left);
-        if (n-- == 0)
-            return get_seed(one, host, port);
-    }
-    return false;
-}
-
 static void not_joined(struct control *c, const char *text)
 {
     if (strcmp(text, c->why_not) != 0)
@@ -167,9 +112,9 @@ static void ask_a_seed(struct control *c)
         return;
     }
     memcpy(host, c->join_to, sizeof(host));
-    if (port == 0 && !seed_at(c, c->seed_next++, host, &port)) {
+    if (port == 0 && !seeds_at(c->config.join, c->seed_next++, host, &port)) {
         c->seed_next = 1;
-        if (!seed_at(c, 0, host, &port))
+        if (!seeds_at(c->config.join, 0, host, &port))
             return;
     }
     contact_dial(c, CONTACT_SEED, host, port, NULL);
@@ -193,7 +138,7 @@ static void look_for_members(struct control *c)
     }
     for (size_t i = 0; i < c->identity.peers.n; i++)
         look_there(c, c->identity.peers.at[i].ip, c->identity.peers.at[i].cluster_port);
-    for (size_t i = 0; seed_at(c, i, host, &port); i++)
+    for (size_t i = 0; seeds_at(c->config.join, i, host, &port); i++)
         look_there(c, host, port);
 }
 
@@ -225,7 +170,7 @@ static void pass_here(struct control *c, const struct wire_here *m)
     size_t n = c->contacts.n, first = (size_t)rng_below(&c->rng, n), passed = 0;
     for (size_t i = 0; i < n && passed < HERE_PASSED; i++) {
         struct contact *k = c->contacts.at[(first + i) % n];
-        if (!k->open || k->over || k->use == CONTACT_CALLER || k->use == CONTACT_SEED || k->use == CONTACT_NAMED ||
+        if (!k->open || k->over || (k->use != CONTACT_MEMBER && k->use != CONTACT_HINT) ||
             node_id_equal(&k->id, &m->id))
             continue;
         put_here(contact_answer(c, k), m);

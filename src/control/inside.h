@@ -139,6 +139,7 @@ struct control {
     uint64_t tail_first;
     size_t tail_bytes;
     struct mono fetch_due;       /* not asked again before */
+    uint64_t served_index;       /* of the map, as those who follow it know it */
     struct mono want_due;        /* what this node wants for itself is looked at again */
     struct word report;          /* the data plane's newest; owned */
 
@@ -251,6 +252,7 @@ enum err follow_readable(uint8_t type, struct slice bytes, char *why) MUST_CHECK
 enum err follow_get_map(struct slice bytes, uint64_t index, struct map *m, char *why) MUST_CHECK;
 void follow_ahead(struct control *c, uint16_t place, uint64_t index); /* that member has this much */
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);
+void follow_serve(struct control *c); /* who follows the map gets what is new of it */
 enum err follow_entries(struct control *c, const struct wire_entries *m, char *why) MUST_CHECK;
 enum err follow_map(struct control *c, const struct wire_whole *m, char *why) MUST_CHECK;
 void follow_propose(struct control *c, const struct map_entry *e); /* the data plane's */

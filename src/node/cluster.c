@@ -535,6 +535,33 @@ void cluster_word(struct node *n, const struct word *w, struct node_out *out)
     }
 }
 
+static size_t list_n(const struct list *head)
+{
+    size_t n = 0;
+    for (const struct list *l = head->next; l != head; l = l->next)
+        n++;
+    return n;
+}
+
+struct proxy_view cluster_proxy_view(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    struct proxy_view v = {.parked = list_n(&c->parked)};
+    for (size_t i = 0; i < c->map.nodes.n; i++) {
+        v.nodes += c->map.nodes.at[i].used;
+        v.up += c->map.nodes.at[i].used && c->map.nodes.at[i].health == MAP_UP;
+    }
+    for (unsigned slot = 0; c->map.index > 0 && slot < SLOTS; slot++)
+        v.slots_served += c->map.slots[slot].primary != MAP_NOBODY;
+    for (const struct list *l = c->links.next; l != &c->links; l = l->next) {
+        const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        v.links++;
+        v.own_links += p->own != NULL;
+        v.sent += list_n(&p->sent);
+    }
+    return v;
+}
+
 /* --------------------------------------------------------------------- steps */
 
 /* A lease that is over closes what it covered, before anything else is done (replication 7): at

@@ -131,7 +131,7 @@ struct flight {
     uint32_t skip;        /* replies before its own */
     size_t passed;        /* bytes of its reply that were passed on before it was whole */
     uint64_t begin;       /* where it begins in what the link was given */
-    struct mono until, sent;
+    struct mono born, until, sent;
     const char *why;      /* it was parked; with its code */
 };
 
@@ -205,7 +205,14 @@ struct cluster {
     uint64_t forwarded, uncertain, retried; /* counts */
 };
 
+/* What a proxy tells in INFO. */
+struct proxy_view {
+    unsigned nodes, up, slots_served, links, own_links;
+    size_t sent, parked; /* requests */
+};
+
 /* ---- cluster.c */
+struct proxy_view cluster_proxy_view(const struct node *n);
 struct cluster *cluster_new(const struct node_identity *id);
 void cluster_free(struct node *n);
 /* This run's log begins, where the log of the run `before` ended; clean: with its end mark. other: it is a new one, or

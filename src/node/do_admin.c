@@ -16,7 +16,7 @@ void node_time(struct call *c)
 
 void node_role(struct call *c)
 {
-    if (c->node->cluster != NULL) {
+    if (node_is_member(c->node)) {
         cluster_role_reply(c->node, c->reply);
         return;
     }

@@ -15,7 +15,7 @@ enum { ASK_PATIENCE_US = 30 * 1000 * 1000 }; /* longer than any election */
 
 bool cluster_or_reply(struct call *c)
 {
-    if (c->node->cluster != NULL)
+    if (node_is_member(c->node))
         return true;
     reply_error(c->reply, SLICE("ERR This instance has cluster support disabled"));
     return false;
@@ -66,7 +66,7 @@ static bool quorum_of(struct slice text, uint32_t *asked)
 /* CLIENT QUORUM n|majority|all|cluster: how many this connection's replies wait for, whatever write-quorum is. */
 void node_client_quorum(struct call *c)
 {
-    if (!cluster_or_reply(c))
+    if (!c->node->identity.is_proxy && !cluster_or_reply(c))
         return;
     if (!quorum_of(c->argv[2], &c->session->routing->quorum)) {
         reply_errorf(c->reply, "ERR CLIENT QUORUM is majority, all, cluster, or a number from 1 to %d", MAP_COPIES);

@@ -33,6 +33,18 @@ static void take(struct node *n, struct option_trial *t, struct node_out *out)
         options_applied(n);
 }
 
+void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out)
+{
+    struct option_trial t;
+    struct buf error;
+    buf_init(&error, SIZE_MAX);
+    bool set = options_try(n->options, pairs, pairs_n, true, &t, &error);
+    check(set); /* as it was there, and the options are the same */
+    take(n, &t, out);
+    options_trial_free(&t);
+    buf_free(&error);
+}
+
 static void reply_refused(struct reply *r, const struct buf *why)
 {
     struct slice text = slice_head(buf_slice(why), 900);
@@ -83,6 +95,10 @@ static bool listen_or_refuse(struct call *c, const struct door_option *door, con
 static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *error)
 {
     const struct door_option *door = door_option(c->node, t);
+    if (door != NULL && c->node->identity.is_proxy) {
+        options_trial_free(t);
+        return options_set_failed(slice_str(door->name), "a proxy opens its doors at its start", error);
+    }
     if (door != NULL) {
         if (listen_or_refuse(c, door, t, error))
             return true;
@@ -119,7 +135,7 @@ void node_config_set(struct call *c)
         call_syntax_error(c);
         return;
     }
-    if (c->node->cluster != NULL && sets_map(c))
+    if (node_is_member(c->node) && sets_map(c))
         return;
     size_t n = (c->argc - 2) / 2;
     struct option_pair *pairs = mem_get(n * sizeof(*pairs));

@@ -104,7 +104,7 @@ static void hello_reply(struct call *c)
     reply_bulk(r, SLICE("id"));
     reply_i64(r, (int64_t)c->session->id);
     reply_bulk(r, SLICE("mode"));
-    reply_bulk(r, c->node->cluster != NULL ? SLICE("cluster") : SLICE("standalone"));
+    reply_bulk(r, node_is_member(c->node) ? SLICE("cluster") : SLICE("standalone"));
     reply_bulk(r, SLICE("role"));
     reply_bulk(r, SLICE("master"));
     reply_bulk(r, SLICE("modules"));
@@ -160,7 +160,7 @@ void node_select(struct call *c)
             SLICE("ERR value is out of range, value must between -2147483648 and 2147483647"));
         return;
     }
-    if (c->node->cluster != NULL && db != 0) {
+    if (node_is_member(c->node) && db != 0) {
         reply_error(c->reply, SLICE("ERR SELECT is not allowed in cluster mode"));
         return;
     }

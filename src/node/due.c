@@ -137,6 +137,10 @@ void stop_begin(struct node *n, struct session *asked_by, bool at_once)
     if (asked_by != NULL)
         session_hold(n, asked_by, HELD_STOP, MONO_NEVER);
     n->stop_until = at_once ? n->now : mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
+    if (n->identity.is_proxy) {
+        log_say(n->log, LOG_LEVEL_NOTICE, "stopping: what is under way is answered, nothing more is taken");
+        return;
+    }
     log_say(n->log, LOG_LEVEL_NOTICE, "stopping: %s%s",
             n->cluster != NULL && !at_once ? "slots go to who is in sync with them, " : "",
             commit_refuses(n) == NULL ? "everything acknowledged is being made durable" : "the disk is in trouble");
@@ -159,10 +163,36 @@ bool stop_abort(struct node *n, struct node_out *out)
     return true;
 }
 
+/* A proxy's clients wait for no answer, and have been sent what came. */
+static bool is_drained(const struct node *n)
+{
+    for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        const struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->routing->turns_n > 0 || s->out.n > 0)
+            return false;
+    }
+    return true;
+}
+
+static void stop_proxy(struct node *n, struct node_out *out)
+{
+    bool drained = is_drained(n);
+    if (!drained && !mono_reached(n->now, n->stop_until))
+        return;
+    if (!drained)
+        log_say(n->log, LOG_LEVEL_WARNING, "stopping after shutdown-timeout: some requests were not answered");
+    out->stop = true;
+    out->exit_code = 0;
+}
+
 void stop_look(struct node *n, struct node_out *out)
 {
     if (!n->stop_asked)
         return;
+    if (n->identity.is_proxy) {
+        stop_proxy(n, out);
+        return;
+    }
     if (n->cluster != NULL && !n->loading && !cluster_is_left(n) && !mono_reached(n->now, n->stop_until))
         return;
     const struct journal *j = &n->journal;

@@ -189,6 +189,8 @@ bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken)
 
 static int64_t patience_us(const struct node *n)
 {
+    if (n->identity.is_proxy)
+        return n->options->retry_timeout * 1000;
     return 4 * map_timeout_us(&n->cluster->map.settings); /* longer than a failover */
 }
 
@@ -206,6 +208,7 @@ struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spe
     f->place = MAP_NOBODY;
     f->protocol = t->session->protocol;
     f->is_write = (spec->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+    f->born = n->now;
     f->until = mono_after(n->now, patience_us(n));
     f->why = "TRYAGAIN it is on its way";
     list_init(&f->in_where);
@@ -277,10 +280,32 @@ static void turn_answer(struct node *n, struct turn *t, struct slice reply)
     t->kind = MARK_FREE;
 }
 
+/* A proxy's statistics are of what it was asked for, with the time its clients waited; a node's of what ran there.
+ * Of a command that was split, each part is one. */
+static void note_answered(struct node *n, const struct flight *f, struct slice reply)
+{
+    const struct kept_request *q = &f->request;
+    uint64_t ns = (uint64_t)(n->now.us - f->born.us) * 1000;
+    bool failed = reply.p[0] == '-' && f->passed == 0;
+    stats_calls(n, q->spec, 1, ns, failed);
+    slowlog_note(n, f->turn->session, q->argv, q->argc, ns);
+    latency_note(n, q->spec->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
+    if (failed) {
+        char code[24];
+        size_t k = 0;
+        for (; k + 1 < reply.n && k < sizeof(code) - 1 && reply.p[k + 1] > ' '; k++)
+            code[k] = reply.p[k + 1];
+        code[k] = '\0';
+        stats_error(n, code);
+    }
+}
+
 void flight_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
 {
     struct turn *t = f->turn;
     struct session *s = t != NULL ? t->session : NULL;
+    if (n->identity.is_proxy && t != NULL)
+        note_answered(n, f, reply);
     uint32_t part = f->part;
     size_t length = f->passed + reply.n;
     if (t != NULL && f->is_exec) {
@@ -312,7 +337,8 @@ void flight_error(struct node *n, struct flight *f, const char *text, struct nod
     struct chain bytes = {0};
     struct reply r = {.out = &bytes, .protocol = 2};
     reply_error(&r, slice_head(slice_str(text), sizeof(flat) - 8));
-    stats_error(n, r.error_code);
+    if (!n->identity.is_proxy) /* which counts every answer */
+        stats_error(n, r.error_code);
     size_t flat_n = chain_copy(&bytes, flat, sizeof(flat));
     chain_free(&bytes, NULL);
     flight_answer(n, f, slice_of(flat, flat_n), out);

@@ -273,11 +273,18 @@ void gather_waits(struct node *n, struct session *s, const struct spec *spec, co
     struct flight *flights[PLACES];
     uint32_t parts_n = 0, places_n;
     uint16_t places[PLACES];
-    bool lost = forget_lost(n, r);
+    bool lost = forget_lost(n, r), at[PLACES];
     for (size_t i = 0; i < r->wrote.n; i++)
         places[parts_n++] = r->wrote.at[i].place;
     if (s->written.n > 0)
         places[parts_n++] = n->cluster->self.place;
+    if (parts_n == 0 && !lost) { /* a proxy's session that wrote nothing: any node answers for what it did not write */
+        if (!serving(&n->cluster->map, at)) {
+            routed_refuse_down(n, s, "Hash slot not served", out);
+            return;
+        }
+        places[parts_n++] = serving_from(at, 0);
+    }
     places_n = parts_n;
     struct turn *t = turn_new(s, q->bytes);
     t->silent = routed_silent(s);

@@ -85,7 +85,7 @@ static void put_server(struct buf *b, struct node *n)
     put_word(b, "redis_git_sha1", "00000000");
     put_count(b, "redis_git_dirty", 0);
     put_word(b, "redis_build_id", "0");
-    put_word(b, "redis_mode", n->cluster != NULL ? "cluster" : "standalone");
+    put_word(b, "redis_mode", node_is_member(n) ? "cluster" : "standalone");
     put_fact(b, n, "os", "");
     put_count(b, "arch_bits", 8 * sizeof(void *));
     put_fact(b, n, "monotonic_clock", "POSIX clock_gettime");
@@ -324,7 +324,7 @@ static void put_stats(struct buf *b, struct node *n)
 static void put_replication(struct buf *b, struct node *n)
 {
     put_word(b, "role", "master");
-    if (n->cluster != NULL)
+    if (node_is_member(n))
         cluster_followers_text(n, b);
     else
         put_count(b, "connected_slaves", 0);
@@ -336,7 +336,7 @@ static void put_replication(struct buf *b, struct node *n)
     put_count(b, "repl_backlog_active", backlog_bytes(n) > 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
     PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
-    if (n->cluster != NULL)
+    if (node_is_member(n))
         cluster_copies_text(n, b);
 }
 
@@ -408,7 +408,7 @@ static void put_latencystats(struct buf *b, struct node *n)
 
 static void put_cluster(struct buf *b, struct node *n)
 {
-    put_count(b, "cluster_enabled", n->cluster != NULL);
+    put_count(b, "cluster_enabled", node_is_member(n));
 }
 
 static void put_keyspace(struct buf *b, struct node *n)
@@ -424,28 +424,51 @@ static void put_keyspace(struct buf *b, struct node *n)
     }
 }
 
+static void put_proxy(struct buf *b, struct node *n)
+{
+    struct proxy_view v = cluster_proxy_view(n);
+    put_fact(b, n, "proxy_threads", "1");
+    put_fact(b, n, "proxy_thread", "0");
+    put_fact(b, n, "proxy_clients", "0");
+    put_count(b, "map_index", n->cluster->map.index);
+    put_count(b, "cluster_nodes", v.nodes);
+    put_count(b, "cluster_nodes_up", v.up);
+    put_count(b, "slots_served", v.slots_served);
+    put_count(b, "upstream_connections", v.links);
+    put_count(b, "upstream_connections_own", v.own_links);
+    put_count(b, "requests_under_way", v.sent);
+    put_count(b, "requests_waiting", v.parked);
+    put_count(b, "requests_forwarded", n->cluster->forwarded);
+    put_count(b, "requests_retried", n->cluster->retried);
+    put_count(b, "writes_uncertain", n->cluster->uncertain);
+}
+
 /* --------------------------------------------------------------------- INFO */
+
+enum section_of { OF_SERVERS = 1, OF_PROXIES = 2, OF_BOTH = 3 };
 
 struct section {
     const char *name, *title;
     void (*put)(struct buf *b, struct node *n);
     bool by_default;
+    uint8_t of; /* enum section_of */
 };
 
 static const struct section sections[] = {
-    {"server", "Server", put_server, true},
-    {"clients", "Clients", put_clients, true},
-    {"memory", "Memory", put_memory, true},
-    {"persistence", "Persistence", put_persistence, true},
-    {"stats", "Stats", put_stats, true},
-    {"replication", "Replication", put_replication, true},
-    {"cpu", "CPU", put_cpu, true},
-    {"modules", "Modules", put_nothing, true},
-    {"commandstats", "Commandstats", put_commandstats, false},
-    {"errorstats", "Errorstats", put_errorstats, true},
-    {"latencystats", "Latencystats", put_latencystats, false},
-    {"cluster", "Cluster", put_cluster, true},
-    {"keyspace", "Keyspace", put_keyspace, true},
+    {"server", "Server", put_server, true, OF_BOTH},
+    {"clients", "Clients", put_clients, true, OF_BOTH},
+    {"memory", "Memory", put_memory, true, OF_BOTH},
+    {"persistence", "Persistence", put_persistence, true, OF_SERVERS},
+    {"stats", "Stats", put_stats, true, OF_BOTH},
+    {"replication", "Replication", put_replication, true, OF_BOTH},
+    {"proxy", "Proxy", put_proxy, true, OF_PROXIES},
+    {"cpu", "CPU", put_cpu, true, OF_BOTH},
+    {"modules", "Modules", put_nothing, true, OF_BOTH},
+    {"commandstats", "Commandstats", put_commandstats, false, OF_BOTH},
+    {"errorstats", "Errorstats", put_errorstats, true, OF_BOTH},
+    {"latencystats", "Latencystats", put_latencystats, false, OF_BOTH},
+    {"cluster", "Cluster", put_cluster, true, OF_BOTH},
+    {"keyspace", "Keyspace", put_keyspace, true, OF_SERVERS},
 };
 enum { SECTIONS_N = sizeof(sections) / sizeof(sections[0]) };
 
@@ -465,9 +488,10 @@ static bool is_asked_for(const struct call *c, const struct section *s)
 void node_info(struct call *c)
 {
     struct buf b;
+    uint8_t of = c->node->identity.is_proxy ? OF_PROXIES : OF_SERVERS;
     buf_init(&b, SIZE_MAX);
     for (size_t i = 0; i < SECTIONS_N; i++) {
-        if (!is_asked_for(c, &sections[i]))
+        if ((sections[i].of & of) == 0 || !is_asked_for(c, &sections[i]))
             continue;
         text_putf(&b, "%s# %s\r\n", b.n > 0 ? "\r\n" : "", sections[i].title);
         sections[i].put(&b, c->node);

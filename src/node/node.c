@@ -69,6 +69,7 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
 {
     struct node *n = mem_zero(sizeof(*n));
     n->identity = *id;
+    n->last_session_id = id->sessions;
     n->options = o;
     n->log = log;
     n->world = w;
@@ -274,6 +275,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
     case NODE_LISTENING: config_listening(n, ev->listens, out); break;
     case NODE_WORD: cluster_word(n, ev->word, out); break;
+    case NODE_OPTIONS: config_follow(n, ev->options.at, ev->options.n, out); break;
     case NODE_STOP: stop_begin(n, NULL, false); break;
     case NODE_LOAD_FILE: load_file(n, ev); break;
     case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;

@@ -53,6 +53,7 @@ enum node_event_type {
     NODE_LINK_CLOSED, /* it broke, or the other side ended it */
     NODE_REWRITTEN,  /* out.rewrite_config was done, or failed */
     NODE_LISTENING,  /* out.listen was followed, or not */
+    NODE_OPTIONS,    /* a proxy: what CONFIG SET changed at another of its threads; out.options as then */
     NODE_STOP,       /* SIGTERM, SIGINT */
     NODE_WORD,       /* a word of the control plane (core/map/plane_word.h) */
     /* the start, with appendonly yes: each file of the log in order, its bytes, then the verdict */
@@ -101,6 +102,10 @@ struct node_event {
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
         const struct word *word; /* NODE_WORD */
+        struct {
+            const struct option_pair *at;
+            size_t n;
+        } options; /* NODE_OPTIONS */
         const char *rewrite_failed; /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
         bool listens; /* NODE_LISTENING: the doors are as asked; else they are as before */
         struct disk_done disk;
@@ -214,6 +219,8 @@ struct node_identity {
     uint64_t seed; /* of every random choice */
     int process_id;
     bool in_cluster; /* the map says which slots are ours (cluster-enabled); and who this is there: */
+    bool is_proxy;   /* in_cluster, too: no member; it owns nothing, and clients see one server */
+    uint64_t sessions; /* the first session's id is one above: a proxy's threads have ranges of their own */
     struct node_id id;
     uint32_t incarnation;
 };

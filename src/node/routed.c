@@ -175,6 +175,13 @@ static void take_for(struct node *n, struct session *s, const struct request *q,
 
 /* ------------------------------------------------------------------ one slot */
 
+/* At a proxy, MONITOR shows what its clients ask, wherever it runs. */
+static void show(struct node *n, const struct session *s, const struct request *q)
+{
+    if (n->identity.is_proxy && !list_empty(&n->monitors))
+        monitor_feed(n, s, q->argv, q->argc);
+}
+
 static void fly(struct node *n, struct session *s, const struct spec *spec, const struct request *q, unsigned slot,
                 struct node_out *out)
 {
@@ -182,6 +189,7 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
     t->silent = routed_silent(s);
     s->active = n->now;
     s->last = spec;
+    show(n, s, q);
     struct flight *f = flight_new(n, t, spec, q->argv, q->blobs, q->argc, slot);
     f->on_own = spec->id == SPEC_MIGRATE || (spec->flags & CMD_BLOCKING) != 0;
     f->held_us = f->on_own ? -1 : 0;
@@ -284,8 +292,10 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
     bool redirects = n->options->cluster_routing == CLUSTER_ROUTING_REDIRECT;
     if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi)
         routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
-    else
+    else {
+        show(n, s, q);
         gather_begin(n, s, spec, q, out);
+    }
     return ROUTED_TAKEN;
 }
 
@@ -303,6 +313,7 @@ static enum routed all_slots(struct node *n, struct session *s, const struct spe
         routed_hold(n, s, true);
         return ROUTED_HELD;
     }
+    show(n, s, q);
     gather_wide(n, s, spec, q, out);
     return ROUTED_TAKEN;
 }
@@ -312,7 +323,8 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
 {
     bool waits = spec->id == SPEC_WAIT || spec->id == SPEC_WAITAOF;
     bool data = waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
-    if (data && !n->cluster->self.leased) { /* replication 7: it tells of slots */
+    bool is_proxy = n->identity.is_proxy;
+    if (data && !is_proxy && !n->cluster->self.leased) { /* replication 7: it tells of slots */
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
         return ROUTED_TAKEN;
     }
@@ -322,7 +334,7 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
         routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
     }
-    if (waits && !s->in_multi && s->routing->wrote.n > 0) {
+    if (waits && !s->in_multi && (is_proxy || s->routing->wrote.n > 0)) {
         gather_waits(n, s, spec, q, out);
         return ROUTED_TAKEN;
     }
@@ -341,6 +353,10 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
                                  .fresh = s->fresh_replies};
     if (s->held != HELD_NOT || s->closing)
         return ROUTED_RUN;
+    if (n->stop_asked && n->identity.is_proxy) { /* what is away comes back first, and nothing is begun */
+        routed_hold(n, s, true);
+        return ROUTED_HELD;
+    }
     if (r->forward != 0 && slice_is(q->argv[0], "vong.for")) {
         take_for(n, s, q, out);
         return ROUTED_TAKEN;
@@ -363,7 +379,8 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
         routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
         return ROUTED_TAKEN;
     }
-    if (keyed && n->cluster->map.index == 0) {
+    bool of_slots = keyed || (n->identity.is_proxy && gather_is_wide(spec));
+    if (of_slots && n->cluster->map.index == 0) {
         routed_refuse_down(n, s, n->cluster->view.why_not[0] != '\0' ? n->cluster->view.why_not : "not yet joined", out);
         return ROUTED_TAKEN;
     }

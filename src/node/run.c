@@ -156,6 +156,10 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
         reply_error(r, SLICE("ERR Command not allowed inside a transaction"));
         return false;
     }
+    if ((spec->flags & CMD_OF_DISK) && n->identity.is_proxy) {
+        reply_errorf(r, "ERR %s is refused: this is a proxy, which keeps no data; ask the nodes of its cluster", spec->name);
+        return false;
+    }
     if ((spec->flags & CMD_DENYOOM) && memory_short(n)) {
         reply_error(r, SLICE("OOM command not allowed when used memory > 'maxmemory'."));
         return false;

@@ -125,6 +125,12 @@ static inline bool own_has(const struct node *n, unsigned slot) /* own.h */
     return bits_has(&n->owned, slot);
 }
 
+/* Clients are told of a cluster; a proxy hides it. */
+static inline bool node_is_member(const struct node *n)
+{
+    return n->cluster != NULL && !n->identity.is_proxy;
+}
+
 /* What clients are told as the replication offset. */
 static inline uint64_t node_offset(const struct node *n)
 {
@@ -245,6 +251,7 @@ void monitor_feed(struct node *n, const struct session *s, const struct slice *a
 void backup_look(struct node *n, struct node_out *out); /* after the disk answered: BACKUP may be, too */
 
 /* ---- do_config.c */
+void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out); /* as set elsewhere */
 void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */
 void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
 

@@ -36,6 +36,8 @@ struct client *client_open(struct server *s, int fd)
     }
     s->clients.at[c->id] = c;
     s->clients_n++;
+    if (s->seats != NULL)
+        atomic_fetch_add(&s->seats->clients, 1);
     c->active = s->now;
     c->over_since = MONO_NEVER;
     return c;
@@ -132,6 +134,8 @@ void clients_bury(struct server *s)
         forget_again(s, c);
         s->clients.at[c->id] = NULL;
         s->clients_n--;
+        if (s->seats != NULL)
+            atomic_fetch_sub(&s->seats->clients, 1);
         *vec_add(&s->free_ids) = c->id;
         mem_free(c);
     }

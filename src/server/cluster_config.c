@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "core/map/map_setting.h"
+#include "core/map/seeds.h"
 #include "io/dial.h"
 #include "server/why.h"
 
@@ -176,7 +177,7 @@ bool cluster_configure(struct control_config *c, const struct options *o, char *
                                  .node_file = o->cluster_config_file,
                                  .secret = slice_str(o->cluster_secret),
                                  .join = slice_str(o->cluster_join)};
-    const char *wrong = control_join_wrong(c->join);
+    const char *wrong = seeds_wrong(c->join);
     if (wrong != NULL)
         return why_say(&why, "cluster-join '%s': %s", o->cluster_join, wrong);
     if (!is_plain(o->cluster_zone, ZONE_BYTES))

@@ -30,7 +30,7 @@ static void welcome(struct server *s, const struct guest *g)
 {
     bool may_come =
         g->is_loopback || !s->options->protected_mode || s->options->requirepass[0] != '\0';
-    if ((int64_t)s->clients_n >= s->options->maxclients) {
+    if (server_clients_n(s) >= s->options->maxclients) {
         turn_away(s, g, too_many, sizeof(too_many) - 1);
         return;
     }
@@ -130,13 +130,13 @@ static struct doors_where where_of(const struct options *o, bool beside)
                                 .beside = beside};
 }
 
-bool doors_open(struct server *s, char *why, size_t why_n)
+bool doors_open(struct server *s, bool beside, char *why, size_t why_n)
 {
     const struct options *o = s->options;
-    struct doors_where where = where_of(o, false);
+    struct doors_where where = where_of(o, beside);
     if (o->port != 0 && !doors_open_at(&s->doors, &where, why, why_n))
         return false;
-    if (o->unixsocket[0] != '\0') {
+    if (o->unixsocket[0] != '\0' && !beside) {
         struct door *d = mem_zero(sizeof(*d));
         if (door_open_unix(d, o->unixsocket, (unsigned)o->unixsocketperm, (int)o->tcp_backlog,
                            WATCHES_DOOR, why, why_n) != ERR_OK) {

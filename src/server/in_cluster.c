@@ -167,14 +167,22 @@ static void take_given(struct server *s)
 void cluster_turn(struct server *s)
 {
     take_words(s);
+    if (s->seats != NULL) {
+        s->seats->turn(s);
+        return;
+    }
     take_given(s);
     tell_pulse(s);
 }
 
 void cluster_take_out(struct server *s)
 {
-    for (size_t i = 0; i < s->out.words.n; i++)
-        word_put(&s->control.up, &s->out.words.at[i], NULL);
+    for (size_t i = 0; i < s->out.words.n; i++) {
+        if (s->seats != NULL)
+            word_free(&s->out.words.at[i]); /* a proxy's map is told, and asks nothing */
+        else
+            word_put(&s->control.up, &s->out.words.at[i], NULL);
+    }
 }
 
 struct mono cluster_lease(const struct server *s)

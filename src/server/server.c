@@ -15,7 +15,8 @@
 #include "io/signals.h"
 
 enum { LINGER_TURNS = 64, LINGER_CLIENTS = 12 }; /* hot-path.md: fewer clients lose by waiting */
-enum { BEHIND_PAUSE_US = 200 };                  /* a lane is full: let its thread work */
+enum { SEAT_ID_BITS = 48 };     /* so many clients may come to one thread of a proxy */
+enum { BEHIND_PAUSE_US = 200 }; /* a lane is full: let its thread work */
 
 void server_look_at_clock(struct server *s)
 {
@@ -38,18 +39,30 @@ static void identify(struct node_identity *id)
     id->process_id = (int)getpid();
 }
 
+/* To clients the threads of a proxy are one server. */
+static void identify_seat(const struct server *s, struct node_identity *id)
+{
+    id->is_proxy = true;
+    memcpy(id->run_id, s->seats->run_id, sizeof(id->run_id));
+    id->sessions = (uint64_t)s->seat << SEAT_ID_BITS;
+}
+
 bool server_start(struct server *s, char *why, size_t why_n)
 {
     static const char *const lanes[LANES] = {[LANE_LOG] = "vong-log", [LANE_BACK] = "vong-back"};
     snprintf(why, why_n, "cannot start the event loop or its threads");
     if (loop_init(&s->loop) != ERR_OK)
         return false;
-    signals_catch(&s->loop);
-    if (storage_start(&s->storage, lanes, &s->loop, &s->graves) != ERR_OK ||
-        reaper_start(&s->reaper, &s->loop) != ERR_OK)
+    if (s->seat == 0)
+        signals_catch(&s->loop);
+    if (s->seats == NULL && storage_start(&s->storage, lanes, &s->loop, &s->graves) != ERR_OK)
         return false;
-    if (s->options->cluster_enabled &&
-        control_thread_init(&s->control, &s->loop, &s->log.log) != ERR_OK)
+    if (reaper_start(&s->reaper, &s->loop) != ERR_OK)
+        return false;
+    if (s->seats != NULL)
+        word_queue_init(&s->control.down, &s->loop);
+    else if (s->options->cluster_enabled &&
+             control_thread_init(&s->control, &s->loop, &s->log.log) != ERR_OK)
         return false;
     lines_init(&s->links, &s->loop, WATCHES_LINK, &link_ops, &s->graves);
     clock_sharpen();
@@ -58,6 +71,8 @@ bool server_start(struct server *s, char *why, size_t why_n)
     s->arena = mem_get(READ_ARENA_BYTES);
     struct node_identity id = {0};
     identify(&id);
+    if (s->seats != NULL)
+        identify_seat(s, &id);
     id.in_cluster = s->options->cluster_enabled;
     id.id = s->self.id;
     id.incarnation = s->self.incarnation;
@@ -73,9 +88,13 @@ void server_free(struct server *s)
         if (s->clients.at[i] != NULL)
             client_die(s, s->clients.at[i]);
     clients_bury(s);
-    storage_stop(&s->storage);
+    if (s->seats == NULL)
+        storage_stop(&s->storage);
     lines_free(&s->links);
-    control_thread_free(&s->control);
+    if (s->seats == NULL)
+        control_thread_free(&s->control);
+    else
+        word_queue_free(&s->control.down);
     node_free(s->node);
     node_out_free(&s->out);
     graves_free(&s->graves);
@@ -99,7 +118,7 @@ static void option_changed(struct server *s, uint16_t id)
 {
     if (id == OPTION_loglevel)
         s->log.log.level = s->options->loglevel;
-    if (id == OPTION_loglevel && s->options->cluster_enabled)
+    if (id == OPTION_loglevel && s->options->cluster_enabled && s->seats == NULL)
         atomic_store(&s->control.log_level, (int)s->options->loglevel);
     if (id == OPTION_tcp_keepalive)
         for (size_t i = 0; i < s->clients.n; i++)
@@ -127,6 +146,7 @@ static void take_out(struct server *s)
         c->held = false;
         client_again(s, c);
     }
+    check(s->seats == NULL || o->disk.n == 0); /* a proxy keeps nothing */
     for (size_t i = 0; i < o->disk.n; i++) {
         struct disk_done done;
         if (storage_perform(&s->storage, &o->disk.at[i], &done))
@@ -136,6 +156,8 @@ static void take_out(struct server *s)
     cluster_take_out(s);
     for (size_t i = 0; i < o->options.n; i++)
         option_changed(s, o->options.at[i]);
+    if (s->seats != NULL && o->options.n > 0)
+        s->seats->changed(s, o->options.at, o->options.n);
     if (o->rewrite_config)
         s->rewrite_config = true;
     if (o->listen != NULL)
@@ -251,14 +273,29 @@ static void release(struct server *s)
     step_done(s);
 }
 
+/* Each thread of a proxy has the log file open. */
+static bool is_to_reopen(struct server *s)
+{
+    if (s->seats == NULL)
+        return signals_reopen_asked();
+    if (s->seat == 0 && signals_reopen_asked())
+        atomic_fetch_add(&s->seats->reopens, 1);
+    unsigned asked = atomic_load(&s->seats->reopens);
+    bool is_new = asked != s->reopened;
+    s->reopened = asked;
+    return is_new;
+}
+
 static void take_signals(struct server *s)
 {
-    if (signals_reopen_asked())
+    bool others_stop = s->seats != NULL && atomic_load(&s->seats->stop);
+    if (is_to_reopen(s))
         logfile_reopen(&s->log);
-    if (s->stop_told || !signals_stop_asked())
+    if (s->stop_told || !(signals_stop_asked() || others_stop))
         return;
     s->stop_told = true;
-    log_say(&s->log.log, LOG_LEVEL_NOTICE, "Asked to stop by a signal: finishing what was begun");
+    if (s->seat == 0)
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Asked to stop: finishing what was begun");
     server_step(s, &(struct node_event){.type = NODE_STOP});
 }
 
@@ -302,7 +339,7 @@ void server_turn(struct server *s)
     server_look_at_clock(s);
     take_signals(s);
     struct disk_done done;
-    while (storage_next_done(&s->storage, &done))
+    while (s->seats == NULL && storage_next_done(&s->storage, &done))
         server_step(s, &(struct node_event){.type = NODE_DISK, .disk = done});
     if (mono_reached(s->now, s->wake))
         server_step(s, &(struct node_event){.type = NODE_DUE});

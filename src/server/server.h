@@ -94,8 +94,26 @@ struct server_counts {
     uint64_t input_most, output_most;
 };
 
+struct server;
+
+/* What the threads of a proxy have in common: each of them is a shell of its own (proxy/). */
+struct seats {
+    unsigned n;
+    char run_id[41];
+    atomic_llong clients; /* of all, for maxclients */
+    atomic_uint reopens;  /* how often the log file was to be opened again */
+    atomic_bool stop;     /* one of them was asked to stop: all do */
+    void (*turn)(
+        struct server *s); /* what the others have to tell this one, in each of its turns */
+    void (*changed)(struct server *s, const uint16_t *options,
+                    size_t n); /* CONFIG SET at this one */
+};
+
 struct server {
     struct options *options;
+    struct seats *seats;     /* NULL: a node, which is alone in its process */
+    unsigned seat;           /* which of them this is */
+    unsigned reopened;       /* its log file, so often */
     const char *config_file; /* absolute; "": none */
     struct logfile log;
     struct loop loop;
@@ -151,9 +169,15 @@ void server_free(struct server *s);
 void server_step(struct server *s, struct node_event *ev); /* and all that follows from its out */
 void server_turn(struct server *s);
 void server_look_at_clock(struct server *s);
+/* Clients of the process, for maxclients. */
+static inline int64_t server_clients_n(const struct server *s)
+{
+    return s->seats != NULL ? (int64_t)atomic_load(&s->seats->clients) : (int64_t)s->clients_n;
+}
 
 /* ---- doors.c */
-bool doors_open(struct server *s, char *why, size_t why_n);
+/* beside: others of this process listen there, too, and its unix socket is theirs */
+bool doors_open(struct server *s, bool beside, char *why, size_t why_n);
 /* to o's bind and port, unless they are there */
 bool doors_move(struct server *s, const struct options *o, char *why, size_t why_n);
 void doors_close(struct server *s);

@@ -6,19 +6,13 @@
 #include "server/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "io/file.h"
-#include "io/notify.h"
-
-/* doors, files of the log, the loop, the log file; with a margin */
-enum { OTHER_DESCRIPTORS = 128 };
+#include "server/process.h"
 
 static const char usage[] =
     "Usage: vong-server [file] [--directive value ...]\n"
@@ -47,32 +41,6 @@ static int refuse_errno(const char *what, const char *which)
     return 1;
 }
 
-/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients
- * lowered. */
-static void fit_descriptors(struct server *s)
-{
-    struct options *o = s->options;
-    struct rlimit limit;
-    rlim_t want = (rlim_t)o->maxclients + OTHER_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-        return;
-    struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-        log_say(&s->log.log, LOG_LEVEL_NOTICE,
-                "Raised the limit of open files to %llu, for maxclients %lld",
-                (unsigned long long)want, (long long)o->maxclients);
-        return;
-    }
-    raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
-    rlim_t got = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? limit.rlim_max : limit.rlim_cur;
-    if (got >= want)
-        return;
-    o->maxclients = got > OTHER_DESCRIPTORS ? (int64_t)(got - OTHER_DESCRIPTORS) : 1;
-    log_say(&s->log.log, LOG_LEVEL_WARNING,
-            "Only %llu files may be open (ulimit -n): maxclients is now %lld",
-            (unsigned long long)got, (long long)o->maxclients);
-}
-
 /* Two servers appending to one log would destroy it. One without a log may begin to write one, by
  * CONFIG SET or a rewrite: it does not need the directory, but touches no log without it. */
 static bool lock_directory(struct server *s, char *why, size_t why_n)
@@ -91,61 +59,6 @@ static bool lock_directory(struct server *s, char *why, size_t why_n)
     return err == ERR_OK;
 }
 
-static bool daemonize(void)
-{
-    pid_t child = fork();
-    if (child < 0)
-        return false;
-    if (child > 0)
-        _exit(0);
-    setsid();
-    int null = open("/dev/null", O_RDWR);
-    if (null < 0)
-        return false;
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
-    if (null > STDERR_FILENO)
-        close(null);
-    return true;
-}
-
-static void write_pidfile(struct server *s)
-{
-    if (s->options->pidfile[0] == '\0')
-        return;
-    FILE *f = fopen(s->options->pidfile, "w");
-    if (f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0)
-        log_say(&s->log.log, LOG_LEVEL_WARNING, "Cannot write the pidfile %s: %s",
-                s->options->pidfile, strerror(errno));
-}
-
-static void tell_supervisor(struct server *s, const char *message)
-{
-    enum supervised who = s->options->supervised;
-    if (who == SUPERVISED_SYSTEMD || who == SUPERVISED_AUTO) {
-        if (notify_wanted() && !notify_systemd(message))
-            log_say(&s->log.log, LOG_LEVEL_WARNING, "systemd did not take the message %s", message);
-    } else if (who == SUPERVISED_UPSTART && strcmp(message, "READY=1") == 0) {
-        raise(SIGSTOP); /* upstart waits for it, and continues us */
-    }
-}
-
-static void tell_notes(struct server *s)
-{
-    struct buf lines;
-    buf_init(&lines, SIZE_MAX / 2);
-    options_notes(s->options, &lines);
-    struct slice text = buf_slice(&lines);
-    while (text.n > 0) {
-        const char *end = memchr(text.p, '\n', text.n);
-        size_t n = end == NULL ? text.n : (size_t)(end - text.p);
-        log_say(&s->log.log, LOG_LEVEL_NOTICE, "%.*s", (int)n, text.p);
-        text = slice_from(text, n + 1);
-    }
-    buf_free(&lines);
-}
-
 /* Everything that can be refused with a line on the terminal, before going to the background. */
 static int prepare(struct server *s, char *why, size_t why_n)
 {
@@ -156,10 +69,11 @@ static int prepare(struct server *s, char *why, size_t why_n)
         return refuse_errno("cannot open the log file", o->logfile);
     if (!lock_directory(s, why, why_n))
         return refuse(why);
-    fit_descriptors(s);
-    if (!doors_open(s, why, why_n) || (o->cluster_enabled && !cluster_prepare(s, why, why_n)))
+    process_fit_descriptors(o, &s->log.log);
+    if (!doors_open(s, false, why, why_n) ||
+        (o->cluster_enabled && !cluster_prepare(s, why, why_n)))
         return refuse(why);
-    if (o->daemonize && !daemonize())
+    if (o->daemonize && !process_daemonize())
         return refuse_errno("cannot go to the", "background");
     return 0;
 }
@@ -190,10 +104,10 @@ static int serve(struct server *s)
         return failed;
     log_say(&s->log.log, LOG_LEVEL_NOTICE, "Vong %s starting, pid %ld, port %lld, in %s",
             PACKAGE_VERSION, (long)getpid(), (long long)s->options->port, s->options->dir);
-    tell_notes(s);
+    process_tell_notes(s->options, &s->log.log);
     if (!server_start(s, why, sizeof(why)))
         return refuse_late(s, why);
-    write_pidfile(s);
+    process_write_pidfile(s->options, &s->log.log);
     if (s->options->cluster_enabled && !cluster_run(s))
         return end(s, refuse_late(s, "cannot start the control plane's thread"));
     doors_want(s, true);
@@ -201,32 +115,14 @@ static int serve(struct server *s)
         return end(s, refuse_late(s, why));
     if (!s->stop) {
         log_say(&s->log.log, LOG_LEVEL_NOTICE, "Ready to accept connections");
-        tell_supervisor(s, "READY=1");
+        process_tell_supervisor(s->options, &s->log.log, "READY=1");
     }
     while (!s->stop)
         server_turn(s);
-    tell_supervisor(s, "STOPPING=1");
+    process_tell_supervisor(s->options, &s->log.log, "STOPPING=1");
     cluster_stop(s);
     log_say(&s->log.log, LOG_LEVEL_NOTICE, s->exit_code == 0 ? "Everything is stored. Bye" : "Bye");
     return end(s, s->exit_code);
-}
-
-/* --check-config may stand wherever a directive may; as a directive's value it is one. */
-static bool take_check_config(char **argv, int *argc)
-{
-    bool found = false, has_value = true; /* has_value: as options_args has it */
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        if (has_value && strcmp(argv[i], "--check-config") == 0) {
-            found = true;
-            continue;
-        }
-        bool is_name = has_value && strncmp(argv[i], "--", 2) == 0;
-        has_value = !is_name || strchr(argv[i], ' ') != NULL || strcasecmp(argv[i], "--save") == 0;
-        argv[kept++] = argv[i];
-    }
-    argv[ *argc = kept] = NULL;
-    return found;
 }
 
 int main(int argc, char **argv)
@@ -243,7 +139,7 @@ int main(int argc, char **argv)
         printf("vong-server %s\n", PACKAGE_VERSION);
         return 0;
     }
-    bool only_check = take_check_config(argv, &argc);
+    bool only_check = process_takes_check_config(argv, &argc);
     const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
     if (file != NULL && realpath(file, absolute) != NULL)
         server.config_file = absolute;

@@ -168,6 +168,21 @@ static int fact_version(struct server *s, char *to, size_t n)
     return snprintf(to, n, "%s", PACKAGE_VERSION);
 }
 
+static int fact_seats(struct server *s, char *to, size_t n)
+{
+    return s->seats != NULL ? snprintf(to, n, "%u", s->seats->n) : 0;
+}
+
+static int fact_seat(struct server *s, char *to, size_t n)
+{
+    return s->seats != NULL ? snprintf(to, n, "%u", s->seat) : 0;
+}
+
+static int fact_all_clients(struct server *s, char *to, size_t n)
+{
+    return snprintf(to, n, "%lld", (long long)server_clients_n(s));
+}
+
 static int cpu_seconds(int who, bool system, char *to, size_t n)
 {
     struct rusage u;
@@ -190,6 +205,9 @@ static const struct {
     {"total_system_memory", fact_system_memory},
     {"process_supervised", fact_supervised},
     {"vong_version", fact_version},
+    {"proxy_threads", fact_seats},
+    {"proxy_thread", fact_seat},
+    {"proxy_clients", fact_all_clients},
 };
 
 static const struct {

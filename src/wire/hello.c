@@ -93,6 +93,7 @@ enum peer_use hello_use(enum hello_purpose purpose)
     case HELLO_REPL: return USE_REPL;
     case HELLO_CONTROL:
     case HELLO_MEET:
+    case HELLO_FOLLOW:
     case HELLO_PURPOSES_N: break;
     }
     return USE_NONE;
@@ -124,7 +125,7 @@ static enum err get_hello(struct wire_in *in, struct hello_end *e, enum hello_pu
     while (*purpose < HELLO_PURPOSES_N && !slice_equal(word, slice_str(purpose_words[*purpose])))
         ++*purpose;
     bool forwards = *purpose == HELLO_FORWARD2 || *purpose == HELLO_FORWARD3;
-    if (*purpose == HELLO_PURPOSES_N || (is_proxy(e) && !forwards)) {
+    if (*purpose == HELLO_PURPOSES_N || (is_proxy(e) && !forwards && *purpose != HELLO_FOLLOW)) {
         *in = before;
         return *purpose == HELLO_PURPOSES_N ? ERR_SYNTAX : ERR_RANGE;
     }

@@ -23,7 +23,8 @@ enum { HELLO_NONCE_BYTES = 32 };
     X(HELLO_FORWARD2, "forward2") \
     X(HELLO_FORWARD3, "forward3") \
     X(HELLO_REPL, "repl")         \
-    X(HELLO_MEET, "meet")
+    X(HELLO_MEET, "meet")         \
+    X(HELLO_FOLLOW, "follow")
 #define X(id, word) id,
 enum hello_purpose { HELLO_PURPOSES(X) HELLO_PURPOSES_N };
 #undef X

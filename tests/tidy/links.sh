@@ -31,7 +31,7 @@ for room in $rooms; do
     resp | node) outside=${HIREDIS_LIBS--lhiredis} ;; # node: it reads replies with resp/reply
     io) outside="${EV_LIBS--lev} -lpthread" ;;
     wire) outside=${CRYPTO_LIBS--lcrypto} ;;
-    control) # what wire/ stands on
+    control | relay) # what wire/ stands on
         under="$under libresp.a"
         outside="${CRYPTO_LIBS--lcrypto} ${HIREDIS_LIBS--lhiredis}"
         ;;

@@ -267,6 +267,9 @@ static void a_proxy_is_no_node(void **state)
     both_accept(&q, HELLO_FORWARD3);
     q = p;
     q.to_a = q.to_b = (struct chain){0};
+    both_accept(&q, HELLO_FOLLOW);
+    q = p;
+    q.to_a = q.to_b = (struct chain){0};
     refused(&q, HELLO_CONTROL, NULL, false, HELLO_MALFORMED,
             "VONG.HELLO, field 5: a number is out of range");
 }
@@ -353,7 +356,7 @@ UNIT_TESTS("hello",
            TEST(another_version_is_refused_first,
                 "another version is refused before its fields are read"),
            TEST(clusters_do_not_mix, "clusters do not mix, but to meet"),
-           TEST(a_proxy_is_no_node, "a proxy is no node, and may only forward"),
+           TEST(a_proxy_is_no_node, "a proxy is no node, and may forward and follow only"),
            TEST(ids_are_judged, "an id that is mine, not meant or no member's is refused"),
            TEST(words_out_of_turn_are_refused, "words out of turn are refused (W3)"),
            TEST(a_refusal_is_read_back, "a refusal is read back, fit for a log (W2)"))

@@ -485,12 +485,11 @@ static void file_parses(struct bench *b, FILE *f, const char *name)
 
 /* The sample with its commented directives switched on: "# name value" with one '#' and no blank
  * before the name is a directive at its default. */
-static void sample_parses(void **state)
+static void one_sample_parses(struct bench *b, const char *name)
 {
-    struct bench *b = *state;
     char path[1024], line[2048];
     const char *srcdir = getenv("srcdir");
-    snprintf(path, sizeof(path), "%s/conf/vong-server.conf", srcdir != NULL ? srcdir : ".");
+    snprintf(path, sizeof(path), "%s/conf/%s", srcdir != NULL ? srcdir : ".", name);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     file_parses(b, f, path);
@@ -498,6 +497,7 @@ static void sample_parses(void **state)
     assert_non_null(f);
     struct bench fresh = {0};
     options_init(&fresh.o);
+    fresh.o.of_proxy = b->o.of_proxy;
     size_t directives = 0;
     while (fgets(line, sizeof(line), f) != NULL) {
         if (line[0] != '#' || line[1] < 'a' || line[1] > 'z')
@@ -507,7 +507,7 @@ static void sample_parses(void **state)
             fail_msg("%s: %s%.*s", path, line, (int)b->text.n, b->text.p);
     }
     fclose(f);
-    assert_true(directives > 30);
+    assert_true(directives >= 30);
     struct buf ours, defaults;
     buf_init(&ours, OPTIONS_TEXT_MAX);
     buf_init(&defaults, OPTIONS_TEXT_MAX);
@@ -517,6 +517,38 @@ static void sample_parses(void **state)
     buf_free(&ours);
     buf_free(&defaults);
     options_free(&fresh.o);
+}
+
+static void sample_parses(void **state)
+{
+    one_sample_parses(*state, "vong-server.conf");
+}
+
+static void proxys_sample_parses(void **state)
+{
+    struct bench *b = *state;
+    b->o.of_proxy = true;
+    one_sample_parses(b, "vong-proxy.conf");
+}
+
+static void each_program_has_its_own(void **state)
+{
+    struct bench *b = *state;
+    struct options_got got;
+    const struct slice all = SLICE("*"), seeds = SLICE("cluster");
+    assert_int_equal(options_line(&b->o, SLICE("cluster 10.0.0.1:6379"), &b->text), OPTIONS_LINE_BAD);
+    options_get(&b->o, &seeds, 1, &got);
+    assert_int_equal(got.list.n, 0);
+    options_got_free(&got);
+    b->o.of_proxy = true;
+    assert_int_equal(options_line(&b->o, SLICE("cluster 10.0.0.1:6379"), &b->text), OPTIONS_LINE_TAKEN);
+    assert_int_equal(options_line(&b->o, SLICE("maxmemory 1gb"), &b->text), OPTIONS_LINE_BAD);
+    assert_slice(buf_slice(&b->text), "unknown directive 'maxmemory'");
+    options_get(&b->o, &all, 1, &got);
+    for (size_t i = 0; i < got.list.n; i++)
+        assert_false(slice_is(got.list.at[i].name, "maxmemory"));
+    assert_true(got.list.n > 20 && got.list.n < 60);
+    options_got_free(&got);
 }
 
 /* The directives of Debian's /etc/redis/redis.conf of 7.0.15, without its comments. */
@@ -562,4 +594,6 @@ UNIT_TESTS("options", CASE(defaults_are_our_own, "defaults are Redis' but for th
            CASE(arguments_are_lines, "the command line becomes lines, save without a value is save \"\""),
            CASE(idle_ones_are_told, "directives without effect are told, each with its reason (C5)"),
            CASE(sample_parses, "the sample parses, and what it comments out are the defaults"),
+           CASE(proxys_sample_parses, "so does vong-proxy's"),
+           CASE(each_program_has_its_own, "a server's directive is unknown to a proxy, and a proxy's to a server"),
            CASE(debians_file_parses, "Debian's redis.conf parses unedited, and its notes fit the log"))

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "io/signals.h"
+#include "server/process.h"
+
+static struct proxy *proxy_of(const struct server *s)
+{
+    return CONTAINER_OF(s->seats, struct proxy, seats);
+}
+
+static struct worker *worker_of(struct server *s)
+{
+    return CONTAINER_OF(s, struct worker, server);
+}
+
+static void wake_all(struct proxy *p)
+{
+    for (unsigned i = 0; i < p->seats.n; i++)
+        loop_call(&p->workers[i].server.loop);
+}
+
+/* ------------------------------------------------------------- between the threads */
+
+static char *text_copy(struct slice s)
+{
+    char *text = mem_get(s.n + 1);
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return text;
+}
+
+static void changed_free(struct changed_option *c)
+{
+    mem_free(c->name);
+    mem_free(c->value);
+}
+
+static void tell_changed(struct proxy *p, unsigned from, const struct options_got *got)
+{
+    for (unsigned i = 0; i < p->seats.n; i++) {
+        struct worker *w = &p->workers[i];
+        if (i == from)
+            continue;
+        pthread_mutex_lock(&w->lock);
+        for (size_t k = 0; k < got->list.n; k++) {
+            const struct option_got *g = &got->list.at[k];
+            struct slice value = slice_of(got->text.p + g->at, g->n);
+            *vec_add(&w->changed) = (struct changed_option){text_copy(g->name), text_copy(value)};
+        }
+        pthread_mutex_unlock(&w->lock);
+        loop_call(&w->server.loop);
+    }
+}
+
+/* CONFIG SET at one thread (P3): what CONFIG GET shows of it, CONFIG SET takes (conf C3). */
+static void options_changed(struct server *s, const uint16_t *options, size_t n)
+{
+    struct proxy *p = proxy_of(s);
+    VEC(struct slice) names = {0};
+    struct options_got got;
+    atomic_store(&p->map.log_level, (int)s->options->loglevel);
+    if (worker_of(s)->follows)
+        return;
+    for (size_t i = 0; i < n; i++)
+        *vec_add(&names) = slice_str(options_name((enum option)options[i]));
+    options_get(s->options, names.at, names.n, &got);
+    tell_changed(p, s->seat, &got);
+    options_got_free(&got);
+    vec_free(&names);
+}
+
+/* In their order, each alone: what was changed twice is as it was changed last. */
+static void take_changed(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct changed_option *at = w->changed.at;
+    size_t n = w->changed.n;
+    w->changed.at = NULL;
+    w->changed.n = w->changed.cap = 0;
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct option_pair pair = {slice_str(at[i].name), slice_str(at[i].value)};
+        w->follows = true;
+        server_step(&w->server, &(struct node_event){.type = NODE_OPTIONS, .options = {&pair, 1}});
+        w->follows = false;
+        changed_free(&at[i]);
+    }
+    mem_free(at);
+}
+
+static void worker_turn(struct server *s)
+{
+    struct proxy *p = proxy_of(s);
+    take_changed(worker_of(s));
+    if (s->seat > 0)
+        return;
+    if (!p->ready_told && atomic_load(&p->map.has_map)) {
+        p->ready_told = true;
+        log_say(&s->log.log, LOG_LEVEL_NOTICE, "Ready to accept connections");
+        process_tell_supervisor(s->options, &s->log.log, "READY=1");
+    }
+    if (signals_stop_asked() && !atomic_exchange(&p->seats.stop, true))
+        wake_all(p);
+}
+
+static void worker_run(struct worker *w)
+{
+    struct server *s = &w->server;
+    struct proxy *p = proxy_of(s);
+    doors_want(s, true);
+    while (!s->stop)
+        server_turn(s);
+    if (!atomic_exchange(&p->seats.stop, true)) /* SHUTDOWN at this one (P5) */
+        wake_all(p);
+}
+
+static void *worker_main(void *arg)
+{
+    worker_run(arg);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------- the start */
+
+static bool worker_prepare(struct proxy *p, unsigned i, const struct options *options,
+                           const char *config_file, char *why, size_t why_n)
+{
+    struct worker *w = &p->workers[i];
+    struct server *s = &w->server;
+    options_copy(&w->options, options);
+    check(pthread_mutex_init(&w->lock, NULL) == 0);
+    s->options = &w->options;
+    s->seats = &p->seats;
+    s->seat = i;
+    s->config_file = config_file;
+    s->self.secret = slice_str(w->options.cluster_secret);
+    if (logfile_open(&s->log, w->options.logfile, w->options.loglevel) != ERR_OK) {
+        (void)snprintf(why, why_n, "cannot open the log file %s: %s", w->options.logfile,
+                       strerror(errno));
+        return false;
+    }
+    if (i == 0)
+        process_fit_descriptors(&w->options, &s->log.log);
+    else
+        w->options.maxclients = p->workers[0].options.maxclients;
+    if (!doors_open(s, i > 0, why,
+                    why_n)) /* the first is alone there: another process' port is refused (P4) */
+        return false;
+    for (size_t k = 0; i == 0 && p->seats.n > 1 && k < s->doors.n; k++)
+        if (!s->doors.at[k]->is_unix)
+            door_let_beside(s->doors.at[k], true);
+    return true;
+}
+
+static void run_id_make(char to[41])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char random[40];
+    check(getrandom(random, sizeof(random), 0) ==
+          (ssize_t)sizeof(random)); /* so few never fall short */
+    for (size_t i = 0; i < sizeof(random); i++)
+        to[i] = digits[random[i] & 15];
+    to[40] = '\0';
+}
+
+bool proxy_prepare(struct proxy *p, const struct options *options, const char *config_file,
+                   char *why, size_t why_n)
+{
+    p->seats.n = (unsigned)options->threads;
+    p->seats.turn = worker_turn;
+    p->seats.changed = options_changed;
+    run_id_make(p->seats.run_id);
+    p->workers = mem_zero(p->seats.n * sizeof(p->workers[0]));
+    for (unsigned i = 0; i < p->seats.n; i++)
+        if (!worker_prepare(p, i, options, config_file, why, why_n))
+            return false;
+    if (logfile_open(&p->map.log, options->logfile, options->loglevel) != ERR_OK) {
+        (void)snprintf(why, why_n, "cannot open the log file %s: %s", options->logfile,
+                       strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool worker_start(struct worker *w)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    w->is_running = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (w->is_running)
+        (void)pthread_setname_np(w->thread, "vong-clients"); /* for people who look at top -H */
+    return w->is_running;
+}
+
+bool proxy_start(struct proxy *p, char *why, size_t why_n)
+{
+    const struct options *o = &p->workers[0].options;
+    p->queues = mem_get(p->seats.n * sizeof(struct word_queue *));
+    for (unsigned i = 0; i < p->seats.n; i++) {
+        if (!server_start(&p->workers[i].server, why, why_n))
+            return false;
+        p->queues[i] = &p->workers[i].server.control.down;
+    }
+    p->map.to = p->queues;
+    p->map.to_n = p->seats.n;
+    p->map.reopens = &p->seats.reopens;
+    p->map.config = (struct relay_config){.seeds = slice_str(o->cluster),
+                                          .secret = slice_str(o->cluster_secret)};
+    check(getrandom(&p->map.config.seed, sizeof(p->map.config.seed), 0) ==
+          (ssize_t)sizeof(p->map.config.seed));
+    (void)snprintf(why, why_n, "cannot start the threads");
+    if (!map_thread_run(&p->map))
+        return false;
+    for (unsigned i = 1; i < p->seats.n; i++)
+        if (!worker_start(&p->workers[i]))
+            return false;
+    return true;
+}
+
+void proxy_serve(struct proxy *p)
+{
+    worker_run(&p->workers[0]);
+    process_tell_supervisor(p->workers[0].server.options, &p->workers[0].server.log.log,
+                            "STOPPING=1");
+    for (unsigned i = 1; i < p->seats.n; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    map_thread_stop(&p->map);
+}
+
+void proxy_free(struct proxy *p)
+{
+    for (unsigned i = 0; i < p->seats.n; i++) {
+        struct worker *w = &p->workers[i];
+        server_free(&w->server);
+        logfile_close(&w->server.log);
+        for (size_t k = 0; k < w->changed.n; k++)
+            changed_free(&w->changed.at[k]);
+        vec_free(&w->changed);
+        options_free(&w->options);
+    }
+    mem_free(p->queues);
+    mem_free(p->workers);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "server/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "io/notify.h"
+
+/* doors, files of the log, the loop, the log file; with a margin */
+enum { OTHER_DESCRIPTORS = 128 };
+
+/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients
+ * lowered. */
+void process_fit_descriptors(struct options *o, struct log *log)
+{
+    struct rlimit limit;
+    rlim_t want = (rlim_t)o->maxclients + OTHER_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+        return;
+    struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        log_say(log, LOG_LEVEL_NOTICE,
+                "Raised the limit of open files to %llu, for maxclients %lld",
+                (unsigned long long)want, (long long)o->maxclients);
+        return;
+    }
+    raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    rlim_t got = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? limit.rlim_max : limit.rlim_cur;
+    if (got >= want)
+        return;
+    o->maxclients = got > OTHER_DESCRIPTORS ? (int64_t)(got - OTHER_DESCRIPTORS) : 1;
+    log_say(log, LOG_LEVEL_WARNING,
+            "Only %llu files may be open (ulimit -n): maxclients is now %lld",
+            (unsigned long long)got, (long long)o->maxclients);
+}
+
+bool process_daemonize(void)
+{
+    pid_t child = fork();
+    if (child < 0)
+        return false;
+    if (child > 0)
+        _exit(0);
+    setsid();
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0)
+        return false;
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    if (null > STDERR_FILENO)
+        close(null);
+    return true;
+}
+
+void process_write_pidfile(const struct options *o, struct log *log)
+{
+    if (o->pidfile[0] == '\0')
+        return;
+    FILE *f = fopen(o->pidfile, "w");
+    if (f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0)
+        log_say(log, LOG_LEVEL_WARNING, "Cannot write the pidfile %s: %s", o->pidfile,
+                strerror(errno));
+}
+
+void process_tell_supervisor(const struct options *o, struct log *log, const char *message)
+{
+    enum supervised who = o->supervised;
+    if (who == SUPERVISED_SYSTEMD || who == SUPERVISED_AUTO) {
+        if (notify_wanted() && !notify_systemd(message))
+            log_say(log, LOG_LEVEL_WARNING, "systemd did not take the message %s", message);
+    } else if (who == SUPERVISED_UPSTART && strcmp(message, "READY=1") == 0) {
+        raise(SIGSTOP); /* upstart waits for it, and continues us */
+    }
+}
+
+void process_tell_notes(const struct options *o, struct log *log)
+{
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX / 2);
+    options_notes(o, &lines);
+    struct slice text = buf_slice(&lines);
+    while (text.n > 0) {
+        const char *end = memchr(text.p, '\n', text.n);
+        size_t n = end == NULL ? text.n : (size_t)(end - text.p);
+        log_say(log, LOG_LEVEL_NOTICE, "%.*s", (int)n, text.p);
+        text = slice_from(text, n + 1);
+    }
+    buf_free(&lines);
+}
+
+/* --check-config may stand wherever a directive may; as a directive's value it is one. */
+bool process_takes_check_config(char **argv, int *argc)
+{
+    bool found = false, has_value = true; /* has_value: as options_args has it */
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (has_value && strcmp(argv[i], "--check-config") == 0) {
+            found = true;
+            continue;
+        }
+        bool is_name = has_value && strncmp(argv[i], "--", 2) == 0;
+        has_value = !is_name || strchr(argv[i], ' ') != NULL || strcasecmp(argv[i], "--save") == 0;
+        argv[kept++] = argv[i];
+    }
+    argv[ *argc = kept] = NULL;
+    return found;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What every program of ours does as a process, whatever it serves. */
+#ifndef SERVER_PROCESS_H
+#define SERVER_PROCESS_H
+
+#include "conf/options.h"
+
+/* The limit of open files is raised to what maxclients needs, or maxclients is lowered. */
+void process_fit_descriptors(struct options *o, struct log *log);
+bool process_daemonize(void); /* false: errno tells */
+void process_write_pidfile(const struct options *o, struct log *log);
+void process_tell_supervisor(const struct options *o, struct log *log, const char *message);
+void process_tell_notes(const struct options *o,
+                        struct log *log); /* of directives without effect */
+/* Was --check-config among the arguments? It is taken out. */
+bool process_takes_check_config(char **argv, int *argc);
+
+#endif

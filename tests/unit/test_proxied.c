@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Node 2 of three is a proxy's data plane: it is no member, and clients see one server. */
+#include "tests/lib/some_routes.h"
+
+#include "core/map/map.h"
+
+enum { PROXY = 2 };
+
+static void start_proxy(void)
+{
+    struct one *o = &w.node[PROXY];
+    start();
+    one_stop(o);
+    *o = (struct one){.links = some_links, .words = some_words, .lease = {0}};
+    o->identity = (struct node_identity){
+        .seed = 3, .in_cluster = true, .is_proxy = true, .sessions = UINT64_C(3) << 48};
+    one_begin(o, "appendonly no\ndatabases 1\ncluster-routing forward");
+    one_open(o, 1);
+    one_open(o, 2);
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        w.owner[slot] = (uint16_t)(slot % 2);
+    some_map(&w);
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        one_stop(&w.node[i]);
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used)
+            some_link_drop(&w.links[i]);
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        for (size_t k = 0; k < w.words_n[i]; k++)
+            word_free(&w.words[i][k]);
+    map_free(&w.map);
+}
+
+/* What the proxy answers to this line, all links having done what they could. */
+#define says(line, text)                       \
+    do {                                       \
+        some_send(&w, PROXY, 1, line);         \
+        some_carry(&w);                        \
+        one_expect(&w.node[PROXY], 1, text);   \
+    } while (0)
+
+static void it_looks_like_one_server(void **state)
+{
+    (void)state;
+    start_proxy();
+    says("HELLO 2", "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:2\r\n"
+                    "$2\r\nid\r\n:844424930131969\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n"
+                    "$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
+    says("SELECT 0", "+OK\r\n");
+    says("SELECT 1", "-ERR DB index is out of range\r\n");
+    says("CLUSTER SLOTS", "-ERR This instance has cluster support disabled\r\n");
+    says("READONLY", "-ERR This instance has cluster support disabled\r\n");
+    says("ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+    says("PING", "+PONG\r\n");
+    says("BGSAVE", "-ERR bgsave is refused: this is a proxy, which keeps no data; ask the nodes of its cluster\r\n");
+    says("CLIENT QUORUM all", "+OK\r\n");
+    end();
+}
+
+static void every_key_is_its(void **state)
+{
+    (void)state;
+    start_proxy();
+    says("SET a 1\nSET b 2\nINCR a\nGET b\nGET c", "+OK\r\n+OK\r\n:2\r\n$1\r\n2\r\n$-1\r\n");
+    says("MGET a b c", "*3\r\n$1\r\n2\r\n$1\r\n2\r\n$-1\r\n");
+    says("MSET a 5 b 6 c 7 d 8", "+OK\r\n");
+    says("DEL a nothing b", ":2\r\n");
+    says("DBSIZE", ":2\r\n");
+    says("MULTI\nSET {t}1 x\nINCR {t}2\nEXEC", "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n");
+    says("RENAME a b", "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    says("FLUSHALL", "+OK\r\n");
+    says("DBSIZE", ":0\r\n");
+    says("WAIT 0 10", ":0\r\n");
+    end();
+}
+
+static void replies_keep_their_order_through_two_nodes(void **state)
+{
+    (void)state;
+    start_proxy();
+    w.stopped[slot_of(SLICE("a")) % 2] = true;
+    some_send(&w, PROXY, 1, "SET a 1\nSET b 2\nPING\nGET b");
+    some_carry(&w);
+    assert_true(slot_of(SLICE("a")) % 2 != slot_of(SLICE("b")) % 2);
+    one_expect(&w.node[PROXY], 1, ""); /* b is answered, and waits for a */
+    w.stopped[0] = w.stopped[1] = false;
+    some_carry(&w);
+    one_expect(&w.node[PROXY], 1, "+OK\r\n+OK\r\n");
+    one_step(&w.node[PROXY], (struct node_event){.type = NODE_RELEASE});
+    end();
+}
+
+static void before_the_map_it_says_why(void **state)
+{
+    (void)state;
+    struct one *o = &w.node[PROXY];
+    start_proxy();
+    one_stop(o);
+    *o = (struct one){.links = some_links, .words = some_words};
+    o->identity = (struct node_identity){.seed = 3, .in_cluster = true, .is_proxy = true};
+    one_begin(o, "appendonly no\ndatabases 1\ncluster-routing forward");
+    one_open(o, 1);
+    struct word_view view = {.why_not = "10.0.0.1:17000: nobody answers there"};
+    struct word word = {.type = WORD_VIEW, .view = &view};
+    one_step(o, (struct node_event){.type = NODE_WORD, .word = &word});
+    says("GET a", "-CLUSTERDOWN 10.0.0.1:17000: nobody answers there\r\n");
+    says("MGET a b", "-CLUSTERDOWN 10.0.0.1:17000: nobody answers there\r\n");
+    says("DBSIZE", "-CLUSTERDOWN 10.0.0.1:17000: nobody answers there\r\n");
+    says("PING", "+PONG\r\n");
+    some_map_to(&w, PROXY);
+    says("GET a", "$-1\r\n");
+    end();
+}
+
+static void it_tries_again_for_retry_timeout(void **state)
+{
+    (void)state;
+    start_proxy();
+    w.node[PROXY].options.retry_timeout = 2000;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        w.owner[slot] = w.owner[slot] == 1 ? MAP_NOBODY : w.owner[slot];
+    some_map(&w);
+    const char *lost = slot_of(SLICE("a")) % 2 == 1 ? "GET a" : "GET b";
+    some_send(&w, PROXY, 1, lost);
+    for (unsigned i = 0; i < 19; i++)
+        some_later(&w, 100);
+    one_expect(&w.node[PROXY], 1, "");
+    for (unsigned i = 0; i < 2; i++)
+        some_later(&w, 100);
+    one_expect(&w.node[PROXY], 1, "-CLUSTERDOWN Hash slot not served\r\n");
+    end();
+}
+
+static void it_stops_once_all_is_answered(void **state)
+{
+    (void)state;
+    start_proxy();
+    struct one *o = &w.node[PROXY];
+    w.stopped[0] = w.stopped[1] = true;
+    some_send(&w, PROXY, 1, "SET a 1");
+    some_carry(&w);
+    one_step(o, (struct node_event){.type = NODE_STOP});
+    assert_false(o->out.stop);
+    assert_int_equal(some_send(&w, PROXY, 2, "SET b 1"), 0); /* nothing more is taken */
+    w.stopped[0] = w.stopped[1] = false;
+    some_carry(&w);
+    one_expect(o, 1, "+OK\r\n");
+    one_later(o, 100);
+    assert_true(o->out.stop);
+    assert_int_equal(o->out.exit_code, 0);
+    end();
+}
+
+static void what_another_thread_was_told_is_so_here(void **state)
+{
+    (void)state;
+    start_proxy();
+    struct option_pair pair = {SLICE("requirepass"), SLICE("long one")};
+    one_step(&w.node[PROXY], (struct node_event){.type = NODE_OPTIONS, .options = {&pair, 1}});
+    assert_int_equal(w.node[PROXY].out.options.n, 1);
+    one_open(&w.node[PROXY], 3);
+    some_send(&w, PROXY, 3, "GET a");
+    one_expect(&w.node[PROXY], 3, "-NOAUTH Authentication required.\r\n");
+    end();
+}
+
+UNIT_TESTS("proxied",
+           TEST(it_looks_like_one_server, "a proxy looks like one server that is in no cluster"),
+           TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
+           TEST(replies_keep_their_order_through_two_nodes, "replies of two nodes leave in the order of the requests (N1)"),
+           TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
+           TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),
+           TEST(it_stops_once_all_is_answered, "a proxy stops once what is under way is answered"),
+           TEST(what_another_thread_was_told_is_so_here, "what CONFIG SET changed at another thread is so at this one"))
