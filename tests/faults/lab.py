@@ -64,7 +64,7 @@ class Client(Wire):
         if kind == "$":
             return None if rest == "-1" else self.read(int(rest) + 2)[:-2].decode()
         assert kind == "*", line
-        return [self.reply() for _ in range(int(rest))]
+        return None if rest == "-1" else [self.reply() for _ in range(int(rest))]
 
 
 class Net:
@@ -133,8 +133,8 @@ class Node:
         self.process = None
         self.join = None
         self.id = None  # since its first start
-        self.env = {}
         self.disks = []
+        (self.dir / "rules").touch()
 
     def __repr__(self):
         return self.name
@@ -151,13 +151,42 @@ class Node:
         self.join = join if join is not None else self.join
         command = [VONG, "--bind", self.address, "--protected-mode", "no", "--port", PORT, "--dir", self.dir,
                    "--cluster-enabled", "yes", "--cluster-port", CLUSTER_PORT, "--cluster-secret", "faults",
-                   "--cluster-node-timeout", self.lab.timeout_ms, "--replication-factor", self.lab.copies]
+                   "--cluster-node-timeout", self.lab.timeout_ms, "--replication-factor", self.lab.copies,
+                   "--appendfsync", self.lab.sync]
         if self.join is not None:
             command += ["--cluster-join", f"{self.join.address}:{PORT}@{CLUSTER_PORT}"]
         with open(self.lab.dir / f"{self.name}.log", "ab") as log:
             self.process = subprocess.Popen(self.net.command(*command, *args), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, pass_fds=[self.net.fd], env={**os.environ, **self.env})
+                                            stderr=log, pass_fds=[self.net.fd], env={**os.environ, **self.world()})
         return self
+
+    def world(self):
+        """A disk and a wall clock that do as they are told."""
+        if not self.lab.is_bad:
+            return {}
+        lib = BUILD / "tests/outside/lib"
+        return {"LD_PRELOAD": f"{lib}/bad_disk.so:{lib}/bad_clock.so", "BAD_DISK": str(self.dir / "rules"),
+                "BAD_DISK_SYNCED": str(self.dir / "synced"), "BAD_CLOCK": str(self.dir / "clock")}
+
+    def disk(self, rule=""):
+        """From now on its disk obeys this rule (outside/lib/bad_disk.c); none: it is well."""
+        self.put("rules", rule + "\n")
+
+    def clock(self, ahead_ms=0):
+        self.put("clock", str(ahead_ms))
+
+    def put(self, name, text):
+        (self.dir / "aside").write_text(text)
+        (self.dir / "aside").rename(self.dir / name)
+
+    def lose_unsynced(self):
+        """What the disk of one that is dead was not told to keep is gone."""
+        path = self.dir / "synced"
+        synced = {int(inode): int(size) for inode, size in map(str.split, path.read_text().splitlines())} if path.exists() else {}
+        for folder in ("appendonlydir", "raft"):
+            for file in (self.dir / folder).iterdir():
+                was = file.stat()
+                os.truncate(file, min(was.st_size, synced.get(was.st_ino, 0)))
 
     def start(self, *args, **kw):
         """Launches it and waits until it answers, with whatever."""
@@ -231,6 +260,11 @@ class Node:
             if not is_heard:
                 o.net.run("iptables", "-A", "INPUT", "-s", self.address, "-j", "DROP")
 
+    def lose_packets(self, share):
+        """Of what comes in, and of what goes out."""
+        for chain in ("INPUT", "OUTPUT"):
+            self.net.run("iptables", "-A", chain, "-m", "statistic", "--mode", "random", "--probability", share, "-j", "DROP")
+
     def small_disk(self, name, size):
         """What it keeps in this folder lies on a disk of its own."""
         path = self.dir / name
@@ -248,11 +282,12 @@ class Node:
 
 
 class Lab:
-    """A cluster. T: cluster-node-timeout in milliseconds; of each slot so many copies."""
+    """A cluster. T: cluster-node-timeout in milliseconds; of each slot so many copies; is_bad: disks and wall clocks
+    do as they are told."""
 
-    def __init__(self, timeout_ms, copies=1):
+    def __init__(self, timeout_ms, copies=1, sync="everysec", is_bad=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lab-"))
-        self.timeout_ms, self.copies = timeout_ms, copies
+        self.timeout_ms, self.copies, self.sync, self.is_bad = timeout_ms, copies, sync, is_bad
         self.nodes = []
 
     def begin(self, n, prepare=lambda node: None):
@@ -275,6 +310,14 @@ class Lab:
         for n in self.nodes:
             n.net.run("iptables", "-F")
 
+    def power_cut(self):
+        """All at once, and what no disk was told to keep is gone. They are to be launched again."""
+        for n in self.nodes:
+            n.process.kill()
+        for n in self.nodes:
+            n.process.wait(60)
+            n.lose_unsynced()
+
     def is_whole(self):
         """All serve all slots, know one another, agree on the map and on who leads, and vote."""
         infos = [n.info() for n in self.nodes]
@@ -282,10 +325,28 @@ class Lab:
                 "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(len(self.nodes) - 1 + len(self.nodes) % 2)}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and
                 len({(i["cluster_map_version"], i["cluster_controller_leader"]) for i in infos}) == 1 and
-                all(n.has_copies(self.copies) for n in self.nodes))
+                all(n.has_copies(self.copies) for n in self.nodes) and self.is_shared())
+
+    def is_shared(self):
+        """Each is primary of its share, but for a tenth: nothing that was planned is still to be moved."""
+        shares = [len(slots) for _, _, slots in self.nodes[0].members().values() if slots]
+        return shares and max(shares) - min(shares) <= SLOTS // len(self.nodes) // 10
 
     def wait_whole(self):
-        until(self.is_whole, PATIENCE, f"the cluster is not whole in {PATIENCE} s")
+        """Whole, and the map has come to rest: what is left to be moved is soon moved on."""
+        version, since = None, 0
+
+        def rests():
+            nonlocal version, since
+            was, version = version, self.is_whole() and self.nodes[0].info().get("cluster_map_version")
+            if not version or version != was:
+                since = time.monotonic()
+            return version and time.monotonic() - since > 0.5
+        try:
+            until(rests, PATIENCE)
+        except AssertionError:
+            told = [{**n.info(), "copies": n.has_copies(self.copies)} for n in self.nodes]
+            raise AssertionError(f"the cluster is not whole in {PATIENCE} s: shared {self.is_shared()}, {told}") from None
 
     def leader(self, among=None):
         """Who leads the controller, as all of them say; None while they do not agree."""
@@ -321,8 +382,8 @@ def make_lab(request):
     """make_lab(nodes, T) -> a cluster that is whole."""
     made = request.node.labs = []
 
-    def make(n=3, timeout_ms=1500, copies=1, **kw):
-        made.append(Lab(timeout_ms, copies))
+    def make(n=3, timeout_ms=1500, copies=1, sync="everysec", is_bad=False, **kw):
+        made.append(Lab(timeout_ms, copies, sync, is_bad))
         return made[-1].begin(n, **kw)
 
     yield make
@@ -335,4 +396,4 @@ def pytest_runtest_makereport(item, call):
     """A failure tells the ends of the logs."""
     report = (yield).get_result()
     if report.failed and call.when == "call":
-        report.longrepr = "\n".join([lab.logs() for lab in item.labs] + [str(report.longrepr)])
+        report.longrepr = "\n".join([lab.logs() for lab in getattr(item, "labs", [])] + [str(report.longrepr)])

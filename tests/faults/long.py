@@ -1,55 +1,100 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random troubles until the minutes are over: clusters of 3 or 5, one or two members in trouble at a time, for
-as long as chance will have it. After each the cluster must be whole again; after a few all that writers were
-promised must be there. A line sums up; the exit code says whether all was well."""
+as long as chance will have it; or all lose their power. After each the cluster must be whole again, and all that
+callers ask for answered; after a few all that was ever asked and answered is judged. A line sums up; the exit
+code says whether all was well."""
 
 import random
 import sys
 import time
 
-from lab import Lab
-from troubles import TROUBLES
-from writers import Writers
+from callers import Callers, now
+from conftest import until
+from lab import PATIENCE, SLOTS, Lab
+from troubles import MORE_TROUBLES, TROUBLES
 
 ROUNDS = 6  # troubles in the life of a cluster
+UNSYNCED_US = 4 * 1000 * 1000  # under everysec, behind syncs of 400 ms and on a busy machine
+ALL = {**TROUBLES, **MORE_TROUBLES}
 
 
-def trouble(lab, chance):
-    """Some at once, some a little later, and over in any order."""
-    befell = []
-    for node in chance.sample(lab.nodes, chance.choice([1, 1, 1, 2])):
-        name = chance.choice(list(TROUBLES))
-        TROUBLES[name][0](node, lab.others(node))
-        befell.append((name, node))
-        time.sleep(chance.choice([0, 0.05, 0.5, 2]))  # how long it lasts is the trouble's own
-    chance.shuffle(befell)
-    for name, node in befell:
-        TROUBLES[name][1](node)
-    lab.wait_whole()
-    return befell
+class Life:
+    def __init__(self, seed):
+        self.seed, self.chance = seed, random.Random(seed)
+        self.lab = Lab(self.chance.choice([1000, 1500, 2000]), copies=self.chance.choice([1, 2, 2, 3]),
+                       sync=self.chance.choice(["always", "everysec", "everysec"]), is_bad=True)
+        self.story = [f"T {self.lab.timeout_ms}, {self.lab.copies} copies, {self.lab.sync}"]
+        self.alone = []  # when just one was in trouble, and others had copies
+        self.callers = None
+
+    def power_cut(self):
+        self.story.append("power cut")
+        self.lab.power_cut()
+        if self.lab.sync != "always":
+            self.callers.give_up(range(SLOTS), now() - UNSYNCED_US)
+        for node in self.lab.nodes:
+            node.launch()
+        return 1
+
+    def trouble(self):
+        befell = []
+        began = now()
+        for node in self.chance.sample(self.lab.nodes, self.chance.choice([1, 1, 1, 2])):
+            name = self.chance.choice(list(ALL))
+            self.story.append(f"{node} {name}")
+            ALL[name][0](node, self.lab.others(node))
+            befell.append((name, node))
+            time.sleep(self.chance.choice([0, 0.05, 0.5, 2]))  # how long it lasts is the trouble's own
+        self.chance.shuffle(befell)
+        for name, node in befell:
+            ALL[name][1](node)
+        self.end_of_trouble()
+        if len(befell) == 1 and self.lab.copies > 1:
+            self.alone.append((began, now()))
+        return len(befell)
+
+    def end_of_trouble(self):
+        self.lab.wait_whole()
+        since = now()
+        until(lambda: self.callers.all_answered_since(since), PATIENCE, "callers are not answered")
+
+    def run(self, totals):
+        self.lab.begin(self.chance.choice([3, 3, 5]))
+        self.callers = Callers(self.lab, seed=self.seed)
+        try:
+            for _ in range(ROUNDS):
+                if self.chance.randrange(10) == 0:
+                    totals["faults"] += self.power_cut()
+                    self.end_of_trouble()
+                else:
+                    totals["faults"] += self.trouble()
+            self.callers.stop()
+            self.callers.check(self.lab.nodes)
+        finally:
+            self.callers.over.set()
+            self.count(totals)
+
+    def count(self, totals):
+        c = self.callers
+        totals["asked"] += sum(len(g.ops) for g in c.groups())
+        for what in ("acknowledged", "refused", "uncertain"):
+            totals[what] += sum(getattr(one, what) for one in c.all)
+        totals["lost"] += sum(b.startswith("lost") for b in c.bad)
+        totals["stale"] += sum(b.startswith("stale") for b in c.bad)
+        totals["undecided"] += c.undecided
+        totals["ms worst pause"] = max([totals["ms worst pause"], *(round(1000 * c.worst_pause(*a)) for a in self.alone)])
 
 
 def live(seed, totals):
-    chance = random.Random(seed)
-    lab = Lab(chance.choice([1000, 1500, 2000]), copies=chance.choice([1, 2]))
-    story = []
+    life = Life(seed)
     try:
-        lab.begin(chance.choice([3, 3, 5]))
-        writers = Writers(lab, seed=seed)
-        for _ in range(ROUNDS):
-            befell = trouble(lab, chance)
-            story += [f"{node} {name}" for name, node in befell]
-            totals["troubles"] += len(befell)
-        writers.stop()
-        writers.check(lab.nodes)
-        for what in ("acknowledged", "refused", "uncertain", "reads"):
-            totals[what] += writers.count(what)
+        life.run(totals)
+        return True
     except AssertionError as e:
-        print(f"--- seed {seed}, after {', '.join(story)}: {e}\n{lab.logs()}", flush=True)
+        print(f"--- seed {seed}, after {', '.join(life.story)}: {e}\n{life.lab.logs()}", flush=True)
         return False
     finally:
-        lab.close()
-    return True
+        life.lab.close()
 
 
 def main(arguments):
@@ -58,7 +103,8 @@ def main(arguments):
     if given:
         sys.exit(f"run: unknown {', '.join(given)}; it takes MINUTES=n and SEED=n")
     end = time.monotonic() + 60 * minutes
-    totals = dict.fromkeys(("clusters", "failed", "troubles", "acknowledged", "refused", "uncertain", "reads"), 0)
+    totals = dict.fromkeys(("clusters", "failed", "faults", "asked", "acknowledged", "refused", "uncertain", "lost", "stale",
+                            "undecided", "ms worst pause"), 0)
     at = int(seed) if seed else int(time.time())
     while totals["clusters"] == 0 or (time.monotonic() < end and seed is None):
         totals["clusters"] += 1

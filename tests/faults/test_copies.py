@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from callers import Callers
 from conftest import until
 from lab import PATIENCE, keys_in
 from troubles import TROUBLES
 from watch import NO_CONTACT, choose, slots_of
-from writers import Writers
 
 CASES = [("leader", "killed"), ("follower", "cut off"), ("leader", "unheard"), ("follower", "stopped")]
 MORE = [(which, how) for which in ("leader", "follower") for how in TROUBLES if (which, how) not in CASES]
@@ -24,22 +24,22 @@ def test_the_others_take_over(make_lab, which, how, record_property):
     others = lab.others(victim)
     begin, end = TROUBLES[how]
     key = keys_in(slots_of(victim), 1)[0]
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     began = time.monotonic()
     begin(victim, others)
     until(lambda: others[0].ask("SET", key, "after") == "OK", PATIENCE, "nobody takes over")
     record_property("milliseconds", f"{(time.monotonic() - began) * 1000:.0f} until a slot of its was written again")
     until(lambda: all(n.info().get("cluster_slots_ok") == "16384" for n in others), PATIENCE)
-    acknowledged = writers.count("acknowledged")
-    until(lambda: writers.count("acknowledged") > acknowledged + 20, PATIENCE)  # who asks the lost one waits for it
+    acknowledged = callers.count("acknowledged")
+    until(lambda: callers.count("acknowledged") > acknowledged + 20, PATIENCE)  # who asks the lost one waits for it
     if how in ("cut off", "deaf", "unheard"):
         assert victim.ask("GET", key) == NO_CONTACT
     end(victim)
     lab.wait_whole()
     for node in lab.nodes:
         assert node.ask("GET", key) == "after"
-    acknowledged = writers.count("acknowledged")
-    until(lambda: writers.count("acknowledged") > acknowledged + 300, PATIENCE)
-    writers.stop()
-    writers.check(lab.nodes)
+    acknowledged = callers.count("acknowledged")
+    until(lambda: callers.count("acknowledged") > acknowledged + 300, PATIENCE)
+    callers.stop()
+    callers.check(lab.nodes)

@@ -5,12 +5,10 @@ import time
 
 import pytest
 
-from conftest import BUILD, until
-from lab import PATIENCE, keys_in
+from callers import Callers
+from conftest import until
+from lab import PATIENCE, Node, keys_in
 from watch import choose, slots_of, wait_down
-from writers import Writers
-
-BAD_DISK = BUILD / "tests/outside/lib/bad_disk.so"
 
 
 def small(node):
@@ -31,26 +29,15 @@ def empty(victim):
     (victim.dir / "raft" / "ballast").unlink()
 
 
-def preload(node):
-    (node.dir / "rules").write_text("")
-    node.env = {"LD_PRELOAD": str(BAD_DISK), "BAD_DISK": str(node.dir / "rules")}
-
-
-def rule(victim, text):
-    """Each rule is there whole or not at all."""
-    (victim.dir / "new").write_text(text)
-    (victim.dir / "new").rename(victim.dir / "rules")
+def nothing(node):
+    pass
 
 
 def spoil(victim):
-    rule(victim, "sync 5 0 raft/\n")
+    victim.disk("sync 5 0 raft/")
 
 
-def mend(victim):
-    rule(victim, "")
-
-
-DISKS = {"full": (small, fill, empty, "No space left on device"), "failing": (preload, spoil, mend, "Input/output error")}
+DISKS = {"full": (small, fill, empty, "No space left on device"), "failing": (nothing, spoil, Node.disk, "Input/output error")}
 
 
 @pytest.mark.parametrize("which, how", [("leader", "failing"), ("follower", "full"),
@@ -59,12 +46,12 @@ DISKS = {"full": (small, fill, empty, "No space left on device"), "failing": (pr
 def test_controllers_log(make_lab, which, how):
     """a node that cannot store the controllers' log ends with the cause and a code; its disk mended, it is back (28)"""
     prepare, begin, end, cause = DISKS[how]
-    lab = make_lab(prepare=prepare)
+    lab = make_lab(prepare=prepare, is_bad=how == "failing")
     victim = choose(lab, which)
     others = lab.others(victim)
     lost = keys_in(slots_of(victim), 1)[0]
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     begin(victim)
 
     def ended():
@@ -80,21 +67,21 @@ def test_controllers_log(make_lab, which, how):
     end(victim)
     victim.start()
     lab.wait_whole()
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)
 
 
 @pytest.mark.parametrize("call", ["sync", pytest.param("write", marks=pytest.mark.long)])
 def test_nodes_log(make_lab, call, record_property):
     """with copies, a node whose log fails hands its slots over from memory and ends with the cause; nothing is lost (28)"""
-    lab = make_lab(copies=2, prepare=preload)
+    lab = make_lab(copies=2, is_bad=True)
     victim = choose(lab, "leader")
     others = lab.others(victim)
     key = keys_in(slots_of(victim), 1)[0]
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     began = time.monotonic()
-    rule(victim, f"{call} 5 0 appendonlydir/\n")
+    victim.disk(f"{call} 5 0 appendonlydir/")
     until(lambda: victim.process.poll() is not None, PATIENCE, "it does not end")
     record_property("milliseconds", f"{(time.monotonic() - began) * 1000:.0f} from the fault until it had ended")
     assert victim.process.returncode == 1
@@ -102,29 +89,29 @@ def test_nodes_log(make_lab, call, record_property):
     assert "the disk failed, and no slot is served here any more: this node ends" in told
     assert "errno 5" in told and "follows no slots any more: " in "".join(n.log for n in others)
     until(lambda: others[0].ask("SET", key, "after") == "OK", PATIENCE, "nobody serves its slots")
-    mend(victim)
+    victim.disk()
     victim.start()
     lab.wait_whole()
     assert victim.ask("GET", key) == "after"
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)
 
 
 def test_no_room_for_a_nodes_log(make_lab):
     """with copies, a node whose disk is full has its slots served elsewhere; with room again it takes part again (28)"""
-    lab = make_lab(copies=2, prepare=preload)
+    lab = make_lab(copies=2, is_bad=True)
     victim = choose(lab, "follower")
     others = lab.others(victim)
     key = keys_in(slots_of(victim), 1)[0]
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
-    rule(victim, "write 28 0 appendonlydir/\n")
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
+    victim.disk("write 28 0 appendonlydir/")
     until(lambda: others[0].members()[victim.id][2] == set(), PATIENCE, "it keeps its slots")
     until(lambda: victim.ask("SET", key, "after") == "OK", PATIENCE, "nobody serves its slots")
     assert victim.process.poll() is None
-    mend(victim)
+    victim.disk()
     lab.wait_whole()
     assert slots_of(victim)
     assert victim.ask("GET", key) == "after"
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)

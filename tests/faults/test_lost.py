@@ -7,11 +7,11 @@ import time
 
 import pytest
 
+from callers import Callers
 from conftest import request, until
 from lab import PATIENCE, keys_in
 from troubles import TROUBLES
 from watch import NO_CONTACT, Watch, asker, choose, is_refused, slots_of, wait_down
-from writers import Writers
 
 # Together they have each trouble, and each with the leader or a follower; the rest is for long runs.
 CASES = [("leader", "killed"), ("leader", "cut off"), ("leader", "unheard"), ("follower", "deaf"), ("follower", "stopped")]
@@ -27,8 +27,8 @@ def test_one_is_lost(make_lab, which, how):
     begin, end = TROUBLES[how]
     lost, kept = keys_in(slots_of(victim), 1)[0], {n: keys_in(slots_of(n), 1)[0] for n in others}
     assert victim.ask("SET", lost, "before") == "OK"
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     watch = Watch(victim, lost)
     waiting = asker(victim)
 
@@ -54,12 +54,12 @@ def test_one_is_lost(make_lab, which, how):
     lab.wait_whole()
     for node in lab.nodes:
         assert node.ask("GET", lost) == "before"
-    acknowledged = writers.count("acknowledged")
-    until(lambda: writers.count("acknowledged") > acknowledged + 300, PATIENCE)
+    acknowledged = callers.count("acknowledged")
+    until(lambda: callers.count("acknowledged") > acknowledged + 300, PATIENCE)
     watch.stop()
     assert watch.served(after=down, before=healed) == [], "served while others called its node down"
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)
 
 
 @pytest.mark.parametrize("which", ["leader", "follower"])
@@ -87,8 +87,8 @@ def test_two_are_lost(make_lab, how):
     lost = lab.others(left)
     key = keys_in(slots_of(left), 1)[0]
     assert left.ask("SET", key, "before") == "OK"
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     if how == "killed":
         for node in lost:
             node.kill()
@@ -106,7 +106,7 @@ def test_two_are_lost(make_lab, how):
     else:
         lab.heal()
     lab.wait_whole()
-    writers.stop()
+    callers.stop()
     for node in lab.nodes:
         assert node.ask("GET", key) == "before"
-    writers.check(lab.nodes)
+    callers.check(lab.nodes)

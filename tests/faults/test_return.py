@@ -4,10 +4,10 @@
 import re
 import shutil
 
+from callers import Callers
 from conftest import until
 from lab import PATIENCE, SLOTS, keys_in
 from watch import choose, slots_of, wait_down
-from writers import Writers
 
 
 def test_wiped(make_lab):
@@ -18,8 +18,8 @@ def test_wiped(make_lab):
     old, had = victim.id, slots_of(victim)
     lost = keys_in(had, 1)[0]
     assert victim.ask("SET", lost, "before") == "OK"
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     victim.kill()
     wait_down(others, lost)
     shutil.rmtree(victim.dir)
@@ -31,7 +31,7 @@ def test_wiped(make_lab):
     for node in others:
         assert "fail" in node.members()[old][0]
     wait_down(others, lost)
-    writers.give_up(had)
+    callers.give_up(had)
     assert others[0].ask("CLUSTER", "FORGET", old, timeout=60) == "OK"
     lab.wait_whole()
     for node in lab.nodes:
@@ -42,8 +42,8 @@ def test_wiped(make_lab):
         assert sum(map(int, given_up)) == len(had)
     assert set().union(*(slots_of(n) for n in lab.nodes)) == set(range(SLOTS))
     assert lab.nodes[0].ask("SET", lost, "after") == "OK"
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)
 
 
 def test_all_elsewhere(make_lab):
@@ -51,8 +51,8 @@ def test_all_elsewhere(make_lab):
     lab = make_lab()
     ids = [n.id for n in lab.nodes]
     before = [n.address for n in lab.nodes]
-    writers = Writers(lab)
-    until(lambda: writers.count("acknowledged") > 300, PATIENCE)
+    callers = Callers(lab)
+    until(lambda: callers.count("acknowledged") > 300, PATIENCE)
     for node in lab.nodes:
         node.kill()
     for node in lab.nodes:
@@ -68,5 +68,5 @@ def test_all_elsewhere(make_lab):
         assert sorted(members) == sorted(ids)
         assert {address for _, address, _ in members.values()} == {n.address for n in lab.nodes}
         assert not {address for _, address, _ in members.values()} & set(before)
-    writers.stop()
-    writers.check(lab.nodes)
+    callers.stop()
+    callers.check(lab.nodes)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/sim/planted.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/check.h"
+#include "tests/sim/history_text.h"
 
 const struct planted planted_rows[PLANTED] = {
     {"a stale read", "1-2 set a 5; 3-4 set a 6; 5-6 get a 5", "1-2 set a 5; 3-6 set a 6; 4-5 get a 5"},
@@ -40,76 +38,12 @@ const struct planted planted_rows[PLANTED] = {
      "1-2 set a 5; 5-6 set b 6; 10 loss 0; 11-12 get a 5 + get b 0"},
 };
 
-/* ------------------------------------------------------------------------ reading them */
-
-static bool skip(const char **p, const char *word)
-{
-    while (**p == ' ')
-        ++*p;
-    bool is = strncmp(*p, word, strlen(word)) == 0;
-    *p += is ? strlen(word) : 0;
-    return is;
-}
-
-static bool number(const char **p, int64_t *v)
-{
-    char *end;
-    (void)skip(p, "");
-    *v = strtoll(*p, &end, 10);
-    bool is = end != *p;
-    *p = end;
-    return is;
-}
-
-static void read_part(const char **p, struct history_part *part, bool unsure)
-{
-    static const char *const words[] = {"get", "set", "del", "incr", "append", "is"};
-    int64_t v;
-    size_t type = 0;
-    while (type < sizeof(words) / sizeof(words[0]) && !skip(p, words[type]))
-        type++;
-    check(type < sizeof(words) / sizeof(words[0]));
-    (void)skip(p, "");
-    check(**p >= 'a' && **p < 'a' + HISTORY_KEYS);
-    *part = (struct history_part){.type = (uint8_t)type, .key = (uint8_t)(*(*p)++ - 'a')};
-    if (type == HISTORY_SET || type == HISTORY_APPEND || type == HISTORY_IS)
-        check(number(p, &part->value));
-    if (type == HISTORY_GET && part->key == HISTORY_KEYS - 1)
-        while (number(p, &v))
-            part->answer = history_appended(part->answer, v);
-    else if (type != HISTORY_SET && type != HISTORY_IS && !unsure)
-        check(number(p, &part->answer));
-}
-
-static void read_op(const char **p, struct history_op *op)
-{
-    int64_t v;
-    *op = (struct history_op){0};
-    check(number(p, &op->call));
-    if (skip(p, "loss")) {
-        op->is_loss = true;
-        op->answer = op->call;
-        check(number(p, &op->since));
-        return;
-    }
-    check(skip(p, "-"));
-    op->unsure = skip(p, "?");
-    op->answer = INT64_MAX;
-    check(op->unsure || number(p, &op->answer));
-    if (skip(p, "after") && number(p, &v))
-        op->after = (uint32_t)v;
-    do {
-        check(op->parts_n < HISTORY_PARTS);
-        read_part(p, &op->parts[op->parts_n++], op->unsure);
-    } while (skip(p, "+"));
-}
-
 void planted_read(struct history *to, const char *text)
 {
     do
-        read_op(&text, vec_add(&to->ops));
-    while (skip(&text, ";"));
-    check(*text == '\0');
+        check(history_op_read(&text, vec_add(&to->ops)));
+    while (*text++ == ';');
+    check(text[-1] == '\0');
 }
 
 static bool is_judged(const char *text, enum history_verdict verdict)

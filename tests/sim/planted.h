@@ -3,13 +3,7 @@
 /* Histories whose verdict is known: wrong ones that a checker must reject, and for each a right one that is
  * nearly it. No run of a cluster's seeds counts before all of them are judged as they should be.
  *
- * As text, ops parted by ';', parts by '+'; keys are a, b, c (numbers) and d (what was appended):
- *
- *     1-2 set a 5            called at 1, answered at 2
- *     1-? incr c             nobody knows its fate
- *     3-4 incr c 2 + get d 7 8      a transaction, with its answers
- *     3-4 after 1 get a 5    on its connection it was sent behind the first op
- *     9 loss 4               a power cut at 9: what was done later than 4 may be gone */
+ * Ops as history_text.h has them, parted by ';'. */
 #ifndef PLANTED_H
 #define PLANTED_H
 

@@ -9,7 +9,10 @@
  *
  * call: sync (fdatasync, fsync), write (write, writev), open, rename, unlink. A path's part "*" is
  * any path with appendonlydir, raft/ or backup- in it; nothing else is ever touched. A rule that fired is
- * counted in the file <BAD_DISK>.fired by one byte. */
+ * counted in the file <BAD_DISK>.fired by one byte.
+ *
+ * To the file named by BAD_DISK_SYNCED each sync that was done adds a line, "<inode> <size>": what a power cut
+ * would leave of that file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -36,15 +40,20 @@ static size_t read_rules(const char *name, char *to, size_t n)
     return got < 0 ? 0 : (size_t)got;
 }
 
+static void add(const char *name, const char *text)
+{
+    long fd = syscall(SYS_openat, AT_FDCWD, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+        syscall(SYS_write, fd, text, strlen(text));
+        syscall(SYS_close, fd);
+    }
+}
+
 static void count(const char *name)
 {
     char fired[PATH_MAX];
     snprintf(fired, sizeof(fired), "%s.fired", name);
-    long fd = syscall(SYS_openat, AT_FDCWD, fired, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd >= 0) {
-        syscall(SYS_write, fd, ".", 1);
-        syscall(SYS_close, fd);
-    }
+    add(fired, ".");
 }
 
 static void pause_ms(int ms)
@@ -89,14 +98,31 @@ static bool is_bad_fd(const char *call, int fd)
     return is_bad(call, path);
 }
 
+/* What is added while it runs may last or not: the size counts as it was before. */
+static int sync_noted(long call, int fd)
+{
+    const char *name = getenv("BAD_DISK_SYNCED");
+    struct stat before;
+    char line[64];
+    if (is_bad_fd("sync", fd))
+        return -1;
+    bool is_known = name != NULL && fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
+    int r = (int)syscall(call, fd);
+    if (r == 0 && is_known) {
+        snprintf(line, sizeof(line), "%llu %lld\n", (unsigned long long)before.st_ino, (long long)before.st_size);
+        add(name, line);
+    }
+    return r;
+}
+
 int fdatasync(int fd)
 {
-    return is_bad_fd("sync", fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+    return sync_noted(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
-    return is_bad_fd("sync", fd) ? -1 : (int)syscall(SYS_fsync, fd);
+    return sync_noted(SYS_fsync, fd);
 }
 
 ssize_t write(int fd, const void *p, size_t n)
