@@ -317,6 +317,8 @@ void peer_put_request(struct chain *to, const struct kept_request *q);
 /* ---- gather.c */
 void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                   struct node_out *out);
+/* The record of one of its parts may be over max-record: nothing of it is to run. */
+bool gather_is_too_great(const struct node *n, const struct spec *spec, const struct request *q);
 bool gather_is_wide(const struct spec *spec); /* it tells of all keys, or touches them */
 void gather_wide(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                  struct node_out *out); /* nothing of the session is away */

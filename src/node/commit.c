@@ -94,6 +94,34 @@ bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r
     return true;
 }
 
+/* ---------------------------------------------------- how great a record may be */
+
+enum { RECORD_FRAME_BYTES = 128, ARG_FRAME_BYTES = 16 }; /* its line, MULTI and EXEC, words of the effect's own; "$...", "\r\n" */
+
+uint64_t commit_record_bytes(const struct slice *argv, uint32_t argc)
+{
+    uint64_t bytes = RECORD_FRAME_BYTES;
+    for (uint32_t i = 0; i < argc; i++)
+        bytes += ARG_FRAME_BYTES + argv[i].n;
+    return bytes;
+}
+
+bool commit_is_too_great(const struct node *n, uint64_t bytes)
+{
+    return n->cluster != NULL && bytes > (uint64_t)n->options->max_record;
+}
+
+bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes, struct reply *r)
+{
+    if (!commit_is_too_great(n, bytes))
+        return false;
+    reply_errorf(r, "%sits record of up to %llu bytes is over max-record (%llu): write in parts, as by APPEND",
+                 before, (unsigned long long)bytes, (unsigned long long)n->options->max_record);
+    return true;
+}
+
+/* -------------------------------------------------------------- a disk that is behind */
+
 bool commit_is_behind(const struct node *n)
 {
     return rewrite_is_full(&n->rewrite) || journal_is_behind(&n->journal);

@@ -67,6 +67,27 @@ static void assign(struct gather *g, const struct request *q, uint32_t step, uin
     mem_free(part_at);
 }
 
+static uint32_t step_of(const struct spec *spec)
+{
+    return spec->step > 0 ? (uint32_t)spec->step : 1;
+}
+
+bool gather_is_too_great(const struct node *n, const struct spec *spec, const struct request *q)
+{
+    uint32_t step = step_of(spec);
+    bool any = false;
+    if (!commit_is_too_great(n, commit_record_bytes(q->argv, q->argc)))
+        return false;
+    uint64_t *bytes = mem_zero(SLOTS * sizeof(*bytes));
+    for (uint32_t at = 1; at < q->argc; at += step) {
+        uint64_t *of = &bytes[slot_of(q->argv[at])];
+        *of += commit_record_bytes(&q->argv[at], step < q->argc - at ? step : q->argc - at);
+        any |= commit_is_too_great(n, *of);
+    }
+    mem_free(bytes);
+    return any;
+}
+
 static struct flight *part_new(struct node *n, struct turn *t, const struct request *q, uint32_t step,
                                uint32_t part, uint16_t slot, struct slice *argv, struct blob **blobs)
 {
@@ -99,7 +120,7 @@ static void go_all(struct node *n, struct session *s, struct flight *const *flig
 void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
                   struct node_out *out)
 {
-    uint32_t step = spec->step > 0 ? (uint32_t)spec->step : 1;
+    uint32_t step = step_of(spec);
     struct turn *t = turn_new(s, q->bytes);
     struct gather *g = mem_zero(sizeof(*g));
     t->silent = routed_silent(s);

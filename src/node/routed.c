@@ -276,10 +276,14 @@ void routed_hold(struct node *n, struct session *s, bool drains)
     session_hold(n, s, HELD_ROUTE, MONO_NEVER);
 }
 
-static bool is_refused_anyway(const struct session *s, const struct spec *spec, uint32_t argc)
+/* What is too great for a record need not travel first. */
+static bool is_refused_anyway(const struct node *n, const struct session *s, const struct spec *spec,
+                              const struct request *q)
 {
-    return spec == NULL || !spec_arity_fits(spec, argc) || spec->handler == SPEC_CONTAINER || s->locked ||
-           (s->in_multi && (spec->flags & CMD_NO_MULTI) != 0);
+    return spec == NULL || !spec_arity_fits(spec, q->argc) || spec->handler == SPEC_CONTAINER || s->locked ||
+           (s->in_multi && (spec->flags & CMD_NO_MULTI) != 0) ||
+           ((spec->flags & CMD_WRITE) != 0 && (spec->flags & CMD_SPLITS) == 0 &&
+            commit_is_too_great(n, commit_record_bytes(q->argv, q->argc)));
 }
 
 static enum routed many_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
@@ -290,9 +294,11 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
     if (!r->settled)
         settle(r, ROUTE_PLAIN); /* no cluster library sends such a one */
     bool redirects = n->options->cluster_routing == CLUSTER_ROUTING_REDIRECT;
-    if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi)
+    if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi) {
         routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
-    else {
+    } else if ((spec->flags & CMD_WRITE) != 0 && gather_is_too_great(n, spec, q)) { /* else some parts would run */
+        routed_refuse(n, s, "ERR the record of one of its slots would be over max-record: write in parts", out);
+    } else {
         show(n, s, q);
         gather_begin(n, s, spec, q, out);
     }
@@ -365,7 +371,7 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
         routed_hold(n, s, false);
         return ROUTED_HELD;
     }
-    if (is_refused_anyway(s, spec, q->argc))
+    if (is_refused_anyway(n, s, spec, q))
         return routed_run(s, here, SLOT_ANY, NULL);
     bool keyed = spec->keys_n > 0;
     if (spec->handler == SPEC_NODE && r->turns_n > 0 && (!keyed || spec->id == SPEC_WATCH || spec->id == SPEC_MIGRATE)) {

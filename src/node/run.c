@@ -5,6 +5,8 @@
  * Requests come in batches over all connections that had some (hot-path.md 1, 2). Three passes go
  * ahead of the execution: they find each command and hash its first key, fetch its bucket, and fetch
  * its entry; so the cache misses of 32 requests overlap instead of queueing. */
+#include <assert.h>
+
 #include "base/check.h"
 #include "base/num.h"
 #include "node/cluster.h"
@@ -164,6 +166,9 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
         reply_error(r, SLICE("OOM command not allowed when used memory > 'maxmemory'."));
         return false;
     }
+    if ((spec->flags & CMD_WRITE) && n->cluster != NULL &&
+        commit_too_great_or_reply(n, "ERR ", commit_record_bytes(q->argv, q->argc), r))
+        return false;
     if ((spec->flags & CMD_WRITE) && commit_refused_or_reply(n, "", r))
         return false;
     if (n->loading && !(spec->flags & CMD_LOADING)) {
@@ -304,6 +309,8 @@ struct plain {
     struct cmd cmd;
     uint32_t stops; /* enum cmd_flag: commands with one of these are asked all questions now */
 };
+
+static_assert((int)SPEC_BRIEF_ARGS * (int)REQUEST_BIG_BYTES < 1024 * 1024, "a plain command's record is under the least max-record");
 
 /* What there is to ask in the node's state. A plain command does not change it by more than bytes, of
  * which a batch makes few: it is looked at anew after any other. */

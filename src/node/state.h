@@ -208,6 +208,11 @@ static inline bool commit_is_open(const struct node *n) /* false: it is to be as
     return n->journal.state == JOURNAL_OFF ||
            (n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve);
 }
+/* A record of this command has at most so many bytes: no effect of a write has more than its arguments, but for a
+ * frame. In a cluster one that may be over max-record is refused before it runs (replication 24). */
+uint64_t commit_record_bytes(const struct slice *argv, uint32_t argc);
+bool commit_is_too_great(const struct node *n, uint64_t bytes);
+bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes, struct reply *r);
 bool commit_is_behind(const struct node *n); /* too much waits for the disk: whoever brings more waits */
 bool commit_holds(const struct node *n); /* the same, or too much is to be evicted: writers wait */
 void commit_let_go(struct node *n, struct node_out *out); /* writers that waited, once they need not */

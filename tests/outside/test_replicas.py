@@ -151,3 +151,41 @@ def test_redis_cli_cluster(copied):
         assert run.returncode == 0, run.stdout + run.stderr
         assert "[OK] 1 keys in 3 masters" in run.stdout
     assert "[OK] All 16384 slots covered" in run.stdout
+
+
+MIB = 1024 * 1024
+TOO_GREAT = "over max-record"
+
+
+def refused(n, *words):
+    with pytest.raises(redis.ResponseError, match=TOO_GREAT):
+        n.call(*words)
+
+
+def test_max_record(copied):
+    """512 MB are refused before anything runs, whoever is asked; what is just below max-record is taken and copied (24)"""
+    below = b"v" * (64 * MIB - 1000)
+    great = b"v" * (512 * MIB)
+    for n in copied:
+        refused(n, "SET", "big", great)
+        assert n.call("EXISTS", "big") == 0
+        refused(n, "MSET", "a", 1, "b", below, "{b}c", below)  # nor what is of other slots
+        assert n.call("EXISTS", "a", "b") == 0
+    del great
+    assert copied[0].call("SET", "big", below)
+    for n in copied:
+        assert n.call("STRLEN", "big") == len(below)
+    c = cluster(copied).get_node_from_key("big").redis_connection
+    p = c.pipeline(transaction=True)
+    p.set("big", "half").append("big", below[:63 * MIB]).append("big", below[:2 * MIB])
+    with pytest.raises(redis.ResponseError, match="^Transaction discarded because of: .*" + TOO_GREAT):
+        p.execute()
+    assert c.strlen("big") == len(below)
+    assert c.append("big", below[:10 * MIB]) == len(below) + 10 * MIB  # the record counts, not the value
+    until(lambda: is_copied(copied), 120, "not every slot has two copies in sync")
+    for n in copied:
+        assert n.call("CONFIG", "SET", "max-record", "1mb")
+        refused(n, "SET", "big", below[:MIB])
+        assert n.call("SET", "big", below[:MIB - 1000])
+    with pytest.raises(redis.ResponseError, match="must be between"):
+        copied[0].call("CONFIG", "SET", "max-record", "65mb")

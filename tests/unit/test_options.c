@@ -101,6 +101,7 @@ static void defaults_are_our_own(void **state)
     assert_int_equal(b->o.maxmemory_policy, MAXMEMORY_NOEVICTION);
     assert_int_equal(b->o.linger_usec, 20);
     assert_int_equal(b->o.disk_reserve, 256 << 20);
+    assert_int_equal(b->o.max_record, 64 << 20);
     assert_int_equal(b->o.aof_retain_size, 1 << 30);
     assert_int_equal(b->o.enable_debug_command, PROTECTION_NO);
     assert_int_equal(b->o.client_output_buffer_limit.of[CLIENT_NORMAL].hard, 256 << 20);
