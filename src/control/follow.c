@@ -40,6 +40,20 @@ static void tail_add(struct control *c, uint64_t term, uint8_t type, struct slic
     c->tail_bytes += bytes.n;
 }
 
+/* From this one on, as many as one answer takes. */
+static void tail_entries(const struct control *c, uint64_t from, struct wire_entries *to)
+{
+    size_t bytes = 0;
+    *to = (struct wire_entries){.first = from};
+    for (size_t i = from - c->tail_first; i < c->tail.n && to->n < FETCH_ENTRIES; i++) {
+        const struct tail_entry *t = &c->tail.at[i];
+        bytes += t->n;
+        if (to->n > 0 && bytes > FETCH_BYTES)
+            break;
+        to->at[to->n++] = (struct wire_entry){t->term, t->type, slice_of(t->bytes, t->n)};
+    }
+}
+
 /* This node's cluster is none of its any more. */
 void follow_forget(struct control *c)
 {
@@ -166,6 +180,22 @@ static void tickets_decide(struct control *c, uint64_t index, uint64_t term, con
     }
 }
 
+/* Who votes no more is sent nothing further by consensus, and would believe in the old voters until it misses it: by
+ * then its lease, which they do not renew, is over (16). So it is told what made it so, and what was before that. */
+static void tell_unseated(struct control *c, const struct raft_voters *before)
+{
+    size_t n = 0, bytes = 0;
+    struct wire_entries out;
+    while (n < c->tail.n && n < FETCH_ENTRIES && (n == 0 || bytes + c->tail.at[c->tail.n - 1 - n].n <= FETCH_BYTES))
+        bytes += c->tail.at[c->tail.n - 1 - n++].n;
+    tail_entries(c, c->tail_first + c->tail.n - n, &out);
+    for (size_t i = 0; c->raft.role == RAFT_LEADER && i < before->n; i++) {
+        struct chain *to = raft_voters_has(&c->voters, &before->at[i]) ? NULL : contact_to_id(c, &before->at[i].node);
+        if (to != NULL)
+            put_entries(to, &out);
+    }
+}
+
 void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes)
 {
     const char *why_void = NULL;
@@ -180,10 +210,12 @@ void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type
     } else {
         c->map.index = index;
         if (type == RAFT_ENTRY_VOTERS) {
+            struct raft_voters before = c->voters;
             enum err bad = raft_voters_get(&c->voters, bytes);
             check(bad == ERR_OK); /* C10 */
             c->voters_index = index;
             c->members_changed = true;
+            tell_unseated(c, &before);
         }
         tell_entry(c, index, NULL);
     }
@@ -217,7 +249,7 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
 static bool consensus_brings_it(const struct control *c)
 {
     struct mono heard;
-    if (!raft_is_voter(&c->raft))
+    if (!raft_is_voter(&c->raft) || (c->voters_index > c->raft.voters_index && !raft_voters_has(&c->voters, &c->raft.self)))
         return false;
     return c->raft.role == RAFT_LEADER ||
            (raft_contact(&c->raft, &c->raft.leader, &heard, NULL) &&
@@ -245,15 +277,8 @@ void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch 
         give_whole(c, contact_answer(c, k));
         return;
     }
-    struct wire_entries out = {.first = m->from};
-    size_t bytes = 0;
-    for (size_t i = m->from - c->tail_first; i < c->tail.n && out.n < FETCH_ENTRIES; i++) {
-        const struct tail_entry *t = &c->tail.at[i];
-        bytes += t->n;
-        if (out.n > 0 && bytes > FETCH_BYTES)
-            break;
-        out.at[out.n++] = (struct wire_entry){t->term, t->type, slice_of(t->bytes, t->n)};
-    }
+    struct wire_entries out;
+    tail_entries(c, m->from, &out);
     put_entries(contact_answer(c, k), &out);
 }
 
