@@ -146,11 +146,6 @@ void marks_left(struct session *s)
         vec_free(&r->marks); /* an idle session holds no buffers */
 }
 
-static bool is_closed(const struct bits *slots, uint16_t slot)
-{
-    return slots == NULL || slot == SLOT_ANY || (slot < SLOTS && bits_has(slots, slot));
-}
-
 void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
 {
     const struct endpoint *at = &n->cluster->map.nodes.at[place].at;
@@ -167,7 +162,36 @@ struct closing {
     const struct bits *slots; /* of these, which another has now; NULL: of all */
     const char *why;
     uint64_t from;            /* and that end behind this place of the output */
+    const struct bits *settled; /* but not of these of them: they were handed over, with everything of theirs held (26) */
+    bool all_settled;
 };
+
+/* Its replies are true: what they tell is held by W, of its last in-sync set. By more, if their connection asked for it? */
+static bool is_settled(const struct node *n, unsigned slot, uint32_t asked)
+{
+    const struct repl *r = &n->cluster->replicas->repl;
+    return asked == REPL_ASKS_NOTHING || n->slots[slot].at.seq == 0 || repl_is_held(r, slot, repl_newest(r, slot), asked);
+}
+
+static bool is_closed(const struct node *n, const struct closing *as, uint16_t slot, uint32_t asked)
+{
+    if (as->slots == NULL)
+        return true;
+    if (slot < SLOTS)
+        return bits_has(as->slots, slot) && !(bits_has(as->settled, slot) && is_settled(n, slot, asked));
+    if (slot != SLOT_ANY || !as->all_settled)
+        return slot == SLOT_ANY;
+    for (unsigned i = bits_next(as->slots, 0); i < SLOTS; i = bits_next(as->slots, i + 1))
+        if (!is_settled(n, i, asked))
+            return true;
+    return false;
+}
+
+/* Nothing of its slot can be waited for any more: this node is not told who holds it. */
+static bool is_gone(const struct closing *as, uint16_t slot)
+{
+    return as->slots != NULL && slot < SLOTS && bits_has(as->slots, slot);
+}
 
 /* What is said in a reply's place (replication 9). */
 static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind, bool is_overtaken,
@@ -226,9 +250,9 @@ static void recut_upto(struct recut *c, uint64_t p, bool keep)
     c->at = p > c->at ? p : c->at;
 }
 
-static bool mark_closes(const struct reply_mark *m, const struct closing *as)
+static bool mark_closes(const struct node *n, const struct reply_mark *m, const struct closing *as)
 {
-    return m->kind != MARK_FREE && m->end > as->from && is_closed(as->slots, m->slot);
+    return m->kind != MARK_FREE && m->end > as->from && is_closed(n, as, m->slot, m->asked);
 }
 
 static void output_close(struct node *n, struct session *s, const struct closing *as)
@@ -241,7 +265,7 @@ static void output_close(struct node *n, struct session *s, const struct closing
     chain_cut(&s->out, (size_t)(s->open_end - c.base), &n->store.graves);
     for (size_t i = 0; i < r->marks.n; i++) {
         struct reply_mark *m = &r->marks.at[i];
-        bool closed = mark_closes(m, as);
+        bool closed = mark_closes(n, m, as);
         recut_upto(&c, m->begin, true);
         m->begin = s->out.put;
         if (closed) {
@@ -258,12 +282,15 @@ static void output_close(struct node *n, struct session *s, const struct closing
 
 static void marks_close(struct node *n, struct session *s, const struct closing *as)
 {
-    const struct routing *r = s->routing;
+    struct routing *r = s->routing;
     bool any = false;
     for (size_t i = 0; i < r->marks.n && !any; i++)
-        any = mark_closes(&r->marks.at[i], as);
+        any = mark_closes(n, &r->marks.at[i], as);
     if (any)
         output_close(n, s, as);
+    for (size_t i = 0; i < r->marks.n; i++)
+        if (is_gone(as, r->marks.at[i].slot))
+            r->marks.at[i].kind = MARK_FREE;
 }
 
 static void turns_close(struct node *n, struct session *s, const struct closing *as)
@@ -272,40 +299,47 @@ static void turns_close(struct node *n, struct session *s, const struct closing 
     for (struct list *l = r->turns.next; l != &r->turns; l = l->next) {
         struct turn *t = CONTAINER_OF(l, struct turn, in_session);
         bool waits = !t->done && t->gather != NULL && !t->lost;
-        if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)) || !is_closed(as->slots, t->slot))
+        if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)))
             continue;
-        chain_free(&t->bytes, &n->store.graves);
-        put_fate(n, s, &t->bytes, t->slot, t->kind, false, as);
-        t->kind = MARK_FREE;
-        t->lost = waits;
+        bool closed = is_closed(n, as, t->slot, t->asked);
+        if (closed) {
+            chain_free(&t->bytes, &n->store.graves);
+            put_fate(n, s, &t->bytes, t->slot, t->kind, false, as);
+            t->lost = waits;
+        }
+        if (closed || is_gone(as, t->slot))
+            t->kind = MARK_FREE;
     }
 }
 
 /* Replies that have not left, to their end: their fate is told in their place. */
 void replies_fail(struct node *n, struct session *s, uint64_t from, const char *why)
 {
-    marks_close(n, s, &(struct closing){NULL, why, from});
+    marks_close(n, s, &(struct closing){.why = why, .from = from});
 }
 
 void replies_fail_owed(struct node *n, struct session *s, const char *why)
 {
-    turns_close(n, s, &(struct closing){NULL, why, 0});
+    turns_close(n, s, &(struct closing){.why = why});
 }
 
 /* Those that are owed for later, too. */
-static void close_replies(struct node *n, const struct bits *slots, struct node_out *out)
+static void close_replies(struct node *n, const struct closing *as, struct node_out *out)
 {
-    const char *why = slots == NULL ? lease_lost : slot_lost;
-    const struct closing as = {slots, why, 0};
     for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
         struct session *s = CONTAINER_OF(l, struct session, in_all);
-        marks_close(n, s, &as);
-        turns_close(n, s, &as);
-        if (s->waiting != NULL && is_closed(slots, SLOT_LEASE))
-            waiting_lost(n, s, why, out);
-        else if (s->held == HELD_MIGRATE && is_closed(slots, (uint16_t)migrate_slot(s)))
-            migrate_lost(n, s, why, out);
+        marks_close(n, s, as);
+        turns_close(n, s, as);
+        if (s->waiting != NULL && as->slots == NULL)
+            waiting_lost(n, s, as->why, out);
+        else if (s->held == HELD_MIGRATE && (as->slots == NULL || bits_has(as->slots, migrate_slot(s))))
+            migrate_lost(n, s, as->why, out);
     }
+}
+
+static void lease_is_over(struct node *n, struct node_out *out)
+{
+    close_replies(n, &(struct closing){.why = lease_lost}, out);
 }
 
 /* ------------------------------------------------------------------- the map */
@@ -357,13 +391,20 @@ static void forget_former_cluster(struct node *n)
     own_drop(n, &former);
 }
 
+/* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch while its lease is valid. */
+static bool is_handed_over(const struct cluster *c, unsigned slot)
+{
+    const struct map_slot *s = &c->map.slots[slot];
+    return c->self.leased && bits_has(&c->doubted, slot) && s->primary != MAP_NOBODY && s->epoch == c->served[slot] + 1;
+}
+
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
  * somebody watches are touched (replication 9, 10). */
 static void slots_changed(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    struct bits lost = {0};
-    bool any_lost = false;
+    struct bits lost = {0}, settled = {0};
+    unsigned lost_n = 0, settled_n = 0;
     c->mine_n = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         uint64_t now = serves(n, slot);
@@ -371,19 +412,23 @@ static void slots_changed(struct node *n, struct node_out *out)
         if (c->served[slot] == now || c->served[slot] == 0)
             continue;
         bits_add(&lost, slot);
-        any_lost = true;
+        lost_n++;
+        if (is_handed_over(c, slot)) {
+            bits_add(&settled, slot);
+            settled_n++;
+        }
         own_end(n, slot);
     }
+    if (lost_n > 0)
+        close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n}, out);
     forget_former_cluster(n);
     slots_begin(n);
     c->uncovered = false;
     for (unsigned slot = 0; slot < SLOTS && !c->uncovered; slot++)
         c->uncovered = c->map.slots[slot].primary == MAP_NOBODY;
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
-    if (!any_lost)
-        return;
-    close_replies(n, &lost, out);
-    watch_slots_lost(n, &lost);
+    if (lost_n > 0)
+        watch_slots_lost(n, &lost);
 }
 
 static void tell(struct node_out *out, struct word w)
@@ -501,7 +546,7 @@ static void close_cluster(struct node *n, struct node_out *out)
     if (closes) {
         c->closed = true;
         c->self.leased = false;
-        close_replies(n, NULL, out);
+        lease_is_over(n, out);
     }
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
 }
@@ -573,8 +618,10 @@ void cluster_step_begin(struct node *n, const struct node_event *ev, struct node
     c->self.leased = n->now.us < c->lease.us && !c->closed;
     c->self.refuses = c->uncovered && n->options->cluster_require_full_coverage;
     c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
-    if (c->was_leased && !c->self.leased)
-        close_replies(n, NULL, out);
+    if (c->was_leased && !c->self.leased) {
+        c->unleased = n->now;
+        lease_is_over(n, out);
+    }
     if (!c->was_leased && c->self.leased)
         c->parked_at = n->now;
     c->was_leased = c->self.leased;

@@ -166,6 +166,7 @@ struct cluster {
     struct node_id id;
     struct mono lease;
     bool was_leased;
+    struct mono unleased;    /* since then it has none; 0: it had none in this run */
     bool closed;             /* WORD_CLOSE: nothing is served until another map comes */
     bool is_member;          /* of this one, as of the newest map that was looked at since the log is loaded */
     struct cluster_id of;
@@ -197,7 +198,7 @@ struct cluster {
     struct word_view view;
     uint64_t last_token;
     struct list links, dirty;
-    bool any_forsaken;       /* of links */
+    bool any_forsaken;       /* of links: or one to a former member has nothing to bring any more */
     struct list parked;
     struct mono parked_at;   /* they are looked at again */
     struct mono gates_at;    /* so are gates that are shut for long */

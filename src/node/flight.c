@@ -19,7 +19,7 @@ enum { FIRST_TURNS = 256 };                   /* until the length of a reply is 
 enum { REPLIES_MAX_BYTES = 32 * 1024 * 1024 }; /* about so much is asked for at once */
 enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
 enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
-enum { HANDOVER_US = 100 * 1000 };            /* replication 26 */
+enum { HANDOVER_US = 100 * 1000 };            /* replication 26: others' replies are behind it on its link */
 
 /* -------------------------------------------------------------------- turns */
 
@@ -424,14 +424,28 @@ static void go_forward(struct node *n, struct flight *f, const struct flight *be
     peer_send(n, l, f);
 }
 
-static bool is_handed_over(struct node *n, struct flight *f)
+static bool is_handed_over(struct node *n, struct flight *f, enum route_asker who)
 {
     if (f->slot >= SLOTS || !bits_has(&n->cluster->handing, f->slot))
         return false;
-    if (!f->waits_handover)
+    if (!f->waits_handover && who == ROUTE_PEER)
         f->until = mono_earlier(f->until, mono_after(n->now, HANDOVER_US));
     f->waits_handover = true;
     return true;
+}
+
+/* Nobody serves it for now. Who forwards waits by itself; who knows the map may ask elsewhere, but an election, or a
+ * lease that is on its way, is over within 2 T: no library has to know how to wait for that. */
+static bool is_waited_for(struct node *n, struct flight *f, const struct route *r, enum route_asker who)
+{
+    const struct cluster *c = n->cluster;
+    int64_t most_us = (int64_t)c->map.settings.node_timeout_ms * 2000;
+    if (r->to != ROUTE_DOWN || !r->soon || who == ROUTE_PEER || c->closed)
+        return false;
+    if (who == ROUTE_PLAIN)
+        return true;
+    f->until = mono_earlier(f->until, mono_after(n->now, most_us));
+    return c->self.leased || c->unleased.us == 0 || !mono_reached(n->now, mono_after(c->unleased, most_us));
 }
 
 void flight_go(struct node *n, struct flight *f, struct node_out *out)
@@ -441,7 +455,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
     struct flight *before = flight_before(n, f);
     enum route_asker who = f->turn->gather != NULL ? ROUTE_PLAIN : routed_asker(n, s);
     bool reads = s->routing->readonly && !f->is_write;
-    if (is_handed_over(n, f)) {
+    if (is_handed_over(n, f, who)) {
         flight_park(n, f, "TRYAGAIN its slot is being handed over to another node", HANDOVER_US);
         return;
     }
@@ -450,7 +464,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
         go_forward(n, f, before, r.peer, out);
         return;
     }
-    if (before != NULL || (r.to == ROUTE_DOWN && r.soon && who == ROUTE_PLAIN)) {
+    if (before != NULL || is_waited_for(n, f, &r, who)) {
         flight_park(n, f, before != NULL ? f->why : r.why, AGAIN_US);
         return;
     }

@@ -108,11 +108,11 @@ static bool is_paused(const struct node *n)
     return n->cluster->map.settings.rebalance_paused != 0 && !n->cluster->leaves;
 }
 
-/* It is not to be any more: paused, or wished otherwise. */
+/* It is not to be any more: paused, wished otherwise, or the successor has no lease now. */
 static void forget_unwished(struct node *n)
 {
     struct cluster *c = n->cluster;
-    bool all = is_paused(n);
+    bool all = is_paused(n) || !repl_may_lead(&c->replicas->repl, c->preparing_for);
     for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1))
         if (all || wanted(c, slot) != c->preparing_for)
             bits_remove(&c->preparing, slot);
@@ -174,7 +174,7 @@ static uint16_t choose(const struct node *n, struct bits *slots, bool *empty)
     uint16_t to = MAP_NOBODY;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         uint16_t w = wanted(c, slot);
-        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to))
+        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to) || !repl_may_lead(&c->replicas->repl, w))
             continue;
         bool copied = is_copied(c, slot, w);
         if ((!copied && !is_empty(n, slot)) || (to != MAP_NOBODY && *empty == copied) ||

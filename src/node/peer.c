@@ -48,12 +48,19 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     return l;
 }
 
+/* Another node may have its place by now. */
+static bool is_member(const struct node *n, const struct peer_link *l)
+{
+    const struct map *m = &n->cluster->map;
+    return l->place < m->nodes.n && m->nodes.at[l->place].used && node_id_equal(&m->nodes.at[l->place].id, &l->peer);
+}
+
 static struct peer_link *shared_link(struct node *n, uint16_t place, uint8_t protocol, struct node_out *out)
 {
     struct list *links = &n->cluster->links;
     for (struct list *l = links->next; l != links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        if (p->place == place && p->protocol == protocol && p->own == NULL && !p->forsaken)
+        if (p->place == place && p->protocol == protocol && p->own == NULL && !p->forsaken && is_member(n, p))
             return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
     }
     return link_new(n, place, protocol, NULL, out);
@@ -80,7 +87,7 @@ struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t 
         return waiting_link(n, place, s, out);
     if (!f->on_own)
         return shared_link(n, place, f->protocol, out);
-    if (own != NULL && own->place == place)
+    if (own != NULL && own->place == place && is_member(n, own))
         return own;
     if (own != NULL)
         peer_hang_up(n, own, "its slot is another node's now", out);
@@ -279,6 +286,7 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         return;
     }
     list_drop(&f->in_where);
+    n->cluster->any_forsaken |= list_empty(&l->sent) && !is_member(n, l);
     refused |= f->is_refused;
     if (f->turn == NULL) {
         flight_free(f);
@@ -410,12 +418,11 @@ static struct mono silent_at(const struct node *n, const struct peer_link *l)
 
 static const char *over_why(const struct node *n, const struct peer_link *l)
 {
-    const struct map *m = &n->cluster->map;
-    const struct map_node *to = l->place < m->nodes.n ? &m->nodes.at[l->place] : NULL;
     if (l->forsaken)
         return "its client is gone";
-    if (to == NULL || !to->used || !node_id_equal(&to->id, &l->peer))
-        return "its node is no member of the cluster any more";
+    if (!is_member(n, l)) /* it left in good order: what was sent before is answered, as moved */
+        return list_empty(&l->sent) || mono_reached(n->now, silent_at(n, l)) ? "its node is no member of the cluster any more" : NULL;
+    const struct map_node *to = &n->cluster->map.nodes.at[l->place];
     if (to->incarnation != l->incarnation)
         return "its node was restarted";
     if (to->health == MAP_DOWN)

@@ -380,7 +380,9 @@ static void ack(struct node *n, struct session *s)
         memmove(g->due.at, g->due.at + over, g->due.n * sizeof(g->due.at[0]));
     }
     now.has_no_log = n->journal.state == JOURNAL_OFF;
-    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log)
+    now.leased = n->cluster->self.leased;
+    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log &&
+        now.leased == g->told.leased)
         return;
     g->asked = false;
     g->told = now;

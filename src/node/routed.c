@@ -246,7 +246,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
         return ROUTED_TAKEN;
     }
     struct route to = route_slot(&c->self, slot, who, r->readonly && (spec->flags & CMD_READONLY) != 0);
-    if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD))
+    if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD || (to.to == ROUTE_DOWN && to.soon && who == ROUTE_PLAIN)))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
     const char *thin = routed_thin(n, slot, (spec->flags & CMD_WRITE) != 0, routed_asked(s));
@@ -259,7 +259,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     if (!waits && to.to == ROUTE_MOVED) {
         routed_refused(s, slot);
         routed_refuse_moved(n, s, slot, to.peer, out);
-    } else if (to.to == ROUTE_DOWN && !waits && (who != ROUTE_PLAIN || s->in_multi || !to.soon)) {
+    } else if (to.to == ROUTE_DOWN && !waits && (who == ROUTE_PEER || s->in_multi || !to.soon)) {
         routed_refused(s, slot);
         routed_refuse_down(n, s, to.why, out);
     } else {

@@ -174,7 +174,7 @@ static enum err get_wheres(struct wire_in *in, struct repl_message *m, struct re
     return wire_get_end(in);
 }
 
-/* ------------------------------------------ VONG.REPL.ACK <held> <synced> <no log> */
+/* --------------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> */
 
 static enum err get_ack(struct wire_in *in, struct repl_ack *a)
 {
@@ -183,6 +183,8 @@ static enum err get_ack(struct wire_in *in, struct repl_ack *a)
     TRY(wire_get_max(in, a->held, &a->synced));
     TRY(wire_get_max(in, 1, &v));
     a->has_no_log = v == 1;
+    TRY(wire_get_max(in, 1, &v));
+    a->leased = v == 1;
     return wire_get_end(in);
 }
 
@@ -198,7 +200,7 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_DUMPED: return 7 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
     case REPL_DUMP: return 5;
-    case REPL_ACK: return 3;
+    case REPL_ACK: return 4;
     case REPL_ALIVE:
     case REPL_LEAVING: return 1;
     }
@@ -222,6 +224,7 @@ void put_repl(struct chain *to, const struct repl_message *m)
         wire_put_u64(to, m->ack.held);
         wire_put_u64(to, m->ack.synced);
         wire_put_u64(to, m->ack.has_no_log);
+        wire_put_u64(to, m->ack.leased);
         break;
     case REPL_LEAVING: wire_put_bytes(to, m->text); break;
     }

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "node/cluster.h"
 #include "resp/resp_write.h"
 #include "tests/sim/hosts.h"
 
@@ -258,8 +259,20 @@ static void take_part(struct caller *c, struct history_part *p, const struct ans
         strange(c, a);
 }
 
+/* Nodes come and go and nothing else happens: whoever is a member has an answer (26, 27). */
+static void refused_in_peace(struct caller *c, const struct answer *a)
+{
+    const struct host *h = &c->world->host[c->world->planes.conns.at[c->conn].b];
+    char text[120];
+    if (!c->world->peace || h->node == NULL || h->node->cluster->self.place == MAP_NOBODY)
+        return;
+    snprintf(text, sizeof(text), "in peace a client is refused: %.*s", (int)(a->text.n < 80 ? a->text.n : 80), a->text.p);
+    planes_wrong(&c->world->planes, text, h->plane->number);
+}
+
 static void refused(struct caller *c, const struct call_sent *s, const struct answer *a)
 {
+    refused_in_peace(c, a);
     bool void_ = is_refusal(a) && s->what != CALL_MSET; /* of a split one a part may have been run */
     c->world->refused_n += is_refusal(a);
     c->world->loading_n += begins(a, "LOADING ");

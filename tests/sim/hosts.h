@@ -119,7 +119,8 @@ struct caller {
 enum plight {
     PLIGHT_KILL, PLIGHT_POWER, PLIGHT_STOP, PLIGHT_STALL, PLIGHT_STALL_DATA, PLIGHT_STALL_CONTROL, PLIGHT_CUT,
     PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET,
-    PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS
+    PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS_DRAWN,
+    PLIGHT_LEAVE = PLIGHTS_DRAWN, PLIGHTS /* drawn: and no part of peace alone */
 };
 const char *plight_name(enum plight p);
 
@@ -147,6 +148,7 @@ struct hosts {
     int64_t word_max_us, release_max_us, disk_us; /* delays drawn up to; disk_us 0: drawn */
     uint64_t seed;
     enum sim_break broken;
+    bool peace;            /* nodes join and leave, nothing else happens: no client may be refused anything */
     struct host host[HOSTS_MAX];
     size_t first_n;
     struct caller callers[CALLERS];

@@ -12,6 +12,9 @@ while [ "$(date +%s)" -lt "$end" ]; do
     done
     "$sim" --nodes 3 --copies 2 --seed "$seed" --seeds 50 || found=1
     "$sim" --nodes 4 --copies 3 --seed "$seed" --seeds 50 || found=1
+    for copies in 1 2 3; do
+        "$sim" --nodes 3 --copies "$copies" --peace --seed "$seed" --seeds 20 || found=1
+    done
     seed=$((seed + 200))
 done
 exit $found

@@ -7,7 +7,7 @@
 
 enum { DOWN_US = 1500 * 1000, CUT_US = 2500 * 1000, STALL_MAX_US = 3300 * 1000, TICK_US = 500 * 1000 };
 enum { LOAD_MAX_US = 4000 * 1000, LAG_MAX_US = 400 * 1000 };
-enum { EVERYSEC_US = 1300 * 1000, HOSTS_MOST = 5 };
+enum { EVERYSEC_US = 1300 * 1000, HOSTS_MOST = 5, PEACE_TIMES = 4 };
 
 static const struct {
     const char *name;
@@ -33,6 +33,7 @@ static const struct {
     [PLIGHT_FAIL_RAFT] = {"failing disk of the controller", 15000 * 1000},
     [PLIGHT_LAG] = {"slow network", 7000 * 1000},
     [PLIGHT_BREAK] = {"broken connections", 4000 * 1000},
+    [PLIGHT_LEAVE] = {"stop in good order", 16000 * 1000},
 };
 
 const char *plight_name(enum plight p)
@@ -231,7 +232,7 @@ static bool lag(struct hosts *w, struct host *h)
 
 static bool join(struct hosts *w)
 {
-    if (w->planes.n >= HOSTS_MOST || w->host[0].forgotten)
+    if (w->planes.n >= (w->peace ? HOSTS_MAX : HOSTS_MOST) || w->host[0].forgotten)
         return false;
     hosts_join(w);
     return true;
@@ -241,12 +242,25 @@ static bool forget(struct hosts *w, struct host *h)
 {
     struct plane *leader = planes_leader(&w->planes);
     if (h->plane->number == 0 || leader == NULL || leader == h->plane || h->loading != LOADED ||
-        store_keys_n(&h->node->store, 0) > 0 || map_members_n(control_map(leader->control)) < 4)
+        (!w->peace && store_keys_n(&h->node->store, 0) > 0) || map_members_n(control_map(leader->control)) < 4)
         return false;
     hosts_say(w, "host %u is to be forgotten", h->plane->number);
     plane_ask(&w->planes, leader,
               (struct word){.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = *control_id(h->plane->control)}});
     h->is_leaving = true;
+    return true;
+}
+
+/* SIGTERM: it hands its slots over first. Where another one is away, or copies are missing, there is nobody to. */
+static bool leave(struct hosts *w, struct host *h)
+{
+    for (size_t i = 0; i < w->planes.n; i++)
+        if (w->host[i].node == NULL && !w->host[i].forgotten)
+            return false;
+    if (w->copies < 2 || h->plane->number == 0 || h->is_leaving || h->loading != LOADED || !copies_are_full(&w->planes))
+        return false;
+    hosts_say(w, "host %u is told to stop", h->plane->number);
+    host_stop(h);
     return true;
 }
 
@@ -312,6 +326,7 @@ static bool fire(struct hosts *w, enum plight p)
         hosts_say(w, "host %u: its connections break", h->plane->number);
         planes_break(&w->planes, h->plane->number);
         return true;
+    case PLIGHT_LEAVE: return leave(w, h);
     case PLIGHT_LEADER:
     case PLIGHT_JOIN:
     case PLIGHTS: break;
@@ -337,13 +352,18 @@ void plights_look(struct hosts *w)
         }
 }
 
+static void plan_next(struct hosts *w, enum plight p)
+{
+    plan(w, &w->plight_due[p], hosts_draw(w, kinds[p].every_us / (w->peace ? PEACE_TIMES : 1)));
+}
+
 bool plights_due(struct hosts *w, struct heap_node *n)
 {
     for (int p = 0; p < PLIGHTS; p++) {
         if (n != &w->plight_due[p])
             continue;
         w->fired[p] += fire(w, (enum plight)p);
-        plan(w, n, hosts_draw(w, kinds[p].every_us));
+        plan_next(w, (enum plight)p);
         return true;
     }
     for (size_t i = 0; i < w->planes.n; i++)
@@ -366,14 +386,15 @@ void plights_begin(struct hosts *w)
 {
     uint64_t one_in = 2 + draw(w, 3);
     int n = 0;
-    while (n < 2)
-        for (int p = n = 0; p < PLIGHTS; p++) {
+    w->has[PLIGHT_JOIN] = w->has[PLIGHT_FORGET] = w->has[PLIGHT_LEAVE] = w->peace;
+    while (n < 2 && !w->peace)
+        for (int p = n = 0; p < PLIGHTS_DRAWN; p++) {
             w->has[p] = draw(w, one_in) == 0;
             n += w->has[p];
         }
     for (int p = 0; p < PLIGHTS; p++)
         if (w->has[p])
-            plan(w, &w->plight_due[p], hosts_draw(w, kinds[p].every_us));
+            plan_next(w, (enum plight)p);
     plan(w, &w->tick_due, TICK_US);
 }
 

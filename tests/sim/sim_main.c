@@ -15,7 +15,7 @@ enum { OPS_LEAST = 1000, TROUBLES_LEAST = 3, PLANES_LIST = 4, PLANES_LEAST = 6 }
 
 struct task {
     uint64_t seed, seeds_n;
-    bool trace, until_wrong, twice;
+    bool trace, until_wrong, twice, peace;
     enum sim_break broken;
     unsigned nodes_n; /* 0: the world of one node */
     unsigned copies;  /* of each slot */
@@ -29,11 +29,12 @@ struct totals {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: vong-sim [--nodes N [--copies N]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+    fprintf(to, "Usage: vong-sim [--nodes N [--copies N] [--peace]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
                 "       vong-sim --planes N[,N...] [--seed N] [--trace] [--twice]\n"
                 "       vong-sim SCENARIO.txt\n"
                 "Runs a node in a false world; --nodes: a cluster of so many (2 to 8), with so\n"
-                "many --copies of each slot (1 to 5, one if it is not said). --planes: clusters of so many\n"
+                "many --copies of each slot (1 to 5, one if it is not said). --peace: nodes join and\n"
+                "leave, nothing else happens, and no client may be refused anything. --planes: clusters of so many\n"
                 "control planes (6 to 254) one after the other; what each of them says is to be the same. --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
                 "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
@@ -127,6 +128,7 @@ static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many
     struct hosts *w = malloc(sizeof(*w));
     hosts_init(w, seed, task->nodes_n, task->broken);
     hosts_copies(w, task->copies);
+    w->peace = task->peace;
     w->planes.trace = task->trace;
     hosts_run_seed(w);
     if (w->planes.wrong[0] != '\0')
@@ -263,6 +265,8 @@ int main(int argc, char **argv)
             task.trace = true;
         } else if (strcmp(a, "--twice") == 0) {
             task.twice = true;
+        } else if (strcmp(a, "--peace") == 0) {
+            task.peace = true;
         } else if (strcmp(a, "--until-wrong") == 0) {
             task.until_wrong = true;
         } else if (strcmp(a, "--seed") == 0) {

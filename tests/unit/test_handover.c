@@ -11,10 +11,32 @@ static struct word *newest(unsigned node, enum word_type type)
     return NULL;
 }
 
+static void copies_are(const char *key, uint16_t first, uint16_t second, uint8_t in_sync)
+{
+    struct map_slot *s = &w.map.slots[slot_of(slice_str(key))];
+    s->want[0] = first;
+    s->want[1] = second;
+    s->isr[1] = 1;
+    s->isr_incarnation[1] = 1;
+    s->want_n = 2;
+    s->isr_n = in_sync;
+    map_replicas_follow(s);
+}
+
+/* It has a copy of some slot, so there is a link on which it says how it is. */
+static void node_2_is_heard(void)
+{
+    copies_are(some_key(&w, 0, 9), 0, 1, 2);
+    some_map(&w);
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 10);
+}
+
 static void an_empty_slot_goes_where_it_is_wanted(void **state)
 {
     (void)state;
     start();
+    node_2_is_heard();
     const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1), *gone = some_key(&w, 0, 2);
     unsigned slot = slot_of(slice_str(key)), kept = slot_of(slice_str(full)), emptied = slot_of(slice_str(gone));
     send_format(0, 1, "SET %s v", full);
@@ -44,29 +66,93 @@ static void an_empty_slot_goes_where_it_is_wanted(void **state)
     some_stop(&w);
 }
 
-static void a_handover_in_doubt_says_try_again_and_proposes_anew(void **state)
+static void only_who_has_a_lease_gets_a_slot(void **state)
 {
     (void)state;
     start();
+    node_2_is_heard();
+    unsigned slot = slot_of(slice_str(some_key(&w, 0, 0)));
+    w.node[1].lease = w.node[1].now;
+    some_later(&w, 1);
+    w.map.slots[slot].want[0] = 1;
+    some_map(&w);
+    for (int i = 0; i < 10; i++)
+        some_later(&w, 50);
+    assert_null(newest(0, WORD_PROPOSE));
+    w.node[1].lease = mono_after(w.node[1].now, 1000000);
+    some_later(&w, 110);
+    some_later(&w, 110);
+    assert_true(bits_has(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots, slot));
+    some_stop(&w);
+}
+
+/* They wait in a turn behind what is away, as a part of what is split, and for a copy of another slot's record. */
+static void what_was_answered_before_a_handover_stays_true(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    node_2_is_heard();
+    const char *goes = some_key(&w, 0, 0), *copied = some_key(&w, 0, 9), *far = some_key(&w, 2, 0);
+    for (int i = 0; i < 3; i++) {
+        for (unsigned k = 0; k < SOME_NODES; k++)
+            one_disk(&w.node[k]);
+        some_later(&w, 10);
+    }
+    w.stopped[1] = w.stopped[2] = true;
+    send_format(0, 1, "GET %s\nGET %s\nMGET %s %s", far, goes, goes, far);
+    send_format(0, 2, "SET %s v\nGET %s", copied, goes);
+    w.map.slots[slot_of(slice_str(goes))].want[0] = 1;
+    some_map(&w);
+    for (int i = 0; i < 5; i++) {
+        one_disk(&w.node[0]);
+        some_later(&w, 30);
+    }
+    assert_non_null(newest(0, WORD_PROPOSE));
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->type, MAP_HANDOVER);
+    w.owner[slot_of(slice_str(goes))] = 1;
+    w.map.nodes.at[0].proposed_n = 1;
+    some_expect(&w, 0, 2, "");
+    some_map(&w);
+    w.stopped[2] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 2, "");
+    w.stopped[1] = false;
+    some_later(&w, 10);
+    one_disk(&w.node[1]);
+    some_later(&w, 10);
+    some_expect(&w, 0, 1, "$-1\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n");
+    some_expect(&w, 0, 2, "+OK\r\n$-1\r\n");
+    some_stop(&w);
+}
+
+static void a_handover_in_doubt_keeps_its_clients_waiting_and_proposes_anew(void **state)
+{
+    (void)state;
+    start();
+    node_2_is_heard();
     const char *key = some_key(&w, 0, 0);
     unsigned slot = slot_of(slice_str(key));
     w.map.slots[slot].want[0] = 1;
     some_map(&w);
     some_later(&w, 110);
     send_format(0, 1, "SET %s v", key);
-    for (int i = 0; i < 12; i++)
-        some_later(&w, 10);
-    some_expect(&w, 0, 1, "-TRYAGAIN its slot is being handed over to another node\r\n");
+    send_format(2, 1, "SET %s v", key); /* node 3 forwards it, is told TRYAGAIN after a moment, and tries again */
     for (int i = 0; i < 21; i++)
         some_later(&w, 100);
-    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 2);
+    some_expect(&w, 0, 1, "");
+    some_expect(&w, 2, 1, "");
+    assert_true(w.node[2].node->cluster->retried > 0);
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    some_expect(&w, 0, 1, "-TRYAGAIN its slot is being handed over to another node\r\n");
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 3);
     w.map.settings.rebalance_paused = 1; /* nothing new begins, but what is in doubt does not stay so */
     some_map(&w);
     for (int i = 0; i < 21; i++)
         some_later(&w, 100);
-    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 3);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->handover.n, 4);
     assert_int_equal(bits_n(&newest(0, WORD_PROPOSE)->entry.entry->handover.slots), 0);
-    w.map.nodes.at[0].proposed_n = 3; /* void: it stays here */
+    w.map.nodes.at[0].proposed_n = 4; /* void: it stays here */
     some_map(&w);
     send_format(0, 1, "SET %s v", key);
     some_expect(&w, 0, 1, "+OK\r\n");
@@ -78,6 +164,7 @@ static void a_handover_begins_under_a_steady_load(void **state)
 {
     (void)state;
     some_start(&w, "appendonly yes\nappendfsync everysec");
+    node_2_is_heard();
     const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
     unsigned slot = slot_of(slice_str(key));
     one_disk(&w.node[0]);
@@ -111,6 +198,7 @@ static void a_handover_that_is_not_wished_any_more_ends(void **state)
 {
     (void)state;
     some_start(&w, "appendonly yes\nappendfsync everysec");
+    node_2_is_heard();
     const char *key = some_key(&w, 0, 0), *full = some_key(&w, 0, 1);
     one_disk(&w.node[0]);
     w.map.slots[slot_of(slice_str(key))].want[0] = 1;
@@ -125,18 +213,6 @@ static void a_handover_that_is_not_wished_any_more_ends(void **state)
     assert_null(newest(0, WORD_PROPOSE));
     some_expect(&w, 0, 2, "+OK\r\n");
     some_stop(&w);
-}
-
-static void copies_are(const char *key, uint16_t first, uint16_t second, uint8_t in_sync)
-{
-    struct map_slot *s = &w.map.slots[slot_of(slice_str(key))];
-    s->want[0] = first;
-    s->want[1] = second;
-    s->isr[1] = 1;
-    s->isr_incarnation[1] = 1;
-    s->want_n = 2;
-    s->isr_n = in_sync;
-    map_replicas_follow(s);
 }
 
 /* Until its lease is over the map has it as up. */
@@ -235,7 +311,11 @@ static void a_node_without_keys_closes_for_another_cluster(void **state)
 
 UNIT_TESTS("handover",
            TEST(an_empty_slot_goes_where_it_is_wanted, "a slot that never had a record goes where it is wanted (26)"),
-           TEST(a_handover_in_doubt_says_try_again_and_proposes_anew, "a handover in doubt says TRYAGAIN and proposes anew, paused or not (12)"),
+           TEST(only_who_has_a_lease_gets_a_slot, "only a successor that says it has a lease gets a slot (7, 26)"),
+           TEST(what_was_answered_before_a_handover_stays_true,
+                "what was run before a handover is answered as it was: all of it was held (9, 26)"),
+           TEST(a_handover_in_doubt_keeps_its_clients_waiting_and_proposes_anew,
+                "a handover in doubt keeps its clients waiting and proposes anew, paused or not (12)"),
            TEST(a_handover_begins_under_a_steady_load, "a handover begins under a steady load (26)"),
            TEST(a_handover_that_is_not_wished_any_more_ends, "and ends if it is not wished any more"),
            TEST(who_is_being_stopped_gets_no_slot, "who is being stopped gets no slot, nor gets one back (27)"),

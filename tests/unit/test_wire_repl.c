@@ -77,7 +77,7 @@ static void records_and_acks_come_back(void **state)
     struct repl_message back = comes_back(&m, WIRE_REPL_APPEND);
     assert_true(back.append.lsn == 9 && back.append.slot == 16383 && back.append.epoch == 4 &&
                 back.append.before_epoch == 3 && slice_equal(back.append.bytes, m.append.bytes));
-    m = (struct repl_message){.type = REPL_ACK, .ack = {.held = UINT64_MAX, .synced = 5, .has_no_log = true}};
+    m = (struct repl_message){.type = REPL_ACK, .ack = {.held = UINT64_MAX, .synced = 5, .has_no_log = true, .leased = true}};
     back = comes_back(&m, WIRE_REPL_ACK);
     assert_true(back.ack.held == UINT64_MAX && back.ack.synced == 5 && back.ack.has_no_log);
     m = (struct repl_message){.type = REPL_ALIVE, .lsn = 77};

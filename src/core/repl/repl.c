@@ -98,7 +98,7 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     struct repl_peer *peer = peer_at(r, place);
     check(!peer->open);
     peer->open = true;
-    peer->leaves = peer->has_no_log = false;
+    peer->leaves = peer->has_no_log = peer->leased = false;
     peer->incarnation = incarnation;
     peer->sent = peer->held = peer->synced = 0;
     peer->heard = r->now;

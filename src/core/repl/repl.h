@@ -89,6 +89,7 @@ struct repl_peer { /* one other node, by place */
     bool open;           /* the link to it is through; incarnation: whose */
     bool leaves;         /* it said that it holds nothing more */
     bool has_no_log;     /* and that it keeps nothing on a disk */
+    bool leased;         /* and, newly, that it has a lease */
     bool guest;          /* its link to here is; */
     uint32_t guest_incarnation;
     uint64_t sent;       /* lsn of the newest frame */
@@ -204,6 +205,8 @@ bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked);
 /* It is being stopped: it holds nothing more (27). */
 void repl_leaves(struct repl *r, uint16_t place);
 bool repl_has_left(const struct repl *r, uint16_t place);
+/* Would it serve at once what it is made primary of? So it said when it was heard last (26). */
+bool repl_may_lead(const struct repl *r, uint16_t place);
 /* Writes to it are refused now (NOREPLICAS), since too few are in sync (5); so are reads that ask for more of them. */
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked);
 bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked);

@@ -61,6 +61,7 @@ struct repl_dumped {
 struct repl_ack {
     uint64_t held, synced; /* lsns of the primary's */
     bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
+    bool leased;           /* it may serve what it is made primary of (7) */
 };
 
 struct repl_message {

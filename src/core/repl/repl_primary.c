@@ -327,6 +327,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
     if ((peer->has_no_log ? peer->held : peer->synced) < peer->join_last && has_all)
         r->look = true;
     peer->has_no_log = a->has_no_log;
+    peer->leased = a->leased;
     peer->held = a->held > peer->held ? a->held : peer->held;
     peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
     while (peer->samples_n > 0 && peer->samples[peer->samples_from].lsn <= peer->held) {
@@ -444,6 +445,12 @@ void repl_leaves(struct repl *r, uint16_t place)
     struct repl_peer *peer = &r->peers.at[place];
     peer->leaves = true;
     r->look = true;
+}
+
+bool repl_may_lead(const struct repl *r, uint16_t place)
+{
+    const struct repl_peer *peer = peer_known(r, place);
+    return peer != NULL && peer->open && peer->leased && peer->incarnation == r->map->nodes.at[place].incarnation;
 }
 
 bool repl_has_left(const struct repl *r, uint16_t place)
