@@ -133,7 +133,7 @@ static bool is_of_its_epoch(const struct election_report *r, const struct electi
 static void elect_members(const struct election_view *v, const struct field *f, bool one_is_enough,
                           struct election_choice *c)
 {
-    unsigned w = map_w(&v->map->settings, v->slot->isr_n), silent = v->slot->isr_n - f->n;
+    unsigned w = map_w_weak(v->map, v->slot, v->slot->isr_n), silent = v->slot->isr_n - f->n;
     if (one_is_enough) {
         elect(c, f, is_of_its_epoch, greatest(f), MAP_COPIES);
         return;
@@ -267,8 +267,8 @@ static bool one_elects(const struct election_view *v, struct election_choice *c)
 void election_choose(const struct election_view *v, struct election_choice *c)
 {
     const struct map_slot *s = v->slot;
-    unsigned w = map_w(&v->map->settings, s->isr_n);
-    bool one_is_enough = v->map->settings.write_quorum == 1;
+    unsigned w = map_w_weak(v->map, s, s->isr_n);
+    bool one_is_enough = map_w_was_one(v->map, s);
     struct field f = members_own(v);
     *c = (struct election_choice){.state = ELECTION_WAITS, .due = MONO_NEVER};
     check(s->primary == MAP_NOBODY && s->isr_n > 0);

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "control/inside.h"
+#include "core/map/map_setting.h"
 #include "core/map/seeds.h"
 #include "wire/wire_map.h"
 
@@ -78,6 +79,9 @@ static void found(struct control *c)
     c->standing = STANDING_IN;
     keep_found(c, &e);
     log_say(c->log, LOG_LEVEL_NOTICE, "a new cluster begins with this node; others join with cluster-join or CLUSTER MEET");
+    const char *clash = map_settings_clash(&e.found.settings);
+    if (clash != NULL)
+        log_say(c->log, LOG_LEVEL_WARNING, "no write will be taken: %s", clash);
 }
 
 /* This start's incarnation is on disk (C1). */

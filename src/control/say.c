@@ -117,6 +117,10 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
                  say_id(m, &e->handover.to, b));
         return;
     case MAP_ISR: say_isr(m, e, text); return;
+    case MAP_SETTLED:
+        snprintf(text, SAY_BYTES, "node %s: write-quorum and replication-factor are settled in %u of its slots",
+                 say_id(m, &e->about, a), bits_n(&e->settled));
+        return;
     case MAP_TIMEOUT_SETTLED: snprintf(text, SAY_BYTES, "cluster-node-timeout is settled: every node that may serve knows it"); return;
     case MAP_TYPES: break;
     }

@@ -366,10 +366,15 @@ void node_cluster_failover(struct call *c)
 /* What was set and does not hold for all yet. */
 static struct slice settling_text(const struct map *m, char *text, size_t most)
 {
-    if (map_timeout_is_settled(m))
+    unsigned slots = map_unsettled_n(m);
+    int n = 0;
+    if (map_timeout_is_settled(m) && slots == 0)
         return SLICE("no");
-    int n = snprintf(text, most, "cluster-node-timeout: leases of %u, waits of %u", (unsigned)m->timeout.lease_ms,
-                     (unsigned)m->timeout.wait_ms);
+    if (!map_timeout_is_settled(m))
+        n = snprintf(text, most, "cluster-node-timeout: leases of %u, waits of %u%s", (unsigned)m->timeout.lease_ms,
+                     (unsigned)m->timeout.wait_ms, slots > 0 ? "; " : "");
+    if (slots > 0)
+        n += snprintf(text + n, most - (size_t)n, "write-quorum and replication-factor: %u slots", slots);
     return slice_of(text, (size_t)n);
 }
 
@@ -393,23 +398,40 @@ static bool setting_value(const struct map_setting *row, struct slice text, int6
         *v = MAP_W_ALL;
     else if (quorum && slice_is(text, "majority"))
         *v = MAP_W_MAJORITY;
-    else if (!num_get_i64(text, v))
-        return false;
+    else if (!num_get_i64(text, v) || (quorum && (*v == MAP_W_ALL || *v == MAP_W_MAJORITY)))
+        return false; /* what these two words are kept as is no number of theirs */
     return map_setting_fits(row, *v);
+}
+
+static void reply_no_value(struct call *c, const struct map_setting *row, struct slice value)
+{
+    struct slice shown = slice_head(value, 128);
+    if (slice_is(SLICE("write-quorum"), row->name))
+        reply_errorf(c->reply, "ERR '%.*s' is no value of write-quorum: it is all, majority, or a number from 1 to %u",
+                     (int)shown.n, shown.p, row->most);
+    else
+        reply_errorf(c->reply, "ERR '%.*s' is no value of %s: it goes from %u to %u%s", (int)shown.n, shown.p, row->name,
+                     row->least, row->most, row->odd ? " and is odd" : "");
 }
 
 void settings_set(struct call *c, struct slice name, struct slice value)
 {
     struct word w = {.ask = {.what = ASK_SET}};
     const struct map_setting *row = map_setting_find(name);
-    struct slice shown = slice_head(row == NULL ? name : value, 128);
     if (row == NULL) {
+        struct slice shown = slice_head(name, 128);
         reply_errorf(c->reply, "ERR there is no setting '%.*s'; CLUSTER SETTINGS GET lists them", (int)shown.n, shown.p);
         return;
     }
     if (!setting_value(row, value, &w.ask.value)) {
-        reply_errorf(c->reply, "ERR '%.*s' is no value of %s: it goes from %u to %u%s", (int)shown.n, shown.p, row->name,
-                     row->least, row->most, row->odd ? " and is odd" : "");
+        reply_no_value(c, row, value);
+        return;
+    }
+    struct map_settings next = c->node->cluster->map.settings;
+    *map_setting_at(&next, row) = (uint32_t)w.ask.value;
+    const char *clash = map_settings_clash(&next);
+    if (clash != NULL && map_settings_clash(&c->node->cluster->map.settings) == NULL) {
+        reply_errorf(c->reply, "ERR %s", clash);
         return;
     }
     text_set(&w, slice_str(row->name));

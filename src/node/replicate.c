@@ -402,6 +402,15 @@ static void propose(struct node *n, const struct repl_wishes *w, struct node_out
     vec_free(&runs);
 }
 
+/* In these slots the present W holds for all that was acknowledged ("Settings"). */
+static void propose_settled(struct node *n, const struct bits *slots, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct map_entry e = {.type = MAP_SETTLED, .base = c->map.index, .about = c->id, .incarnation = c->self.incarnation,
+                          .settled = *slots};
+    *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
+}
+
 static void thin_look(struct node *n)
 {
     struct cluster *c = n->cluster;
@@ -449,6 +458,8 @@ void replicate_look(struct node *n, struct node_out *out)
     repl_look(&r->repl, &c->handing, c->handing_until.us == MONO_NEVER.us, &r->wishes);
     if (r->wishes.propose)
         propose(n, &r->wishes, out);
+    if (r->wishes.settles)
+        propose_settled(n, &r->wishes.settled, out);
     links_flush(n, out);
 }
 

@@ -160,7 +160,8 @@ static bool configure_settings(struct control_config *c, const struct options *o
     int64_t quorum;
     map_settings_preset(&c->settings);
     if (!get_quorum(o->write_quorum, &quorum))
-        return why_say(why, "write-quorum '%s': it is all, majority, or a number", o->write_quorum);
+        return why_say(why, "write-quorum '%s': it is all, majority, or a number from 1 to %d",
+                       o->write_quorum, MAP_COPIES);
     return set(c, "write-quorum", quorum, why) &&
            set(c, "replication-factor", o->replication_factor, why) &&
            set(c, "min-replicas-to-write", o->min_replicas_to_write, why) &&

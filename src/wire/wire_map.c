@@ -311,6 +311,7 @@ static const char *const entry_names[MAP_TYPES] = {
     [MAP_RESTARTED] = "RESTARTED", [MAP_LEAVE] = "LEAVE",         [MAP_REMOVE] = "REMOVE",
     [MAP_SET] = "SET",             [MAP_PLACE] = "PLACE",         [MAP_ELECT] = "ELECT",
     [MAP_HANDOVER] = "HANDOVER",   [MAP_ISR] = "ISR",             [MAP_TIMEOUT_SETTLED] = "TIMEOUT-SETTLED",
+    [MAP_SETTLED] = "SETTLED",
 };
 
 static void put_name(struct chain *to, const char *name, size_t fields)
@@ -426,6 +427,22 @@ static enum err get_isr(struct wire_in *in, struct map_entry *e)
     return get_isr_runs(in, e);
 }
 
+/* SETTLED <base> <proposer> <incarnation> <slots> */
+static void put_settled(struct chain *to, const struct map_entry *e)
+{
+    put_name(to, "SETTLED", 4);
+    wire_put_u64(to, e->base);
+    wire_put_id(to, &e->about);
+    wire_put_u64(to, e->incarnation);
+    put_slots(to, &e->settled);
+}
+
+static enum err get_settled(struct wire_in *in, struct map_entry *e)
+{
+    TRY(get_about(in, e));
+    return get_slots(in, &e->settled);
+}
+
 /* TIMEOUT-SETTLED <base> */
 static void put_timeout_settled(struct chain *to, const struct map_entry *e)
 {
@@ -465,6 +482,9 @@ static void put_fields(struct chain *to, const struct map_entry *e)
     case MAP_ISR:
         put_isr(to, e);
         return;
+    case MAP_SETTLED:
+        put_settled(to, e);
+        return;
     case MAP_TIMEOUT_SETTLED:
         put_timeout_settled(to, e);
         return;
@@ -498,6 +518,8 @@ static enum err get_fields(struct wire_in *in, struct map_entry *e)
         return get_handover(in, e);
     case MAP_ISR:
         return get_isr(in, e);
+    case MAP_SETTLED:
+        return get_settled(in, e);
     case MAP_TIMEOUT_SETTLED:
         return wire_get_u64(in, &e->base);
     case MAP_TYPES:
@@ -632,11 +654,11 @@ static enum err get_node(struct wire_in *in, struct map *m)
     return wire_get_end(in);
 }
 
-/* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want>
+/* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want> <formers>
  * The primary is the isr's first, the replicas follow from the isr and the wish (P3). */
 static void put_alike(struct chain *to, unsigned from, unsigned end, const struct map_slot *s)
 {
-    put_name(to, "SLOTS", 8);
+    put_name(to, "SLOTS", 9);
     wire_put_u64(to, from);
     wire_put_u64(to, end);
     wire_put_u64(to, s->ver);
@@ -653,6 +675,7 @@ static void put_alike(struct chain *to, unsigned from, unsigned end, const struc
     put_text(to, &runs);
     text_list(&want, s->want, s->want_n);
     put_text(to, &want);
+    wire_put_u64(to, s->formers);
 }
 
 static enum err get_list(struct wire_in *in, uint16_t *list, uint8_t *n)
@@ -701,7 +724,12 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
     TRY(get_list(in, s.isr, &s.isr_n));
     TRY(get_incarnations(in, &s));
     TRY(get_list(in, s.want, &s.want_n));
-    TRY(wire_get_end(in));
+    uint64_t formers = 0;
+    if (wire_get_end(in) != ERR_OK) { /* of an older form */
+        TRY(wire_get_max(in, UINT16_MAX, &formers));
+        TRY(wire_get_end(in));
+    }
+    s.formers = (uint16_t)formers;
     if (end < from)
         return ERR_RANGE;
     s.primary = has_primary ? s.isr[0] : MAP_NOBODY;
@@ -717,15 +745,15 @@ static bool slots_alike(const struct map_slot *a, const struct map_slot *b)
     return a->ver == b->ver && a->epoch == b->epoch && a->primary == b->primary &&
            a->isr_n == b->isr_n && a->want_n == b->want_n && memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
            memcmp(a->isr_incarnation, b->isr_incarnation, sizeof(a->isr_incarnation)) == 0 &&
-           memcmp(a->want, b->want, sizeof(a->want)) == 0;
+           memcmp(a->want, b->want, sizeof(a->want)) == 0 && a->formers == b->formers;
 }
 
 /* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> <T of leases> <T of waits>
- *     <timeout ver>
- * A map without the last three is of a time in which what was set was taken for settled. */
+ *     <timeout ver> <quorum ver>
+ * A map without the last four is of a time in which what was set was taken for settled. */
 void put_map(struct chain *to, const struct map *m)
 {
-    put_name(to, "MAP", 10 + SETTING_FIELDS);
+    put_name(to, "MAP", 11 + SETTING_FIELDS);
     wire_put_hex(to, m->cluster.b, sizeof(m->cluster.b));
     wire_put_u64(to, m->index);
     wire_put_u64(to, m->slots_ver);
@@ -737,6 +765,7 @@ void put_map(struct chain *to, const struct map *m)
     wire_put_u64(to, m->timeout.lease_ms);
     wire_put_u64(to, m->timeout.wait_ms);
     wire_put_u64(to, m->timeout.ver);
+    wire_put_u64(to, m->quorum_ver);
     for (size_t i = 0; i < m->nodes.n; i++)
         if (m->nodes.at[i].used)
             put_node(to, &m->nodes.at[i], i);
@@ -765,6 +794,7 @@ static enum err get_map_head(struct frames *f, struct wire_in *in, struct map *m
         TRY(wire_get_u32(in, &m->timeout.lease_ms));
         TRY(wire_get_u32(in, &m->timeout.wait_ms));
         TRY(wire_get_u64(in, &m->timeout.ver));
+        TRY(wire_get_u64(in, &m->quorum_ver));
         TRY(wire_get_end(in));
     }
     for (uint64_t i = 0; i < places; i++)

@@ -42,7 +42,7 @@ static inline uint64_t digest(const struct map *m)
     uint64_t d = crc64(0, slice_of(&m->cluster, sizeof(m->cluster)));
 #define FIELD(x) d = crc64(d, slice_of(&(x), sizeof(x)))
     FIELD(m->index), FIELD(m->slots_ver), FIELD(m->nodes_ver), FIELD(m->want_ver), FIELD(m->given_up_n);
-    FIELD(m->settings), FIELD(m->timeout);
+    FIELD(m->settings), FIELD(m->timeout), FIELD(m->quorum_ver);
     for (size_t i = 0; i < m->nodes.n; i++) {
         const struct map_node *n = &m->nodes.at[i];
         FIELD(n->used), FIELD(n->leaving), FIELD(n->health), FIELD(n->id), FIELD(n->data), FIELD(n->voter);
@@ -52,7 +52,7 @@ static inline uint64_t digest(const struct map *m)
     for (unsigned i = 0; i < SLOTS; i++) {
         const struct map_slot *s = &m->slots[i];
         FIELD(s->ver), FIELD(s->epoch), FIELD(s->primary), FIELD(s->replicas_n), FIELD(s->isr_n), FIELD(s->want_n);
-        FIELD(s->replicas), FIELD(s->isr), FIELD(s->isr_incarnation), FIELD(s->want);
+        FIELD(s->replicas), FIELD(s->isr), FIELD(s->isr_incarnation), FIELD(s->want), FIELD(s->formers);
     }
 #undef FIELD
     return d;
@@ -128,7 +128,7 @@ static inline void random_set(struct rng *r, struct map_entry *e)
     static const struct {
         char name[32];
         int64_t more; /* than what is drawn */
-    } some[] = {{"cluster-scatter-width", 0}, {"cluster-node-timeout", 98}};
+    } some[] = {{"cluster-scatter-width", 0}, {"cluster-node-timeout", 98}, {"write-quorum", -2}, {"replication-factor", 0}};
     size_t i = rng_below(r, sizeof(some) / sizeof(some[0]));
     e->set.value = (int64_t)rng_below(r, 9) + some[i].more;
     memcpy(e->set.name, some[i].name, sizeof(some[i].name));
@@ -152,7 +152,11 @@ static inline void random_entry(const struct map *m, struct rng *r, struct map_e
         random_isr(m, r, e, to->isr);
     else if (e->type == MAP_SET)
         random_set(r, e);
-    else if (e->type == MAP_HANDOVER) {
+    else if (e->type == MAP_SETTLED) {
+        unsigned from = (unsigned)rng_below(r, 64);
+        for (unsigned i = 0; i < 32; i++)
+            bits_add(&e->settled, from + i);
+    } else if (e->type == MAP_HANDOVER) {
         unsigned heir = 1 + (unsigned)rng_below(r, RANDOM_NODES);
         e->handover.n = m->index - rng_below(r, 3);
         e->handover.to = id_of(heir);

@@ -68,6 +68,8 @@ struct lab_proposal {
     uint16_t from;
     uint64_t base, n;
     VEC(struct repl_wish) at;
+    bool settles; /* it is a SETTLED, of these slots */
+    struct bits settled;
 };
 
 struct lab {
@@ -538,8 +540,18 @@ static inline void lab_look(struct lab *l, unsigned i)
         for (size_t k = 0; k < w.at.n; k++)
             *vec_add(&p->at) = w.at.at[k];
     }
+    if (w.settles)
+        *vec_add(&l->proposals) = (struct lab_proposal){.from = (uint16_t)i, .base = l->node[i].map.index,
+                                                        .settles = true, .settled = w.settled};
     vec_free(&w.at);
     repl_check(&l->node[i].r);
+}
+
+/* write-quorum is another one from now on, in the agreed map. */
+static inline void lab_set_w(struct lab *l, uint32_t w)
+{
+    struct map_entry e = {.type = MAP_SET, .set = {"write-quorum", w}};
+    assert_false(map_apply(&l->map, l->map.index + 1, &e).is_void);
 }
 
 /* The oldest undecided proposal enters the agreed map, or is void; false: there is none. */
@@ -550,6 +562,12 @@ static inline bool lab_decide(struct lab *l)
     const struct lab_proposal *p = &l->proposals.at[l->proposals_at++];
     struct map_isr_run runs[LAB_SLOTS];
     struct map_entry e = {.type = MAP_ISR, .base = p->base, .about = l->map.nodes.at[p->from].id, .incarnation = 1};
+    if (p->settles) {
+        e.type = MAP_SETTLED;
+        e.settled = p->settled;
+        (void)map_apply(&l->map, l->map.index + 1, &e);
+        return true;
+    }
     assert_true(p->at.n <= LAB_SLOTS);
     for (size_t i = 0; i < p->at.n; i++) {
         const struct repl_wish *w = &p->at.at[i];

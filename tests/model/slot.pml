@@ -14,6 +14,7 @@
  *   NM proposals in the network or in doubt at a time;  NVOID entries void for a passing reason (proposer SUSPECT, successor not
  *   live), NLOSE proposals lost, NNOP empty proposals n + 1 (rule 12's way out of doubt);  ELMSG an ELECT takes time (else one step);
  *   LAGREM with PROGRESS: slow members are removed too;
+ *   W2 write-quorum is set to this while it runs, and settled later ("Settings");
  *   MUT_OWNWAIT, MUT_CHAIN, MUT_DOWNREP: three clauses of rules 20 to 22 taken away;
  *   NOREAD (no reads);  NOLEASE (leases are not trusted at all);  OVERBUDGET (more failures than promised: for S4 only);
  *   PROGRESS (assert at quiescence that the slot is served);  WITNESS (report an acknowledgement after the failure).
@@ -82,6 +83,13 @@ byte mP[MAXV+2];        /* primary or NONE (= electing) */
 byte mI[MAXV+2];        /* isr, a bit per node */
 byte mC[MAXV+2];        /* incarnation (2 bits) of every isr member */
 byte mN[MAXV+2];        /* greatest proposal number n seen of this epoch's primary (rule 12); a void entry records it too */
+#ifdef W2
+byte mW[MAXV+2];        /* write-quorum: 0 as at first, 1 W2 is set, 2 and settled */
+byte sver;              /* the newest version that changed the slot: SET and SETTLED do not */
+byte sF; byte sBy; byte sV;     /* a SETTLED in flight: its proposer, its base */
+#else
+#define sver ver
+#endif
 byte kinc[N];           /* newest incarnation that the map knows */
 byte dn;                 /* isr members whose report the controller does not wait for (DOWN), bits */
 byte downv[N];          /* version at which this node was last deposed or registered */
@@ -138,15 +146,28 @@ c_code {
 #define EP S.mE[S.ver]
 
 static int size(int set) { return IN(set,0) + IN(set,1) + IN(set,2); }
-static int wof(int set) {       /* W(I) */
-#if W == 0
-  return size(set);
-#else
-  return W;
+static int wis(int set, int w) { return w == 0 ? size(set) : w; }
+#ifdef W2
+static int wbest(int set, int v, int strict) {
+  int a = wis(set, W), b = wis(set, W2), st = S.mW[v];
+#ifdef MUT_WATONCE
+  if (st) st = 2;
 #endif
+  if (st != 1) return st ? b : a;
+  return (a > b) == strict ? a : b;
 }
-static int weff(int set) {      /* min(W(I), |I|) */
-  int k = size(set), w = wof(set);
+#else
+#define wbest(set,v,strict) wis(set, W)
+#endif
+/* W(I): not settled, replies and proposals of n take the stricter one that its map knows, elections and the promise the weaker */
+static int wof(int n, int set) { return wbest(set, S.av[n], 1); }
+static int wel(int set) { return wbest(set, S.ver, 0); }
+static int weff(int n, int set) {      /* min(W(I), |I|) */
+  int k = size(set), w = wof(n, set);
+  return k < w ? k : w;
+}
+static int weffel(int set) {
+  int k = size(set), w = wel(set);
   return k < w ? k : w;
 }
 static int logset(int n) { int q, m = 0; for (q = 0; q < S.ln[n]; q++) m |= BIT(LO(n,q)); return m; }
@@ -195,7 +216,7 @@ static int held(int n, int e, int set, int c, int q) {
 /* rules 5 and 12: record q of primary n is committed */
 static int holds(int n, int q) {
   int a = S.av[n], e = S.mE[a];
-  int need = wof(S.mI[a]), i, top = 0;
+  int need = wof(n, S.mI[a]), i, top = 0;
 #ifdef MUT_ACKEARLY
   need = need > 1 ? need - 1 : 1;
 #endif
@@ -206,7 +227,7 @@ static int holds(int n, int q) {
 #ifdef MUT_JOINTLAST
     if (S.qN[i] < top) continue;
 #endif
-    if (held(n, e, S.qI[i], S.qC[i], q) < wof(S.qI[i])) return 0;
+    if (held(n, e, S.qI[i], S.qC[i], q) < wof(n, S.qI[i])) return 0;
   }
 #endif
   return 1;
@@ -268,6 +289,9 @@ static void sym(void) {
   parr(S.kinc,1); parr(S.downv,1); parr(S.inc,1); parr(S.av,1); parr(S.ad,1); parr(S.rc,1); parr(S.fence,1); parr(S.lease,1);
   parr(S.ln,1); parr(S.dur,1); parr(S.lo,Q);
   parr(S.ob,1);
+#ifdef W2
+  if (S.sF) S.sBy = pm[S.sBy];
+#endif
   if (S.eF) { S.eF = pm[S.eF-1] + 1; S.eI = pbits(S.eI); S.eC = pinc(S.eC); }
   parr(S.rpE,1); parr(S.rpC,1); parr(S.rpV,1); parr(S.rpL,1); parr(S.rpT,1); parr(S.rpO,1);
   S.dead = pbits(S.dead); S.dn = pbits(S.dn);
@@ -314,7 +338,12 @@ static void norm(void) {
     S.dur[n] = 0;
 #endif
   }
-  for (v = 1; v < lowv && v < S.ver; v++) S.mE[v] = S.mP[v] = S.mI[v] = S.mC[v] = S.mN[v] = 0;
+  for (v = 1; v < lowv && v < S.ver; v++) {
+    S.mE[v] = S.mP[v] = S.mI[v] = S.mC[v] = S.mN[v] = 0;
+#ifdef W2
+    S.mW[v] = 0;
+#endif
+  }
   for (e = 1; e < lowe && e <= MAXE; e++) {
     S.pst[e] = S.pnode[e] = S.plen[e] = S.pbase[e] = 0;
     for (q = 0; q < Q; q++) PL(e,q) = 0;
@@ -347,6 +376,9 @@ static void norm(void) {
 #if NM > 1
   for (i = 1; i < NM; i++) for (v = i; v > 0 && qkey(v-1) > qkey(v); v--) qswap(v-1, v);
 #endif
+#ifdef W2
+  if (S.sF && (S.sV < S.sver || S.mP[S.ver] != S.sBy)) S.sF = S.sBy = S.sV = 0;
+#endif
   if (S.eF && S.eV != S.ver) S.eF = S.eV = S.eI = S.eC = 0;
 #ifdef SYM
   sym();
@@ -356,7 +388,16 @@ static void norm(void) {
 static void newver(int e, int p, int set, int c) {
   S.ver++; S.mE[S.ver] = e; S.mP[S.ver] = p; S.mI[S.ver] = set; S.mC[S.ver] = c;
   S.mN[S.ver] = e == S.mE[S.ver-1] ? S.mN[S.ver-1] : 0;
+#ifdef W2
+  S.mW[S.ver] = S.mW[S.ver-1];
+  S.sver = S.ver;
+#endif
 }
+#ifdef W2
+static void newquorum(int st) { int was = S.sver; newver(EP, S.mP[S.ver], S.mI[S.ver], S.mC[S.ver]); S.mW[S.ver] = st; S.sver = was; }
+static int g_set(void) { return S.mW[S.ver] == 0 && S.ver < MAXV; }
+static void a_set(void) { newquorum(1); }
+#endif
 static void begin(int n, int e) {       /* n starts to serve epoch e */
   int q;
   S.ad[n] = e; S.rc[n] = 1; S.pst[e] = 1; S.pnode[e] = n; S.pbase[e] = S.plen[e] = S.ln[n];
@@ -364,7 +405,7 @@ static void begin(int n, int e) {       /* n starts to serve epoch e */
 }
 static void init_(void) {
   int n;
-  S.ver = 1; S.mE[1] = 1; S.mP[1] = 0; S.mI[1] = RF == 3 ? 7 : 3; S.mC[1] = 0;
+  S.ver = S.sver = 1; S.mE[1] = 1; S.mP[1] = 0; S.mI[1] = RF == 3 ? 7 : 3; S.mC[1] = 0;
   for (n = 0; n < N; n++) { S.av[n] = 1; S.ad[n] = 1; S.lease[n] = 1; S.rc[n] = 1; }
   begin(0, 1);
 }
@@ -372,7 +413,7 @@ static void init_(void) {
 /* ---------- data path ---------- */
 static int g_write(int n) {             /* rule 5: refused while |isr| < W(isr); rule 26: nothing runs while a handover is pending */
   int set = S.mI[S.av[n]];
-  return isprim(n) && S.nrec < NR && S.ln[n] < Q && !(doubt(n) & 2) && size(set) >= wof(set);
+  return isprim(n) && S.nrec < NR && S.ln[n] < Q && !(doubt(n) & 2) && size(set) >= wof(n, set);
 }
 static void a_write(int n) {            /* rule 1 */
   int e = S.mE[S.av[n]], r = ++S.nrec;
@@ -517,7 +558,7 @@ static void post(int n, int t, int set, int c, int s) {        /* rule 12: (inca
   S.qI[j] = set; S.qC[j] = c; S.qS[j] = s;
 }
 static int canpropose(int n) {
-  if (!isprim(n) || slotfree() < 0 || S.av[n] != S.ver) return 0;       /* from an older version: void, like an empty one */
+  if (!isprim(n) || slotfree() < 0 || S.av[n] < S.sver) return 0;       /* from an older version: void, like an empty one */
 #ifdef MUT_NOWAYOUT
   if (doubt(n)) return 0;
 #endif
@@ -533,12 +574,12 @@ static int g_rem(int n, int m) {        /* rule 14; rule 11: acknowledged record
 #endif
   set = S.mI[a] & ~BIT(m);
 #ifndef MUT_REMSMALL
-  if (size(set) < wof(set)) return 0;   /* rule 14: exchanged, not removed */
+  if (size(set) < wof(n, set)) return 0;   /* rule 14: exchanged, not removed */
 #endif
 #ifdef MUT_REMEARLY
   return 1;
 #else
-  return held(n, S.mE[a], set, SETCI(S.mC[a], m, 0), commitpoint(n)) >= weff(set);
+  return held(n, S.mE[a], set, SETCI(S.mC[a], m, 0), commitpoint(n)) >= weff(n, set);
 #endif
 }
 static void a_rem(int n, int m) { int a = S.av[n]; post(n, 1, S.mI[a] & ~BIT(m), SETCI(S.mC[a], m, 0), 0); S.nisr++; }
@@ -551,20 +592,20 @@ static int g_add(int n, int m) {        /* rule 14; rule 11: the same condition 
 #ifdef MUT_ADDLAG
   return 1;
 #else
-  return held(n, e, set, c, commitpoint(n)) >= weff(set);
+  return held(n, e, set, c, commitpoint(n)) >= weff(n, set);
 #endif
 }
 static void a_add(int n, int m) { int a = S.av[n]; post(n, 1, S.mI[a] | BIT(m), SETCI(S.mC[a], m, S.inc[m]), 0); S.nisr++; }
 static int g_exch(int n, int m) {       /* rule 14: m out and the third node in, by one entry, where m cannot simply be removed */
   int a = S.av[n], e = S.mE[a], k = 3 - n - m, set, c;
   if (S.nisr >= NISR || !canpropose(n) || !IN(S.mI[a], m) || IN(S.mI[a], k) || !ALIVE(k)) return 0;
-  if (size(S.mI[a]) - 1 >= wof(S.mI[a] & ~BIT(m))) return 0;
+  if (size(S.mI[a]) - 1 >= wof(n, S.mI[a] & ~BIT(m))) return 0;
   if (!(S.ad[k] == e && S.rc[k])) return 0;
 #ifdef PROGRESS
   if (ALIVE(m) && CI(S.mC[a], m) == S.inc[m]) return 0;
 #endif
   set = (S.mI[a] & ~BIT(m)) | BIT(k); c = SETCI(SETCI(S.mC[a], m, 0), k, S.inc[k]);
-  return held(n, e, set, c, commitpoint(n)) >= weff(set);
+  return held(n, e, set, c, commitpoint(n)) >= weff(n, set);
 }
 static void a_exch(int n, int m) {
   int a = S.av[n], k = 3 - n - m;
@@ -582,11 +623,29 @@ static void a_ho(int n, int m) { post(n, 2, S.mI[S.av[n]], S.mC[S.av[n]], m); S.
 static int g_nop(int n) { return S.nnop < NNOP && canpropose(n) && doubt(n); }  /* rule 12: the way out of doubt is n + 1 */
 static void a_nop(int n) { post(n, 4, 0, 0, 0); S.nnop++; }
 
+#ifdef W2
+/* everything that may have been acknowledged so far is held by W2 of the isr, and of every one in doubt */
+static int g_settle(int n) {
+  int a = S.av[n], e = S.mE[a], i, q;
+  if (S.sF || !isprim(n) || S.mW[a] != 1 || a < S.sver) return 0;
+#ifndef MUT_SETTLEEARLY
+  q = commitpoint(n);
+  if (held(n, e, S.mI[a], S.mC[a], q) < wis(S.mI[a], W2)) return 0;
+#ifndef MUT_SETTLEOLD
+  for (i = 0; i < NM; i++) if (S.qD[i] && S.qBy[i] == n && S.qT[i] == 1 && held(n, e, S.qI[i], S.qC[i], q) < wis(S.qI[i], W2)) return 0;
+#endif
+#endif
+  return 1;
+}
+static void a_settle(int n) { S.sF = 1; S.sBy = n; S.sV = S.av[n]; }
+static int g_settled(void) { return S.sF && S.sV >= S.sver && S.mP[S.ver] == S.sBy && S.mW[S.ver] == 1 && S.ver < MAXV; }
+static void a_settled(void) { newquorum(2); S.sF = S.sBy = S.sV = 0; }
+#endif
 static int invalid(int i) {             /* rule 13: void for the slot */
 #ifdef MUT_CASVALUE
   if (S.qE[i] != EP || S.qI0[i] != S.mI[S.ver] || S.qC0[i] != S.mC[S.ver]) return 1;
 #else
-  if (S.qV[i] != S.ver) return 1;
+  if (S.qV[i] < S.sver) return 1;
 #endif
   if (S.mP[S.ver] != S.qBy[i]) return 1;
 #ifndef MUT_HOINC
@@ -640,7 +699,7 @@ static int budget1(int set, int c, int n) {
   int m, d = 0;
   if (!IN(set, n) || !same(c, n)) return 1;
   for (m = 0; m < N; m++) if (m != n && IN(set, m) && (!ALIVE(m) || !same(c, m) || IN(S.dn, m))) d++;
-  return d + 1 <= weff(set) - 1;
+  return d + 1 <= weffel(set) - 1;
 }
 static int budget(int n) {
   int i;
@@ -662,7 +721,7 @@ static int budgetdn(int n) {            /* calling n DOWN: with something alread
 #ifdef OVERBUDGET
   return 1;
 #endif
-  return !l || d <= weff(set) - 1;
+  return !l || d <= weffel(set) - 1;
 }
 static int g_crash(int n, int l) {      /* crash and restart, keeping l records */
   if (!ALIVE(n) || S.ncrash >= NCRASH || l > S.ln[n] || S.inc[n] >= 3) return 0;
@@ -832,7 +891,7 @@ static int electmode(void) {            /* 0 not yet, 1 enough good reports (rul
   if (S.mP[S.ver] != NONE || S.ver >= MAXV || EP >= MAXE) return 0;
   for (n = 0; n < N; n++) { g += repgood(n); a += IN(S.mI[S.ver], n) && usable(n, 1);
     if (IN(S.mI[S.ver], n) && CI(S.mC[S.ver], n) == S.inc[n]) old++; }
-  need = size(S.mI[S.ver]) - weff(S.mI[S.ver]) + 1;
+  need = size(S.mI[S.ver]) - weffel(S.mI[S.ver]) + 1;
 #ifdef MUT_FEWREP
   need = need > 1 ? need - 1 : 1;
 #endif
@@ -855,7 +914,7 @@ static int g_elect(int n) {
 /* Rules 21 and 22: the new isr. u = members that did not report; c = the greatest position that max(1, W - u) reporters hold. */
 static void a_elect(int n) {
   int md = electmode(), m, k, kk, set = 0, c = 0, all = 0, top = 0, cp = n;
-  int U = size(S.mI[S.ver]), w = wof(S.mI[S.ver]);
+  int U = size(S.mI[S.ver]), w = wel(S.mI[S.ver]);
   for (m = 0; m < N; m++) if (usable(m, md == 2)) { all |= BIT(m); U--; }
 #ifdef MUT_NOU
   U = 0;
@@ -907,7 +966,7 @@ static int served(void) {               /* S4 at quiescence */
   int p = S.mP[S.ver], set = S.mI[S.ver];
   if (S.ver >= MAXV || EP >= MAXE || S.nisr >= NISR) return 1;  /* ran into the bounds: says nothing */
   if (p != NONE && doubt(p) && S.nnop >= NNOP && NNOP > 0) return 1;
-  return p != NONE && isprim(p) && S.lease[p] && S.av[p] == S.ver && !nextack(p) && !doubt(p) && size(set) >= wof(set);
+  return p != NONE && isprim(p) && S.lease[p] && S.av[p] == S.ver && !nextack(p) && !doubt(p) && size(set) >= wof(p, set);
 }
 }
 
@@ -922,6 +981,11 @@ static int served(void) {               /* S4 at quiescence */
 #define NODEX(n) STOPS(n) DO(g_nop(n), a_nop(n), ("node %d proposes nothing, to get out of doubt\n", n))
 #else
 #define NODEX(n) STOPS(n)
+#endif
+#ifdef W2
+#define SETTLES(n) DO(g_settle(n), a_settle(n), ("node %d proposes that write-quorum is settled\n", n))
+#else
+#define SETTLES(n)
 #endif
 #ifdef MUT_FENCEAFTER
 #define FENCES(n) DO(g_fence(n), a_fence(n), ("node %d sets its fence, and its report leaves\n", n))
@@ -941,7 +1005,7 @@ static int served(void) {               /* S4 at quiescence */
   DO(g_reg(n), a_reg(n), ("controller: new incarnation of %d\n", n)) \
   DO(g_report(n), a_report(n), ("node %d reports\n", n)) \
   DO(g_elect(n), a_elect(n), ("controller: ELECT %d\n", n)) \
-  NODEX(n) FENCES(n) \
+  NODEX(n) FENCES(n) SETTLES(n) \
   DO(g_kill(n), a_kill(n), ("node %d dies for good\n", n))
 #define PAIR(n,m) \
   DO(g_rem(n,m), a_rem(n,m), ("node %d proposes to remove %d\n", n, m)) \
@@ -1011,6 +1075,10 @@ init {
 #endif
 #if NM > 2
   MSG(2)
+#endif
+#ifdef W2
+  DO(g_set(), a_set(), ("controller: SET write-quorum\n"))
+  DO(g_settled(), a_settled(), ("controller: SETTLED\n"))
 #endif
 #ifdef ELMSG
   DO(g_elcommit(), a_elcommit(), ("controller: the ELECT is committed\n"))

@@ -217,6 +217,64 @@ static void what_changes_the_cluster_is_asked_for(void **state)
     some_stop(&w);
 }
 
+static void settings_that_would_stop_all_writes_are_refused(void **state)
+{
+    (void)state;
+    start();
+    w.map.settings.replication_factor = 2;
+    some_map(&w);
+    some_send(&w, 0, 1, "CLUSTER SETTINGS SET write-quorum 0\nCLUSTER SETTINGS SET write-quorum 4294967295\n"
+                        "CONFIG SET write-quorum 6\nCLUSTER SETTINGS SET write-quorum most");
+    some_expect(&w, 0, 1,
+                "-ERR '0' is no value of write-quorum: it is all, majority, or a number from 1 to 5\r\n"
+                "-ERR '4294967295' is no value of write-quorum: it is all, majority, or a number from 1 to 5\r\n"
+                "-ERR '6' is no value of write-quorum: it is all, majority, or a number from 1 to 5\r\n"
+                "-ERR 'most' is no value of write-quorum: it is all, majority, or a number from 1 to 5\r\n");
+    some_send(&w, 0, 1, "CLUSTER SETTINGS SET write-quorum 3\nCONFIG SET min-replicas-to-write 2");
+    some_expect(&w, 0, 1,
+                "-ERR write-quorum is more than replication-factor, so no write could ever be acknowledged: a greater "
+                "replication-factor, or a smaller write-quorum, comes first\r\n"
+                "-ERR min-replicas-to-write is not less than replication-factor, so every write would be refused: a greater "
+                "replication-factor, or a smaller min-replicas-to-write, comes first\r\n");
+    w.map.settings.write_quorum = 2;
+    some_map(&w);
+    some_send(&w, 0, 1, "CLUSTER SETTINGS SET replication-factor 1");
+    some_expect(&w, 0, 1,
+                "-ERR write-quorum is more than replication-factor, so no write could ever be acknowledged: a greater "
+                "replication-factor, or a smaller write-quorum, comes first\r\n");
+    w.map.settings.replication_factor = 1; /* as an earlier build's cluster may have it: out of there it goes step by step */
+    some_map(&w);
+    some_send(&w, 0, 1, "CLUSTER SETTINGS SET write-quorum 3");
+    assert_int_equal(newest_ask()->ask.value, 3);
+    some_stop(&w);
+}
+
+static void settling_is(const char *text)
+{
+    struct buf *got = &w.node[0].got[1];
+    char all[200];
+    size_t n = (size_t)snprintf(all, sizeof(all), "$8\r\nsettling\r\n%s", text);
+    buf_clear(got);
+    some_send(&w, 0, 1, "CLUSTER SETTINGS GET");
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    assert_true(got->n > n);
+    assert_memory_equal(got->p + got->n - n, all, n);
+    buf_clear(got);
+}
+
+static void what_settles_is_told(void **state)
+{
+    (void)state;
+    start();
+    settling_is("$2\r\nno\r\n");
+    w.map.timeout.wait_ms = 9000;
+    w.map.slots[7].formers = w.map.slots[9].formers = 1u << 2;
+    some_map(&w);
+    settling_is("$97\r\ncluster-node-timeout: leases of 1000, waits of 9000; "
+                "write-quorum and replication-factor: 2 slots\r\n");
+    some_stop(&w);
+}
+
 static void rebalance_status_tells_of_slots_with_keys(void **state)
 {
     (void)state;
@@ -277,4 +335,6 @@ UNIT_TESTS("the cluster's face",
            TEST(small_questions, "the small questions, and what a cluster does not allow"),
            TEST(what_changes_the_cluster_is_asked_for, "what changes the cluster is asked of the control plane"),
            TEST(config_speaks_of_the_maps_settings, "CONFIG GET, SET and REWRITE speak of the map's settings"),
+           TEST(settings_that_would_stop_all_writes_are_refused, "a setting that would stop all writes is refused, with the remedy"),
+           TEST(what_settles_is_told, "CLUSTER SETTINGS GET tells what is not settled yet"),
            TEST(rebalance_status_tells_of_slots_with_keys, "CLUSTER REBALANCE STATUS tells of slots that wait with keys"))

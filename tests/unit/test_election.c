@@ -110,6 +110,26 @@ static void so_many_reports_are_needed(void **state)
         }
 }
 
+/* From 2 to all: what was acknowledged is on two of them, perhaps. */
+static void before_w_is_settled_the_weaker_counts(void **state)
+{
+    (void)state;
+    begin(3, MAP_W_ALL);
+    map.slots[0].formers = 1u << 2;
+    stands(0, 1, 1);
+    node(1)->health = node(2)->health = MAP_DOWN;
+    assert_int_not_equal(choose(), ELECTION_MADE);
+    node(1)->health = MAP_UP;
+    stands(1, 1, 2);
+    elects("1"); /* 2 may have been the other one that held it */
+    map.slots[0].formers = 0;
+    elects("10");
+    map.slots[0].formers = 1u << 1; /* from 1: what the live say is enough after T (22) */
+    now.us = T_US;
+    elects("10");
+    end();
+}
+
 static void every_living_member_is_waited_for(void **state)
 {
     (void)state;
@@ -598,6 +618,7 @@ static void nothing_acknowledged_is_lost(void **state)
 
 UNIT_TESTS("election",
            TEST(so_many_reports_are_needed, "|isr| - W + 1 reports of members are needed, and one at least (21)"),
+           TEST(before_w_is_settled_the_weaker_counts, "before a changed W is settled the weaker counts (21)"),
            TEST(every_living_member_is_waited_for, "every member is waited for that is not DOWN; who is mute for T is to be SUSPECT (21)"),
            TEST(a_restart_is_waited_for_until_it_is_known_what_it_lost, "a restart is waited for until it is known what it lost, or for T (21, 22)"),
            TEST(the_greatest_position_wins, "the greatest position wins, of equals the first of replicas (21)"),

@@ -331,6 +331,58 @@ static void a_timeout_is_in_use_until_it_is_settled(void **state)
     end(&m);
 }
 
+static const char *settled(struct map *m, uint64_t base, unsigned node, uint32_t incarnation, unsigned from, unsigned to)
+{
+    struct map_entry e = {.type = MAP_SETTLED, .base = base, .about = id_of(node), .incarnation = incarnation};
+    for (unsigned i = from; i <= to; i++)
+        bits_add(&e.settled, i);
+    return apply(m, &e);
+}
+
+/* Node 1, in its second run, is the primary of all; slots 0..9 have three copies. */
+static void a_quorum_is_settled_slot_by_slot(void **state)
+{
+    (void)state;
+    struct map m = with_copies();
+    uint64_t ver = m.slots[5].ver, before = m.index;
+    assert_string_equal(settled(&m, m.index, 1, 2, 0, 9), "the slot is settled already");
+    takes(&m, .type = MAP_SET, .set = {"write-quorum", 2});
+    assert_int_equal(m.slots[5].formers, 1u << MAP_W_ALL);
+    assert_int_equal(m.slots[5].ver, ver); /* it voids nobody's proposal */
+    assert_int_equal(map_unsettled_n(&m), SLOTS);
+    assert_int_equal(map_w_strict(&m, &m.slots[5], 3), 3);
+    assert_int_equal(map_w_weak(&m, &m.slots[5], 3), 2);
+    assert_int_equal(map_w_strict(&m, &m.slots[5], 1), 2);
+    assert_int_equal(map_w_weak(&m, &m.slots[5], 1), 1);
+    assert_false(map_w_was_one(&m, &m.slots[5]));
+    assert_string_equal(settled(&m, before, 1, 2, 0, 9), "write-quorum or replication-factor was set since");
+    assert_string_equal(settled(&m, m.index, 1, 1, 0, 9), "the node is known in another incarnation");
+    assert_string_equal(settled(&m, m.index, 2, 1, 0, 9), "the proposer is not the slot's primary");
+    assert_string_equal(settled(&m, m.index, 9, 1, 0, 9), "no member has this id");
+    assert_string_equal(settled(&m, m.index, 1, 2, 1, 0), "it names no slot");
+    assert_null(settled(&m, m.index, 1, 2, 0, 4));
+    assert_int_equal(m.slots[4].formers, 0);
+    assert_int_equal(map_unsettled_n(&m), SLOTS - 5);
+    uint64_t base = m.index; /* the in-sync set changes: what was counted was another's */
+    struct map_isr_run run = {5, 5, 2, {0, 1}, {2, 1}};
+    struct map_entry e = in_sync(&m, 1, 2, &run);
+    assert_null(apply(&m, &e));
+    assert_string_equal(settled(&m, base, 1, 2, 5, 5), "the slot has changed since");
+    takes(&m, .type = MAP_SET, .set = {"replication-factor", 3}); /* W(I) of a number does not go by it */
+    assert_null(settled(&m, base, 1, 2, 6, 6));
+    takes(&m, .type = MAP_SET, .set = {"write-quorum", MAP_W_MAJORITY});
+    takes(&m, .type = MAP_SET, .set = {"replication-factor", 5}); /* here it does */
+    assert_int_equal(m.slots[0].formers, 1u << 2 | 1u << (MAP_COPIES + 3));
+    takes(&m, .type = MAP_SET, .set = {"write-quorum", 1});
+    takes(&m, .type = MAP_SET, .set = {"write-quorum", 2}); /* back: the present one is no former one */
+    assert_int_equal(m.slots[0].formers & 1u << 2, 0);
+    assert_true(map_w_was_one(&m, &m.slots[0]));
+    assert_int_equal(map_w_strict(&m, &m.slots[0], 2), 3); /* of a majority of five */
+    down(&m, 1, 2);
+    assert_string_equal(settled(&m, m.index, 1, 2, 0, 9), "the proposer is not the slot's primary");
+    end(&m);
+}
+
 /* -- Slots --------------------------------------------------------------------------------------- */
 
 static void a_wish_is_of_the_newest(void **state)
@@ -723,6 +775,7 @@ UNIT_TESTS("map",
            TEST(a_restart_fails_the_old_run, "a restart fails the old run and counts as CLEAR for the new (P6)"),
            TEST(who_left_is_removed_when_nothing_names_it, "who left is removed when nothing names it (P11)"),
            TEST(a_timeout_is_in_use_until_it_is_settled, "every cluster-node-timeout since the last one settled is in use (P12)"),
+           TEST(a_quorum_is_settled_slot_by_slot, "a changed W or RF is settled by each slot's primary (P13)"),
            TEST(settings_have_ranges, "a setting has a name and a range (P8)"),
            TEST(a_wish_is_of_the_newest, "a wish is void after a newer one, and voids nobody (P4, P9)"),
            TEST(an_election_is_of_slots_without_a_primary, "an election is of slots without a primary (replication 13)"),

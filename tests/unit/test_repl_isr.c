@@ -472,7 +472,133 @@ static void a_new_epoch_ends_doubt(void **state)
     end();
 }
 
+/* --------------------------------------------------------- W changes ("Settings") */
+
+static const struct lab_proposal *asked_to_settle(void)
+{
+    return newest() != NULL && newest()->settles ? newest() : NULL;
+}
+
+static void a_greater_w_is_settled_once_what_was_acknowledged_is_so_held(void **state)
+{
+    (void)state;
+    begin(1, "012");
+    l.node[1].stuck = l.node[2].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(lab_is_held(&l, 0, 0, lsn)); /* it may be acknowledged */
+    lab_set_w(&l, 2);
+    lab_maps(&l);
+    assert_false(lab_is_held(&l, 0, 0, lsn)); /* the stricter one, from here on */
+    assert_int_equal(map_w_weak(&l.map, &l.map.slots[0], 3), 1);
+    lab_look(&l, 0);
+    assert_null(asked_to_settle());
+    l.node[2].stuck = false;
+    lab_carry(&l);
+    lab_later(&l, LOOK_MS);
+    assert_non_null(asked_to_settle());
+    assert_true(bits_has(&asked_to_settle()->settled, 0));
+    assert_int_equal(bits_n(&asked_to_settle()->settled), 1); /* of the others it is no primary */
+    decide();
+    assert_int_equal(l.map.slots[0].formers, 0);
+    assert_int_equal(map_w_weak(&l.map, &l.map.slots[0], 3), 2);
+    assert_int_equal(l.map.slots[1].formers, 1u << 1);
+    end();
+}
+
+static void a_smaller_w_waits_for_its_settling_as_well(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    lab_set_w(&l, 2);
+    lab_maps(&l);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_false(lab_is_held(&l, 0, 0, lsn)); /* not before every election knows the weaker one */
+    lab_later(&l, LOOK_MS);
+    assert_non_null(asked_to_settle());
+    decide();
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+/* It was proposed under the old W: it may still apply. */
+static void a_set_in_doubt_is_settled_with_the_other(void **state)
+{
+    (void)state;
+    begin(2, "01");
+    lab_look(&l, 0);
+    lab_carry(&l);
+    lab_look(&l, 0);
+    assert_true(wishes(newest(), "012"));
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    lab_carry(&l); /* it is held by 0 and 1 */
+    lab_set_w(&l, MAP_W_ALL);
+    lab_maps(&l);
+    lab_later(&l, LOOK_MS);
+    assert_true(in_doubt());
+    assert_null(asked_to_settle());
+    l.node[2].stuck = false;
+    lab_carry(&l);
+    lab_later(&l, LOOK_MS);
+    assert_non_null(asked_to_settle());
+    end();
+}
+
+/* Void, or lost: it is asked for again. What was asked before another SET is void. */
+static void what_was_asked_in_vain_is_asked_again(void **state)
+{
+    (void)state;
+    begin(2, "012");
+    lab_set_w(&l, MAP_W_ALL);
+    lab_maps(&l);
+    lab_later(&l, LOOK_MS);
+    assert_non_null(asked_to_settle());
+    lab_set_w(&l, 3);
+    decide();
+    assert_true(l.map.slots[0].formers == (1u << 2 | 1u << MAP_W_ALL));
+    size_t asked = l.proposals.n;
+    lab_later(&l, LOOK_MS);
+    assert_int_equal(l.proposals.n, asked + 1);
+    l.proposals_at = l.proposals.n; /* it is lost */
+    wait(2 * LOOK_MS);
+    assert_int_equal(l.proposals.n, asked + 1);
+    wait(LAB_T_MS);
+    assert_true(l.proposals.n > asked + 1);
+    decide();
+    assert_int_equal(l.map.slots[0].formers, 0);
+    end();
+}
+
+/* An isr that is too small for it never is. */
+static void who_is_too_few_is_not_settled(void **state)
+{
+    (void)state;
+    begin(1, "01");
+    lab_cut(&l, 0, 2);
+    lab_set_w(&l, 3);
+    lab_maps(&l);
+    assert_true(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+    wait(3 * LAB_T_MS);
+    assert_null(asked_to_settle());
+    lab_set_w(&l, 1); /* and back: nothing is in the way */
+    lab_maps(&l);
+    wait(LAB_T_MS);
+    decide();
+    assert_int_equal(l.map.slots[0].formers, 0);
+    assert_false(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+    end();
+}
+
 UNIT_TESTS("repl_isr",
+           TEST(a_greater_w_is_settled_once_what_was_acknowledged_is_so_held,
+                "a greater W counts for replies at once, for elections once all that was acknowledged is so held (5, 21)"),
+           TEST(a_smaller_w_waits_for_its_settling_as_well, "a smaller W counts for elections at once, for replies once it is settled (5, 21)"),
+           TEST(a_set_in_doubt_is_settled_with_the_other, "W is settled for the in-sync set that is in doubt as well (12)"),
+           TEST(what_was_asked_in_vain_is_asked_again, "what was asked in vain is asked again; before another SET it is void"),
+           TEST(who_is_too_few_is_not_settled, "fewer in sync than a new W are not settled, and going back is"),
            TEST(a_member_that_lags_is_proposed_for_removal, "a member whose oldest record is too old is removed (14)"),
            TEST(what_is_made_just_behind_another_is_missed_as_well, "no record is too close behind another to be missed (14)"),
            TEST(a_member_that_joined_and_never_acked_is_removed, "a member that joined and never acked is removed (4, 14)"),

@@ -11,6 +11,7 @@
 enum { SEEDS = 12 };
 
 static struct lab l;
+static bool w_changes;
 static unsigned calm; /* of this run: how seldom a primary is called dead */
 static struct rng rng;
 
@@ -89,7 +90,7 @@ static struct position held_by(unsigned slot, const unsigned *who, unsigned n, u
 static void elect(unsigned slot)
 {
     struct map_slot *s = &l.map.slots[slot];
-    unsigned who[LAB_NODES], n = 0, best = 0, at_c = 0, w = map_w(&l.map.settings, s->isr_n);
+    unsigned who[LAB_NODES], n = 0, best = 0, at_c = 0, w = map_w_weak(&l.map, s, s->isr_n);
     for (unsigned i = 0; i < s->isr_n; i++)
         if (reports(s->isr[i], slot))
             who[n++] = s->isr[i];
@@ -110,6 +111,22 @@ static void elect(unsigned slot)
         if (i != best && (at_c >= (w < n ? w : n) || !greater(c, l.node[who[i]].slots[slot].at)))
             isr[isr_n++] = (char)('0' + who[i]);
     lab_elect(&l, slot, who[best], isr);
+}
+
+/* At times the slot's primary hears of it at once, asks, and is called dead; who hears of that first is asked. */
+static void set_w(unsigned slot)
+{
+    static const uint32_t some[] = {MAP_W_ALL, MAP_W_MAJORITY, 1, 2, 3};
+    lab_set_w(&l, some[below(5)]);
+    if (below(2) == 0)
+        return;
+    lab_map_to(&l, l.map.slots[slot].primary);
+    lab_look(&l, l.map.slots[slot].primary);
+    while (lab_decide(&l))
+        ;
+    lab_orphan(&l, slot);
+    lab_map_to(&l, below(LAB_NODES));
+    elect(slot);
 }
 
 static void move(void)
@@ -148,6 +165,8 @@ static void move(void)
             elect(slot);
         else if (below(calm) == 0)
             lab_orphan(&l, slot);
+        else if (w_changes && below(3) == 0)
+            set_w(slot);
         else if (below(20) == 0)
             backlog_resize(&l.node[from].r.backlog, 1024 + below(64 * 1024));
         break;
@@ -182,6 +201,7 @@ static void settle(void)
         unsigned primary = l.map.slots[slot].primary;
         assert_true(lab_is_held(&l, primary, slot, repl_newest(&l.node[primary].r, slot)));
         assert_int_equal(l.map.slots[slot].isr_n, LAB_NODES);
+        assert_int_equal(l.map.slots[slot].formers, 0);
         for (unsigned i = 0; i < LAB_NODES; i++) {
             acked_is_on(i, slot);
             assert_int_equal(l.node[i].log[slot].n, l.node[primary].log[slot].n);
@@ -238,7 +258,16 @@ static void with_w_majority(void **state)
     nothing_acknowledged_is_lost(MAP_W_MAJORITY);
 }
 
+static void with_w_changing(void **state)
+{
+    (void)state;
+    w_changes = true;
+    nothing_acknowledged_is_lost(MAP_W_MAJORITY);
+    w_changes = false;
+}
+
 UNIT_TESTS("repl_random",
            TEST(with_w_all, "W all: in any order of things a log is a beginning of what was made, and nothing acknowledged is "
                             "lost (1, 2, 4, 5, 11, 12, 20, 21, 23)"),
-           TEST(with_w_majority, "W majority: the same"))
+           TEST(with_w_majority, "W majority: the same"),
+           TEST(with_w_changing, "W changing all the while: the same, and in the end it is settled"))

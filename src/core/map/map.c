@@ -90,13 +90,57 @@ size_t map_members_n(const struct map *m)
     return n;
 }
 
+unsigned map_quorum(const struct map_settings *s)
+{
+    return s->write_quorum == MAP_W_MAJORITY ? MAP_COPIES + s->replication_factor : s->write_quorum;
+}
+
+static unsigned quorum_w(unsigned quorum, unsigned isr_n)
+{
+    if (quorum == MAP_W_ALL)
+        return isr_n;
+    if (quorum <= MAP_COPIES)
+        return quorum;
+    unsigned factor = quorum - MAP_COPIES;
+    return (isr_n > factor ? isr_n : factor) / 2 + 1;
+}
+
 unsigned map_w(const struct map_settings *s, unsigned isr_n)
 {
-    if (s->write_quorum == MAP_W_ALL)
-        return isr_n;
-    if (s->write_quorum != MAP_W_MAJORITY)
-        return s->write_quorum;
-    return (isr_n > s->replication_factor ? isr_n : s->replication_factor) / 2 + 1;
+    return quorum_w(map_quorum(s), isr_n);
+}
+
+unsigned map_w_strict(const struct map *m, const struct map_slot *s, unsigned isr_n)
+{
+    unsigned w = map_w(&m->settings, isr_n);
+    for (unsigned left = s->formers; left != 0; left &= left - 1) {
+        unsigned its = quorum_w((unsigned)__builtin_ctz(left), isr_n);
+        w = its > w ? its : w;
+    }
+    return w;
+}
+
+unsigned map_w_weak(const struct map *m, const struct map_slot *s, unsigned isr_n)
+{
+    unsigned w = map_w(&m->settings, isr_n);
+    for (unsigned left = s->formers; left != 0; left &= left - 1) {
+        unsigned its = quorum_w((unsigned)__builtin_ctz(left), isr_n);
+        w = its < w ? its : w;
+    }
+    return w;
+}
+
+bool map_w_was_one(const struct map *m, const struct map_slot *s)
+{
+    return m->settings.write_quorum == 1 || (s->formers & 1u << 1) != 0;
+}
+
+unsigned map_unsettled_n(const struct map *m)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < SLOTS; i++)
+        n += m->slots[i].formers != 0;
+    return n;
 }
 
 void map_timeout_settle(struct map *m)
@@ -168,6 +212,8 @@ static const char *slot_wrong(const struct map *m, const struct map_slot *s)
     map_replicas_follow(&right);
     if (s->replicas_n != right.replicas_n || memcmp(s->replicas, right.replicas, sizeof(s->replicas)) != 0)
         return "the replicas are not who is wished and who is in sync (P3)";
+    if (s->formers >> MAP_QUORUMS != 0 || (s->formers >> map_quorum(&m->settings) & 1) != 0)
+        return "a slot's former quorum is none, or the present one (P13)";
     for (unsigned i = 0; i < s->isr_n; i++)
         if (s->isr_incarnation[i] == 0 || s->isr_incarnation[i] > m->nodes.at[s->isr[i]].incarnation)
             return "the isr knows a run that has not begun (P9)";
@@ -183,7 +229,8 @@ const char *map_wrong(const struct map *m)
     if (map_settings_unfit(&m->settings) != NULL)
         return "a setting is out of its range (P8)";
     if (m->timeout.lease_ms == 0 || m->timeout.lease_ms > m->settings.node_timeout_ms ||
-        m->timeout.wait_ms < m->settings.node_timeout_ms || m->timeout.ver > m->index)
+        m->timeout.wait_ms < m->settings.node_timeout_ms || m->timeout.ver > m->index ||
+        m->quorum_ver > m->index)
         return "cluster-node-timeout is not within what is in use of it (P12)";
     if (m->nodes.n == 0)
         return m->slots_ver == 0 ? NULL : "slots without nodes";

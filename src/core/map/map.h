@@ -54,6 +54,8 @@ struct map_slot {
     uint16_t isr[MAP_COPIES];              /* who is in sync; first the primary, or while there is none the last one, */
     uint32_t isr_incarnation[MAP_COPIES];  /* each in the run in which it was; the primary's is its epoch's */
     uint16_t want[MAP_COPIES];             /* what placement wishes; the first is to be primary */
+    uint16_t formers; /* a bit per quorum (map_quorum) under which something may have been acknowledged that the
+                         present one does not hold for yet: until it is settled ("Settings") */
 };
 
 /* Their names, ranges and defaults: map_setting.h. */
@@ -85,6 +87,7 @@ struct map {
     uint64_t given_up_n; /* slots begun anew without their data, ever (replication 22) */
     struct map_settings settings;
     struct map_timeout timeout;
+    uint64_t quorum_ver; /* index of the newest SET that changed W(I): what was asked before does not settle it */
     VEC(struct map_node) nodes;
     uint16_t guess[MAP_GUESSES]; /* by id: a place + 1, where map_find looks before it searches; 0: none */
     struct map_slot *slots; /* SLOTS of them; owned */
@@ -157,6 +160,16 @@ void map_timeout_settle(struct map *m); /* the newest value, for all */
 /* How many of an in-sync set of isr_n must hold a record before its reply leaves: W(I) (replication, "Words"). It may
  * be more than isr_n: then nothing is written (5). */
 unsigned map_w(const struct map_settings *s, unsigned isr_n);
+/* The same of one slot while W or RF changes: replies and proposals take the stricter, elections the weaker value. */
+unsigned map_w_strict(const struct map *m, const struct map_slot *s, unsigned isr_n);
+unsigned map_w_weak(const struct map *m, const struct map_slot *s, unsigned isr_n);
+/* W may have been 1 when something of the slot was acknowledged: what the live say is enough in the end (22). */
+bool map_w_was_one(const struct map *m, const struct map_slot *s);
+
+/* What W and RF make of W(I), as a number: all, 1 to 5, a majority with RF 1 to 5. */
+enum { MAP_QUORUMS = 1 + 2 * MAP_COPIES };
+unsigned map_quorum(const struct map_settings *s);
+unsigned map_unsettled_n(const struct map *m); /* slots in which it is not settled */
 
 /* After `want` or `isr` changed: `replicas` is what follows from them, so the isr never leaves it (26). */
 void map_replicas_follow(struct map_slot *s);

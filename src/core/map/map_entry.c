@@ -282,7 +282,16 @@ static void timeout_set(struct map *m, uint64_t index)
     m->timeout.ver = index;
 }
 
-static const char *apply_set(struct map *m, uint64_t index, const struct map_entry *e)
+/* What was acknowledged before was so under another W(I); that no slot changed its ver: it voids nobody's proposal. */
+static void quorum_set(struct map *m, uint64_t index, unsigned former)
+{
+    unsigned present = map_quorum(&m->settings);
+    for (unsigned i = 0; i < SLOTS; i++)
+        m->slots[i].formers = (uint16_t)((m->slots[i].formers | 1u << former) & ~(1u << present));
+    m->quorum_ver = index;
+}
+
+static const char *apply_set(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
 {
     if (m->nodes.n == 0)
         return "there is no cluster";
@@ -294,10 +303,46 @@ static const char *apply_set(struct map *m, uint64_t index, const struct map_ent
     if (!map_setting_fits(row, e->set.value))
         return "the value is out of the setting's range";
     uint32_t *at = map_setting_at(&m->settings, row);
+    unsigned quorum = map_quorum(&m->settings);
     *at = (uint32_t)e->set.value;
+    if (map_quorum(&m->settings) != quorum) {
+        quorum_set(m, index, quorum);
+        done->slots = true;
+    }
     if (at == &m->settings.node_timeout_ms)
         timeout_set(m, index);
     return NULL;
+}
+
+static const char *slot_settle(struct map_slot *s, uint16_t from, uint64_t base)
+{
+    if (s->primary != from)
+        return "the proposer is not the slot's primary";
+    if (s->ver > base)
+        return "the slot has changed since";
+    if (s->formers == 0)
+        return "the slot is settled already";
+    s->formers = 0;
+    return NULL;
+}
+
+static const char *apply_settled(struct map *m, const struct map_entry *e)
+{
+    const struct map_node *from = node_of(m, &e->about);
+    const char *why = "it names no slot";
+    bool any = false;
+    if (from == NULL)
+        return nobody_of_this_id;
+    if (from->incarnation != e->incarnation)
+        return other_run;
+    if (m->quorum_ver > e->base)
+        return "write-quorum or replication-factor was set since";
+    for (unsigned i = bits_next(&e->settled, 0); i < SLOTS; i = bits_next(&e->settled, i + 1)) {
+        const char *refused = slot_settle(&m->slots[i], place_of(m, from), e->base);
+        any |= refused == NULL;
+        why = refused != NULL ? refused : why;
+    }
+    return any ? NULL : why;
 }
 
 static const char *apply_timeout_settled(struct map *m, const struct map_entry *e)
@@ -618,7 +663,10 @@ static const char *apply_one(struct map *m, uint64_t index, const struct map_ent
         return apply_remove(m, e);
     case MAP_SET:
         done->settings = true;
-        return apply_set(m, index, e);
+        return apply_set(m, index, e, done);
+    case MAP_SETTLED:
+        done->slots = true;
+        return apply_settled(m, e);
     case MAP_TIMEOUT_SETTLED:
         done->settings = true;
         return apply_timeout_settled(m, e);

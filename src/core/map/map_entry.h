@@ -31,6 +31,8 @@ enum map_entry_type {
     MAP_HANDOVER,  /* 26: the primary gives slots to another */
     MAP_ISR,       /* 11 - 14: the primary proposes who is in sync from now on. With no slot it raises n, and no
                       more: the way out of doubt (12) */
+    MAP_SETTLED,   /* the primary's: what was acknowledged in these slots is held by the present W of their in-sync sets,
+                      and of those in doubt. Void if W or RF was set since base, and for a slot that changed */
     MAP_TIMEOUT_SETTLED, /* whoever may have a lease has applied the newest SET of cluster-node-timeout: it is settled.
                             Void if there is one since base */
     MAP_TYPES
@@ -64,8 +66,8 @@ enum { MAP_ISR_RUNS = SLOTS / 2 }; /* of one entry at most: they fit one of the 
 
 struct map_entry {
     enum map_entry_type type;
-    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER, ISR (13), TIMEOUT_SETTLED */
-    struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER, ISR */
+    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER, ISR (13), both SETTLED */
+    struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER, ISR, SETTLED */
     uint32_t incarnation; /* of `about`, as the proposer knew it; DOWNED: the one that is over */
     union {
         struct {
@@ -97,6 +99,7 @@ struct map_entry {
             const struct map_isr_run *run; /* borrowed */
             size_t run_n;
         } isr;
+        struct bits settled; /* SETTLED: its slots */
     };
 };
 

@@ -38,6 +38,9 @@ enum { MAP_SETTING_CHARS = 24 };
 /* As people write it: `all`, `majority`, or the number. Static, or in `to`. */
 struct slice map_setting_text(const struct map_setting *row, int64_t value, char to[MAP_SETTING_CHARS]);
 
+/* What makes a cluster refuse every write: NULL, or why, with the remedy. Static. */
+const char *map_settings_clash(const struct map_settings *s);
+
 /* The first value out of its range; NULL: all fit. */
 const struct map_setting *map_settings_unfit(const struct map_settings *s);
 

@@ -78,6 +78,9 @@ void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_
         primary_map(r, slot, served[slot]);
         replica_map(r, slot);
     }
+    if (r->settle_ver != r->map->quorum_ver)
+        r->settle_again = r->now;
+    r->settle_ver = r->map->quorum_ver;
     peers_map(r);
     replica_mapped(r);
 }

@@ -122,6 +122,11 @@ struct repl {
     struct replica_slot *replica; /* SLOTS */
     VEC(struct repl_peer) peers;
     struct bits copied;      /* slots it is primary of that have copies elsewhere */
+    struct bits unsettled;   /* slots it is primary of in which W(I) is not settled; those of this round, in which */
+    struct bits settling;    /* SETTLED is asked for once their records up to settle_floor are held */
+    uint64_t settle_floor;
+    uint64_t settle_ver;     /* the map's quorum_ver in which they are */
+    struct mono settle_again; /* the next round begins */
     struct bits doubt;       /* slots in_doubt; */
     unsigned proposed_slots; /* of which proposed, and the fate is not known */
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
@@ -234,9 +239,11 @@ struct repl_wishes {
     VEC(struct repl_wish) at;
     uint64_t n;   /* of the proposal */
     bool propose; /* also with none: the way out of doubt */
+    struct bits settled; /* SETTLED is to be asked for in these */
+    bool settles;        /* there are such */
 };
 /* What is to be proposed now; `to` is cleared first. taken: slots whose primary is being moved, which are left
- * alone. may: false: another proposal of this node's is under way. */
+ * alone. may: false: another proposal of this node's is under way; SETTLED is none. */
 void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to);
 
 /* ---- time */

@@ -26,6 +26,7 @@ void replica_mapped(struct repl *r); /* all slots were told of the map */
 void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
 
 /* ---- repl_isr.c */
+void settle_map(struct repl *r, unsigned slot, bool is_new); /* is_new: this node's epoch of it began */
 void isr_map(struct repl *r); /* the fate of what was proposed */
 
 #endif

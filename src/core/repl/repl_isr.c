@@ -55,9 +55,10 @@ static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c
 }
 
 /* Has it kept up for as long as it must before it is added (14)? */
-static bool is_steady(const struct repl *r, const struct copy *c, unsigned isr_n)
+static bool is_steady(const struct repl *r, const struct copy *c, const struct map_slot *s)
 {
-    unsigned w = map_w(&r->map->settings, isr_n), few = w > least(r) ? w : least(r);
+    unsigned isr_n = s->isr_n;
+    unsigned w = map_w_strict(r->map, s, isr_n), few = w > least(r) ? w : least(r);
     return c->removed.us == 0 || isr_n < few || mono_reached(r->now, mono_after(c->since, c->hold_off_us));
 }
 
@@ -84,11 +85,11 @@ static bool is_whole(const struct repl *r, const struct copy *c)
 static void members_join(const struct repl *r, unsigned slot, struct isr *next)
 {
     const struct primary_slot *p = &r->primary[slot];
-    unsigned isr_n = r->map->slots[slot].isr_n;
+    const struct map_slot *s = &r->map->slots[slot];
     for (unsigned k = 0; k < p->copies_n && next->n < MAP_COPIES; k++) {
         const struct copy *c = &p->copies[k];
         if (!isr_has(next, c->place) && is_whole(r, c) && copy_holds(r, c, c->joined) &&
-            is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, isr_n))
+            is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, s))
             isr_add(next, c->place, c->incarnation);
     }
 }
@@ -135,7 +136,8 @@ static bool wish(const struct repl *r, unsigned slot, struct isr *next)
     members_stay(r, slot, next, &gone);
     members_join(r, slot, next);
     members_drop(r, slot, next);
-    for (unsigned i = 0; i < gone.n && (next->n < map_w(&r->map->settings, next->n) || next->n < least(r)); i++)
+    const struct map_slot *s = &r->map->slots[slot];
+    for (unsigned i = 0; i < gone.n && (next->n < map_w_strict(r->map, s, next->n) || next->n < least(r)); i++)
         if (!isr_has(next, gone.node[i]) && next->n < MAP_COPIES) /* 14: too few would be left */
             isr_add(next, gone.node[i], gone.incarnation[i]);
     return !isr_is(next, &now);
@@ -186,7 +188,7 @@ static void attempt_look(struct repl *r, unsigned slot)
 static bool is_ready(const struct repl *r, unsigned slot)
 {
     const struct primary_slot *p = &r->primary[slot];
-    unsigned w = map_w(&r->map->settings, p->next.n);
+    unsigned w = map_w_strict(r->map, &r->map->slots[slot], p->next.n);
     /* 11. What the disk did not take (28) was not acknowledged, and is here as long as this run. */
     return isr_holders(r, slot, &p->next, p->floor, r->kept) >= (w < p->next.n ? w : p->next.n);
 }
@@ -230,14 +232,58 @@ static void attempts_look(struct repl *r, const struct bits *taken)
         }
 }
 
+/* ---------------------------------------------------------------- a changed W(I) */
+
+void settle_map(struct repl *r, unsigned slot, bool is_new)
+{
+    bool unsettled = r->primary[slot].epoch != 0 && r->map->slots[slot].formers != 0;
+    if (!unsettled)
+        bits_remove(&r->unsettled, slot);
+    else
+        bits_add(&r->unsettled, slot);
+    if (!unsettled || is_new || r->settle_ver != r->map->quorum_ver)
+        bits_remove(&r->settling, slot);
+}
+
+/* What the present W wants of the in-sync set, and of the one in doubt: that was proposed under another W perhaps. */
+static bool is_settled(const struct repl *r, unsigned slot)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    uint64_t lsn = p->newest < r->settle_floor ? p->newest : r->settle_floor;
+    struct isr now = isr_of(&r->map->slots[slot]);
+    return isr_holders(r, slot, &now, lsn, r->stored) >= map_w(&r->map->settings, now.n) &&
+           (!p->in_doubt ||
+            isr_holders(r, slot, &p->next, lsn, r->stored) >= map_w(&r->map->settings, p->next.n));
+}
+
+static void settle_look(struct repl *r, struct repl_wishes *to)
+{
+    if (mono_reached(r->now, r->settle_again)) {
+        r->settling = r->unsettled;
+        r->settle_floor = r->appended;
+        r->settle_again = mono_after(r->now, repl_timeout_us(r) / 2);
+    }
+    for (unsigned slot = bits_next(&r->settling, 0); slot < SLOTS; slot = bits_next(&r->settling, slot + 1)) {
+        if (!is_settled(r, slot))
+            continue;
+        bits_remove(&r->settling, slot); /* until the next round: what was asked may be void */
+        bits_add(&to->settled, slot);
+        to->settles = true;
+    }
+}
+
 void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to)
 {
     vec_clear(&to->at);
     to->propose = false;
+    if (to->settles)
+        to->settled = (struct bits){0};
+    to->settles = false;
     if (r->look || mono_reached(r->now, r->look_at)) {
         r->look = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
         attempts_look(r, taken);
+        settle_look(r, to);
     }
     if (may && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
         propose(r, taken, to);

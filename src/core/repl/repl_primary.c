@@ -105,13 +105,15 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
 {
     struct primary_slot *p = &r->primary[slot];
     const struct map_slot *s = &r->map->slots[slot];
-    if (p->epoch != epoch) {
+    bool is_new = p->epoch != epoch;
+    if (is_new) {
         primary_end(r, slot);
         p->epoch = epoch;
         p->newest = epoch == 0 ? 0 : r->appended; /* 11: everything up to here may have been acknowledged */
     }
     if (epoch != 0 && !copies_are(r, p, s))
         copies_follow(r, slot, s);
+    settle_map(r, slot, is_new);
 }
 
 /* ------------------------------------------------------------------- records */
@@ -407,10 +409,10 @@ struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place)
     return lag;
 }
 
-static unsigned w_of(const struct repl *r, uint32_t asked, unsigned isr_n)
+static unsigned w_of(const struct repl *r, unsigned slot, uint32_t asked, unsigned isr_n)
 {
     if (asked == REPL_ASKS_NOTHING)
-        return map_w(&r->map->settings, isr_n);
+        return map_w_strict(r->map, &r->map->slots[slot], isr_n);
     struct map_settings s = r->map->settings;
     s.write_quorum = asked == REPL_ASKS_ALL ? MAP_W_ALL : asked;
     return map_w(&s, isr_n);
@@ -425,8 +427,8 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
         return r->kept >= lsn;
     struct isr now = isr_of(&r->map->slots[slot]);
     uint64_t own = now.n == 1 && !p->in_doubt ? r->kept : r->stored; /* 28: in sync alone, it reads on, as without others */
-    return isr_holders(r, slot, &now, lsn, own) >= w_of(r, asked, now.n) &&
-           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, asked, p->next.n)); /* 12 */
+    return isr_holders(r, slot, &now, lsn, own) >= w_of(r, slot, asked, now.n) &&
+           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, slot, asked, p->next.n)); /* 12 */
 }
 
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)
@@ -462,7 +464,7 @@ bool repl_has_left(const struct repl *r, uint16_t place)
 bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked)
 {
     unsigned n = r->map->slots[slot].isr_n;
-    return n < w_of(r, asked, n);
+    return n < w_of(r, slot, asked, n);
 }
 
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked)
