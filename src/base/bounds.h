@@ -7,7 +7,11 @@
 #include <assert.h>
 
 enum { CLUSTER_PORT_OFFSET = 10000 }; /* the cluster port above the clients': Redis' convention */
+#ifndef FEWER_SLOTS
 enum { SLOTS = 16384 }; /* clients compute crc16 mod this: not ours to choose */
+#else
+enum { SLOTS = FEWER_SLOTS }; /* of vong-sim-few alone (docs/internals/simulator.md) */
+#endif
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slot_of() masks instead of dividing");
 
 /* The controller's Raft. */

@@ -35,39 +35,6 @@ static int64_t in_sync_since(const struct in_sync *s, uint8_t host, uint32_t inc
     return otherwise;
 }
 
-static void say_in_sync(struct hosts *w, unsigned g, bool primary)
-{
-    const struct in_sync *s = &w->in_sync[g];
-    char text[16 * MAP_COPIES] = "";
-    for (unsigned i = 0, n = 0; i < s->n; i++)
-        n += (unsigned)snprintf(text + n, sizeof(text) - n, " %u/%u", s->host[i], s->incarnation[i]);
-    hosts_say(w, "map %llu: group %u, slot %u:%s in sync%s", (unsigned long long)w->copies_index, g, group_slot(g),
-              text, primary ? "" : ", no primary");
-}
-
-void copies_look(struct hosts *w, const struct map *m)
-{
-    if (m->index <= w->copies_index)
-        return;
-    w->copies_index = m->index;
-    for (unsigned g = 0; g < GROUPS; g++) {
-        const struct map_slot *slot = &m->slots[group_slot(g)];
-        struct in_sync before = w->in_sync[g], *s = &w->in_sync[g];
-        s->n = 0;
-        for (unsigned i = 0; i < slot->isr_n; i++) {
-            uint8_t host = host_of(w, m, slot->isr[i]);
-            if (host == w->planes.n)
-                continue; /* the slot's last one was forgotten */
-            s->host[s->n] = host;
-            s->incarnation[s->n] = slot->isr_incarnation[i];
-            s->since[s->n] = in_sync_since(&before, host, slot->isr_incarnation[i], w->planes.now.us);
-            s->n++;
-        }
-        if (memcmp(&before, s, sizeof(before)) != 0)
-            say_in_sync(w, g, slot->primary != MAP_NOBODY);
-    }
-}
-
 /* --------------------------------------------------------------------------------- losses */
 
 /* What this member of an in-sync set may lack begins there; now: nothing. What was copied to it may be as old as
@@ -98,6 +65,16 @@ static int64_t lost_from(const struct hosts *w, const struct in_sync *s)
     return from[(needed < s->n ? needed : s->n) - 1];
 }
 
+/* From now on the group's slot may lack what the whole set lacks. */
+static void may_lack(struct hosts *w, unsigned g, const struct in_sync *s)
+{
+    int64_t now = w->planes.now.us, from = lost_from(w, s);
+    if (from >= now)
+        return;
+    w->losses_n++;
+    *vec_add(&w->histories[g].ops) = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = from};
+}
+
 void copies_ended(struct hosts *w, struct host *h, int64_t since)
 {
     int64_t now = w->planes.now.us;
@@ -110,12 +87,89 @@ void copies_ended(struct hosts *w, struct host *h, int64_t since)
         bool is_in = false;
         for (unsigned i = 0; i < s->n; i++)
             is_in |= s->host[i] == h->plane->number;
-        int64_t from = is_in ? lost_from(w, s) : now;
-        if (from >= now)
+        if (is_in)
+            may_lack(w, g, s);
+    }
+}
+
+/* ------------------------------------------------------------------------------ as maps come */
+
+static void say_in_sync(struct hosts *w, unsigned g, bool primary)
+{
+    const struct in_sync *s = &w->in_sync[g];
+    char text[16 * MAP_COPIES] = "";
+    for (unsigned i = 0, n = 0; i < s->n; i++)
+        n += (unsigned)snprintf(text + n, sizeof(text) - n, " %u/%u", s->host[i], s->incarnation[i]);
+    hosts_say(w, "map %llu: group %u, slot %u:%s in sync%s", (unsigned long long)w->copies_index, g, group_slot(g),
+              text, primary ? "" : ", no primary");
+}
+
+/* Did a primary ask for this in-sync set? */
+static bool is_proposed(const struct hosts *w, unsigned g, const struct in_sync *s)
+{
+    for (unsigned k = 0; k < PROPOSALS; k++) {
+        const struct in_sync *p = &w->proposed[g][k];
+        if (p->n == s->n && memcmp(p->host, s->host, s->n * sizeof(s->host[0])) == 0 &&
+            memcmp(p->incarnation, s->incarnation, s->n * sizeof(s->incarnation[0])) == 0)
+            return true;
+    }
+    return false;
+}
+
+void copies_proposed(struct hosts *w, const struct map *m, const struct map_entry *e)
+{
+    for (size_t i = 0; i < e->isr.run_n; i++)
+        for (unsigned g = 0; g < GROUPS; g++) {
+            const struct map_isr_run *run = &e->isr.run[i];
+            if (group_slot(g) < run->from || group_slot(g) > run->to)
+                continue;
+            struct in_sync *p = w->proposed[g];
+            memmove(p + 1, p, (PROPOSALS - 1) * sizeof(*p));
+            *p = (struct in_sync){.n = run->n};
+            for (unsigned k = 0; k < run->n; k++) {
+                p->host[k] = host_of(w, m, run->node[k]);
+                p->incarnation[k] = run->incarnation[k];
+            }
+        }
+}
+
+/* Who is to be forgotten and goes DOWN before it is drained is given up with what it holds (22). */
+static void look_given_up(struct hosts *w, const struct map *m)
+{
+    for (size_t i = 0; i < w->planes.n; i++) {
+        struct host *h = &w->host[i];
+        uint16_t place = h->is_leaving && h->node != NULL ? map_find(m, control_id(h->plane->control)) : MAP_NOBODY;
+        bool down = place != MAP_NOBODY && m->nodes.at[place].health == MAP_DOWN;
+        if (down && !h->given_up)
+            copies_ended(w, h, 0);
+        h->given_up = down;
+    }
+}
+
+void copies_look(struct hosts *w, const struct map *m)
+{
+    if (m->index <= w->copies_index)
+        return;
+    w->copies_index = m->index;
+    look_given_up(w, m);
+    for (unsigned g = 0; g < GROUPS; g++) {
+        const struct map_slot *slot = &m->slots[group_slot(g)];
+        struct in_sync before = w->in_sync[g], *s = &w->in_sync[g];
+        s->n = 0;
+        for (unsigned i = 0; i < slot->isr_n; i++) {
+            uint8_t host = host_of(w, m, slot->isr[i]);
+            if (host == w->planes.n)
+                continue; /* the slot's last one was forgotten */
+            s->host[s->n] = host;
+            s->incarnation[s->n] = slot->isr_incarnation[i];
+            s->since[s->n] = in_sync_since(&before, host, slot->isr_incarnation[i], w->planes.now.us);
+            s->n++;
+        }
+        if (memcmp(&before, s, sizeof(before)) == 0)
             continue;
-        w->losses_n++;
-        *vec_add(&w->histories[g].ops) =
-            (struct history_op){.call = now, .answer = now, .is_loss = true, .since = from};
+        say_in_sync(w, g, slot->primary != MAP_NOBODY);
+        if (is_proposed(w, g, s)) /* of the smaller set while a change is proposed: its members may have ended since */
+            may_lack(w, g, s);
     }
 }
 

@@ -58,9 +58,14 @@ static void say_word(struct host *h, struct word *w)
     struct cluster *c = h->node->cluster;
     if (w->type == WORD_PROPOSE && h->world->broken == BREAK_HANDS_MORE && w->entry.entry->type == MAP_HANDOVER)
         give_more(h, w->entry.entry);
-    if (w->type == WORD_PROPOSE)
+    if (w->type == WORD_PROPOSE && w->entry.entry->type == MAP_HANDOVER)
         hosts_say(h->world, "host %u proposes a handover of %u slots, n %llu", h->plane->number,
                   bits_n(&w->entry.entry->handover.slots), (unsigned long long)w->entry.entry->handover.n);
+    if (w->type == WORD_PROPOSE && w->entry.entry->type == MAP_ISR) {
+        hosts_say(h->world, "host %u proposes %zu in-sync sets, n %llu", h->plane->number, w->entry.entry->isr.run_n,
+                  (unsigned long long)w->entry.entry->isr.n);
+        copies_proposed(h->world, &c->map, w->entry.entry);
+    }
     if (w->type == WORD_REPORT) {
         hosts_say(h->world, "host %u reports %zu slots of map %llu", h->plane->number, w->report.slots_n,
                   (unsigned long long)w->report.base);

@@ -74,6 +74,7 @@ struct host {
     VEC(uint32_t) took;
     bool stall_next;          /* it stands still between the next command and its reply */
     bool is_leaving, forgotten; /* it is to be no member any more; it is none */
+    bool given_up;            /* is_leaving, and DOWN: counted as lost */
     int64_t wall_ms;          /* its wall clock is off by this */
     int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
     VEC(int64_t) lacks;       /* of each run: what it did from then on its disk may lack; INT64_MAX: it has all */
@@ -142,6 +143,8 @@ struct in_sync { /* of a group's slot, by the newest map that anybody knows */
     int64_t since[MAP_COPIES]; /* it is */
 };
 
+enum { PROPOSALS = 4 };
+
 struct hosts {
     struct planes planes; /* first */
     const struct guests_ops *ops;
@@ -164,6 +167,7 @@ struct hosts {
     size_t records_n, records_cap;
     uint64_t seen_index[HOSTS_MAX];
     struct in_sync in_sync[GROUPS];
+    struct in_sync proposed[GROUPS][PROPOSALS]; /* the newest first; `since` says nothing */
     uint64_t copies_index; /* the map's that it is of */
     unsigned copies;       /* replication-factor */
     uint32_t quorum;       /* write-quorum */
@@ -207,6 +211,7 @@ void callers_end(struct hosts *w); /* who is not answered now never is */
 
 /* ---- copies.c */
 void copies_look(struct hosts *w, const struct map *m); /* somebody knows this map */
+void copies_proposed(struct hosts *w, const struct map *m, const struct map_entry *e); /* an ISR entry, by who has this map */
 void copies_ended(struct hosts *w, struct host *h, int64_t since); /* about to; from then on its disk may lack what it did */
 bool copies_are_full(struct planes *w); /* all slots have as many in sync as are wanted */
 void copies_compare(struct hosts *w);   /* nobody writes any more: they are equal */

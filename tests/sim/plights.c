@@ -238,11 +238,18 @@ static bool join(struct hosts *w)
     return true;
 }
 
+/* What a node holds that is DOWN is given up with it (22): an operator looks first. */
+static bool is_down(const struct map *m, const struct host *h)
+{
+    uint16_t place = map_find(m, control_id(h->plane->control));
+    return place == MAP_NOBODY || m->nodes.at[place].health != MAP_UP;
+}
+
 static bool forget(struct hosts *w, struct host *h)
 {
     struct plane *leader = planes_leader(&w->planes);
     if (h->plane->number == 0 || leader == NULL || leader == h->plane || h->loading != LOADED ||
-        (!w->peace && store_keys_n(&h->node->store, 0) > 0) || map_members_n(control_map(leader->control)) < 4)
+        is_down(control_map(leader->control), h) || map_members_n(control_map(leader->control)) < 4)
         return false;
     hosts_say(w, "host %u is to be forgotten", h->plane->number);
     plane_ask(&w->planes, leader,
