@@ -83,6 +83,30 @@ static void a_watch_whose_slot_comes_here_is_lost(void **state)
     some_stop(&w);
 }
 
+/* Told UNCERTAIN, its client would go on with another slot, and be refused for the watch that it has all the same. */
+static void a_watch_is_told_of_as_it_is_where_the_disk_stands_still(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *far = some_key(&w, 1, 0), *here = some_key(&w, 0, 0);
+    one_disk(&w.node[1]);
+    send_format(0, 2, "SET %s v", here); /* it waits for this node's disk, and all behind it */
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    for (int i = 0; i < 21; i++)
+        some_later(&w, 100);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "MULTI\nGET %s\nEXEC", far);
+    some_carry(&w);
+    for (int i = 0; i < 2; i++) {
+        one_disk(&w.node[0]);
+        some_later(&w, 10); /* under `always` a group is waited for */
+    }
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+    some_stop(&w);
+}
+
 static void a_lost_watch_is_nil_in_the_protocol_of_its_client(void **state)
 {
     (void)state;
@@ -221,6 +245,8 @@ UNIT_TESTS("transactions elsewhere",
            TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
            TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
            TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
+           TEST(a_watch_is_told_of_as_it_is_where_the_disk_stands_still,
+                "a watch elsewhere is told of as it is where the disk stands still (9)"),
            TEST(a_lost_watch_is_nil_in_the_protocol_of_its_client, "a lost watch is nil in its client's protocol"),
            TEST(whoever_says_hello_between_watch_and_exec_keeps_its_watch, "a watch elsewhere outlives a HELLO"),
            TEST(a_link_of_its_own_ends_with_its_session, "a link of its own ends with its session"),
