@@ -115,7 +115,7 @@ function print_row(   p, n, at, name, alias, head, flags, bounds, b, note, help,
         state = state ", protected"
     if (flags ~ /PROXY_ONLY/)
         state = state ", of vong\\-proxy alone"
-    else if (flags ~ /PROXY/)
+    else if (flags ~ /PROXY$|PROXY[ ,]/)
         state = state ", of vong\\-proxy too"
     print ".TP"
     print "\\fB" quoted(name) "\\fR" (alias == "" ? "" : " (also \\fB" quoted(alias) "\\fR)")

@@ -45,8 +45,9 @@ enum option_flag {
     OPTION_HIDDEN = 8,
     OPTION_IDLE = 16,
     OPTION_REFUSED = 32,
-    OPTION_PROXY = 64,      /* vong-proxy has it, too */
-    OPTION_PROXY_ONLY = 128 /* it alone has it */
+    OPTION_PROXY = 64,       /* vong-proxy has it, too */
+    OPTION_PROXY_ONLY = 128, /* it alone has it */
+    OPTION_PROXY_TOLD = 256  /* its CONFIG GET tells it, and nothing sets it */
 };
 
 extern const struct option_row option_rows[OPTION_N];

@@ -81,7 +81,8 @@ enum {
     IDLE = OPTION_IDLE,
     REFUSED = OPTION_REFUSED,
     PROXY = OPTION_PROXY,
-    PROXY_ONLY = OPTION_PROXY_ONLY
+    PROXY_ONLY = OPTION_PROXY_ONLY,
+    PROXY_TOLD = OPTION_PROXY_TOLD
 };
 #define CHOICES_BOOL NULL
 #define CHOICES_INT NULL
@@ -467,7 +468,8 @@ static void get_pattern(const struct options *o, struct slice pattern, bool show
     bool plain = glob_is_plain(pattern);
     for (size_t i = 0; i < OPTION_N; i++) {
         const struct option_row *row = &option_rows[i];
-        if (!has_row(o, row) || (!plain && (row->flags & OPTION_HIDDEN) != 0))
+        bool told = o->of_proxy && (row->flags & OPTION_PROXY_TOLD) != 0;
+        if (!(told || has_row(o, row)) || (!plain && (row->flags & OPTION_HIDDEN) != 0))
             continue;
         const char *names[2] = {row->name, row->alias};
         for (size_t k = 0; k < 2; k++) {

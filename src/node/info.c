@@ -458,7 +458,7 @@ static const struct section sections[] = {
     {"server", "Server", put_server, true, OF_BOTH},
     {"clients", "Clients", put_clients, true, OF_BOTH},
     {"memory", "Memory", put_memory, true, OF_BOTH},
-    {"persistence", "Persistence", put_persistence, true, OF_SERVERS},
+    {"persistence", "Persistence", put_persistence, true, OF_BOTH},
     {"stats", "Stats", put_stats, true, OF_BOTH},
     {"replication", "Replication", put_replication, true, OF_BOTH},
     {"proxy", "Proxy", put_proxy, true, OF_PROXIES},

@@ -5,7 +5,7 @@
 #
 # With VONG_PORT set it tests what is there (README.md has the other variables). Otherwise it starts servers
 # of its own, each in a fresh directory and ended by its process id: two, the second with a password, or,
-# with --mode node or cluster, a cluster of three. Clients call back through VONG_RESTART and VONG_NODES:
+# with --mode node or cluster, a cluster of three; with --mode proxy, a vong-proxy before one. Clients call back through VONG_RESTART and VONG_NODES:
 # "clients.sh --restart DIR" ends and starts the server of DIR, "clients.sh --nodes DIR VERB" does to a
 # cluster what nodes() says.
 set -u
@@ -19,8 +19,12 @@ aware='redis_py node_redis ioredis cluster_py cluster_js cluster_cli cluster_sha
 
 launch() { # directory, port
     read -r more <"$1/args"
+    case $more in # a proxy has no cluster port
+    *"--cluster "*) binary=$builddir/vong-proxy cluster_port= ;;
+    *) binary=$server cluster_port="--cluster-port $(($2 + 4500))" ;;
+    esac
     # shellcheck disable=SC2086  # words of ours, to be split
-    "$server" --port "$2" --cluster-port $(($2 + 4500)) --bind 127.0.0.1 --dir "$1" $more </dev/null >>"$1/log" 2>&1 &
+    "$binary" --port "$2" $cluster_port --bind 127.0.0.1 --dir "$1" $more </dev/null >>"$1/log" 2>&1 &
     echo $! >"$1/pid"
     echo "$2" >"$1/port"
 }
@@ -248,6 +252,26 @@ serve_cluster() { # name
     export VONG_NODES VONG_RESTART
 }
 
+# A proxy before such a cluster, with two threads.
+serve_proxy() {
+    own="$tmp/proxy/p $tmp/proxy/1 $tmp/proxy/2 $tmp/proxy/3"
+    cluster "$tmp/proxy" || cannot "$server does not form a cluster."
+    seed=$(cat "$tmp/proxy/2/port")
+    start "$tmp/proxy/p" "--cluster 127.0.0.1:$seed@$((seed + 4500)) --threads 2" || cannot "$builddir/vong-proxy does not serve."
+    VONG_PORT=$(cat "$tmp/proxy/p/port")
+    VONG_RESTART="sh '$here/clients.sh' --restart '$tmp/proxy/p'"
+    until_answered "$VONG_PORT" || cannot "$builddir/vong-proxy does not find its cluster."
+    export VONG_RESTART
+}
+
+until_answered() { # port: what has a key is
+    for _ in $(seq 1200); do
+        redis-cli -p "$1" exists a 2>/dev/null | grep -qx 0 && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
 # All servers there are end, and nothing went wrong inside them.
 end_all() {
     for dir in $own; do
@@ -281,6 +305,10 @@ serve() { # program
         serve_cluster "$1"
         ;;
     node) [ -n "$own" ] || serve_cluster cluster ;;
+    proxy)
+        [ -n "$own" ] || serve_proxy
+        redis-cli -p "$VONG_PORT" flushall >/dev/null
+        ;;
     alone)
         [ -n "$own" ] || serve_alone
         redis-cli -p "$VONG_PORT" flushall >/dev/null

@@ -122,13 +122,14 @@ def node_lines(r):
 
 
 # SELECT of another database than 0; in a cluster the connection lives on, in database 0.
-SELECTED = OK if MODE == "alone" else error("^ERR SELECT is not allowed in cluster mode")
+SELECTED = (OK if MODE == "alone" else error("^ERR DB index is out of range") if MODE == "proxy" else
+            error("^ERR SELECT is not allowed in cluster mode"))
 NO_SUBCOMMAND = error("^ERR unknown subcommand")
 # Unknown, or known and switched off: both tell a library that this is no cluster (CLUSTERED has the other answers).
 CLUSTER_OFF = error("^ERR (unknown command|This instance has cluster support disabled)")
 
 # What a library that knows both asks, to learn which it is.
-REDIS_MODE, NODES_OR_NOT = ("standalone", CLUSTER_OFF) if MODE == "alone" else ("cluster", node_lines)
+REDIS_MODE, NODES_OR_NOT = ("standalone", CLUSTER_OFF) if MODE in ("alone", "proxy") else ("cluster", node_lines)
 
 # The fields of INFO behind redis_exporter's metrics that have a meaning on one node.
 EXPORTED = """
@@ -149,6 +150,9 @@ EXPORTED = """
     cmdstat_set:calls=\\d+,usec=\\d+,usec_per_call=[\\d.]+,rejected_calls=\\d+,failed_calls=\\d+
     latency_percentiles_usec_set:p50=[\\d.]+,p99=[\\d.]+,p99.9=[\\d.]+
     errorstat_ERR:count=\\d+ db0:keys=\\d+,expires=\\d+,avg_ttl=\\d+""".split()
+if MODE == "proxy":  # it has no log and no keys of its own
+    EXPORTED = [e for e in EXPORTED if not e.startswith("db0:") and
+                e not in ("aof_current_size:", "aof_base_size:", "aof_delayed_fsync:", "aof_pending_bio_fsync:")]
 
 # ---------------------------------------------------------------------- the table
 

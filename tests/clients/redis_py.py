@@ -354,9 +354,9 @@ def _():
     raises(redis.ResponseError, "unknown command", r.execute_command, "NOSUCH")
     got = r.info()
     same(got["redis_version"].split(".")[0], "7")
-    same(got["redis_mode"], "standalone" if MODE == "alone" else "cluster")
+    same(got["redis_mode"], "standalone" if MODE in ("alone", "proxy") else "cluster")
     same(got["tcp_port"], PORT)
-    same((got["role"], got["loading"], got["cluster_enabled"]), ("master", 0, int(MODE != "alone")))
+    same((got["role"], got["loading"], got["cluster_enabled"]), ("master", 0, int(MODE in ("node", "cluster"))))
     same(len(got["run_id"]), 40)
     for name in ("uptime_in_seconds", "process_id", "connected_clients", "maxclients", "used_memory",
                  "used_memory_peak", "maxmemory", "total_commands_processed", "expired_keys",

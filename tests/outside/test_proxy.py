@@ -100,7 +100,10 @@ def test_redis_cli_takes_it_for_a_server(node, proxy):
     assert "cluster support disabled" in cli(p, "CLUSTER", "SLOTS").stdout
     assert "DB index is out of range" in cli(p, "SELECT", "1").stdout
     assert "keeps no data" in cli(p, "BGSAVE").stdout
-    assert cli(p, "CONFIG", "GET", "maxmemory").stdout.strip() == ""  # a node's directive, not a proxy's
+    assert cli(p, "CONFIG", "GET", "cluster-enabled").stdout.strip() == ""  # a node's directive, not a proxy's
+    assert cli(p, "CONFIG", "GET", "appendonly").stdout.split() == ["appendonly", "no"]  # which tools ask for
+    everything = p.client().info("everything")
+    assert everything["loading"] == 0 and everything["maxmemory_policy"] == "noeviction"
 
 
 def test_values_come_through_whole(node, proxy):
