@@ -129,7 +129,7 @@ bool commit_is_behind(const struct node *n)
 
 bool commit_holds(const struct node *n)
 {
-    return commit_is_behind(n) || memory_holds(n);
+    return commit_is_behind(n) || memory_holds(n) || (n->cluster != NULL && dump_holds(n));
 }
 
 void commit_let_go(struct node *n, struct node_out *out)

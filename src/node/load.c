@@ -75,6 +75,8 @@ void load_end(struct node *n, struct node_out *out)
     out->loaded.frozen_n = frozen_n(n);
     if (!n->store.is_slotted)
         n->slots[SLOT_ALONE] = r->alone;
+    for (unsigned i = 0; n->store.is_slotted && i < STORE_SPARES; i++)
+        store_spare_flush(&n->store, i); /* a dump without its end (replication 23) */
     journal_free(&n->journal);
     journal_init(&n->journal, n->journal.policy, false, n->slots, node_slots_n(n), r->db);
 }

@@ -21,7 +21,6 @@ bool guest_open(struct node *n, struct session *s, const struct node_event *ev)
     struct replicas *r = of(n);
     struct repl_guest *g = mem_zero(sizeof(*g));
     *g = (struct repl_guest){.place = place, .id = ev->opened.from, .incarnation = ev->opened.incarnation};
-    buf_init(&g->content, SIZE_MAX / 2);
     s->guest = g;
     while (r->guests.n <= place)
         *vec_add(&r->guests) = NULL;
@@ -43,7 +42,6 @@ void guest_close(struct node *n, struct session *s)
         of(n)->guests.at[g->place] = NULL;
     }
     vec_free(&g->due);
-    buf_free(&g->content);
     mem_free(g);
     s->guest = NULL;
 }
@@ -116,84 +114,6 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
     return NULL;
 }
 
-/* --------------------------------------------------------------------- dumps */
-
-static bool is_round(const struct repl_round *a, const struct repl_round *b)
-{
-    return a->slot == b->slot && a->round == b->round && a->epoch == b->epoch;
-}
-
-static const char *take_dump(struct repl_guest *g, const struct repl_dump *m)
-{
-    if (m->part == 0) {
-        g->dump = m->in;
-        g->parts = 0;
-        buf_clear(&g->content);
-    }
-    if (m->part != g->parts || !is_round(&m->in, &g->dump))
-        return "a part of a dump is missing";
-    g->parts++;
-    return buf_add(&g->content, m->bytes) == ERR_OK ? NULL : "a dump is too long";
-}
-
-/* VONG.DUMP slot epoch seq commands (epoch first-seq)...; without a record there is no history. */
-static void note_dump(struct node *n, const struct repl_dumped *m, struct slice content)
-{
-    struct effects e = {0};
-    unsigned starts_n = m->at.seq > 0 ? m->starts_n : 0;
-    effect_begin(&e, 0, 5 + 2 * starts_n);
-    effect_arg(&e, SLICE("VONG.DUMP"));
-    effect_arg_i64(&e, m->in.slot);
-    effect_arg_i64(&e, (int64_t)m->at.epoch);
-    effect_arg_i64(&e, (int64_t)m->at.seq);
-    effect_arg(&e, content);
-    for (unsigned i = 0; i < starts_n; i++) {
-        effect_arg_i64(&e, (int64_t)m->starts[i].epoch);
-        effect_arg_i64(&e, (int64_t)m->starts[i].first);
-    }
-    journal_mark(&n->journal, &e.bytes);
-    effects_free(&e);
-}
-
-/* The slot is what the dump says from here on, in memory and in the log. */
-static const char *swap(struct node *n, const struct repl_dumped *m, struct slice content)
-{
-    struct lineage *l = &n->slots[m->in.slot];
-    const struct aof_command *failed;
-    aof_batch_clear(&of(n)->batch);
-    if (aof_commands(content, &of(n)->batch) != ERR_OK)
-        return "a dump holds what is no command";
-    if (m->at.seq == 0)
-        lineage_clear(l);
-    else if (!lineage_set(l, m->at, m->starts, m->starts_n))
-        return "a dump's history is none";
-    store_slot_flush(&n->store, m->in.slot);
-    const char *why = replay_batch(n, &of(n)->batch, &failed);
-    if (why != NULL) {
-        store_slot_flush(&n->store, m->in.slot);
-        lineage_clear(l); /* what it is not it does not report to be (20) */
-        slot_is_bad(n, m->in.slot, why);
-        return NULL;
-    }
-    note_dump(n, m, content);
-    of(n)->dumps_in++;
-    return NULL;
-}
-
-static const char *take_dumped(struct node *n, struct repl_guest *g, const struct repl_dumped *m)
-{
-    bool is_whole = m->parts == 0 || (m->parts == g->parts && is_round(&m->in, &g->dump));
-    struct slice content = m->parts == 0 ? (struct slice){"", 0} : buf_slice(&g->content);
-    const char *why = NULL;
-    if (!is_whole)
-        why = "a part of a dump is missing";
-    else if (repl_may_swap(&of(n)->repl, g->place, &m->in))
-        why = swap(n, m, content);
-    buf_free(&g->content);
-    g->parts = 0;
-    return why;
-}
-
 /* -------------------------------------------------------------------- leaving */
 
 static void say_leaving(struct node *n, struct session *s, const char *why)
@@ -241,11 +161,16 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
         g->asked = true;
         got(n, g, m->lsn);
         return NULL;
-    case REPL_DUMP: return take_dump(g, &m->dump);
-    case REPL_DUMPED: return take_dumped(n, g, &m->dumped);
+    case REPL_DUMP: return dump_part(n, g, &m->dump);
+    case REPL_DUMPED: return dump_whole(n, g, &m->dumped);
+    case REPL_OFFER:
+        for (size_t i = 0; i < m->n; i++)
+            repl_offered(r, g->place, &m->rounds[i]);
+        return NULL;
     case REPL_SYNC:
     case REPL_JOINS:
     case REPL_ACK:
+    case REPL_PULL:
     case REPL_LEAVING: break;
     }
     return "a message of the wrong end";

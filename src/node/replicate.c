@@ -7,7 +7,6 @@
 #include "node/cluster.h"
 
 enum { LINK_ROOM_BYTES = 1024 * 1024 };  /* so much unsent of what a replica lacks: the rest waits */
-enum { DUMP_PART_BYTES = 60 * 1024 };
 
 static struct replicas *of(const struct node *n)
 {
@@ -39,6 +38,7 @@ struct replicas *replicas_new(struct node *n)
     struct replicas *r = mem_zero(sizeof(*r));
     r->node = n;
     r->ops.say = say;
+    r->part_bytes = DUMP_PART_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
     repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots, (uint64_t)n->options->repl_backlog_size);
     return r;
@@ -56,6 +56,7 @@ static void link_free(struct replicas *r, struct repl_link *l)
 void replicas_free(struct node *n)
 {
     struct replicas *r = of(n);
+    dump_free(n);
     for (size_t i = 0; i < r->links.n; i++)
         if (r->links.at[i] != NULL)
             link_free(r, r->links.at[i]);
@@ -66,6 +67,7 @@ void replicas_free(struct node *n)
     buf_free(&r->record);
     repl_read_free(&r->read);
     aof_batch_free(&r->batch);
+    aof_batch_free(&r->record_batch);
     repl_free(&r->repl);
     mem_free(r);
 }
@@ -90,6 +92,7 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
     record_put_flat(&r->record, slot, at, bytes);
     struct lsn lsn = journal_append_record(&n->journal, slot, at, buf_slice(&r->record));
     repl_record(&r->repl, slot, before, lsn.n, buf_slice(&r->record));
+    dump_record(n, slot, buf_slice(&r->record));
     if (r->record.cap > LINK_ROOM_BYTES)
         buf_free(&r->record);
 }
@@ -135,16 +138,11 @@ static void dial(struct node *n, uint16_t place, struct node_out *out)
                                               .use = USE_REPL, .peer = to->id};
 }
 
-static size_t unsent(const struct repl_link *l)
-{
-    return l->left + l->out.n;
-}
-
 /* What is made while it catches up is taken from the backlog later, or from a dump. */
 static bool is_slow(const struct node *n, const struct repl_link *l)
 {
     int64_t hard = n->options->client_output_buffer_limit.of[CLIENT_REPLICA].hard;
-    return hard > 0 && unsent(l) > (size_t)hard + l->dump_left;
+    return hard > 0 && link_unsent(l) > (size_t)hard + l->dump_left;
 }
 
 static const char *over_why(const struct node *n, const struct repl_link *l)
@@ -239,13 +237,15 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
             repl_joins(r, place, &m->rounds[i]);
         break;
     case REPL_ACK: repl_acked(r, place, &m->ack); break;
+    case REPL_PULL: dump_pulled(n, place, &m->pull); break;
     case REPL_LEAVING: left(n, place, m->text); break;
     case REPL_FROM:
     case REPL_APPEND:
     case REPL_JOINED:
     case REPL_ALIVE:
     case REPL_DUMP:
-    case REPL_DUMPED: break; /* the reader takes none of these from there */
+    case REPL_DUMPED:
+    case REPL_OFFER: break; /* the reader takes none of these from there */
     }
 }
 
@@ -287,70 +287,15 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
     return true;
 }
 
-/* ------------------------------------------------------------------- dumps */
-
-struct dumper {
-    struct repl_link *link;
-    struct effects part;
-    struct repl_round in;
-    uint32_t parts;
-};
-
-static void part_end(struct dumper *d)
-{
-    size_t n;
-    if (d->part.n == 0)
-        return;
-    char *flat = chain_flat(&d->part.bytes, NULL, &n);
-    put_repl(&d->link->out, &(struct repl_message){.type = REPL_DUMP, .dump = {.in = d->in, .part = d->parts++,
-                                                                               .bytes = slice_of(flat, n)}});
-    mem_free(flat);
-    d->part.n = 0;
-}
-
-static void dump_entry(void *who, struct entry *e)
-{
-    struct dumper *d = who;
-    char scratch[NUM_I64_CHARS];
-    effect_set(&d->part, 0, entry_key(e), entry_value(e, scratch), entry_blob(e), entry_expiry(e));
-    if (d->part.bytes.n >= DUMP_PART_BYTES)
-        part_end(d);
-}
-
-/* The slot's exact content at this moment, and its history. */
-static void dump(struct node *n, struct repl_link *l, unsigned slot)
-{
-    struct repl *r = &of(n)->repl;
-    const struct lineage *at = &n->slots[slot];
-    struct dumper d = {.link = l, .in = repl_round_of(r, l->place, slot)};
-    uint64_t cursor = 0;
-    do
-        cursor = store_slot_scan(&n->store, slot, cursor, 1000, dump_entry, &d);
-    while (cursor != 0);
-    part_end(&d);
-    effects_free(&d.part);
-    put_repl(&l->out, &(struct repl_message){.type = REPL_DUMPED,
-                                             .dumped = {.in = d.in, .parts = d.parts, .at = at->at,
-                                                        .starts_n = at->starts_n, .starts = at->starts}});
-    of(n)->dumps_out++;
-    l->dump_left = unsent(l);
-    repl_dump_said(r, l->place, slot, at->at.seq);
-}
-
 /* ------------------------------------------------------- the end of a step */
 
 static void pump(struct node *n, struct repl_link *l)
 {
-    struct repl *r = &of(n)->repl;
-    unsigned slot;
-    if (unsent(l) < LINK_ROOM_BYTES)
+    if (link_unsent(l) < LINK_ROOM_BYTES)
         l->dump_left = 0;
-    while (unsent(l) < LINK_ROOM_BYTES && !repl_pump(r, l->place, LINK_ROOM_BYTES))
+    while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
         ;
-    while (unsent(l) < LINK_ROOM_BYTES && (slot = repl_wants_dump(r, l->place)) != SLOTS) {
-        dump(n, l, slot);
-        (void)repl_pump(r, l->place, LINK_ROOM_BYTES);
-    }
+    dump_look(n, l);
 }
 
 static void links_flush(struct node *n, struct node_out *out)
@@ -461,10 +406,12 @@ void replicate_look(struct node *n, struct node_out *out)
     if (r->wishes.settles)
         propose_settled(n, &r->wishes.settled, out);
     links_flush(n, out);
+    dump_in_look(n);
 }
 
 struct mono replicate_due(const struct node *n)
 {
-    return n->loading || n->cluster->self.place == MAP_NOBODY ? MONO_NEVER
-                                                              : mono_earlier(of(n)->look_at, repl_due(&of(n)->repl));
+    if (n->loading || n->cluster->self.place == MAP_NOBODY)
+        return MONO_NEVER;
+    return dump_is_due(n) ? n->now : mono_earlier(of(n)->look_at, repl_due(&of(n)->repl));
 }

@@ -11,6 +11,7 @@
 #define NODE_REPLICATE_H
 
 #include "core/repl/repl.h"
+#include "node/slot_dump.h"
 #include "node/node.h"
 #include "persist/aof.h"
 #include "wire/wire_repl.h"
@@ -24,7 +25,7 @@ struct repl_link { /* from here to a replica's node */
     uint32_t incarnation; /* dialed for this run of it */
     bool open;
     size_t left;          /* bytes of out.send not taken by the socket yet, */
-    size_t dump_left;     /* when the newest dump was put behind them: a great one is no sign of a slow reader */
+    size_t dump_left;     /* when a part of a dump was put behind them last: a long one is no sign of a slow reader */
     struct chain out;     /* goes at the step's end */
     struct buf in;
     struct wire_reader reader;
@@ -43,9 +44,6 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     struct repl_ack told;
     bool heard;              /* it has said something: it may be spoken to */
     bool asked;              /* ALIVE came: it is answered even if nothing is new */
-    struct repl_round dump;  /* of the dump that comes, */
-    uint32_t parts;          /* so many parts of which came */
-    struct buf content;
 };
 
 struct replicas {
@@ -61,11 +59,21 @@ struct replicas {
     struct repl_read read;
     struct repl_wishes wishes;
     struct aof_batch batch;
+    struct dump_out out[DUMPS_AT_ONCE];
+    VEC(struct dump_pull) pulls;     /* that wait for one of these */
+    struct dump_in in[DUMPS_AT_ONCE];
+    size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
+    struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in;    /* counts */
 };
 
 struct replicas *replicas_new(struct node *n);
 void replicas_free(struct node *n);
+
+static inline size_t link_unsent(const struct repl_link *l)
+{
+    return l->left + l->out.n;
+}
 
 /* ---- replicate.c: as primary */
 void replicate_options(struct node *n);

@@ -255,7 +255,7 @@ static void slots_note(struct rewrite *rw)
 static bool may_begin_walk(struct rewrite *rw)
 {
     bool moves = rw->kind == REWRITE_LOG && (rw->journal->state != JOURNAL_OFF || rw->turning_on);
-    if (moves && !journal_may_start(rw->journal))
+    if (rw->must_wait || (moves && !journal_may_start(rw->journal)))
         return false;
     return walk_begin(rw->store) == ERR_OK;
 }

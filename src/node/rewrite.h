@@ -58,6 +58,7 @@ struct rewrite {
     bool cancelled;             /* appendonly no: the log that it would make is not wanted */
     bool turning_on;            /* appendonly no -> yes: the log begins with this rewrite */
     bool wants_on, wants_log;   /* to be begun when it can be */
+    bool must_wait;             /* a slot is being built aside: the moment T would cut that in two */
     bool is_found;              /* rewrite_found was called: the manifest is known */
     struct mono begun, retry;
     unsigned failures;          /* one after the other: the next automatic one waits */
@@ -100,6 +101,10 @@ struct mono rewrite_due(const struct rewrite *rw, struct mono now);
 bool rewrite_is_on(const struct rewrite *rw, enum rewrite_kind kind);
 /* Of the backup under way: is its first file there? Else *refused says why it cannot be, or NULL: not yet. */
 bool rewrite_backup_opened(const struct rewrite *rw, const char **refused);
+static inline bool rewrite_is_beginning(const struct rewrite *rw) /* T is near */
+{
+    return rw->phase == REWRITE_OPEN || rw->phase == REWRITE_AT_T;
+}
 bool rewrite_is_full(const struct rewrite *rw); /* writers wait */
 uint64_t rewrite_log_bytes(const struct rewrite *rw); /* aof_current_size */
 size_t rewrite_bytes(const struct rewrite *rw); /* memory held for the base */

@@ -188,8 +188,9 @@ static size_t line_length(struct slice in, size_t max)
 
 /* ------------------------------------------------------------ of a cluster's slots */
 
-static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}, {"VONG.DROP", 9}};
-enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARK_DROP, MARKS };
+static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}, {"VONG.DROP", 9},
+                                          {"VONG.PART", 9}, {"VONG.PARTS", 10}};
+enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARK_DROP, MARK_PART, MARK_PARTS, MARKS };
 
 static enum mark mark_of(struct slice name)
 {
@@ -255,19 +256,24 @@ enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t
     return aof_commands(body, b);
 }
 
-/* VONG.FLUSHSLOT, whose other arguments follow. */
-static void hand_flush(struct aof_reader *r, struct aof_batch *b, uint32_t argc)
+/* A word for who runs the batch, whose other arguments follow. */
+static void hand_word(struct aof_reader *r, struct aof_batch *b, struct slice word, uint32_t argc)
 {
     *vec_add(&b->commands) = (struct aof_command){.first = (uint32_t)b->args.n, .argc = argc, .offset = r->record};
-    *vec_add(&b->args) = SLICE("VONG.FLUSHSLOT");
+    *vec_add(&b->args) = word;
 }
 
-/* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place of what it held. */
-static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+/* The spare table changes places with the slot's, or is emptied. */
+static void hand_spare(struct aof_reader *r, struct aof_batch *b, struct slice word, struct slice spare, struct slice slot)
 {
-    if (argc < 5)
-        return false;
-    struct slice commands = argv[4], slot = argv[1];
+    hand_word(r, b, word, 3);
+    *vec_add(&b->args) = spare;
+    *vec_add(&b->args) = slot;
+}
+
+/* slot epoch seq x (epoch first-seq)..., behind the first word: where the slot stands by a dump. */
+static bool dump_position(struct aof_reader *r, const struct slice *argv, uint32_t argc)
+{
     VEC(struct slice) rest = {0};
     for (uint32_t i = 0; i < argc; i++)
         if (i != 4)
@@ -279,9 +285,56 @@ static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t a
         good = true;
     }
     vec_free(&rest);
-    if (!good)
+    return good;
+}
+
+/* VONG.PART spare slot part commands: of a dump that is built aside. Part 0 begins it anew. What never gets its
+ * VONG.PARTS is nothing (23). */
+static bool mark_part(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+{
+    uint64_t v[3];
+    if (argc != 5 || mark_numbers(argv, 4, v, 3) != 3 || v[0] >= AOF_SPARES || v[1] >= SLOTS)
         return false;
-    hand_flush(r, b, 2);
+    struct aof_parts *p = &r->parts[v[0]];
+    struct slice spare = argv[1], slot = argv[2], commands = argv[4];
+    if (v[2] == 0) {
+        *p = (struct aof_parts){.slot = (unsigned)v[1]};
+        hand_spare(r, b, SLICE("VONG.SPARE.EMPTY"), spare, slot);
+    }
+    if (p->n != v[2] || p->slot != v[1])
+        return false;
+    p->n++;
+    hand_spare(r, b, SLICE("VONG.SPARE.SWAP"), spare, slot);
+    bool good = aof_commands(commands, b) == ERR_OK;
+    hand_spare(r, b, SLICE("VONG.SPARE.SWAP"), spare, slot);
+    return good;
+}
+
+/* VONG.PARTS slot epoch seq spare (epoch first-seq)...: what was built there is all the slot holds from here on. */
+static bool mark_parts(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+{
+    uint64_t slot, spare;
+    if (argc < 5 || !num_get_u64(argv[1], &slot) || !num_get_u64(argv[4], &spare) || spare >= AOF_SPARES)
+        return false;
+    struct slice which = argv[4], where = argv[1];
+    struct aof_parts *p = &r->parts[spare];
+    if (p->n == 0 || p->slot != slot || !dump_position(r, argv, argc))
+        return false;
+    p->n = 0;
+    hand_spare(r, b, SLICE("VONG.SPARE.SWAP"), which, where);
+    hand_spare(r, b, SLICE("VONG.SPARE.EMPTY"), which, where);
+    return true;
+}
+
+/* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place of what it held. */
+static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+{
+    if (argc < 5)
+        return false;
+    struct slice commands = argv[4], slot = argv[1];
+    if (!dump_position(r, argv, argc))
+        return false;
+    hand_word(r, b, SLICE("VONG.FLUSHSLOT"), 2);
     *vec_add(&b->args) = slot;
     return aof_commands(commands, b) == ERR_OK;
 }
@@ -295,7 +348,7 @@ static bool mark_drop(struct aof_reader *r, const struct slice *argv, uint32_t a
     for (uint64_t slot = v[0]; slot <= v[1]; slot++)
         lineage_clear(&r->o.slots[slot]);
     struct slice from = argv[1], to = argv[2];
-    hand_flush(r, b, 3);
+    hand_word(r, b, SLICE("VONG.FLUSHSLOT"), 3);
     *vec_add(&b->args) = from;
     *vec_add(&b->args) = to;
     return true;
@@ -355,6 +408,8 @@ static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t a
         break;
     case MARK_DUMP: good = mark_dump(r, argv, argc, b); break;
     case MARK_DROP: good = mark_drop(r, argv, argc, b); break;
+    case MARK_PART: good = mark_part(r, argv, argc, b); break;
+    case MARK_PARTS: good = mark_parts(r, argv, argc, b); break;
     case MARKS: break;
     }
     r->form = AOF_FORM_CLUSTER;

@@ -17,7 +17,8 @@
  * In a cluster each slot has a position of its own (o.slots). A record that is not its slot's next is
  * passed over if the slot has it (a base may be newer than the increment), and else freezes the slot
  * (replication 25). What the log says of slots, VONG.SLOT and its like, is taken here; of VONG.* only
- * effects are handed out.
+ * effects are handed out, and where those of a dump's parts go: VONG.SPARE.SWAP spare slot, the two tables change
+ * places, and VONG.SPARE.EMPTY spare slot. At the end spare tables are to be emptied.
  *
  * The tail may begin in one increment and go on in the next: between the two lies the moment of a
  * switch, when the older one's last bytes were not synced yet (journal.h, J3). */
@@ -65,8 +66,15 @@ struct aof_options {
     const char *dir; /* where the files are, for messages; "": not told. Lives as long as the reader */
 };
 
+enum { AOF_SPARES = 2 }; /* so many dumps may be unended at once */
+struct aof_parts { /* of a dump that has no end yet */
+    unsigned slot;
+    uint64_t n; /* so many came */
+};
+
 struct aof_reader {
     struct aof_options o;
+    struct aof_parts parts[AOF_SPARES];
     enum aof_form form;
     struct lineage alone;     /* of a lone log */
     uint64_t lost_bytes;      /* durable ones, cut by hand, of which no run has known yet */

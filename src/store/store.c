@@ -19,36 +19,41 @@ static void slot_init(struct store *s, struct store_slot *d, uint64_t version)
     d->keys.version += version;
 }
 
-static void init(struct store *s, unsigned slots_n, uint64_t seed, struct store_ops *ops)
+/* With the spare ones. */
+static unsigned tables_n(const struct store *s)
 {
-    *s = (struct store){.slots_n = slots_n, .ops = ops, .generations_n = 1};
+    return s->slots_n + (s->is_slotted ? STORE_SPARES : 0);
+}
+
+static void init(struct store *s, unsigned slots_n, bool is_slotted, uint64_t seed, struct store_ops *ops)
+{
+    *s = (struct store){.slots_n = slots_n, .is_slotted = is_slotted, .ops = ops, .generations_n = 1};
     list_init(&s->dying);
     list_init(&s->dying_held);
     rng_seed(&s->rng, seed);
     hash_secret_draw(&s->secret, &s->rng);
-    s->slots = mem_get(slots_n * sizeof(*s->slots));
+    s->slots = mem_get(tables_n(s) * sizeof(*s->slots));
     s->groups = slots_groups_new(slots_n);
-    for (unsigned at = 0; at < slots_n; at++)
+    for (unsigned at = 0; at < tables_n(s); at++)
         slot_init(s, &s->slots[at], 0);
 }
 
 void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops)
 {
-    init(s, dbs_n, seed, ops);
+    init(s, dbs_n, false, seed, ops);
     s->dbs_n = dbs_n;
 }
 
 void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops)
 {
-    init(s, SLOTS, seed, ops);
+    init(s, SLOTS, true, seed, ops);
     s->dbs_n = 1;
-    s->is_slotted = true;
 }
 
 void store_free(struct store *s)
 {
     walk_free(s);
-    for (unsigned at = 0; at < s->slots_n; at++)
+    for (unsigned at = 0; at < tables_n(s); at++)
         if (table_n(&s->slots[at].keys) > 0)
             dying_add(s, &s->slots[at]);
     dying_free(s);
@@ -392,9 +397,11 @@ static void slot_flush(struct store *s, unsigned at)
 {
     store_worked(s); /* S9 */
     struct store_slot *d = &s->slots[at];
-    struct slots_count *g = count_of(s, d);
-    g->keys -= table_n(&d->keys);
-    g->dues -= table_n(&d->dues);
+    if (at < s->slots_n) {
+        struct slots_count *g = count_of(s, d);
+        g->keys -= table_n(&d->keys);
+        g->dues -= table_n(&d->dues);
+    }
     s->changes += table_n(&d->keys);
     s->entry_bytes -= d->entry_bytes;
     s->table_bytes -= table_bytes(&d->keys) + table_bytes(&d->dues);
@@ -412,6 +419,17 @@ void store_flush(struct store *s, unsigned db)
         slot_flush(s, at);
 }
 
+static void tables_swap(struct store *s, unsigned a, unsigned b)
+{
+    struct store_slot was = s->slots[a];
+    s->slots[a] = s->slots[b];
+    s->slots[b] = was;
+    uint64_t a_n = s->slots[a].keys.version, b_n = s->slots[b].keys.version;
+    s->slots[a].keys.version = s->slots[b].keys.version = (a_n > b_n ? a_n : b_n) + 1;
+    s->changes++;
+    walk_swapped(s, a, b);
+}
+
 void store_swap(struct store *s, unsigned a, unsigned b)
 {
     check(!s->is_slotted);
@@ -425,13 +443,7 @@ void store_swap(struct store *s, unsigned a, unsigned b)
     count_of(s, &s->slots[a])->dues += table_n(&s->slots[b].dues) - table_n(&s->slots[a].dues);
     count_of(s, &s->slots[b])->keys += table_n(&s->slots[a].keys) - table_n(&s->slots[b].keys);
     count_of(s, &s->slots[b])->dues += table_n(&s->slots[a].dues) - table_n(&s->slots[b].dues);
-    struct store_slot was = s->slots[a];
-    s->slots[a] = s->slots[b];
-    s->slots[b] = was;
-    uint64_t a_n = s->slots[a].keys.version, b_n = s->slots[b].keys.version;
-    s->slots[a].keys.version = s->slots[b].keys.version = (a_n > b_n ? a_n : b_n) + 1;
-    s->changes++;
-    walk_swapped(s, a, b);
+    tables_swap(s, a, b);
 }
 
 bool store_has_idle_work(const struct store *s)
@@ -562,6 +574,46 @@ void store_slot_flush(struct store *s, unsigned slot)
     slot_flush(s, slot);
 }
 
+size_t store_slot_bytes(const struct store *s, unsigned slot)
+{
+    return s->slots[slot].entry_bytes;
+}
+
+/* ------------------------------------------------------------ spare tables */
+
+void store_spare_swap(struct store *s, unsigned i, unsigned slot)
+{
+    check(s->is_slotted && i < STORE_SPARES && slot < s->slots_n);
+    const struct store_slot *there = &s->slots[slot], *spare = &s->slots[store_spare(i)];
+    struct slots_count *g = count_of(s, there);
+    g->keys += table_n(&spare->keys) - table_n(&there->keys);
+    g->dues += table_n(&spare->dues) - table_n(&there->dues);
+    tables_swap(s, slot, store_spare(i));
+}
+
+void store_spare_flush(struct store *s, unsigned i)
+{
+    check(s->is_slotted && i < STORE_SPARES);
+    if (table_n(&s->slots[store_spare(i)].keys) > 0)
+        slot_flush(s, store_spare(i));
+}
+
+void store_spare_take(struct store *s, unsigned i, unsigned slot)
+{
+    if (s->watched > 0)
+        s->ops->touched_slot(s->ops, slot);
+    store_spare_swap(s, i, slot);
+    store_spare_flush(s, i);
+}
+
+bool store_spares_empty(const struct store *s)
+{
+    for (unsigned at = s->slots_n; at < tables_n(s); at++)
+        if (table_n(&s->slots[at].keys) > 0)
+            return false;
+    return true;
+}
+
 /* ------------------------------------------------------------ invariants */
 
 struct audit {
@@ -607,6 +659,8 @@ void store_check(struct store *s)
         check(memcmp(&group, &s->groups[at / SLOTS_GROUP], sizeof(group)) == 0); /* S8 */
         group = (struct store_group){0};
     }
+    for (unsigned at = s->slots_n; at < tables_n(s); at++)
+        slot_check(&s->slots[at], &group.aside, &bytes, &tables);
     check(bytes == s->entry_bytes);  /* S3 */
     check(tables == s->table_bytes); /* S3 */
 }

@@ -66,8 +66,10 @@ struct store_slot {
 
 struct store_group; /* slots.h */
 
+enum { STORE_SPARES = 2 }; /* tables in which a slot's content is built out of sight */
+
 struct store {
-    struct store_slot *slots;
+    struct store_slot *slots;    /* slots_n, and behind them, slotted, the spare ones: in no count but that of bytes */
     struct store_group *groups; /* counts over them */
     unsigned slots_n, dbs_n;    /* as many as databases; slotted: SLOTS and 1 */
     bool is_slotted;            /* a slot of its own for each key's slot_of */
@@ -242,10 +244,22 @@ static inline bool store_slot_is_aside(const struct store *s, unsigned slot)
 }
 size_t store_aside_keys_n(const struct store *s); /* in all slots that are */
 size_t store_slot_keys_n(const struct store *s, unsigned slot);
+size_t store_slot_bytes(const struct store *s, unsigned slot); /* of its entries and their blobs */
 uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
                          void (*visit)(void *who, struct entry *e), void *who);
 unsigned store_slot_next(const struct store *s, unsigned slot); /* the first from here on with keys, not aside; SLOTS: none */
 void store_slot_flush(struct store *s, unsigned slot); /* O(1) */
+
+/* A slot's content built aside: to fill the spare table it changes places with the slot's, and back. While one
+ * holds something no walk begins (S10). */
+static inline unsigned store_spare(unsigned i)
+{
+    return SLOTS + i;
+}
+void store_spare_swap(struct store *s, unsigned i, unsigned slot);
+void store_spare_take(struct store *s, unsigned i, unsigned slot); /* its content is the slot's from here on; O(1) */
+void store_spare_flush(struct store *s, unsigned i);               /* O(1) */
+bool store_spares_empty(const struct store *s);
 
 /* Every invariant (S1 to S3); reads everything. */
 void store_check(struct store *s);

@@ -28,13 +28,13 @@ struct store_walk {
 
 enum err walk_begin(struct store *s)
 {
-    if (s->walk != NULL)
-        return ERR_LIMIT;
+    if (s->walk != NULL || !store_spares_empty(s))
+        return ERR_LIMIT; /* S10 */
     check(s->generations_n < GENERATIONS); /* S7 */
     struct store_walk *w = mem_get(sizeof(*w));
     *w = (struct store_walk){
         .parts = mem_get(s->slots_n * sizeof(*w->parts)),
-        .of = mem_zero(s->slots_n * sizeof(*w->of)),
+        .of = mem_zero((s->slots_n + STORE_SPARES) * sizeof(*w->of)),
     };
     for (unsigned at = 0; (at = slots_next_any(s, at)) < s->slots_n; at++) {
         w->of[at] = &w->parts[w->parts_n];

@@ -19,7 +19,7 @@
 
 #include "store/store.h"
 
-/* The moment T. ERR_LIMIT: a walk is under way, or the last one is still being tidied up. */
+/* The moment T. ERR_LIMIT: a walk is under way, the last one is still being tidied up, or a spare table is in use. */
 enum err walk_begin(struct store *s) MUST_CHECK;
 
 /* Hands out entries until about so many, or so many bytes of keys and values, were. True: all were,

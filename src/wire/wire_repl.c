@@ -118,12 +118,13 @@ static enum err get_dump(struct wire_in *in, struct repl_dump *m)
     return wire_get_end(in);
 }
 
-/* -- VONG.REPL.DUMPED <slot> <epoch> <round> <parts> <at epoch> <seq> <n> (<epoch> <first>)... */
+/* -- VONG.REPL.DUMPED <slot> <epoch> <round> <parts> <commands> <at epoch> <seq> <n> (<epoch> <first>)... */
 
 static void put_dumped(struct chain *to, const struct repl_dumped *m)
 {
     put_round(to, &m->in);
     wire_put_u64(to, m->parts);
+    wire_put_bytes(to, m->bytes);
     put_position(to, m->at);
     wire_put_u64(to, m->starts_n);
     for (unsigned i = 0; i < m->starts_n; i++) {
@@ -137,6 +138,7 @@ static enum err get_dumped(struct wire_in *in, struct repl_dumped *m, struct rep
     size_t n;
     TRY(get_round(in, &m->in));
     TRY(wire_get_u32(in, &m->parts));
+    TRY(wire_get_bytes(in, SIZE_MAX, &m->bytes));
     TRY(get_position(in, &m->at));
     TRY(wire_get_count(in, LINEAGE_EPOCHS, 2, &n));
     vec_clear(&read->starts);
@@ -174,6 +176,15 @@ static enum err get_wheres(struct wire_in *in, struct repl_message *m, struct re
     return wire_get_end(in);
 }
 
+/* ------------------------------------- VONG.REPL.PULL <slot> <epoch> <round> <parts> */
+
+static enum err get_pull(struct wire_in *in, struct repl_pull *p)
+{
+    TRY(get_round(in, &p->in));
+    TRY(wire_get_u32(in, &p->parts));
+    return wire_get_end(in);
+}
+
 /* --------------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> */
 
 static enum err get_ack(struct wire_in *in, struct repl_ack *a)
@@ -194,12 +205,14 @@ static size_t fields_of(const struct repl_message *m)
 {
     switch (m->type) {
     case REPL_FROM:
+    case REPL_OFFER:
     case REPL_JOINS: return 1 + 3 * m->n;
     case REPL_JOINED: return 3 + 3 * m->n;
     case REPL_SYNC: return 1 + 5 * m->n;
-    case REPL_DUMPED: return 7 + 2 * (size_t)m->dumped.starts_n;
+    case REPL_DUMPED: return 8 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
     case REPL_DUMP: return 5;
+    case REPL_PULL:
     case REPL_ACK: return 4;
     case REPL_ALIVE:
     case REPL_LEAVING: return 1;
@@ -213,6 +226,7 @@ void put_repl(struct chain *to, const struct repl_message *m)
     wire_put_head(to, type_of(m->type), fields_of(m));
     switch (m->type) {
     case REPL_FROM:
+    case REPL_OFFER:
     case REPL_JOINS: put_rounds(to, m); break;
     case REPL_APPEND: put_append(to, &m->append); break;
     case REPL_JOINED: put_joined(to, m); break;
@@ -220,6 +234,10 @@ void put_repl(struct chain *to, const struct repl_message *m)
     case REPL_DUMP: put_dump(to, &m->dump); break;
     case REPL_DUMPED: put_dumped(to, &m->dumped); break;
     case REPL_SYNC: put_wheres(to, m); break;
+    case REPL_PULL:
+        put_round(to, &m->pull.in);
+        wire_put_u64(to, m->pull.parts);
+        break;
     case REPL_ACK:
         wire_put_u64(to, m->ack.held);
         wire_put_u64(to, m->ack.synced);
@@ -237,6 +255,7 @@ enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *
     *m = (struct repl_message){.type = (enum repl_message_type)(REPL_FROM + (in->type - WIRE_REPL_FROM))};
     switch (m->type) {
     case REPL_FROM:
+    case REPL_OFFER:
     case REPL_JOINS: return get_rounds(in, m, read);
     case REPL_APPEND: return get_append(in, &m->append);
     case REPL_JOINED: return get_joined(in, m, read);
@@ -244,6 +263,7 @@ enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *
     case REPL_DUMP: return get_dump(in, &m->dump);
     case REPL_DUMPED: return get_dumped(in, &m->dumped, read);
     case REPL_SYNC: return get_wheres(in, m, read);
+    case REPL_PULL: return get_pull(in, &m->pull);
     case REPL_ACK: return get_ack(in, &m->ack);
     case REPL_LEAVING: TRY(wire_get_bytes(in, WIRE_WHY_BYTES, &m->text)); break;
     }

@@ -78,6 +78,7 @@ struct lab {
     struct map map; /* as agreed */
     struct mono now;
     size_t pump_bytes;
+    bool offers; /* dumps are offered, and made once they are pulled */
     VEC(struct lab_record) made[LAB_SLOTS]; /* each record ever made */
     VEC(struct lab_proposal) proposals;
     size_t proposals_at; /* so many were decided */
@@ -106,6 +107,7 @@ static inline struct lab_message lab_message_of(const struct repl_message *m)
     struct lab_message to = {.m = *m};
     switch (m->type) {
     case REPL_FROM:
+    case REPL_OFFER:
     case REPL_JOINED:
     case REPL_JOINS: to.m.rounds = to.items = lab_copied(m->rounds, m->n * sizeof(m->rounds[0])); break;
     case REPL_SYNC: to.m.wheres = to.items = lab_copied(m->wheres, m->n * sizeof(m->wheres[0])); break;
@@ -118,6 +120,7 @@ static inline struct lab_message lab_message_of(const struct repl_message *m)
         break;
     case REPL_ALIVE:
     case REPL_DUMP:
+    case REPL_PULL:
     case REPL_ACK:
     case REPL_LEAVING: break;
     }
@@ -352,6 +355,36 @@ static inline bool lab_is_held(struct lab *l, unsigned i, unsigned slot, uint64_
     return repl_is_held(&l->node[i].r, slot, lsn, 0);
 }
 
+static inline void lab_dump(struct lab *l, unsigned from, unsigned to, unsigned slot)
+{
+    struct lab_node *n = &l->node[from];
+    const struct lineage *at = &n->slots[slot];
+    struct repl_message m = {.type = REPL_DUMPED,
+                             .dumped = {.in = repl_round_of(&n->r, (uint16_t)to, slot), .at = at->at,
+                                        .starts_n = at->starts_n, .starts = at->starts}};
+    struct lab_message made = lab_message_of(&m);
+    made.content_n = n->log[slot].n;
+    made.content = lab_copied(n->log[slot].at, n->log[slot].n * sizeof(struct lab_record));
+    *vec_add(&l->link[from][to].there) = made;
+    repl_dump_said(&n->r, (uint16_t)to, slot, at->at.seq);
+    (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+}
+
+static inline void lab_pulled(struct lab *l, unsigned from, unsigned to, const struct repl_pull *p)
+{
+    if (repl_is_pulled(&l->node[from].r, (uint16_t)to, &p->in))
+        lab_dump(l, from, to, p->in.slot);
+}
+
+/* The replica pulls what it was offered, over whatever link. */
+static inline void lab_pull(struct lab *l, unsigned i)
+{
+    struct repl_pull p = {.parts = 0};
+    uint16_t place;
+    while (repl_pull_next(&l->node[i].r, &place, &p.in))
+        lab_say(&l->node[i].ops, place, false, &(struct repl_message){.type = REPL_PULL, .pull = p});
+}
+
 static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
 {
     struct lab_node *n = &l->node[from];
@@ -361,16 +394,10 @@ static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
     lab_clock(l, from);
     (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
     while ((slot = repl_wants_dump(&n->r, (uint16_t)to)) != SLOTS) {
-        const struct lineage *at = &n->slots[slot];
-        struct repl_message m = {.type = REPL_DUMPED,
-                                 .dumped = {.in = repl_round_of(&n->r, (uint16_t)to, slot), .at = at->at,
-                                            .starts_n = at->starts_n, .starts = at->starts}};
-        struct lab_message made = lab_message_of(&m);
-        made.content_n = n->log[slot].n;
-        made.content = lab_copied(n->log[slot].at, n->log[slot].n * sizeof(struct lab_record));
-        *vec_add(&l->link[from][to].there) = made;
-        repl_dump_said(&n->r, (uint16_t)to, slot, at->at.seq);
-        (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+        if (l->offers)
+            repl_offer(&n->r, (uint16_t)to, slot);
+        else
+            lab_dump(l, from, to, slot);
     }
 }
 
@@ -448,6 +475,12 @@ static inline bool lab_there(struct lab *l, unsigned from, unsigned to)
         lab_got(l, from, to, m.m.lsn);
         break;
     case REPL_DUMPED: lab_swap(l, n, (uint16_t)from, &m); break;
+    case REPL_OFFER:
+        for (size_t i = 0; i < m.m.n; i++)
+            repl_offered(&n->r, (uint16_t)from, &m.m.rounds[i]);
+        lab_pull(l, to);
+        break;
+    case REPL_PULL:
     case REPL_DUMP:
     case REPL_SYNC:
     case REPL_JOINS:
@@ -513,12 +546,14 @@ static inline bool lab_back(struct lab *l, unsigned from, unsigned to)
             repl_joins(r, (uint16_t)to, &m.m.rounds[i]);
         break;
     case REPL_ACK: repl_acked(r, (uint16_t)to, &m.m.ack); break;
+    case REPL_PULL: lab_pulled(l, from, to, &m.m.pull); break;
     case REPL_LEAVING: repl_leaves(r, (uint16_t)to); break;
     case REPL_FROM:
     case REPL_APPEND:
     case REPL_JOINED:
     case REPL_ALIVE:
     case REPL_DUMP:
+    case REPL_OFFER:
     case REPL_DUMPED: fail_msg("no message of a replica");
     }
     lab_message_free(&m);

@@ -688,12 +688,14 @@ void host_start(struct host *h)
     options_init(&h->options);
     h->options.appendfsync = w->policy;
     h->options.cluster_enabled = true;
+    h->options.repl_backlog_size = w->backlog_bytes;
     h->log = (struct log){LOG_LEVEL_NOTICE, log_line};
     h->node_world = still_world(stopwatch);
     h->disk.now = w->planes.now;
     h->checked = 0;
     h->node = node_new(&id, &h->options, &h->log, &h->node_world, plane_clock(h->plane),
                        (struct wall){1700000000000 + w->planes.now.us / 1000 + h->wall_ms});
+    h->node->cluster->replicas->part_bytes = w->part_bytes;
     h->start = (struct sim_start){.disk = &h->disk, .rng = draws(h), .out = &h->out, .step = start_step,
                                   .say = start_say, .may_lack = true};
     h->loading = LOAD_READS;

@@ -257,6 +257,8 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
     w->first_n = n;
     w->copies = 1;
     w->quorum = MAP_W_ALL;
+    w->part_bytes = DUMP_PART_BYTES;
+    w->backlog_bytes = 1024 * 1024;
     rng_seed(&w->rng, rng_next(&w->planes.rng));
     rng_seed(&w->load_rng, rng_next(&w->planes.rng));
     w->policy = rng_below(&w->rng, 2) == 0 ? APPENDFSYNC_ALWAYS : APPENDFSYNC_EVERYSEC;
@@ -270,6 +272,12 @@ void hosts_copies(struct hosts *w, unsigned copies)
     w->copies = copies;
     if (copies > 2 && rng_below(&w->rng, 4) == 0)
         w->quorum = MAP_W_MAJORITY;
+    struct rng own;
+    rng_seed(&own, w->seed);
+    if (rng_below(&own, 2) == 0) /* next to nothing is kept: slots are sent whole ... */
+        w->backlog_bytes = (int64_t)rng_below(&own, 4096);
+    if (rng_below(&own, 2) == 0) /* ... in many parts */
+        w->part_bytes = 1 + (size_t)rng_below(&own, 64);
 }
 
 struct host *hosts_add(struct hosts *w, int join)

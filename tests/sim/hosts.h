@@ -171,6 +171,8 @@ struct hosts {
     uint64_t copies_index; /* the map's that it is of */
     unsigned copies;       /* replication-factor */
     uint32_t quorum;       /* write-quorum */
+    size_t part_bytes;     /* of dumps; */
+    int64_t backlog_bytes; /* repl-backlog-size */
     uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
 };
 

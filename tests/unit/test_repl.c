@@ -453,6 +453,68 @@ static void what_came_by_a_dump_is_in_no_backlog(void **state)
     end();
 }
 
+/* Of slots that are offered those with one copy come before the one with two. */
+static void what_is_long_is_pulled_fewest_copies_first(void **state)
+{
+    (void)state;
+    static const uint16_t order[LAB_SLOTS] = {1, 2, 0};
+    lab_start(&l, 1);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 0, "0");
+    lab_elect(&l, 2, 0, "0");
+    lab_maps(&l);
+    assert_true(lab_there(&l, 0, 2)); /* the session begins: node 2 has said where it stands */
+    struct repl *r = &l.node[2].r;
+    struct repl_round in;
+    uint16_t place;
+    for (uint16_t slot = 0; slot < LAB_SLOTS; slot++) {
+        in = (struct repl_round){slot, 1, r->replica[slot].round};
+        repl_offered(r, 0, &in); /* too early: its FROM has not come */
+        repl_from(r, 0, &in);
+    }
+    assert_false(repl_pull_next(r, &place, &in));
+    for (uint16_t slot = 0; slot < LAB_SLOTS; slot++)
+        repl_offered(r, 0, &(struct repl_round){slot, 1, r->replica[slot].round});
+    repl_offered(r, 0, &(struct repl_round){0, 1, r->replica[0].round + 1});
+    for (unsigned i = 0; i < LAB_SLOTS; i++) {
+        assert_true(repl_pull_next(r, &place, &in));
+        assert_int_equal(place, 0);
+        assert_int_equal(in.slot, order[i]);
+        assert_true(repl_may_swap(r, 0, &in));
+    }
+    assert_false(repl_pull_next(r, &place, &in));
+    end();
+}
+
+static void a_dump_that_is_offered_waits_until_it_is_pulled(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    l.offers = true;
+    lab_mend(&l, 0, 2);
+    lab_dial(&l, 0);
+    while (lab_copy(&l, 0, 0, 2) != COPY_DUMP) {
+        (void)lab_there(&l, 0, 2);
+        (void)lab_back(&l, 0, 2);
+        lab_pump(&l, 0, 2);
+    }
+    struct repl_round in = repl_round_of(&l.node[0].r, 2, 0);
+    lab_pump(&l, 0, 2);
+    assert_true(repl_is_pulled(&l.node[0].r, 2, &in));
+    assert_int_equal(l.dumps, 0);
+    in.round--;
+    assert_false(repl_is_pulled(&l.node[0].r, 2, &in)); /* what was said of an earlier round */
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    assert_int_equal(l.node[2].log[0].n, 1000);
+    end();
+}
+
 /* Node 0 made records nobody else has; node 1 is elected without it and goes another way. */
 static void another_history_makes_a_dump(void **state)
 {
@@ -673,6 +735,8 @@ UNIT_TESTS("repl",
            TEST(a_new_primary_sends_what_it_took_as_a_replica, "a new primary sends from what it took as a replica (23)"),
            TEST(what_came_by_a_dump_is_in_no_backlog, "what came by a dump is in no backlog (R10, 23)"),
            TEST(a_backlog_that_does_not_reach_back_makes_a_dump, "what the backlog does not reach comes as a dump (23)"),
+           TEST(a_dump_that_is_offered_waits_until_it_is_pulled, "a dump that is offered waits until it is pulled (24)"),
+           TEST(what_is_long_is_pulled_fewest_copies_first, "of dumps that are offered the slot's with the fewest copies is pulled first (24)"),
            TEST(what_is_overwritten_while_it_catches_up_makes_a_dump,
                 "what is overwritten while a replica catches up comes as a dump (23)"),
            TEST(another_history_makes_a_dump, "records of another history are replaced by a dump (23)"),

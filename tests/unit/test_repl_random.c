@@ -218,6 +218,7 @@ static unsigned run(uint64_t seed, uint32_t w)
     lab_start(&l, w);
     l.pump_bytes = 1 + below(500);
     calm = 4 + below(60);
+    l.offers = below(2) == 0;
     for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
         lab_elect(&l, slot, slot, slot == 0 ? "012" : slot == 1 ? "120" : "20");
     lab_maps(&l);

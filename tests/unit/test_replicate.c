@@ -525,8 +525,13 @@ static struct buf capture(unsigned slot, const char *key)
     for (uint32_t k = 1; k < 6; k++) {
         round.round = k;
         put_repl(&out, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &round});
-        put_repl(&out, &(struct repl_message){.type = REPL_DUMP, .dump = {round, 0, SLICE("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n")}});
-        put_repl(&out, &(struct repl_message){.type = REPL_DUMPED, .dumped = {round, 1, mine->at, mine->starts_n, mine->starts}});
+        struct slice set = SLICE("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
+        uint32_t parts = k % 2;
+        if (parts > 0) {
+            put_repl(&out, &(struct repl_message){.type = REPL_OFFER, .n = 1, .rounds = &round});
+            put_repl(&out, &(struct repl_message){.type = REPL_DUMP, .dump = {round, 0, set}});
+        }
+        put_repl(&out, &(struct repl_message){.type = REPL_DUMPED, .dumped = {round, parts, set, mine->at, mine->starts_n, mine->starts}});
         put_repl(&out, &(struct repl_message){.type = REPL_JOINED, .lsn = 9, .map = 1, .n = 1, .rounds = &round});
     }
     assert_int_equal(buf_room(&all, out.n), ERR_OK);
@@ -579,6 +584,7 @@ static void hostile_answers_never_harm_a_primary(void **state)
     for (unsigned k = 0; k < 4; k++, where.in.round++, where.at.seq++) {
         put_repl(&out, &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &where});
         put_repl(&out, &(struct repl_message){.type = REPL_JOINS, .n = 1, .rounds = &where.in});
+        put_repl(&out, &(struct repl_message){.type = REPL_PULL, .pull = {where.in, k / 2}});
         put_repl(&out, &(struct repl_message){.type = REPL_ACK, .ack = {k, k}});
     }
     put_repl(&out, &(struct repl_message){.type = REPL_LEAVING, .text = SLICE("disk")});

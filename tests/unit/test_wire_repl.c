@@ -41,10 +41,11 @@ static void rounds_come_back(void **state)
     (void)state;
     static struct repl_round rounds[REPL_ITEMS];
     static const struct { enum repl_message_type type; enum wire_type wire; } kinds[] = {
-        {REPL_FROM, WIRE_REPL_FROM}, {REPL_JOINED, WIRE_REPL_JOINED}, {REPL_JOINS, WIRE_REPL_JOINS}};
+        {REPL_FROM, WIRE_REPL_FROM}, {REPL_JOINED, WIRE_REPL_JOINED}, {REPL_JOINS, WIRE_REPL_JOINS},
+        {REPL_OFFER, WIRE_REPL_OFFER}};
     for (unsigned i = 0; i < REPL_ITEMS; i++)
         rounds[i] = (struct repl_round){(uint16_t)(SLOTS - 1 - i), (uint64_t)INT64_MAX - i, UINT32_MAX - i};
-    for (unsigned k = 0; k < 3; k++) {
+    for (unsigned k = 0; k < 4; k++) {
         struct repl_message m = {.type = kinds[k].type, .lsn = UINT64_MAX, .map = 7, .n = REPL_ITEMS, .rounds = rounds};
         struct repl_message back = comes_back(&m, kinds[k].wire);
         assert_int_equal(back.n, REPL_ITEMS);
@@ -96,12 +97,15 @@ static void dumps_come_back(void **state)
     struct repl_message back = comes_back(&m, WIRE_REPL_DUMP);
     assert_true(back.dump.in.slot == 5 && back.dump.in.epoch == 6 && back.dump.in.round == 7 && back.dump.part == 3 &&
                 slice_equal(back.dump.bytes, SLICE("x")));
-    m = (struct repl_message){.type = REPL_DUMPED, .dumped = {.in = {5, 6, 7}, .parts = 4, .at = {66, 64},
+    m = (struct repl_message){.type = REPL_DUMPED, .dumped = {.in = {5, 6, 7}, .parts = 4, .bytes = SLICE("y"), .at = {66, 64},
                                                              .starts_n = LINEAGE_EPOCHS, .starts = starts}};
     back = comes_back(&m, WIRE_REPL_DUMPED);
-    assert_true(back.dumped.parts == 4 && back.dumped.at.epoch == 66 && back.dumped.at.seq == 64);
+    assert_true(back.dumped.parts == 4 && slice_equal(back.dumped.bytes, SLICE("y")) && back.dumped.at.epoch == 66 && back.dumped.at.seq == 64);
     assert_int_equal(back.dumped.starts_n, LINEAGE_EPOCHS);
     assert_memory_equal(back.dumped.starts, starts, sizeof(starts));
+    m = (struct repl_message){.type = REPL_PULL, .pull = {.in = {5, 6, 7}, .parts = 8}};
+    back = comes_back(&m, WIRE_REPL_PULL);
+    assert_true(back.pull.in.slot == 5 && back.pull.in.epoch == 6 && back.pull.in.round == 7 && back.pull.parts == 8);
 }
 
 /* The second field of what is told is beyond its range. */
@@ -122,5 +126,5 @@ UNIT_TESTS("wire_repl",
            TEST(rounds_come_back, "FROM, JOINED and JOINS come back as they were"),
            TEST(positions_come_back, "SYNC comes back as it was"),
            TEST(records_and_acks_come_back, "APPEND, ACK, ALIVE and LEAVING come back as they were"),
-           TEST(dumps_come_back, "DUMP and DUMPED come back as they were"),
+           TEST(dumps_come_back, "DUMP, DUMPED and PULL come back as they were"),
            TEST(what_is_out_of_range_is_named, "a slot beyond the last, and more synced than held, are refused (W3)"))

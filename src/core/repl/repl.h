@@ -12,7 +12,8 @@
  * A copy of a slot at one replica, as its primary sees it:
  *
  *     AWAY -> BEHIND -> LIVE -> JOINED          it is in the log's reach: sent what it lacks, then all there is
- *       \-> DUMP ---------/                     it is not, or has what nobody else has: a dump first
+ *       \-> DUMP ---------/                     it is not, or has what nobody else has: a dump first; a long one
+ *                                                is offered, and made once it is pulled
  *
  * What is to be said goes through `say` at once. */
 #ifndef CORE_REPL_REPL_H
@@ -38,6 +39,7 @@ struct copy {
     uint8_t state;
     uint32_t incarnation;
     uint32_t round;      /* of its newest SYNC */
+    bool offered;        /* DUMP: OFFER was said */
     uint64_t next;       /* BEHIND: the seq it is sent next */
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
     size_t todo_at;      /* and how many of them it was sent */
@@ -76,6 +78,7 @@ enum replica_state {
 
 struct replica_slot {
     uint8_t state;
+    bool offered;       /* FOLLOWS: a long dump is to be pulled */
     uint16_t primary;   /* place */
     uint32_t round;     /* of the newest SYNC, over all epochs */
     uint64_t epoch;     /* for which positions were exchanged; 0: none yet */
@@ -131,6 +134,7 @@ struct repl {
     unsigned proposed_slots; /* of which proposed, and the fate is not known */
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
     struct mono propose_again; /* it may be lost: another, with a greater n */
+    bool offers;             /* some dump may have been offered that is not pulled */
     bool look;               /* an in-sync set may be due for a change */
     struct mono look_at;
     struct mono ask_again;   /* SYNCs that were not answered */
@@ -176,9 +180,11 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
 /* Sends what replicas there lack, until `bytes` were said. False: there is more. */
 bool repl_pump(struct repl *r, uint16_t place, size_t bytes);
-/* A slot whose copy there needs a dump; SLOTS: none. */
+/* A slot whose copy there needs a dump, which is to be said now, or offered; SLOTS: none. */
 unsigned repl_wants_dump(struct repl *r, uint16_t place);
 struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned slot); /* of that copy's dump */
+void repl_offer(struct repl *r, uint16_t place, unsigned slot);
+bool repl_is_pulled(const struct repl *r, uint16_t place, const struct repl_round *in); /* does it still want that one? */
 /* A dump of this slot as of seq was said whole. What is behind it is sent next. */
 void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq);
 
@@ -227,6 +233,9 @@ void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl
 bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in);
 /* A record of its primary's was appended here: it is kept for who follows this node one day. */
 void repl_keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes);
+void repl_offered(struct repl *r, uint16_t place, const struct repl_round *in);
+/* Which of those offered is to be pulled next, which then is no more: the slot with the fewest copies. False: none. */
+bool repl_pull_next(struct repl *r, uint16_t *place, struct repl_round *in);
 void repl_sync_again(struct repl *r, unsigned slot); /* a dump was no good: from the beginning */
 
 /* ---- changing in-sync sets (11 to 14) */

@@ -16,11 +16,13 @@ enum repl_message_type {
     REPL_JOINED,   /* lsn, map, rounds: they have been sent everything up to lsn, and are sent what follows */
     REPL_ALIVE,    /* lsn: all up to it has been sent; nothing else was to say */
     REPL_DUMP,     /* dump: a part of a slot's content */
-    REPL_DUMPED,   /* dumped: it was whole */
+    REPL_DUMPED,   /* dumped: the last part, and it was whole */
+    REPL_OFFER,    /* rounds: they need dumps of many parts, to be pulled */
     /* of the replica's */
     REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
     REPL_JOINS,    /* rounds: JOINED was read, the map it names is applied here */
     REPL_ACK,      /* ack */
+    REPL_PULL,     /* pull: a dump that was offered is wanted, or goes on */
     REPL_LEAVING   /* text: it is being stopped, it will hold nothing more (27) */
 };
 
@@ -31,6 +33,10 @@ struct repl_round {
     uint64_t epoch; /* of the slot, as the one who says it has applied it */
     uint32_t round;
 };
+static inline bool repl_round_is(const struct repl_round *a, const struct repl_round *b)
+{
+    return a->slot == b->slot && a->epoch == b->epoch && a->round == b->round;
+}
 struct repl_where {
     struct repl_round in;
     struct position at;
@@ -52,10 +58,16 @@ struct repl_dump {
 
 struct repl_dumped {
     struct repl_round in;
-    uint32_t parts;
+    uint32_t parts;     /* before this one: 0, all of it is here */
+    struct slice bytes; /* as of a part */
     struct position at; /* the content is as of this record, */
     unsigned starts_n;  /* which has this history */
     const struct epoch_start *starts;
+};
+
+struct repl_pull {
+    struct repl_round in;
+    uint32_t parts; /* so many have been taken; 0: it may begin */
 };
 
 struct repl_ack {
@@ -74,6 +86,7 @@ struct repl_message {
         struct repl_append append;
         struct repl_dump dump;
         struct repl_dumped dumped;
+        struct repl_pull pull;
         struct repl_ack ack;
         struct slice text;
     };

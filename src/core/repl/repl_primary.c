@@ -35,6 +35,7 @@ void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 static void needs_dump(struct repl *r, unsigned slot, struct copy *c)
 {
     copy_turns(r, c, COPY_DUMP);
+    c->offered = false;
     *vec_add(&r->peers.at[c->place].dumps) = (uint16_t)slot;
 }
 
@@ -225,7 +226,7 @@ unsigned repl_wants_dump(struct repl *r, uint16_t place)
     for (; peer->dumps.n > 0; peer->dumps.n--) {
         unsigned slot = peer->dumps.at[peer->dumps.n - 1];
         const struct copy *c = copy_at(r, slot, place);
-        if (c != NULL && c->state == COPY_DUMP)
+        if (c != NULL && c->state == COPY_DUMP && !c->offered)
             return slot;
     }
     vec_free(&peer->dumps);
@@ -235,6 +236,20 @@ unsigned repl_wants_dump(struct repl *r, uint16_t place)
 struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned slot)
 {
     return round_of(r, slot, copy_at(r, slot, place));
+}
+
+void repl_offer(struct repl *r, uint16_t place, unsigned slot)
+{
+    struct copy *c = copy_at(r, slot, place);
+    struct repl_round in = round_of(r, slot, c);
+    c->offered = true;
+    say(r, place, &(struct repl_message){.type = REPL_OFFER, .n = 1, .rounds = &in});
+}
+
+bool repl_is_pulled(const struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    const struct copy *c = in->slot < SLOTS ? copy_at(r, in->slot, place) : NULL;
+    return c != NULL && c->state == COPY_DUMP && c->offered && c->round == in->round && r->primary[in->slot].epoch == in->epoch;
 }
 
 void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq)

@@ -40,6 +40,7 @@ static struct repl_where where_anew(struct repl *r, unsigned slot)
 {
     struct replica_slot *p = &r->replica[slot];
     p->state = REPLICA_ASKED;
+    p->offered = false;
     p->primary = r->map->slots[slot].primary;
     p->epoch = r->map->slots[slot].epoch;
     p->round++;
@@ -181,6 +182,29 @@ bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round
 {
     return is_mine(r, place, in) && r->replica[in->slot].state == REPLICA_FOLLOWS &&
            !is_fenced(&r->slots[in->slot], in->epoch);
+}
+
+void repl_offered(struct repl *r, uint16_t place, const struct repl_round *in)
+{
+    if (repl_may_swap(r, place, in))
+        r->offers = r->replica[in->slot].offered = true;
+}
+
+bool repl_pull_next(struct repl *r, uint16_t *place, struct repl_round *in)
+{
+    unsigned best = SLOTS;
+    for (unsigned slot = 0; r->offers && slot < SLOTS; slot++)
+        if (r->replica[slot].state == REPLICA_FOLLOWS && r->replica[slot].offered &&
+            (best == SLOTS || r->map->slots[slot].isr_n < r->map->slots[best].isr_n)) /* 24 */
+            best = slot;
+    r->offers = best != SLOTS;
+    if (!r->offers)
+        return false;
+    struct replica_slot *p = &r->replica[best];
+    p->offered = false;
+    *place = p->primary;
+    *in = (struct repl_round){.slot = (uint16_t)best, .epoch = p->epoch, .round = p->round};
+    return true;
 }
 
 void repl_sync_again(struct repl *r, unsigned slot)
