@@ -467,6 +467,7 @@ static void ask(struct control *c, const struct word *w)
     struct map_entry e = {.base = c->map.index};
     switch (w->ask.what) {
     case ASK_MEET: meet_asked(c, w); return;
+    case ASK_FAILOVER: failover_asked(c, w); return;
     case ASK_FORGET:
         e.type = MAP_LEAVE;
         e.about = w->ask.id;

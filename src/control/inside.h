@@ -68,6 +68,7 @@ struct ward {
     struct map_entry *restart; /* the RESTARTED it asked for; owned; NULL: none */
     uint64_t said_index;      /* of the newest entry about its health or its run */
     bool mute;                /* it was made SUSPECT for want of a report: it is not cleared before it reports (21) */
+    bool forced;              /* ... or by an operator (22): not before it was DOWN */
 };
 
 /* The leader's knowledge of one slot without a primary. */
@@ -292,9 +293,13 @@ void meet_met(struct control *c, struct contact *k, const struct wire_met *m);
 void meet_called(struct control *c, struct contact *k, const struct wire_meet *m);
 void meet_closed(struct control *c, bool closed);
 
+/* ---- failover.c */
+void failover_asked(struct control *c, const struct word *w);
+
 /* ---- steward.c */
 void steward_step(struct control *c);
 void steward_news(struct control *c, const struct member_news *news);
+void steward_forces(struct control *c, const struct node_id *who, uint64_t index); /* SUSPECTED stands there, by an operator's word */
 void steward_wants_restart(struct control *c, const struct map_entry *e, char *why);
 void steward_report(struct control *c, uint16_t place, const struct wire_report *m);
 void steward_free(struct control *c);

@@ -107,7 +107,7 @@ void steward_news(struct control *c, const struct member_news *news)
             propose_about(c, place, MAP_DOWNED, news->why);
         break;
     case MEMBER_IS_WELL:
-        if (n->health == MAP_DOWN || (n->health == MAP_SUSPECT && !ward_at(c, place)->mute))
+        if (n->health == MAP_DOWN || (n->health == MAP_SUSPECT && !ward_at(c, place)->mute && !ward_at(c, place)->forced))
             propose_about(c, place, MAP_CLEARED, news->why);
         break;
     case MEMBER_IS_NEW: /* its former run may hold a lease, unless it can prove that it has ended (19) */
@@ -115,6 +115,19 @@ void steward_news(struct control *c, const struct member_news *news)
             propose_about(c, place, MAP_SUSPECTED, news->why);
         break;
     }
+}
+
+/* However well it is heard, it is called DOWN before it is cleared. */
+void steward_forces(struct control *c, const struct node_id *who, uint64_t index)
+{
+    uint16_t place = map_find(&c->map, who);
+    char name[NODE_NAME_BYTES];
+    if (place == MAP_NOBODY || c->map.nodes.at[place].health == MAP_DOWN)
+        return;
+    struct ward *w = ward_at(c, place);
+    w->forced = true;
+    w->proposed = index > w->proposed ? index : w->proposed;
+    log_say(c->log, LOG_LEVEL_WARNING, "node %s is forced out: CLUSTER FAILOVER FORCE", say_node(&c->map.nodes.at[place], name));
 }
 
 /* X says that it is here again, in another incarnation. */
@@ -602,7 +615,7 @@ static void look_at_member(struct control *c, uint16_t place)
         c->steward.said[place] = c->now;
     }
     if (n->health != MAP_SUSPECT && w->proposed <= c->map.index)
-        w->mute = false;
+        w->mute = w->forced = false;
     if (!down)
         w->down_since = MONO_NEVER;
     else if (w->down_since.us == MONO_NEVER.us)

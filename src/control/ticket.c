@@ -47,13 +47,31 @@ void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const st
         ticket_end(c, &c->tickets.at[c->tickets.n - 1], "too many changes of the cluster are under way: try again");
 }
 
+/* What a client asked for, here or at another node. Only FORCE asks for a SUSPECT. */
+static bool append(struct control *c, struct slice bytes, const struct map_entry *e, uint64_t *index, char *why)
+{
+    bool good = keep_propose(c, bytes, index, why);
+    if (good && e->type == MAP_SUSPECTED)
+        steward_forces(c, &e->about, *index);
+    return good;
+}
+
+static bool append_own(struct control *c, struct ticket *t)
+{
+    struct map_entry *e;
+    char why[WIRE_WHY_BYTES];
+    if (get_map_entry(slice_of(t->bytes, t->n), &e, why) != ERR_OK)
+        return false;
+    bool good = append(c, slice_of(t->bytes, t->n), e, &t->index, why);
+    map_entry_free(e);
+    return good;
+}
+
 static void pass(struct control *c, struct ticket *t)
 {
-    struct slice bytes = slice_of(t->bytes, t->n);
-    char why[WIRE_WHY_BYTES];
     t->retry = mono_after(c->now, control_timeout_us(c));
     if (c->raft.role == RAFT_LEADER) {
-        if (raft_leads(&c->raft) && keep_propose(c, bytes, &t->index, why))
+        if (raft_leads(&c->raft) && append_own(c, t))
             t->term = c->raft.term;
         else
             t->retry = mono_after(c->now, control_timeout_us(c) / 10);
@@ -64,7 +82,7 @@ static void pass(struct control *c, struct ticket *t)
     if (to == NULL) /* nobody leads, or is not reached: soon perhaps */
         t->retry = mono_after(c->now, control_timeout_us(c) / 10);
     else
-        put_propose(to, &(struct wire_propose){t->number, bytes});
+        put_propose(to, &(struct wire_propose){t->number, slice_of(t->bytes, t->n)});
 }
 
 static struct ticket *find(struct control *c, uint64_t number)
@@ -118,7 +136,7 @@ void ticket_from_peer(struct control *c, struct contact *k, const struct wire_pr
             snprintf(back.why, sizeof(back.why), "this node does not lead the controller");
         else if (e->type == MAP_RESTARTED)
             steward_wants_restart(c, e, back.why);
-        else if (keep_propose(c, m->entry, &back.index, back.why))
+        else if (append(c, m->entry, e, &back.index, back.why))
             back.term = c->raft.term;
         map_entry_free(e);
     }

@@ -104,6 +104,7 @@ void cluster_info_text(struct node *n, struct buf *to)
     cluster_id_text(&c->view.leader, leader);
     text_putf(to, "cluster_controller_leader:%.*s\r\ncluster_controller_voters:%u\r\n",
               node_id_equal(&c->view.leader, &nobody) ? 0 : NODE_ID_CHARS, leader, c->view.voters);
+    text_putf(to, "cluster_slots_given_up:%llu\r\n", (unsigned long long)c->map.given_up_n);
     text_putf(to, "cluster_forwarded_commands:%llu\r\ncluster_forwarded_again:%llu\r\ncluster_uncertain_replies:%llu\r\n",
               (unsigned long long)c->forwarded, (unsigned long long)c->retried, (unsigned long long)c->uncertain);
 }

@@ -86,7 +86,9 @@ void node_cluster_help(struct call *c)
     static const char *const lines[] = {
         "COUNT-FAILURE-REPORTS <node-id>", "    How many members do not hear <node-id>.",
         "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here, if this node is its primary.",
-        "FAILOVER [FORCE|TAKEOVER]", "    Refused so far: who has a copy takes over by itself when a primary is down.",
+        "FAILOVER [FORCE|TAKEOVER] [<node-id>]", "    This node is to lead the slots it has copies of: all, or those of <node-id>.",
+        "    FORCE: a primary that does not hand over is called down. TAKEOVER: nobody who was",
+        "    in sync is left; what is here goes on, what only they hold is given up.",
         "FORGET <node-id>", "    Drains a node and removes it.",
         "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here, if this node is its primary.",
         "INFO", "    How the cluster is.",
@@ -356,11 +358,20 @@ void node_cluster_failover(struct call *c)
 {
     if (!cluster_or_reply(c))
         return;
-    if (c->argc > 3 || (c->argc == 3 && !slice_is(c->argv[2], "force") && !slice_is(c->argv[2], "takeover"))) {
+    bool force = c->argc > 2 && slice_is(c->argv[2], "force"), takeover = c->argc > 2 && slice_is(c->argv[2], "takeover");
+    uint32_t at = 2u + (force || takeover);
+    struct word w = {.ask = {.what = ASK_FAILOVER,
+                             .value = force ? FAILOVER_FORCE : takeover ? FAILOVER_TAKEOVER : FAILOVER_HANDOVER}};
+    uint16_t place;
+    if (c->argc > at + 1) {
         call_syntax_error(c);
         return;
     }
-    reply_error(c->reply, SLICE("ERR CLUSTER FAILOVER is not in this version: who has a copy takes over by itself when a primary is down"));
+    if (c->argc > at && !member_or_reply(c, at, &place))
+        return;
+    if (c->argc > at)
+        w.ask.id = c->node->cluster->map.nodes.at[place].id;
+    ask(c, &w);
 }
 
 /* What was set and does not hold for all yet. */

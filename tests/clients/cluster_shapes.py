@@ -18,6 +18,7 @@ DIFFERS = {
     r"- cluster_stats_messages_(?!sent|received)\w+: n": "Redis counts its bus' messages by type; ours has other types",
     r"\+ cluster_map_version: n": "the map has one version for the whole cluster",
     r"\+ cluster_controller_(term|leader|voters): \S+": "a controller is elected, by terms of its own",
+    r"\+ cluster_slots_given_up: n": "what an operator gave up, CLUSTER FAILOVER TAKEOVER or FORGET",
     r"\+ cluster_(forwarded_commands|forwarded_again|uncertain_replies): n": "members forward commands",
 }
 

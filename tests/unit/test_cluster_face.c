@@ -54,12 +54,12 @@ static void slots_are_covered_even_without_a_primary(void **state)
                 "*3\r\n:10922\r\n:16383\r\n*4\r\n$8\r\n10.0.0.3\r\n:7000\r\n$40\r\n" ID_C "\r\n*0\r\n");
     some_send(&w, 0, 1, "CLUSTER INFO");
     some_expect(&w, 0, 1,
-                "$508\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:10923\r\n"
+                "$534\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:10923\r\n"
                 "cluster_slots_pfail:0\r\ncluster_slots_fail:5461\r\ncluster_known_nodes:3\r\ncluster_size:3\r\n"
                 "cluster_current_epoch:2\r\ncluster_my_epoch:2\r\ncluster_stats_messages_sent:0\r\n"
                 "cluster_stats_messages_received:0\r\ntotal_cluster_links_buffer_limit_exceeded:0\r\n"
                 "cluster_map_version:3\r\ncluster_controller_term:0\r\ncluster_controller_leader:\r\n"
-                "cluster_controller_voters:0\r\ncluster_forwarded_commands:0\r\n"
+                "cluster_controller_voters:0\r\ncluster_slots_given_up:0\r\ncluster_forwarded_commands:0\r\n"
                 "cluster_forwarded_again:0\r\ncluster_uncertain_replies:0\r\n\r\n");
     some_stop(&w);
 }
@@ -203,17 +203,28 @@ static void what_changes_the_cluster_is_asked_for(void **state)
     some_expect(&w, 0, 1, "-TRYAGAIN the cluster did not answer in time; CLUSTER NODES tells whether it was done\r\n");
     answer(""); /* too late for anybody */
     some_expect(&w, 0, 1, "");
+    some_send(&w, 0, 1, "CLUSTER FAILOVER");
+    assert_int_equal(newest_ask()->ask.what, ASK_FAILOVER);
+    assert_int_equal(newest_ask()->ask.value, FAILOVER_HANDOVER);
+    assert_int_equal(newest_ask()->ask.id.b[0], 0);
+    answer("");
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_send(&w, 0, 1, "CLUSTER FAILOVER TAKEOVER " ID_B);
+    assert_int_equal(newest_ask()->ask.value, FAILOVER_TAKEOVER);
+    assert_int_equal(newest_ask()->ask.id.b[0], 'b');
+    answer("");
+    some_expect(&w, 0, 1, "+OK\r\n");
     some_send(&w, 0, 1, "CLUSTER REBALANCE PAUSE");
     assert_string_equal(newest_ask()->ask.text, "rebalance-paused");
     answer("");
     some_expect(&w, 0, 1, "+OK\r\n");
     some_send(&w, 0, 1, "CLUSTER SETTINGS SET nope 1\nCLUSTER SETTINGS SET cluster-voters 4\nCLUSTER MEET a b\n"
-                        "CLUSTER MEET 1.2.3.4 99999\nCLUSTER FAILOVER x\nCLUSTER FORGET x\nCLUSTER REBALANCE x");
+                        "CLUSTER MEET 1.2.3.4 99999\nCLUSTER FAILOVER x\nCLUSTER FAILOVER FORCE " ID_B " x\nCLUSTER FORGET x\nCLUSTER REBALANCE x");
     some_expect(&w, 0, 1,
                 "-ERR there is no setting 'nope'; CLUSTER SETTINGS GET lists them\r\n"
                 "-ERR '4' is no value of cluster-voters: it goes from 1 to 5 and is odd\r\n"
                 "-ERR Invalid TCP base port specified: b\r\n-ERR Invalid node address specified: 1.2.3.4:99999\r\n"
-                "-ERR syntax error\r\n-ERR Unknown node x\r\n-ERR syntax error\r\n");
+                "-ERR Unknown node x\r\n-ERR syntax error\r\n-ERR Unknown node x\r\n-ERR syntax error\r\n");
     some_stop(&w);
 }
 

@@ -400,7 +400,7 @@ static void a_wish_is_of_the_newest(void **state)
     assert_int_equal(m.slots[6].isr_n, 1);
     assert_int_equal(m.slots[5].ver, ver); /* it voids nobody's proposal */
     assert_int_equal(m.slots_ver, m.index);
-    assert_string_equal(runs(&m, MAP_PLACE, base, false, (struct map_run){8, 8, 1, {1}}), "there is a newer wish");
+    assert_string_equal(runs(&m, MAP_PLACE, base, false, (struct map_run){8, 8, 1, {1}}), "slots were placed anew meanwhile: try again");
     base = m.index;
     takes(&m, .type = MAP_RESTARTED, .member = member_of(3, 2));
     assert_string_equal(runs(&m, MAP_PLACE, base, false, (struct map_run){8, 8, 1, {2}}),

@@ -376,7 +376,7 @@ static const char *run_refused(const struct map *m, const struct map_run *run, u
 static const char *apply_place(struct map *m, uint64_t index, const struct map_entry *e)
 {
     if (m->want_ver > e->base)
-        return "there is a newer wish"; /* and this one was computed from an older */
+        return "slots were placed anew meanwhile: try again"; /* and this one was computed from an older */
     const char *why = "nothing in it is new";
     bool any = false;
     for (size_t i = 0; i < e->runs.run_n; i++) {

@@ -32,7 +32,14 @@ enum word_type {
 enum word_ask {
     ASK_MEET = 1,  /* host, port, cluster_port (0: port + 10000) */
     ASK_FORGET,    /* id */
-    ASK_SET        /* name, value: a setting of the map */
+    ASK_SET,       /* name, value: a setting of the map */
+    ASK_FAILOVER   /* value: enum word_failover; id: whose slots; all zero: everybody's */
+};
+
+enum word_failover {
+    FAILOVER_HANDOVER, /* their primaries hand over */
+    FAILOVER_FORCE,    /* the primary is called down */
+    FAILOVER_TAKEOVER  /* there is none: what this node holds goes on, whatever is lost with that */
 };
 
 struct word_position { /* of a slot, in a REPORT */
