@@ -7,7 +7,8 @@
 #include "node/replay.h"
 #include "node/replicate.h"
 
-enum { PENDING_BYTES = 4 * 1024 * 1024 }; /* with more waiting for the disk nothing is pulled */
+/* With more waiting for the disk, or to be synced, nothing is pulled: else a write(2) would wait for gigabytes. */
+enum { PENDING_BYTES = 4 * 1024 * 1024, UNSYNCED_BYTES = 32 * 1024 * 1024 };
 
 static struct replicas *of(const struct node *n)
 {
@@ -185,10 +186,24 @@ static void say_pull(struct node *n, struct dump_in *d)
     session_produced(n, s);
 }
 
+static bool disk_keeps_up(struct node *n)
+{
+    struct journal *j = &n->journal;
+    bool keeps_up = !j->file.open || j->file.size - j->file.durable < UNSYNCED_BYTES;
+    if (!keeps_up && j->state != JOURNAL_OFF)
+        journal_sync_soon(j);
+    return (keeps_up || j->state == JOURNAL_OFF) && j->pending.n < PENDING_BYTES;
+}
+
+static bool any_in(const struct replicas *r)
+{
+    return r->in[0].used || r->in[1].used || r->repl.offers;
+}
+
 void dump_in_look(struct node *n)
 {
     struct replicas *r = of(n);
-    bool takes = n->journal.pending.n < PENDING_BYTES;
+    bool takes = any_in(r) && disk_keeps_up(n);
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
         struct dump_in *d = &r->in[i];
         if (d->used && !repl_may_swap(&r->repl, d->place, &d->in))
