@@ -264,10 +264,12 @@ static void routed_gates_fail(struct node *n, struct session *s, size_t kept, co
     }
     replies_fail(n, s, kept > 0 ? s->gates.at[kept - 1].end : s->open_end, why);
     s->gates.n = kept;
-    if (kept > 0) /* what is told behind them waits for nothing else */
-        *vec_add(&s->gates) = (struct gate){.end = s->out.put, .since = n->now};
-    else
+    if (kept > 0) { /* what is told behind them waits for nothing else */
+        struct lsn need = s->gates.at[kept - 1].need; /* N1: in order */
+        *vec_add(&s->gates) = (struct gate){.need = need, .end = s->out.put, .since = n->now};
+    } else {
         s->open_end = s->out.put;
+    }
     session_produced(n, s);
 }
 
