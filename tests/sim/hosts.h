@@ -76,6 +76,7 @@ struct host {
     bool is_leaving, forgotten; /* it is to be no member any more; it is none */
     bool given_up;            /* is_leaving, and DOWN: counted as lost */
     int64_t wall_ms;          /* its wall clock is off by this */
+    int64_t handed_us;        /* it last proposed to hand slots over */
     int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
     VEC(int64_t) lacks;       /* of each run: what it did from then on its disk may lack; INT64_MAX: it has all */
     int64_t unsynced_us;      /* what it did then or later was perhaps not synced when it ended */

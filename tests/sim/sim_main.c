@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* vong-sim: seeds through the false world, or a scenario with its exact answer. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "tests/sim/hosts.h"
@@ -123,9 +125,24 @@ static void add_many(struct many_totals *t, const struct hosts *w)
     t->us += w->planes.now.us;
 }
 
+/* A node's own check that fails ends the process: it is to be known of which seed. */
+static volatile sig_atomic_t seed_high, seed_low;
+
+static void aborted(int signal)
+{
+    char text[] = "# the seed was 00000000000000000000\n";
+    uint64_t seed = (uint64_t)(uint32_t)seed_high << 32 | (uint32_t)seed_low;
+    for (size_t i = sizeof(text) - 3; seed > 0; i--, seed /= 10)
+        text[i] = (char)('0' + seed % 10);
+    (void)signal;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+}
+
 static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many_totals *totals)
 {
     struct hosts *w = malloc(sizeof(*w));
+    seed_high = (sig_atomic_t)(seed >> 32);
+    seed_low = (sig_atomic_t)(uint32_t)seed;
     hosts_init(w, seed, task->nodes_n, task->broken);
     hosts_copies(w, task->copies);
     w->peace = task->peace;
@@ -257,6 +274,7 @@ static bool number(const char *text, uint64_t *v)
 int main(int argc, char **argv)
 {
     struct task task = {.seed = 1, .seeds_n = 1, .copies = 1};
+    signal(SIGABRT, aborted);
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was found is seen although a long run is cut short */
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
