@@ -83,10 +83,10 @@ def has_copies(nodes, n):
     return True
 
 
-def with_copies(node, n=3):
-    nodes = form(node, n, timeout_ms=1000)
-    assert nodes[0].call("CLUSTER", "SETTINGS", "SET", "replication-factor", "2") == "OK"
-    until(lambda: has_copies(nodes, 2), 60)
+def with_copies(node, n=3, copies=2, timeout_ms=1000):
+    nodes = form(node, n, timeout_ms=timeout_ms)
+    assert nodes[0].call("CLUSTER", "SETTINGS", "SET", "replication-factor", copies) == "OK"
+    until(lambda: has_copies(nodes, copies), 60)
     return nodes
 
 

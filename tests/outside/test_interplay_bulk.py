@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Much data and copies: eviction, big values, rewrites of the log while a node catches up."""
+
+import random
+import threading
+
+import redis
+
+from conftest import Wire, request, until
+from interplay import come_back, keys_of, lose, settled, wait_equal
+from members import is_whole, node  # noqa: F401: node is a fixture
+from test_failover import has_copies
+
+MB = 1 << 20
+
+
+def fill(n, values, at_once=2000):
+    """key -> value, through n."""
+    c = redis.Redis(port=n.port, decode_responses=True, socket_timeout=60)
+    keys = list(values)
+    for i in range(0, len(keys), at_once):
+        with c.pipeline(transaction=False) as pipe:
+            for key in keys[i:i + at_once]:
+                pipe.set(key, values[key])
+            pipe.execute()
+    c.close()
+
+
+def wrong(n, values, may_lack):
+    """Keys that, asked for through n, are not what they should be."""
+    keys = list(values)
+    found = []
+    for i in range(0, len(keys), 2000):
+        found += n.call("MGET", *keys[i:i + 2000])
+    return [k for k, v in zip(keys, found) if v != values[k] and not (may_lack and v is None)]
+
+
+def takes(n, key):
+    try:
+        return n.call("SET", key, "v") and n.call("DEL", key) == 1
+    except redis.RedisError:
+        return False
+
+
+def test_eviction(node):  # noqa: F811
+    """what its primary drops for want of memory is gone from all copies, also once another is primary (8)"""
+    nodes = settled(node, copies=3)
+    for n in nodes:
+        n.call("CONFIG", "SET", "repl-backlog-size", MB)  # it counts, as told ten times a second
+    for n in nodes:
+        used = n.call("INFO", "memory")["used_memory"]
+        n.call("CONFIG", "SET", "maxmemory", used + 6 * MB, "maxmemory-policy", "allkeys-lru")
+        probe = keys_of(n, 1)[0]
+        until(lambda: takes(n, probe), 20)
+    values = {f"e{i}": f"{i:01000}" for i in range(7000)}
+    fill(nodes[0], values, at_once=50)
+    assert sum(n.call("INFO", "stats")["evicted_keys"] for n in nodes) > 500
+    for lost in (None, nodes[2]):
+        if lost is not None:
+            lose(lost, nodes[:2], "killed")
+            come_back(lost, nodes, 3)
+        dropped = set(values) - {key for n in nodes for key in n.call("KEYS", "*")}
+        assert 500 < len(dropped) < 6000
+        wait_equal(nodes, 3, deleted=sorted(dropped))
+        assert wrong(nodes[1], values, may_lack=True) == []
+
+
+def value_of(n, key, known):
+    c = redis.Redis(port=n.port, socket_timeout=60)
+    found = c.get(key)
+    c.close()
+    return next((name for name, value in known.items() if value == found), "neither")
+
+
+def test_big_value(node):  # noqa: F811
+    """a value of 40 MB is kept when its primary dies, and one on its way then is there whole or not at all (3, 9)"""
+    nodes = settled(node, timeout_ms=4000)
+    victim = nodes[2]
+    key = keys_of(victim, 1)[0]
+    known = {name: random.Random(name).randbytes(40 * MB) for name in ("old", "new")}
+    c = redis.Redis(port=nodes[0].port, socket_timeout=60)
+    assert c.set(key, known["old"])
+    c.close()
+    wait_equal(nodes, 2)  # who took too long for it is in sync again
+    lose(victim, nodes[:2], "killed")
+    assert value_of(nodes[0], key, known) == "old"
+    come_back(victim, nodes, 2)
+    wait_equal(nodes, 2)
+    victim = next(n for n in nodes if key in n.call("KEYS", "*"))
+    through = next(n for n in nodes if n is not victim)
+    w = Wire(through.socket())
+    w.send(request("SET", key, known["new"]))
+    victim.kill()
+    reply = w.line().decode()
+    w.close()
+    come_back(victim, nodes, 2)  # it may have been in sync alone
+    may_be = ["new"] if reply == "+OK" else ["old", "new"] if reply.startswith("-UNCERTAIN ") else ["old"]
+    assert value_of(through, key, known) in may_be, reply
+    wait_equal(nodes, 2)
+
+
+def rewrites(n):
+    """It rewrites its log, or has done so."""
+    try:
+        n.call("BGREWRITEAOF")
+        told = n.call("INFO", "persistence")
+        return told["aof_rewrite_in_progress"] == 1 or told["aof_rewrites"] > 0
+    except redis.RedisError:
+        return False
+
+
+def test_rewrite_while_catching_up(node):  # noqa: F811
+    """logs are rewritten while a node catches up, and it is killed in that: it comes to have all, and nothing else (23, 25)"""
+    nodes = settled(node)
+    victim = nodes[2]
+    values = {f"r{i}": f"{i}:first:{'x' * 100}" for i in range(30000)}
+    fill(nodes[0], values)
+    lose(victim, nodes[:2], "killed")
+    later = {f"r{i}": f"{i}:second:{'y' * 100}" for i in range(0, 30000, 2)}
+    fill(nodes[0], later)
+    gone = [f"r{i}" for i in range(1, 30000, 10)]
+    for i in range(0, len(gone), 1000):
+        nodes[0].call("DEL", *gone[i:i + 1000])
+    values = {key: value for key, value in {**values, **later}.items() if key not in set(gone)}
+    for _ in range(2):
+        victim.restart()
+        over = threading.Event()
+
+        def rewrite():
+            while not over.wait(0.02):
+                for n in nodes[:2]:
+                    n.call("BGREWRITEAOF")
+        others = threading.Thread(target=rewrite)
+        others.start()
+        until(lambda: rewrites(victim), 60, "it does not rewrite its log")
+        victim.kill()
+        over.set()
+        others.join(60)
+    victim.restart()
+    until(lambda: is_whole(nodes) and has_copies(nodes, 2), 120, "it is not in sync again")
+    wait_equal(nodes, 2, deleted=gone)
+    assert wrong(victim, values, may_lack=False) == []
+    lose(nodes[1], [nodes[0], victim], "killed")
+    assert wrong(nodes[0], values, may_lack=False) == []
+    assert nodes[0].call("EXISTS", *gone) == 0
+    come_back(nodes[1], nodes, 2)
+    wait_equal(nodes, 2, deleted=gone)
