@@ -194,7 +194,7 @@ struct cluster {
     bool takes_nothing;      /* in which case nothing that a primary sends is taken */
     struct mono leave_at;    /* it is looked at again what can be handed over; */
     struct mono leave_most;  /* so long it waits to be let go (28) */
-    struct bits thin;        /* too few copies are in sync: writes are refused (5) */
+    struct bits thin;        /* too few copies are in sync: writes are refused (5), and reads if they are fewer than W */
     struct word_view view;
     uint64_t last_token;
     struct list links, dirty;

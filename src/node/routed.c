@@ -117,14 +117,17 @@ const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32
 {
     const struct cluster *c = n->cluster;
     const struct repl *r = &c->replicas->repl;
-    bool refused;
+    bool refused = false;
     if (slot >= SLOTS)
-        refused = writes && bits_next(&c->thin, 0) < SLOTS;
-    else if (asked == REPL_ASKS_NOTHING)
-        refused = writes && bits_has(&c->thin, slot);
-    else
+        for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && !refused; i = bits_next(&c->thin, i + 1))
+            refused = writes || repl_refuses_read(r, i, REPL_ASKS_NOTHING);
+    else if (asked != REPL_ASKS_NOTHING)
         refused = c->served[slot] != 0 && (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked));
-    return refused ? "NOREPLICAS Not enough good replicas to write." : NULL;
+    else
+        refused = bits_has(&c->thin, slot) && (writes || repl_refuses_read(r, slot, asked));
+    if (!refused)
+        return NULL;
+    return writes ? "NOREPLICAS Not enough good replicas to write." : "NOREPLICAS Not enough good replicas to read.";
 }
 
 /* ------------------------------------------- connections of those who forward */
@@ -335,7 +338,8 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
         return ROUTED_TAKEN;
     }
     bool writes = data && !s->in_multi && (spec->flags & CMD_WRITE) != 0;
-    const char *thin = writes ? routed_thin(n, SLOT_ANY, true, REPL_ASKS_NOTHING) : NULL;
+    bool counts = data && !waits && !s->in_multi;
+    const char *thin = counts ? routed_thin(n, SLOT_ANY, writes, REPL_ASKS_NOTHING) : NULL;
     if (thin != NULL) {
         routed_refuse(n, s, thin, out);
         return ROUTED_TAKEN;
@@ -411,7 +415,7 @@ bool routed_is_direct(const struct node *n, const struct session *s, const struc
         return false;
     if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0 || routed_asked(s) != REPL_ASKS_NOTHING)
         return false;
-    if ((spec->flags & CMD_WRITE) != 0 && bits_has(&c->thin, slot))
+    if (bits_has(&c->thin, slot))
         return false;
     if (r->forward != 0)
         return r->refused.n == 0 && r->for_now.epoch <= c->served[slot];

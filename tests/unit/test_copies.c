@@ -390,7 +390,7 @@ static void a_connection_may_ask_for_more_copies_than_the_cluster(void **state)
     some_send(&w, 0, 1, "CLIENT QUORUM 3"); /* more than there are: before it runs */
     send_format(0, 1, "SET %s w\nGET %s\nMULTI\nGET %s\nEXEC", key, key, key);
     expect_begins(0, 1, "+OK\r\n-NOREPLICAS Not enough good replicas to write.\r\n"
-                        "-NOREPLICAS Not enough good replicas to write.\r\n+OK\r\n+QUEUED\r\n-EXECABORT");
+                        "-NOREPLICAS Not enough good replicas to read.\r\n+OK\r\n+QUEUED\r\n-EXECABORT");
     some_send(&w, 2, 1, "CLIENT QUORUM 3");
     send_format(2, 1, "SET %s w", key);
     some_carry(&w);
@@ -446,6 +446,29 @@ static void with_too_few_copies_no_write_runs(void **state)
     some_stop(&w);
 }
 
+/* Its newest record may be held by no W, and nothing that is waited for would change that. */
+static void with_fewer_in_sync_than_are_to_hold_no_read_waits(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no");
+    const char *key = some_key(&w, 0, 0), *far = some_key(&w, 1, 0);
+    send_format(0, 1, "SET %s v", key);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    w.map.settings.write_quorum = 2;
+    some_map(&w);
+    send_format(0, 1, "GET %s\nDBSIZE", key);
+    some_expect(&w, 0, 1, "-NOREPLICAS Not enough good replicas to read.\r\n"
+                          "-NOREPLICAS Not enough good replicas to read.\r\n");
+    send_format(0, 1, "GET %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "-NOREPLICAS Not enough good replicas to read.\r\n");
+    w.map.settings.write_quorum = 1;
+    some_map(&w);
+    send_format(0, 1, "GET %s", key);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n");
+    some_stop(&w);
+}
+
 static void what_waited_for_its_slot_is_refused_where_copies_are_too_few(void **state)
 {
     (void)state;
@@ -474,6 +497,8 @@ UNIT_TESTS("copies",
            TEST(without_a_lease_nothing_is_said_to_have_expired,
                 "without a lease nothing is said to have expired (replication 8)"),
            TEST(with_too_few_copies_no_write_runs, "with too few copies no write runs, nor EXEC nor FLUSHALL (replication 5)"),
+           TEST(with_fewer_in_sync_than_are_to_hold_no_read_waits,
+                "where fewer are in sync than W no read waits for what cannot come (5, 9)"),
            TEST(what_waited_for_its_slot_is_refused_where_copies_are_too_few,
                 "what waited for its slot is refused where copies are too few (5)"),
            TEST(wait_counts_who_holds_what_was_written, "WAIT counts who holds what its connection wrote"),
