@@ -108,6 +108,9 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
         note_slot(s->routing, slot);
     if (s->routing == NULL || kind == MARK_FREE || s->out.put == begin)
         return;
+    const struct route_self *self = &n->cluster->self;
+    if (kind == MARK_READ && s->routing->readonly && self->reads_when_down && !self->leased)
+        return; /* what it tells may be undone, as at a replica: there is nobody who could confirm it */
     const struct repl *r = &n->cluster->replicas->repl;
     uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0;
     if (slot < SLOTS && own_has(n, slot))

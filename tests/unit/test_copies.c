@@ -123,6 +123,24 @@ static void without_a_lease_nothing_is_said_to_have_expired(void **state)
     some_stop(&w);
 }
 
+/* Its copies are out of reach, so that it never hears that they hold what it tells. */
+static void a_primary_that_is_cut_off_is_read_as_copies_are(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly no\ncluster-allow-reads-when-down yes");
+    some_copied(&w);
+    const char *key = some_key(&w, 0, 0);
+    send_format(0, 1, "SET %s v", key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "SET %s w", key); /* nobody hears of it */
+    w.node[0].lease = w.node[0].now;    /* is over */
+    one_later(&w.node[0], 200);
+    send_format(0, 2, "READONLY\nGET %s\nEXISTS %s", key, key);
+    some_expect(&w, 0, 2, "+OK\r\n$1\r\nw\r\n:1\r\n");
+    some_stop(&w);
+}
+
 /* Evicting what is a copy would be a record of somebody else's slot. */
 static void eviction_takes_none_but_its_own(void **state)
 {
@@ -496,6 +514,8 @@ UNIT_TESTS("copies",
            TEST(a_copy_hides_what_has_expired_and_keeps_it, "a copy hides what has expired, and keeps it (replication 8)"),
            TEST(without_a_lease_nothing_is_said_to_have_expired,
                 "without a lease nothing is said to have expired (replication 8)"),
+           TEST(a_primary_that_is_cut_off_is_read_as_copies_are,
+                "cluster-allow-reads-when-down: after READONLY a primary that is cut off is read as its copies are"),
            TEST(with_too_few_copies_no_write_runs, "with too few copies no write runs, nor EXEC nor FLUSHALL (replication 5)"),
            TEST(with_fewer_in_sync_than_are_to_hold_no_read_waits,
                 "where fewer are in sync than W no read waits for what cannot come (5, 9)"),
