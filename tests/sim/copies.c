@@ -52,9 +52,7 @@ static int64_t lacks_from(const struct hosts *w, const struct in_sync *s, unsign
 /* W of them held what was acknowledged, at the worst those who lack most; one that lacks nothing of it is enough. */
 static int64_t lost_from(const struct hosts *w, const struct in_sync *s)
 {
-    const struct map_settings settings = w->host[0].plane->config.settings;
     int64_t from[MAP_COPIES];
-    unsigned needed = map_w(&settings, s->n);
     for (unsigned i = 0; i < s->n; i++) {
         int64_t its = lacks_from(w, s, i);
         unsigned at = i;
@@ -62,7 +60,7 @@ static int64_t lost_from(const struct hosts *w, const struct in_sync *s)
             from[at] = from[at - 1];
         from[at] = its;
     }
-    return from[(needed < s->n ? needed : s->n) - 1];
+    return from[(s->needed < s->n ? s->needed : s->n) - 1];
 }
 
 /* From now on the group's slot may lack what the whole set lacks. */
@@ -156,6 +154,7 @@ void copies_look(struct hosts *w, const struct map *m)
         const struct map_slot *slot = &m->slots[group_slot(g)];
         struct in_sync before = w->in_sync[g], *s = &w->in_sync[g];
         s->n = 0;
+        s->needed = map_w_weak(m, slot, slot->isr_n);
         for (unsigned i = 0; i < slot->isr_n; i++) {
             uint8_t host = host_of(w, m, slot->isr[i]);
             if (host == w->planes.n)
@@ -165,6 +164,7 @@ void copies_look(struct hosts *w, const struct map *m)
             s->since[s->n] = in_sync_since(&before, host, slot->isr_incarnation[i], w->planes.now.us);
             s->n++;
         }
+        before.needed = s->needed;
         if (memcmp(&before, s, sizeof(before)) == 0)
             continue;
         say_in_sync(w, g, slot->primary != MAP_NOBODY);

@@ -174,6 +174,8 @@ static void look(struct planes *planes)
     if (planes->wrong[0] != '\0')
         return; /* a start that was refused leaves a node without its control plane */
     plights_look(w);
+    if (w->broken == BREAK_SETTLE_SKIPPED)
+        settings_skip(w);
     check_alone(w);
     if (w->ops->look != NULL)
         w->ops->look(w);

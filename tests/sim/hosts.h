@@ -122,7 +122,8 @@ enum plight {
     PLIGHT_KILL, PLIGHT_POWER, PLIGHT_STOP, PLIGHT_STALL, PLIGHT_STALL_DATA, PLIGHT_STALL_CONTROL, PLIGHT_CUT,
     PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET,
     PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS_DRAWN,
-    PLIGHT_LEAVE = PLIGHTS_DRAWN, PLIGHTS /* drawn: and no part of peace alone */
+    PLIGHT_LEAVE = PLIGHTS_DRAWN, /* drawn: and no part of peace alone */
+    PLIGHT_SETTINGS, PLIGHTS      /* of one seed in four */
 };
 const char *plight_name(enum plight p);
 
@@ -138,7 +139,7 @@ struct guests_ops {
 struct record_seen { uint64_t key; uint32_t crc, len; };
 
 struct in_sync { /* of a group's slot, by the newest map that anybody knows */
-    unsigned n;
+    unsigned n, needed; /* W of them, the weaker where it is not settled */
     uint8_t host[MAP_COPIES];
     uint32_t incarnation[MAP_COPIES];
     int64_t since[MAP_COPIES]; /* it is */
@@ -171,7 +172,9 @@ struct hosts {
     struct in_sync proposed[GROUPS][PROPOSALS]; /* the newest first; `since` says nothing */
     uint64_t copies_index; /* the map's that it is of */
     unsigned copies;       /* replication-factor */
-    uint32_t quorum;       /* write-quorum */
+    uint32_t quorum;       /* write-quorum; both as it began */
+    bool settings_back;    /* they are to be so again, */
+    uint64_t skipped;      /* BREAK_SETTLE_SKIPPED: settings up to this index were called settled */
     size_t part_bytes;     /* of dumps; */
     int64_t backlog_bytes; /* repl-backlog-size */
     uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
@@ -218,6 +221,11 @@ void copies_proposed(struct hosts *w, const struct map *m, const struct map_entr
 void copies_ended(struct hosts *w, struct host *h, int64_t since); /* about to; from then on its disk may lack what it did */
 bool copies_are_full(struct planes *w); /* all slots have as many in sync as are wanted */
 void copies_compare(struct hosts *w);   /* nobody writes any more: they are equal */
+
+/* ---- sim_settings.c */
+bool settings_change(struct hosts *w, struct host *h); /* one is to change, at this host */
+void settings_look(struct hosts *w); /* trouble is over: they are to be what they were */
+void settings_skip(struct hosts *w); /* what was set is called settled, whoever knows of it and whatever is held */
 
 /* ---- plights.c */
 void plights_begin(struct hosts *w);

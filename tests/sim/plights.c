@@ -34,6 +34,7 @@ static const struct {
     [PLIGHT_LAG] = {"slow network", 7000 * 1000},
     [PLIGHT_BREAK] = {"broken connections", 4000 * 1000},
     [PLIGHT_LEAVE] = {"stop in good order", 16000 * 1000},
+    [PLIGHT_SETTINGS] = {"changed setting", 4000 * 1000},
 };
 
 const char *plight_name(enum plight p)
@@ -334,6 +335,7 @@ static bool fire(struct hosts *w, enum plight p)
         planes_break(&w->planes, h->plane->number);
         return true;
     case PLIGHT_LEAVE: return leave(w, h);
+    case PLIGHT_SETTINGS: return settings_change(w, h);
     case PLIGHT_LEADER:
     case PLIGHT_JOIN:
     case PLIGHTS: break;
@@ -383,7 +385,7 @@ bool plights_due(struct hosts *w, struct heap_node *n)
     else if (n == &w->calm_due)
         calm(w);
     else if (n == &w->tick_due)
-        look_forgotten(w), look_failed(w), plan(w, n, TICK_US);
+        settings_look(w), look_forgotten(w), look_failed(w), plan(w, n, TICK_US);
     else
         return false;
     return true;
@@ -399,6 +401,7 @@ void plights_begin(struct hosts *w)
             w->has[p] = draw(w, one_in) == 0;
             n += w->has[p];
         }
+    w->has[PLIGHT_SETTINGS] = !w->peace && (w->seed % 4 == 1 || w->broken == BREAK_SETTLE_SKIPPED);
     for (int p = 0; p < PLIGHTS; p++)
         if (w->has[p])
             plan_next(w, (enum plight)p);
@@ -408,6 +411,7 @@ void plights_begin(struct hosts *w)
 void plights_end(struct hosts *w)
 {
     hosts_say(w, "trouble is over");
+    w->settings_back = w->has[PLIGHT_SETTINGS];
     for (int p = 0; p < PLIGHTS; p++)
         heap_remove(&w->planes.calendar, &w->plight_due[p]);
     heap_remove(&w->planes.calendar, &w->mend_due);

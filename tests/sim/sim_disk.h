@@ -53,6 +53,7 @@ enum sim_break {
     BREAK_OF_COPIES,
     BREAK_ACKS_EARLY = BREAK_OF_COPIES, /* what was sent to a replica is acknowledged there and then (5) */
     BREAK_CLEAN_LIES,       /* reports say that no run ever lost anything (22) */
+    BREAK_SETTLE_SKIPPED,   /* a changed setting is called settled at once ("Settings") */
     BREAKS
 };
 const char *sim_break_name(enum sim_break b);
