@@ -430,8 +430,10 @@ static void slots_changed(struct node *n, struct node_out *out)
     for (unsigned slot = 0; slot < SLOTS && !c->uncovered; slot++)
         c->uncovered = c->map.slots[slot].primary == MAP_NOBODY;
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
-    if (lost_n > 0)
-        watch_slots_lost(n, &lost);
+    if (lost_n == 0)
+        return;
+    watch_slots_lost(n, &lost);
+    waiting_look(n, out);
 }
 
 static void tell(struct node_out *out, struct word w)

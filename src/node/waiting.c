@@ -43,14 +43,19 @@ static unsigned slots_n(const struct routing *r)
     return is_of_all(r) ? SLOTS : r->wrote_here_n;
 }
 
+static unsigned slot_at(const struct waiting *w, unsigned at)
+{
+    const struct routing *r = w->session->routing;
+    return is_of_all(r) ? at : r->wrote_here[at];
+}
+
 /* INT64_MAX: this one does not count. */
 static int64_t holders_at(const struct node *n, const struct waiting *w, unsigned at)
 {
     const struct cluster *c = n->cluster;
-    bool all = is_of_all(w->session->routing);
-    if (all && c->served[at] == 0)
+    if (is_of_all(w->session->routing) && c->served[at] == 0)
         return INT64_MAX;
-    return repl_holders(&c->replicas->repl, all ? at : w->session->routing->wrote_here[at], w->need.n, w->aof);
+    return repl_holders(&c->replicas->repl, slot_at(w, at), w->need.n, w->aof);
 }
 
 /* The least over its slots. Alone there is nobody else. */
@@ -64,20 +69,20 @@ static int64_t others_who_hold(const struct node *n, const struct waiting *w)
     return least == INT64_MAX ? 0 : least;
 }
 
+/* Of a slot that is another's by now nobody will tell this node more: it is not waited for, and counts as none. */
 static bool others_are_enough(const struct node *n, struct waiting *w)
 {
     if (w->others <= 0 || n->cluster == NULL)
         return w->others <= 0;
-    unsigned all = slots_n(w->session->routing), any = 0;
+    unsigned all = slots_n(w->session->routing);
     for (unsigned i = 0; i < all; i++) {
-        int64_t here = holders_at(n, w, (w->at + i) % all);
-        any += here != INT64_MAX;
-        if (here >= w->others)
+        unsigned at = (w->at + i) % all;
+        if (n->cluster->served[slot_at(w, at)] == 0 || holders_at(n, w, at) >= w->others)
             continue;
-        w->at = (w->at + i) % all; /* most likely it is what is missing next time, too */
+        w->at = at; /* most likely it is what is missing next time, too */
         return false;
     }
-    return any > 0;
+    return true;
 }
 
 static bool is_met(const struct node *n, struct waiting *w)

@@ -285,6 +285,13 @@ static void wait_counts_who_holds_what_was_written(void **state)
     some_send(&w, 0, 1, "WAIT 2 50");
     some_later(&w, 60);
     some_expect(&w, 0, 1, ":1\r\n"); /* there is one copy */
+    some_send(&w, 0, 1, "WAIT 2 0");
+    some_expect(&w, 0, 1, "");
+    w.owner[slot_of(slice_str(some_key(&w, 0, 0)))] = 2;
+    some_map(&w);
+    some_expect(&w, 0, 1, ":1\r\n"); /* it is another's: nothing more will be known here, */
+    some_send(&w, 0, 1, "WAIT 1 0");
+    some_expect(&w, 0, 1, ":0\r\n"); /* and what was known is not, any more */
     some_stop(&w);
 }
 
