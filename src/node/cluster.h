@@ -65,6 +65,7 @@ struct routing {
     bool settled;      /* asker does not change any more by what it asks for */
     bool readonly;     /* READONLY was said */
     uint32_t quorum;   /* what CLIENT QUORUM asked for */
+    bool proxied;      /* this is a proxy: few bytes are asked for at once */
     bool drains;       /* held until every turn is over */
     uint8_t forward;   /* RESP version of a connection that forwards; 0: a client's */
     double chance_bits; /* sum over `seen` of log2(1 / this node's share) */
@@ -145,6 +146,7 @@ struct peer_link {
     bool open;
     struct mono dialed, heard;
     struct session *own;   /* NULL: shared */
+    bool is_long;          /* shared, for what is long */
     bool waits;            /* its session's, for WAIT alone */
     bool forsaken;         /* it was a session's own, which is gone: it is hung up */
     struct list sent;      /* flights, oldest first */
@@ -279,7 +281,7 @@ void routed_hold(struct node *n, struct session *s, bool drains);
 bool routed_silent(struct session *s); /* CLIENT REPLY: is this command answered to nobody? */
 
 /* ---- flight.c */
-bool turns_are_full(const struct session *s);
+bool turns_are_full(const struct node *n, const struct session *s);
 struct turn *turn_new(struct session *s, size_t held_bytes);
 void turns_deliver(struct node *n, struct session *s, struct node_out *out);
 struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,

@@ -17,6 +17,9 @@ enum { TURNS_MAX = 10000 };                   /* of one session; more of its inp
 enum { TURNS_MAX_BYTES = 1024 * 1024 };       /* replication 5's bound, for what is held here */
 enum { FIRST_TURNS = 256 };                   /* until the length of a reply is known */
 enum { REPLIES_MAX_BYTES = 32 * 1024 * 1024 }; /* about so much is asked for at once */
+/* A proxy has many clients, and they may all ask and not read: what is under way is shared among them. */
+enum { PROXY_FIRST_TURNS = 4, PROXY_REPLIES_MAX_BYTES = 512 * 1024 };
+enum { PROXY_TURNS_BYTES = 64 * 1024 * 1024, PROXY_TURNS_MOST_BYTES = 128 * 1024, PROXY_TURNS_LEAST_BYTES = 8 * 1024 };
 enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
 enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
 enum { HANDOVER_US = 100 * 1000 };            /* replication 26: others' replies are behind it on its link */
@@ -27,13 +30,24 @@ enum { HANDOVER_US = 100 * 1000 };            /* replication 26: others' replies
  * others wait for what is behind them on the link. */
 static size_t turns_max(const struct routing *r)
 {
-    size_t n = r->reply_most > 0 ? REPLIES_MAX_BYTES / r->reply_most : FIRST_TURNS;
+    size_t most = r->proxied ? PROXY_REPLIES_MAX_BYTES : REPLIES_MAX_BYTES;
+    size_t first = r->proxied ? PROXY_FIRST_TURNS : FIRST_TURNS;
+    size_t n = r->reply_most > 0 ? most / r->reply_most : first;
     return n < 4 ? 4 : n > TURNS_MAX ? TURNS_MAX : n;
 }
 
-bool turns_are_full(const struct session *s)
+static size_t turns_max_bytes(const struct node *n)
 {
-    return s->routing->turns_n >= turns_max(s->routing) || s->routing->turns_bytes >= TURNS_MAX_BYTES;
+    if (!n->identity.is_proxy)
+        return TURNS_MAX_BYTES;
+    size_t share = PROXY_TURNS_BYTES / (n->sessions_n > 0 ? n->sessions_n : 1);
+    return share > PROXY_TURNS_MOST_BYTES ? PROXY_TURNS_MOST_BYTES :
+           share < PROXY_TURNS_LEAST_BYTES ? PROXY_TURNS_LEAST_BYTES : share;
+}
+
+bool turns_are_full(const struct node *n, const struct session *s)
+{
+    return s->routing->turns_n >= turns_max(s->routing) || s->routing->turns_bytes >= turns_max_bytes(n);
 }
 
 struct turn *turn_new(struct session *s, size_t held_bytes)
@@ -135,7 +149,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
     if (!any)
         return;
     session_produced(n, s);
-    bool room = !r->drains && r->turns_n < turns_max(r) / 2 && r->turns_bytes < TURNS_MAX_BYTES / 2;
+    bool room = !r->drains && r->turns_n < turns_max(r) / 2 && r->turns_bytes < turns_max_bytes(n) / 2;
     if (s->held == HELD_ROUTE && (r->turns_n == 0 || room)) {
         r->drains = false;
         session_let_go(n, s, out);

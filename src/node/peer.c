@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Links that forward: one to each node and protocol version, and one of its own for each session that
- * watches keys or runs transactions elsewhere.
+/* Links that forward: one to each node and protocol version, another for what is long, and one of its own
+ * for each session that watches keys or runs transactions elsewhere.
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets), it
  * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
@@ -12,6 +12,7 @@
 #include "node/cluster.h"
 
 enum { LINK_MAX_BYTES = 16 * 1024 * 1024 }; /* given and not taken; more waits where it came from */
+enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see is_long */
 enum { PASS_BYTES = 64 * 1024 };            /* of a reply that is not whole: they go on to its client */
 enum { SILENT_TIMES = 3 };                  /* node timeouts: no gate over there waits for longer than two */
 
@@ -55,15 +56,26 @@ static bool is_member(const struct node *n, const struct peer_link *l)
     return l->place < m->nodes.n && m->nodes.at[l->place].used && node_id_equal(&m->nodes.at[l->place].id, &l->peer);
 }
 
-static struct peer_link *shared_link(struct node *n, uint16_t place, uint8_t protocol, struct node_out *out)
+/* What is long goes over a link of its own, so that what is short does not wait behind it: requests, those of
+ * whoever was answered at length of late, and what is of all keys. Of one session and slot nothing overtakes (10). */
+static bool is_long(const struct flight *f)
+{
+    return f->size > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY;
+}
+
+static struct peer_link *shared_link(struct node *n, const struct flight *f, uint16_t place, struct node_out *out)
 {
     struct list *links = &n->cluster->links;
+    bool lengthy = is_long(f);
     for (struct list *l = links->next; l != links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        if (p->place == place && p->protocol == protocol && p->own == NULL && !p->forsaken && is_member(n, p))
+        bool fits = p->place == place && p->protocol == f->protocol && p->is_long == lengthy && p->own == NULL;
+        if (fits && !p->forsaken && is_member(n, p))
             return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
     }
-    return link_new(n, place, protocol, NULL, out);
+    struct peer_link *made = link_new(n, place, f->protocol, NULL, out);
+    made->is_long = lengthy;
+    return made;
 }
 
 static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s, struct node_out *out)
@@ -86,7 +98,7 @@ struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t 
     if (f->is_wait)
         return waiting_link(n, place, s, out);
     if (!f->on_own)
-        return shared_link(n, place, f->protocol, out);
+        return shared_link(n, f, place, out);
     if (own != NULL && own->place == place && is_member(n, own))
         return own;
     if (own != NULL)

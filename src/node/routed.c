@@ -371,7 +371,7 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
         take_for(n, s, q, out);
         return ROUTED_TAKEN;
     }
-    if (turns_are_full(s)) {
+    if (turns_are_full(n, s)) {
         routed_hold(n, s, false);
         return ROUTED_HELD;
     }

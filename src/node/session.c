@@ -45,6 +45,8 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     s->locked = n->options->requirepass[0] != '\0' && ev->opened.use == USE_NONE; /* a node has proven itself */
     if (n->cluster != NULL)
         s->routing = routing_new(ev->opened.use == USE_REPL ? 0 : ev->opened.use);
+    if (n->identity.is_proxy)
+        s->routing->proxied = true;
     if (ev->opened.use == USE_FORWARD2 || ev->opened.use == USE_FORWARD3)
         s->protocol = ev->opened.use;
     address_set(s->peer, ev->opened.peer);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "server/server.h"
 
+enum { PROXY_PAUSE_BYTES = 256 * 1024 }; /* unread by a proxy's client: it asks for no more */
 enum { PEER_OUTPUT_MAX_BYTES = 64 * 1024 * 1024 }; /* unread by another node: it asks for no more */
 /* a half-closed client that waits for something: no longer */
 enum { ENDED_MAX_US = 60 * 1000 * 1000 };
@@ -73,6 +74,8 @@ void client_judge_output(struct server *s, struct client *c)
         hard = 0;
     }
     size_t pause = soft > 0 ? soft : hard;
+    if (s->seats != NULL && (pause == 0 || pause > PROXY_PAUSE_BYTES))
+        pause = PROXY_PAUSE_BYTES;
     bool was_paused = c->paused;
     c->paused = pause > 0 && n > pause;
     if (!c->paused) {

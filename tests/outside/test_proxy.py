@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 
@@ -27,7 +28,11 @@ class Proxy(Server):
             c.close()
 
     def info(self, section="proxy"):
-        return self.client().info(section)
+        c = redis.Redis(port=self.port, socket_timeout=60)
+        try:
+            return c.info(section)
+        finally:
+            c.close()
 
     def at(self, nodes, *args):
         """Started for the cluster of these nodes; it has the map."""
@@ -159,6 +164,25 @@ def test_a_hung_node_is_a_pause(node, proxy):
     go_on(writers)
     end(writers, p)
     assert {r for w in writers for r in w.refused} == set()
+
+
+def test_clients_that_read_nothing_are_bounded(node, proxy):
+    """300 clients that ask for 300 values of 100 kB each and read none: the proxy stays small, and others are served."""
+    p = proxy().at(form(node, 2)[:1])
+    c = p.client()
+    c.set("long", "x" * 100_000)
+    before, deaf = p.rss(), []
+    for _ in range(300):
+        s = p.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"GET long\r\n" * 300)
+        deaf.append(s)
+    until(lambda: p.info()["requests_under_way"] == 0, 120)  # what was asked for has come, and no more is asked for
+    assert c.get("long") == "x" * 100_000
+    assert p.rss() - before < 300 * 1_500_000
+    for s in deaf:
+        s.close()
+    until(lambda: p.info()["proxy_clients"] <= 2, 60)
 
 
 def test_it_waits_for_its_cluster(node, proxy):

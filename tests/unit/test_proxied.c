@@ -66,7 +66,8 @@ static void every_key_is_its(void **state)
 {
     (void)state;
     start_proxy();
-    says("SET a 1\nSET b 2\nINCR a\nGET b\nGET c", "+OK\r\n+OK\r\n:2\r\n$1\r\n2\r\n$-1\r\n");
+    says("SET a 1\nSET b 2\nINCR a\nGET b", "+OK\r\n+OK\r\n:2\r\n$1\r\n2\r\n");
+    says("GET c", "$-1\r\n");
     says("MGET a b c", "*3\r\n$1\r\n2\r\n$1\r\n2\r\n$-1\r\n");
     says("MSET a 5 b 6 c 7 d 8", "+OK\r\n");
     says("DEL a nothing b", ":2\r\n");
@@ -92,6 +93,43 @@ static void replies_keep_their_order_through_two_nodes(void **state)
     some_carry(&w);
     one_expect(&w.node[PROXY], 1, "+OK\r\n+OK\r\n");
     one_step(&w.node[PROXY], (struct node_event){.type = NODE_RELEASE});
+    end();
+}
+
+static void what_is_long_has_a_link_of_its_own(void **state)
+{
+    (void)state;
+    enum { LONG = 100 * 1000 };
+    start_proxy();
+    char *line = mem_get(LONG + 64);
+    int head = snprintf(line, 64, "SET {a}long ");
+    memset(line + head, 'x', LONG);
+    line[head + LONG] = '\0';
+    says("SET {a}short 1", "+OK\r\n");
+    assert_int_equal(links_n(), 1);
+    says(line, "+OK\r\n"); /* a long request */
+    assert_int_equal(links_n(), 2);
+    some_send(&w, PROXY, 2, "GET {a}long"); /* a long reply makes the next of its session go there, */
+    some_carry(&w);
+    expect_begins(PROXY, 2, "$100000\r\n");
+    assert_int_equal(links_n(), 2);
+    w.stopped[slot_of(SLICE("a")) % 2] = true;
+    some_send(&w, PROXY, 2, "GET {a}long");
+    some_send(&w, PROXY, 1, "GET {a}short\nINCR {a}short"); /* and the other's does not */
+    some_carry(&w);
+    struct peer_link *l;
+    unsigned sent[2] = {0};
+    for (struct list *at = w.node[PROXY].node->cluster->links.next; at != &w.node[PROXY].node->cluster->links; at = at->next) {
+        l = CONTAINER_OF(at, struct peer_link, in_cluster);
+        for (struct list *f = l->sent.next; f != &l->sent; f = f->next)
+            sent[l->is_long]++;
+    }
+    assert_int_equal(sent[0], 2);
+    assert_int_equal(sent[1], 1);
+    w.stopped[0] = w.stopped[1] = false;
+    some_carry(&w);
+    one_expect(&w.node[PROXY], 1, "$1\r\n1\r\n:2\r\n");
+    mem_free(line);
     end();
 }
 
@@ -173,6 +211,7 @@ UNIT_TESTS("proxied",
            TEST(it_looks_like_one_server, "a proxy looks like one server that is in no cluster"),
            TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
            TEST(replies_keep_their_order_through_two_nodes, "replies of two nodes leave in the order of the requests (N1)"),
+           TEST(what_is_long_has_a_link_of_its_own, "what is long goes over a link of its own (N18)"),
            TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
            TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),
            TEST(it_stops_once_all_is_answered, "a proxy stops once what is under way is answered"),
