@@ -153,7 +153,7 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
     case REPL_APPEND: return take_append(n, g, &m->append);
     case REPL_JOINED:
         for (size_t i = 0; i < m->n; i++)
-            repl_joined(r, g->place, m->map, &m->rounds[i]);
+            repl_joined(r, g->place, m->map, &m->rounds[i], n->journal.appended.n);
         got(n, g, m->lsn);
         journal_sync_soon(&n->journal); /* who joins an in-sync set has it on disk */
         return NULL;

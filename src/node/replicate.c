@@ -368,7 +368,7 @@ static void thin_look(struct node *n)
 static void clock_tell(struct node *n)
 {
     const struct journal *j = &n->journal;
-    repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, n->gate_floor.n);
+    repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, j->synced.n, n->gate_floor.n);
 }
 
 void replicate_map(struct node *n, bool members, struct node_out *out)
@@ -393,6 +393,7 @@ void replicate_look(struct node *n, struct node_out *out)
     if (n->loading || c->self.place == MAP_NOBODY)
         return;
     clock_tell(n);
+    repl_join(&r->repl);
     if (mono_reached(n->now, r->look_at)) {
         r->look_at = mono_after(n->now, map_lease_us(&n->cluster->map) / 20);
         repl_alive(&r->repl);

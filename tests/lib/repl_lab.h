@@ -144,7 +144,7 @@ static inline void lab_say(struct repl_ops *ops, uint16_t place, bool to_replica
 static inline void lab_clock(struct lab *l, unsigned i)
 {
     struct lab_node *n = &l->node[i];
-    repl_clock(&n->r, l->now, n->appended, n->stored, 0);
+    repl_clock(&n->r, l->now, n->appended, n->stored, n->stored, 0);
 }
 
 static inline void lab_start(struct lab *l, uint32_t w)
@@ -467,7 +467,7 @@ static inline bool lab_there(struct lab *l, unsigned from, unsigned to)
         break;
     case REPL_JOINED:
         for (size_t i = 0; i < m.m.n; i++)
-            repl_joined(&n->r, (uint16_t)from, m.m.map, &m.m.rounds[i]);
+            repl_joined(&n->r, (uint16_t)from, m.m.map, &m.m.rounds[i], n->appended);
         lab_got(l, from, to, m.m.lsn);
         break;
     case REPL_ALIVE:
@@ -506,6 +506,8 @@ static inline void lab_release(struct lab *l, unsigned i)
     struct lab_node *n = &l->node[i];
     if (!n->stuck)
         n->stored = n->appended;
+    lab_clock(l, i);
+    repl_join(&n->r);
     for (unsigned from = 0; from < LAB_NODES; from++) {
         struct lab_link *k = &l->link[from][i];
         struct repl_ack now = k->told;

@@ -111,17 +111,17 @@ static void what_is_made_just_behind_another_is_missed_as_well(void **state)
 }
 
 /* Nothing is written, but a reply that was computed from the slot waits for it (6). */
-static void a_member_that_joined_and_never_acked_is_removed(void **state)
+static void a_member_that_holds_nothing_never_joins_and_is_removed(void **state)
 {
     (void)state;
     lab_start(&l, MAP_W_ALL);
     lab_elect(&l, 0, 0, "01");
     l.node[1].stuck = true;
-    l.node[1].appended++; /* what it was about to store when it joined */
+    l.node[1].appended++; /* what it is about to store */
     l.link[0][2].cut = true;
     lab_maps(&l);
     lab_carry(&l);
-    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_JOINED);
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_LIVE);
     assert_false(lab_is_held(&l, 0, 0, repl_newest(&l.node[0].r, 0)));
     wait(3 * LAG_MS);
     assert_true(wishes(newest(), "0"));
@@ -601,7 +601,7 @@ UNIT_TESTS("repl_isr",
            TEST(who_is_too_few_is_not_settled, "fewer in sync than a new W are not settled, and going back is"),
            TEST(a_member_that_lags_is_proposed_for_removal, "a member whose oldest record is too old is removed (14)"),
            TEST(what_is_made_just_behind_another_is_missed_as_well, "no record is too close behind another to be missed (14)"),
-           TEST(a_member_that_joined_and_never_acked_is_removed, "a member that joined and never acked is removed (4, 14)"),
+           TEST(a_member_that_holds_nothing_never_joins_and_is_removed, "a member that does not hold what it was sent does not join, and is removed (4, 14)"),
            TEST(a_link_that_comes_and_goes_does_not_put_off_the_removal,
                 "a link that comes and goes does not put the removal off (14)"),
            TEST(who_is_suspect_or_leaves_is_removed_at_once, "who is SUSPECT, or says that it leaves, is removed at once (14)"),

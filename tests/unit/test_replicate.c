@@ -213,6 +213,32 @@ static void disks(void)
     }
 }
 
+/* What it is sent after it was away is told with an lsn that it may have acknowledged before: that is no word for it. */
+static void what_it_catches_up_with_counts_once_it_is_stored(void **state)
+{
+    (void)state;
+    start_as("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0);
+    disks();
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    send_format(0, 1, "SET %s v", key);
+    later(50);
+    one_disk(&w.node[0]);
+    some_expect(&w, 0, 1, "");
+    w.cut = false;
+    for (int i = 0; i < 6; i++) {
+        later(50);
+        one_disk(&w.node[0]);
+        some_carry(&w);
+    }
+    assert_string_equal(held(1, key), "v"); /* in memory alone */
+    some_expect(&w, 0, 1, "");
+    disks();
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
 /* What this node's log says after a start. */
 static struct loaded read_log(unsigned node, struct lineage *slots)
 {
@@ -624,6 +650,7 @@ UNIT_TESTS("replicate",
            TEST(a_new_epoch_closes_the_gates_of_the_old, "a new epoch closes gates: UNCERTAIN for writes, MOVED for reads (9)"),
            TEST(no_gate_waits_longer_than_two_timeouts, "no gate waits longer than 2 T (9)"),
            TEST(a_transaction_is_one_record, "MULTI and EXEC are one record at the replica (8)"),
+           TEST(what_it_catches_up_with_counts_once_it_is_stored, "what a replica catches up with counts once it is stored there (4)"),
            TEST(flushall_empties_the_copies, "FLUSHALL empties the copies as well (8)"),
            TEST(expiry_is_the_primarys, "a replica expires nothing by itself (8)"),
            TEST(another_history_is_replaced_in_memory_and_in_the_log,

@@ -29,6 +29,7 @@ void repl_free(struct repl *r)
     for (size_t i = 0; i < r->peers.n; i++)
         peer_forget(&r->peers.at[i]);
     vec_free(&r->peers);
+    vec_free(&r->to_join);
     mem_free(r->primary);
     mem_free(r->replica);
     mem_free(r->places);

@@ -72,7 +72,7 @@ enum replica_state {
     REPLICA_LEAVES,  /* its primary is to be told that nothing more is taken in its epoch */
     REPLICA_ASKED,   /* SYNC was said; what comes before its FROM is of an earlier round */
     REPLICA_FOLLOWS, /* FROM came: what is sent fits */
-    REPLICA_TO_JOIN, /* JOINED came; answered once the map it names is applied */
+    REPLICA_TO_JOIN, /* JOINED came; answered once the map it names is applied, and what came before it is stored */
     REPLICA_JOINED
 };
 
@@ -83,6 +83,7 @@ struct replica_slot {
     uint32_t round;     /* of the newest SYNC, over all epochs */
     uint64_t epoch;     /* for which positions were exchanged; 0: none yet */
     uint64_t join_map;
+    uint64_t join_at;   /* lsn of this node: what it was sent until JOINED is in the log up to there */
 };
 
 enum { REPL_SAMPLES = 32 };
@@ -117,7 +118,7 @@ struct repl {
     uint16_t self;           /* place; MAP_NOBODY: none */
     uint32_t incarnation;
     struct mono now;
-    uint64_t appended, stored; /* lsns of this node's log, as told last */
+    uint64_t appended, stored, synced; /* lsns of this node's log, as told last */
     uint64_t kept; /* at or behind `stored`: what its disk did not take it has in memory, and nobody waits for it (28) */
     struct backlog backlog;
     uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
@@ -138,15 +139,18 @@ struct repl {
     bool look;               /* an in-sync set may be due for a change */
     struct mono look_at;
     struct mono ask_again;   /* SYNCs that were not answered */
+    VEC(uint16_t) to_join;   /* slots that are, or were, TO_JOIN */
 };
 
 /* Before anything else of a step: what time it is, and where this node's log stands. kept: where its disk failed
  * it, up to what it was told to everybody. */
-static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t kept)
+static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t synced,
+                              uint64_t kept)
 {
     r->now = now;
     r->appended = appended;
     r->stored = stored;
+    r->synced = synced;
     r->kept = kept > stored ? kept : stored;
 }
 
@@ -228,7 +232,9 @@ enum repl_verdict { REPL_TAKE, REPL_DROP };
 /* first: of the first record in m->bytes. What does not fit is answered with SYNC, before any ack of it (2, 4). */
 enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct repl_append *m, struct position first);
 void repl_from(struct repl *r, uint16_t place, const struct repl_round *in);
-void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in);
+/* upto: lsn of this node's newest record. */
+void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in, uint64_t upto);
+void repl_join(struct repl *r); /* the log got on, or the map: who may join says so */
 /* May a dump that answers this round be swapped in now (2, 23)? */
 bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in);
 /* A record of its primary's was appended here: it is kept for who follows this node one day. */

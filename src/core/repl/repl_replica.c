@@ -108,14 +108,6 @@ void replica_mapped(struct repl *r)
     ask_all(r, ASKS);
 }
 
-static void join(struct repl *r, unsigned slot)
-{
-    struct replica_slot *p = &r->replica[slot];
-    struct repl_round in = {.slot = (uint16_t)slot, .epoch = p->epoch, .round = p->round};
-    p->state = REPLICA_JOINED;
-    say(r, p->primary, &(struct repl_message){.type = REPL_JOINS, .n = 1, .rounds = &in});
-}
-
 /* A new epoch, another primary, or no copy here: nothing is appended until positions were exchanged (2). */
 void replica_map(struct repl *r, unsigned slot)
 {
@@ -124,8 +116,6 @@ void replica_map(struct repl *r, unsigned slot)
         return;
     if (follows(r, slot) != p->primary || r->map->slots[slot].epoch != p->epoch)
         p->state = REPLICA_LEAVES;
-    else if (p->state == REPLICA_TO_JOIN && p->join_map <= r->map->index)
-        join(r, slot);
 }
 
 void repl_map_jumps(struct repl *r)
@@ -167,15 +157,57 @@ enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct r
     return REPL_DROP;
 }
 
-void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in)
+void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in, uint64_t upto)
 {
     struct replica_slot *p = in->slot < SLOTS ? &r->replica[in->slot] : NULL;
     if (!is_mine(r, place, in) || p->state != REPLICA_FOLLOWS)
         return;
     p->join_map = map;
+    p->join_at = upto;
     p->state = REPLICA_TO_JOIN;
-    if (map <= r->map->index)
-        join(r, in->slot);
+    *vec_add(&r->to_join) = in->slot;
+}
+
+/* Acks tell nothing of what was sent while it caught up: its lsns may have been acked before (4). So all of it is held
+ * before it joins; and on the disk if it is new to the in-sync set: it is of any age, and he from whom it came may
+ * delete it next. */
+static bool may_join(const struct repl *r, unsigned slot)
+{
+    const struct replica_slot *p = &r->replica[slot];
+    uint64_t held = map_isr_has(&r->map->slots[slot], r->self, r->incarnation) ? r->stored : r->synced;
+    return p->join_map <= r->map->index && p->join_at <= held;
+}
+
+static void joins_say(struct repl *r, uint16_t place, const struct repl_round *rounds, size_t n)
+{
+    if (n > 0)
+        say(r, place, &(struct repl_message){.type = REPL_JOINS, .n = n, .rounds = rounds});
+}
+
+void repl_join(struct repl *r)
+{
+    struct repl_round rounds[WHERES_AT_ONCE];
+    size_t n = 0, kept = 0;
+    uint16_t to = MAP_NOBODY;
+    for (size_t i = 0; i < r->to_join.n; i++) {
+        uint16_t slot = r->to_join.at[i];
+        struct replica_slot *p = &r->replica[slot];
+        if (p->state != REPLICA_TO_JOIN)
+            continue;
+        if (!may_join(r, slot)) {
+            r->to_join.at[kept++] = slot;
+            continue;
+        }
+        if (p->primary != to || n == WHERES_AT_ONCE) {
+            joins_say(r, to, rounds, n);
+            n = 0;
+        }
+        to = p->primary;
+        p->state = REPLICA_JOINED;
+        rounds[n++] = (struct repl_round){.slot = slot, .epoch = p->epoch, .round = p->round};
+    }
+    joins_say(r, to, rounds, n);
+    r->to_join.n = kept;
 }
 
 bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in)
