@@ -20,7 +20,7 @@ REFUSALS = ("CLUSTERDOWN ", "TRYAGAIN ", "LOADING ", "NOREPLICAS ", "MISCONF ", 
 GROUPS, OPS_EACH = 12, 600  # asked for at a time; ops of one that is retired
 EACH_NODE = 2               # callers
 PATIENCE = 2                # seconds of a caller, after which it asks another node
-AROUND = 30                 # lines of a wrong history that are shown before the one that fits nowhere
+AROUND = 40                 # lines of a wrong history that are shown before and behind the one that fits nowhere
 PIECE = 8                   # characters appended at once
 
 
@@ -397,8 +397,11 @@ class Callers:
                                       all(p[0] == "get" for p in op.parts))
             is_lost = verdicts(early)[0][0] == "bad"
             begin = lines.index(f"history {name}")
+            end = next((i for i in range(begin + 1, len(lines)) if lines[i].startswith("history ")), len(lines))
             wrong.append("\n".join([f"{'lost' if is_lost else 'stale'}: {name} (slot {groups[name].slot}): no order explains",
-                                    "    " + lines[at - 1], "behind"] + lines[max(begin, at - 1 - AROUND):at - 1]))
+                                    "    " + lines[at - 1], "among"] + lines[max(begin, at - 1 - AROUND):min(end, at + AROUND)] +
+                                   ["and those before whose fate nobody knows"] +
+                                   [line for line in lines[begin:max(begin, at - 1 - AROUND)] if "-? " in line]))
         return wrong, undecided
 
     def summary(self):
