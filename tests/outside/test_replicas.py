@@ -189,3 +189,13 @@ def test_max_record(copied):
         assert n.call("SET", "big", below[:MIB - 1000])
     with pytest.raises(redis.ResponseError, match="must be between"):
         copied[0].call("CONFIG", "SET", "max-record", "65mb")
+
+
+def test_great_value_is_copied(node):  # noqa: F811
+    """a value that was made in parts, greater than any record may be, is copied with its slot (24)"""
+    nodes = form(node, 3)
+    part = b"v" * (30 * MIB)
+    for _ in range(4):
+        assert nodes[0].call("APPEND", "big", part)
+    assert nodes[0].call("CLUSTER", "SETTINGS", "SET", "replication-factor", 2)
+    until(lambda: is_copied(nodes), 120, "not every slot has two copies in sync")
