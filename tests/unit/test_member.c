@@ -338,6 +338,24 @@ static void t_changes_at_once(void **state)
     end(&b);
 }
 
+/* Whoever lets it lapse by the smaller one calls the node DOWN: it must not come back by itself. */
+static void a_larger_t_lengthens_no_lease_that_is_there(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, 3, 3);
+    due(&b, 1100);
+    echo(&b, 2, 1100 * 1000);
+    at(&b, 1150);
+    step(&b, (struct member_event){.type = MEMBER_TIMEOUTS, .timeouts = {3 * T * 1000, 3 * T * 1000}});
+    assert_int_equal(b.out.lease.us, (1100 + T / 2) * 1000);
+    echo(&b, 2, 1100 * 1000); /* from before */
+    assert_int_equal(b.out.lease.us, (1100 + T / 2) * 1000);
+    echo(&b, 2, 1150 * 1000); /* of the one said at once */
+    assert_int_equal(b.out.lease.us, (1150 + 3 * T / 2) * 1000);
+    end(&b);
+}
+
 static void alone_it_has_a_lease(void **state)
 {
     (void)state;
@@ -823,6 +841,7 @@ UNIT_TESTS(
     TEST(clocks_that_moved_apart_end_the_lease,
          "a lease is void when the clocks moved apart, until a fresh echo (7)"),
     TEST(t_changes_at_once, "a smaller T shortens the lease there is"),
+    TEST(a_larger_t_lengthens_no_lease_that_is_there, "a larger T lengthens no lease that is there (15, 17)"),
     TEST(alone_it_has_a_lease, "a cluster of one has its lease from itself (15)"),
     TEST(a_voter_echoes_by_its_own_log,
          "a voter echoes as the newest entry and voter set of its log let it (16, M3)"),
