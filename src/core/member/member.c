@@ -368,12 +368,13 @@ static void take_view(struct member *m, const struct member_view *view, struct m
     m->beat_due = now;
 }
 
-/* Echoes of heartbeats sent under a smaller timeout give no longer lease: it may be over, and known to be (17). */
+/* Echoes of heartbeats sent under a smaller timeout give no longer lease: it may be over, and
+ * known to be (17). */
 static void take_timeouts(struct member *m, int64_t lease_us, int64_t wait_us, struct mono now)
 {
     if (lease_us > m->lease_t) {
-        int64_t shift = lease_us / 2 - m->lease_t / 2;
-        m->majority_t = m->majority_t > shift ? m->majority_t - shift : 0; /* the lease there is holds until its end */
+        int64_t shift = lease_us / 2 - m->lease_t / 2; /* the lease there is holds until its end */
+        m->majority_t = m->majority_t > shift ? m->majority_t - shift : 0;
         for (size_t i = 0; i < m->voters_n; i++)
             m->voters[i].echoed = 0;
         m->floor = m->beaten;
@@ -422,7 +423,9 @@ static void dispatch(struct member *m, const struct member_event *ev)
             rumor_refused(&m->rumors, p, ev->now);
         break;
     case MEMBER_LEADS: become_leading(m, ev->leads, ev->now); break;
-    case MEMBER_TIMEOUTS: take_timeouts(m, ev->timeouts.lease_us, ev->timeouts.wait_us, ev->now); break;
+    case MEMBER_TIMEOUTS:
+        take_timeouts(m, ev->timeouts.lease_us, ev->timeouts.wait_us, ev->now);
+        break;
     case MEMBER_CLOCK_APART: clock_apart(m, ev->now); break;
     }
 }
