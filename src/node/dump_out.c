@@ -173,6 +173,11 @@ static void follow(struct node *n, struct dump_out *d, const struct aof_batch *b
     }
 }
 
+static bool is_full(const struct dump_out *d)
+{
+    return d->queued >= (d->bigs > 0 ? HOLD_BIG_BYTES : HOLD_BYTES);
+}
+
 void dump_record(struct node *n, unsigned slot, struct slice record)
 {
     struct replicas *r = of(n);
@@ -188,7 +193,9 @@ void dump_record(struct node *n, unsigned slot, struct slice record)
             check(aof_record(record, &note, &r->record_batch, &used) == ERR_OK);
             parsed = true;
         }
+        bool was_full = is_full(d);
         follow(n, d, &r->record_batch);
+        d->moved = is_full(d) && !was_full ? n->now : d->moved;
     }
 }
 
@@ -259,6 +266,7 @@ static struct slice part_take(struct node *n, struct dump_out *d)
 static void part_say(struct node *n, struct dump_out *d, struct repl_link *l)
 {
     struct slice commands = part_take(n, d);
+    d->moved = n->now;
     link_say(l, &(struct repl_message){.type = REPL_DUMP, .dump = {.in = d->in, .part = d->parts++, .bytes = commands}});
     mem_free((char *)commands.p);
 }
@@ -434,7 +442,18 @@ bool dump_holds(const struct node *n)
 {
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
         const struct dump_out *d = &of(n)->out[i];
-        if (d->used && d->queued >= (d->bigs > 0 ? HOLD_BIG_BYTES : HOLD_BYTES))
+        if (d->used && is_full(d))
+            return true;
+    }
+    return false;
+}
+
+bool dump_is_stuck(const struct node *n, uint16_t place)
+{
+    for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
+        const struct dump_out *d = &of(n)->out[i];
+        if (d->used && d->place == place && is_full(d) &&
+            mono_reached(n->now, mono_after(d->moved, 2 * map_wait_us(&n->cluster->map))))
             return true;
     }
     return false;

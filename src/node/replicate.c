@@ -159,6 +159,8 @@ static const char *over_why(const struct node *n, const struct repl_link *l)
         return "its node is down";
     if (is_slow(n, l))
         return "what it has not read is over the hard client-output-buffer-limit of replicas";
+    if (dump_is_stuck(n, l->place)) /* a dump is anew once that node pulls it */
+        return "its node takes nothing of a dump that writers wait for";
     return repl_is_silent(&of(n)->repl, l->place) ? "its node is silent" : NULL;
 }
 

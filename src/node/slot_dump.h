@@ -13,7 +13,7 @@
  * So all that was said is at each moment the exact state of the keys before the cursor, and at the end of the
  * slot at its newest record, from which on the copy is sent records as they are made: the backlog need hold
  * nothing. It always ends: each key is scanned once, and a record is sent at most once; where records come faster
- * than they are taken, writers wait (dump_holds).
+ * than they are taken, writers wait (dump_holds): not for ever, a link on which nothing is taken meanwhile is closed.
  *
  * Parts go over the record link, so that their order among the slot's records is that of the link: at most
  * DUMP_WINDOW of them are on their way, which is what records of other slots may find before them. */
@@ -43,6 +43,7 @@ struct dump_out {
     size_t queued, bigs;   /* bytes of it that records wait behind; how many items are big values */
     uint32_t parts, taken; /* said; the replica has taken */
     uint32_t scanned_at;   /* parts when it was scanned last */
+    struct mono moved;     /* a part was said last, or later: writers began to wait */
 };
 
 struct dump_in { /* its content is the spare table of the same number */
@@ -64,6 +65,7 @@ void dump_record(struct node *n, unsigned slot, struct slice record); /* one was
 void dump_step(struct node *n); /* a millisecond's work at most, once a turn */
 bool dump_is_due(const struct node *n);
 bool dump_holds(const struct node *n); /* too much waits to be said: writers wait */
+bool dump_is_stuck(const struct node *n, uint16_t place); /* they have for 2 T, and nothing was taken there */
 void dump_free(struct node *n);
 
 /* ---- dump_in.c: as replica */

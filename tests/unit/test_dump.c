@@ -218,6 +218,61 @@ static void records_that_come_faster_than_they_are_taken_hold_writers(void **sta
     end();
 }
 
+static void disks(void)
+{
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        one_disk(&w.node[i]);
+    some_later(&w, 1);
+}
+
+static bool is_said(void)
+{
+    return of(0)->out[0].used || of(0)->out[1].used;
+}
+
+/* In steps: nobody is silent. */
+static void wait_for(int64_t ms)
+{
+    for (; ms > 0; ms -= 10)
+        some_later(&w, 10);
+}
+
+/* Its disk hangs, and it says that it is alive. */
+static void who_takes_nothing_holds_writers_for_a_while_only(void **state)
+{
+    (void)state;
+    enum { MOST = 40000, HUNG = 1 << 30 };
+    unsigned sent = 0, known = 0;
+    begin("appendonly yes\nappendfsync everysec\nrepl-backlog-size 0", 1);
+    disks();
+    begin_dump();
+    disks();
+    assert_true(is_building());
+    w.node[1].node->journal.file.size += HUNG;
+    wait_for(100);
+    while (!was_sent(known))
+        known++;
+    for (; sent < MOST && !dump_holds(w.node[0].node); sent++)
+        send_format(0, 1, "SET {%s}%u %0200u", tag, known, sent);
+    assert_true(sent < MOST);
+    uint32_t session = records(0, 1)->link;
+    int64_t most_ms = 2 * map_wait_us(&w.node[0].node->cluster->map) / 1000;
+    wait_for(most_ms / 2);
+    assert_true(dump_holds(w.node[0].node) && records(0, 1)->link == session);
+    wait_for(most_ms);
+    assert_false(dump_holds(w.node[0].node) || is_said());
+    uint64_t seq = at(0).seq;
+    send_format(0, 1, "SET {%s}free v", tag);
+    assert_int_equal(at(0).seq, seq + 1);
+    wait_for(most_ms);
+    assert_false(is_said()); /* it is reached again, and pulls nothing */
+    /* it goes on: its file is synced */
+    for (unsigned i = 0; i < 2000 && at(1).seq != at(0).seq; i++)
+        disks();
+    assert_same();
+    end();
+}
+
 /* ------------------------------------------------------------------ giving up */
 
 static void a_new_session_begins_it_anew(void **state)
@@ -256,13 +311,6 @@ static void a_new_epoch_gives_it_up(void **state)
 }
 
 /* -------------------------------------------------------------------- the log */
-
-static void disks(void)
-{
-    for (unsigned i = 0; i < SOME_NODES; i++)
-        one_disk(&w.node[i]);
-    some_later(&w, 1);
-}
 
 static struct loaded read_log(struct lineage *slots)
 {
@@ -338,6 +386,7 @@ UNIT_TESTS("dump",
            TEST(the_scan_never_runs_ahead_of_what_is_said, "what was scanned and not said is bounded (24)"),
            TEST(a_big_value_goes_in_pieces, "a value longer than a part goes in pieces, also when it changes (24)"),
            TEST(records_that_come_faster_than_they_are_taken_hold_writers, "records that come faster than they are taken hold writers (24)"),
+           TEST(who_takes_nothing_holds_writers_for_a_while_only, "a node that takes nothing of a dump holds writers for 2 T at most (24)"),
            TEST(a_new_session_begins_it_anew, "a new session gives a dump up, and begins it anew (23)"),
            TEST(a_new_epoch_gives_it_up, "a new epoch gives a dump up (23)"),
            TEST(without_its_end_it_is_nothing_in_the_log, "without its end mark a dump is nothing in the log (23)"),
