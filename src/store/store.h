@@ -251,7 +251,7 @@ unsigned store_slot_next(const struct store *s, unsigned slot); /* the first fro
 void store_slot_flush(struct store *s, unsigned slot); /* O(1) */
 
 /* A slot's content built aside: to fill the spare table it changes places with the slot's, and back. While one
- * holds something no walk begins (S10). */
+ * holds something no walk begins (S11). */
 static inline unsigned store_spare(unsigned i)
 {
     return SLOTS + i;

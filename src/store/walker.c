@@ -29,7 +29,7 @@ struct store_walk {
 enum err walk_begin(struct store *s)
 {
     if (s->walk != NULL || !store_spares_empty(s))
-        return ERR_LIMIT; /* S10 */
+        return ERR_LIMIT; /* S11 */
     check(s->generations_n < GENERATIONS); /* S7 */
     struct store_walk *w = mem_get(sizeof(*w));
     *w = (struct store_walk){

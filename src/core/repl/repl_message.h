@@ -20,7 +20,7 @@ enum repl_message_type {
     REPL_OFFER,    /* rounds: they need dumps of many parts, to be pulled */
     /* of the replica's */
     REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
-    REPL_JOINS,    /* rounds: JOINED was read, the map it names is applied here */
+    REPL_JOINS,    /* rounds: the map that JOINED named is applied here, and all that came before it is held */
     REPL_ACK,      /* ack */
     REPL_PULL,     /* pull: a dump that was offered is wanted, or goes on */
     REPL_LEAVING   /* text: it is being stopped, it will hold nothing more (27) */
