@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "server/cluster_config.h"
 #include "server/process.h"
 
 static const char usage[] =
@@ -125,6 +126,17 @@ static int serve(struct server *s)
     return end(s, s->exit_code);
 }
 
+/* What a start would refuse whatever else is on this machine. */
+static int check_config(const struct options *o)
+{
+    char why[1100];
+    struct control_config config;
+    if (o->cluster_enabled && !cluster_configure(&config, o, why, sizeof(why)))
+        return refuse(why);
+    puts("The configuration is good.");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -149,7 +161,7 @@ int main(int argc, char **argv)
     if (!config_read(&options, file, argv + at, (size_t)(argc - at), why, sizeof(why)))
         code = refuse(why);
     else if (only_check)
-        puts("The configuration is good.");
+        code = check_config(&options);
     else
         code = serve(&server);
     options_free(&options);

@@ -61,6 +61,9 @@ def test_check_config_anywhere(tmp_path):
         assert (r.returncode, r.stdout) == (0, "The configuration is good.\n"), args
     refused(run(tmp_path / "c", "--port", "x", "--check-config"), "port")
     refused(run("--check-config", "--port", "--check-config"), "port")
+    cluster = ["--check-config", "--port", "6400", "--cluster-enabled", "yes"]
+    assert run(*cluster, "--cluster-join", "127.0.0.1:6379").returncode == 0
+    refused(run(*cluster, "--cluster-join", "nowhere"), "cluster-join 'nowhere'")
 
 
 def test_check_config_bad(tmp_path):
