@@ -309,15 +309,6 @@ enum err follow_readable(uint8_t type, struct slice bytes, char *why)
     return ERR_OK;
 }
 
-enum err follow_get_map(struct slice bytes, uint64_t index, struct map *m, char *why)
-{
-    TRY(get_map(bytes, m, why));
-    if (m->index == index)
-        return ERR_OK;
-    snprintf(why, WIRE_WHY_BYTES, "a map of another index than was said");
-    return ERR_SYNTAX;
-}
-
 /* What a peer sends is committed: it was applied there. But it is bytes of another process. */
 enum err follow_entries(struct control *c, const struct wire_entries *m, char *why)
 {
@@ -341,7 +332,7 @@ enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
     snprintf(why, WIRE_WHY_BYTES, "the voters are no voter set");
     TRY(raft_voters_get(&voters, m->voters));
     map_init(&map);
-    enum err e = follow_get_map(m->map, m->index, &map, why);
+    enum err e = get_map(m->map, m->index, &map, why);
     if (e == ERR_OK)
         follow_whole(c, m->index, &voters, &map);
     map_free(&map);

@@ -249,8 +249,6 @@ void keep_free(struct control *c);
 void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes);
 void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m);
 enum err follow_readable(uint8_t type, struct slice bytes, char *why) MUST_CHECK; /* an entry of the log */
-/* The map as of entry `index`; m is initialised. */
-enum err follow_get_map(struct slice bytes, uint64_t index, struct map *m, char *why) MUST_CHECK;
 void follow_ahead(struct control *c, uint16_t place, uint64_t index); /* that member has this much */
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);
 void follow_serve(struct control *c); /* who follows the map gets what is new of it */

@@ -32,7 +32,7 @@ static void restore(struct control *c, const struct raft_snapshot *s)
     struct map m;
     char why[WIRE_WHY_BYTES];
     map_init(&m);
-    enum err bad = follow_get_map(s->bytes, s->index, &m, why);
+    enum err bad = get_map(s->bytes, s->index, &m, why);
     check(bad == ERR_OK); /* C10 */
     follow_whole(c, s->index, &s->voters, &m);
     map_free(&m);
@@ -42,7 +42,7 @@ static enum err snapshot_readable(struct slice bytes, uint64_t index, char *why)
 {
     struct map m;
     map_init(&m);
-    enum err e = follow_get_map(bytes, index, &m, why);
+    enum err e = get_map(bytes, index, &m, why);
     map_free(&m);
     return e;
 }

@@ -197,13 +197,16 @@ static bool disk_keeps_up(struct node *n)
 
 static bool any_in(const struct replicas *r)
 {
-    return r->in[0].used || r->in[1].used || r->repl.offers;
+    bool any = false;
+    for (unsigned i = 0; i < DUMPS_AT_ONCE; i++)
+        any |= r->in[i].used;
+    return any;
 }
 
 void dump_in_look(struct node *n)
 {
     struct replicas *r = of(n);
-    bool takes = any_in(r) && disk_keeps_up(n);
+    bool takes = (any_in(r) || r->repl.offers) && disk_keeps_up(n);
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
         struct dump_in *d = &r->in[i];
         if (d->used && !repl_may_swap(&r->repl, d->place, &d->in))
@@ -217,5 +220,5 @@ void dump_in_look(struct node *n)
             say_pull(n, d);
         }
     }
-    n->rewrite.must_wait = r->in[0].used || r->in[1].used;
+    n->rewrite.must_wait = any_in(r);
 }

@@ -453,7 +453,7 @@ static bool is_handed_over(struct node *n, struct flight *f, enum route_asker wh
 static bool is_waited_for(struct node *n, struct flight *f, const struct route *r, enum route_asker who)
 {
     const struct cluster *c = n->cluster;
-    int64_t most_us = (int64_t)c->map.settings.node_timeout_ms * 2000;
+    int64_t most_us = 2 * map_timeout_us(&c->map.settings);
     if (r->to != ROUTE_DOWN || !r->soon || who == ROUTE_PEER || c->closed)
         return false;
     if (who == ROUTE_PLAIN)

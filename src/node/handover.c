@@ -267,7 +267,7 @@ void cluster_leave_look(struct node *n, struct node_out *out)
         leave_begins(n, trouble);
     if (!c->leaves || !mono_reached(n->now, c->leave_at))
         return;
-    c->leave_at = mono_after(n->now, (int64_t)c->map.settings.node_timeout_ms * 1000 / LEAVE_LOOKS);
+    c->leave_at = mono_after(n->now, map_timeout_us(&c->map.settings) / LEAVE_LOOKS);
     handover_look(n, out);
     if (may_end(n)) {
         log_say(n->log, LOG_LEVEL_WARNING, "the disk failed, and no slot is served here any more: this node ends");

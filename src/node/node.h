@@ -214,8 +214,10 @@ struct node_world {
     struct slice (*fact)(struct node_world *w, const char *name, char *to, size_t to_n);
 };
 
+enum { RUN_ID_BYTES = 40 + 1 };
+
 struct node_identity {
-    char run_id[41];
+    char run_id[RUN_ID_BYTES];
     uint64_t seed; /* of every random choice */
     int process_id;
     bool in_cluster; /* the map says which slots are ours (cluster-enabled); and who this is there: */

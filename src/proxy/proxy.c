@@ -161,17 +161,6 @@ static bool worker_prepare(struct proxy *p, unsigned i, const struct options *op
     return true;
 }
 
-static void run_id_make(char to[41])
-{
-    static const char digits[] = "0123456789abcdef";
-    unsigned char random[40];
-    check(getrandom(random, sizeof(random), 0) ==
-          (ssize_t)sizeof(random)); /* so few never fall short */
-    for (size_t i = 0; i < sizeof(random); i++)
-        to[i] = digits[random[i] & 15];
-    to[40] = '\0';
-}
-
 bool proxy_prepare(struct proxy *p, const struct options *options, const char *config_file,
                    char *why, size_t why_n)
 {
@@ -217,6 +206,7 @@ bool proxy_start(struct proxy *p, char *why, size_t why_n)
     p->map.reopens = &p->seats.reopens;
     p->map.config = (struct relay_config){.seeds = slice_str(o->cluster),
                                           .secret = slice_str(o->cluster_secret)};
+    /* so few never fall short */
     check(getrandom(&p->map.config.seed, sizeof(p->map.config.seed), 0) ==
           (ssize_t)sizeof(p->map.config.seed));
     (void)snprintf(why, why_n, "cannot start the threads");

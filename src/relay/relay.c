@@ -322,9 +322,9 @@ static enum err take_whole(struct relay *r, struct wire_in *in, char *why)
     struct map map;
     TRY(get_whole(in, &m));
     map_init(&map);
-    enum err e = get_map(m.map, &map, why);
-    if (e == ERR_OK && (map.index != m.index || map.index == 0)) {
-        (void)snprintf(why, WIRE_WHY_BYTES, "a map of another index than was said");
+    enum err e = get_map(m.map, m.index, &map, why);
+    if (e == ERR_OK && map.index == 0) {
+        (void)snprintf(why, WIRE_WHY_BYTES, "a map of which nothing was decided");
         e = ERR_SYNTAX;
     }
     if (e == ERR_OK && map.index > r->map.index) {

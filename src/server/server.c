@@ -26,16 +26,21 @@ void server_look_at_clock(struct server *s)
 
 /* -------------------------------------------------------------- birth and death */
 
-static void identify(struct node_identity *id)
+void run_id_make(char to[RUN_ID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char random[sizeof(id->run_id) - 1];
+    unsigned char random[RUN_ID_BYTES - 1];
     /* small ones never fall short */
     check(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random));
-    check(getrandom(&id->seed, sizeof(id->seed), 0) == (ssize_t)sizeof(id->seed));
     for (size_t i = 0; i < sizeof(random); i++)
-        id->run_id[i] = digits[random[i] & 15];
-    id->run_id[sizeof(random)] = '\0';
+        to[i] = digits[random[i] & 15];
+    to[sizeof(random)] = '\0';
+}
+
+static void identify(struct node_identity *id)
+{
+    run_id_make(id->run_id);
+    check(getrandom(&id->seed, sizeof(id->seed), 0) == (ssize_t)sizeof(id->seed));
     id->process_id = (int)getpid();
 }
 

@@ -99,7 +99,7 @@ struct server;
 /* What the threads of a proxy have in common: each of them is a shell of its own (proxy/). */
 struct seats {
     unsigned n;
-    char run_id[41];
+    char run_id[RUN_ID_BYTES];
     atomic_llong clients; /* of all, for maxclients */
     atomic_uint reopens;  /* how often the log file was to be opened again */
     atomic_bool stop;     /* one of them was asked to stop: all do */
@@ -163,6 +163,7 @@ struct server {
 };
 
 /* ---- server.c */
+void run_id_make(char to[RUN_ID_BYTES]); /* by chance, in hex: 40 digits, and a zero */
 /* threads, the node; nothing is served yet */
 bool server_start(struct server *s, char *why, size_t why_n);
 void server_free(struct server *s);

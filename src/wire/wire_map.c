@@ -820,7 +820,7 @@ static enum err get_map_all(struct frames *f, struct wire_in *in, struct map *m)
     return f->left.n == 0 ? ERR_OK : ERR_SYNTAX;
 }
 
-enum err get_map(struct slice bytes, struct map *m, char *why)
+enum err get_map(struct slice bytes, uint64_t index, struct map *m, char *why)
 {
     struct frames f = {.left = bytes};
     struct wire_in in = {0};
@@ -831,6 +831,9 @@ enum err get_map(struct slice bytes, struct map *m, char *why)
     const char *wrong = err == ERR_OK ? map_wrong(&got) : NULL;
     if (wrong != NULL) {
         snprintf(why, WIRE_WHY_BYTES, "a map that is not whole: %s", wrong);
+        err = ERR_SYNTAX;
+    } else if (err == ERR_OK && got.index != index) {
+        snprintf(why, WIRE_WHY_BYTES, "a map of another index than was said");
         err = ERR_SYNTAX;
     }
     if (err != ERR_OK) {

@@ -20,8 +20,8 @@ char *map_entry_flat(const struct map_entry *e, size_t *n); /* its bytes, in one
 enum err get_map_entry(struct slice bytes, struct map_entry **e, char *why) MUST_CHECK;
 
 void put_map(struct chain *to, const struct map *m);
-/* m is initialised; its content is replaced, or after an error untouched. What is accepted is whole
- * (map_wrong). */
-enum err get_map(struct slice bytes, struct map *m, char *why) MUST_CHECK;
+/* The map as of entry `index`, which is told beside it. m is initialised; its content is replaced, or after an error
+ * untouched. What is accepted is whole (map_wrong). */
+enum err get_map(struct slice bytes, uint64_t index, struct map *m, char *why) MUST_CHECK;
 
 #endif

@@ -77,11 +77,13 @@ static void a_map_is_read_as_it_was_written(void **state)
     struct bytes b = map_bytes(&direct);
     char why[WIRE_WHY_BYTES] = "";
     map_init(&empty);
-    assert_int_equal(get_map(slice_of(b.p, b.n), &through, why), ERR_OK);
+    assert_int_equal(get_map(slice_of(b.p, b.n), direct.index + 1, &through, why), ERR_SYNTAX);
+    assert_string_equal(why, "a map of another index than was said");
+    assert_int_equal(get_map(slice_of(b.p, b.n), direct.index, &through, why), ERR_OK);
     assert_int_equal(digest(&direct), digest(&through));
     mem_free(b.p);
     b = map_bytes(&empty);
-    assert_int_equal(get_map(slice_of(b.p, b.n), &through, why), ERR_OK);
+    assert_int_equal(get_map(slice_of(b.p, b.n), empty.index, &through, why), ERR_OK);
     assert_int_equal(digest(&empty), digest(&through));
     mem_free(b.p);
     map_free(&direct);
@@ -136,7 +138,7 @@ static void a_map_of_an_older_form_is_read(void **state)
     map_init(&m);
     map_init(&got);
     map_apply(&m, 7, &e);
-    assert_int_equal(get_map(slice_of(flat, n), &got, why), ERR_OK);
+    assert_int_equal(get_map(slice_of(flat, n), m.index, &got, why), ERR_OK);
     assert_int_equal(digest(&got), digest(&m));
     mem_free(flat);
     map_free(&m);
@@ -291,7 +293,7 @@ static void a_damaged_map_is_refused_or_whole(void **state)
             exact[rng_below(&r, n)] = "0123456789-,= *$\r\n"[rng_below(&r, 18)];
         uint64_t before = digest(&got);
         char why[WIRE_WHY_BYTES] = "";
-        if (get_map(slice_of(exact, n), &got, why) != ERR_OK) {
+        if (get_map(slice_of(exact, n), m.index, &got, why) != ERR_OK) {
             refusals++;
             assert_true(why[0] != '\0');
             assert_int_equal(digest(&got), before);
