@@ -41,6 +41,13 @@ void far_multi_end(struct node *n, struct session *s, struct node_out *out)
     r->watches_far = r->watch_lost = r->watch_held = false;
 }
 
+/* What is watched lives as long as its link and its slot's epoch (replication 10). */
+bool far_watch_is_over(const struct node *n, const struct session *s)
+{
+    const struct routing *r = s->routing;
+    return r->watches_far && (r->watch_lost || n->cluster->map.slots[r->watch_slot].epoch != r->watch_epoch);
+}
+
 /* A WATCH that was refused watches nothing; an earlier one may. */
 void far_watch_answered(struct session *s, struct slice reply)
 {
@@ -98,7 +105,7 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
     enum route_keys keys = queue_slot(s, &slot);
     if (keys == ROUTE_MANY_SLOTS || (r->watches_far && slot != r->watch_slot))
         return exec_refused(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
-    if (r->watches_far && (r->watch_lost || c->map.slots[slot].epoch != r->watch_epoch))
+    if (far_watch_is_over(n, s))
         return exec_lost(n, s, out);
     if (keys == ROUTE_NO_KEY && !r->watches_far)
         return routed_run(s, here, SLOT_ANY, spec);

@@ -469,6 +469,10 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
     struct flight *before = flight_before(n, f);
     enum route_asker who = f->turn->gather != NULL ? ROUTE_PLAIN : routed_asker(n, s);
     bool reads = s->routing->readonly && !f->is_write;
+    if (f->is_exec && far_watch_is_over(n, s)) { /* it waited too long */
+        far_multi_void(n, f, out);
+        return;
+    }
     if (is_handed_over(n, f, who)) {
         flight_park(n, f, "TRYAGAIN its slot is being handed over to another node", HANDOVER_US);
         return;

@@ -231,7 +231,7 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
     }
     if (f->turn == NULL)
         flight_free(f);
-    else if (never_sent && f->is_exec && f->turn->session->routing->watches_far)
+    else if ((never_sent || !f->is_write) && f->is_exec && f->turn->session->routing->watches_far)
         far_multi_void(n, f, out); /* what was watched is not watched any more */
     else if (f->is_wait || (!never_sent && !f->is_write && flight_overtaken(n, f, taken)))
         flight_error(n, f, "TRYAGAIN the connection to its node broke", out);

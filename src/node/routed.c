@@ -251,7 +251,8 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     struct route to = route_slot(&c->self, slot, who, r->readonly && (spec->flags & CMD_READONLY) != 0);
     if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD || (to.to == ROUTE_DOWN && to.soon && who == ROUTE_PLAIN)))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
-    bool waits = bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot));
+    /* nothing of a transaction flies before EXEC */
+    bool waits = !s->in_multi && (bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot)));
     const char *thin = routed_thin(n, slot, (spec->flags & CMD_WRITE) != 0, routed_asked(s));
     if (to.to == ROUTE_HERE && !waits && thin != NULL) {
         routed_refuse(n, s, thin, out);

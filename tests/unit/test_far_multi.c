@@ -60,6 +60,64 @@ static void a_watch_dies_with_its_link(void **state)
     some_stop(&w);
 }
 
+/* Its link took it and broke: it would be asked again, without the watch. */
+static void a_transaction_that_reads_is_not_asked_again_without_its_watch(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    send_format(1, 1, "SET %s 2", far);
+    w.stopped[1] = true;
+    send_format(0, 1, "MULTI\nGET %s\nEXEC", far);
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = only_link(0, 1)->link}});
+    some_link_break(&w, only_link(0, 1));
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    some_stop(&w);
+}
+
+/* It waits for a primary; whom that is elected watches nothing. */
+static void a_watch_ends_while_exec_waits(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    unsigned slot = slot_of(slice_str(far));
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    w.owner[slot] = MAP_NOBODY;
+    some_map(&w);
+    send_format(0, 1, "MULTI\nGET %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n");
+    w.owner[slot] = 1;
+    some_map(&w);
+    some_later(&w, 20);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "*-1\r\n");
+    some_stop(&w);
+}
+
+/* Its slot is about to be handed over, and then the lease ends: it was flown, and EXEC ran nothing. */
+static void nothing_of_a_transaction_flies_before_exec(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0);
+    some_send(&w, 0, 1, "READWRITE\nMULTI"); /* such a one, as other nodes, is told what is not served now */
+    bits_add(&w.node[0].node->cluster->handing, slot_of(slice_str(here)));
+    w.node[0].lease = w.node[0].now;
+    send_format(0, 1, "SET %s 1\nEXEC", here);
+    some_carry(&w);
+    bits_remove(&w.node[0].node->cluster->handing, slot_of(slice_str(here)));
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n-CLUSTERDOWN The cluster is down: this node has lost contact with it\r\n"
+                          "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    some_stop(&w);
+}
+
 static void a_watch_whose_slot_comes_here_is_lost(void **state)
 {
     (void)state;
@@ -244,6 +302,10 @@ UNIT_TESTS("transactions elsewhere",
            TEST(a_transaction_elsewhere_is_run_there_as_one, "a transaction elsewhere is run there as one"),
            TEST(a_watch_elsewhere_is_kept_there, "a watch elsewhere is kept there, and dies with its epoch (10)"),
            TEST(a_watch_dies_with_its_link, "a watch dies with its link"),
+           TEST(a_transaction_that_reads_is_not_asked_again_without_its_watch,
+                "a transaction that reads is not asked again without its watch (10)"),
+           TEST(a_watch_ends_while_exec_waits, "a watch ends with its slot's epoch while EXEC waits for a primary (10)"),
+           TEST(nothing_of_a_transaction_flies_before_exec, "nothing of a transaction is run before its EXEC"),
            TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
            TEST(a_watch_is_told_of_as_it_is_where_the_disk_stands_still,
                 "a watch elsewhere is told of as it is where the disk stands still (9)"),
