@@ -117,6 +117,13 @@ void contact_end(struct control *c, struct contact *k)
         hang_up(c, k);
 }
 
+void contacts_unfollowed(struct control *c)
+{
+    for (size_t i = 0; i < c->contacts.n; i++)
+        if (c->contacts.at[i]->use == CONTACT_FOLLOWER)
+            contact_end(c, c->contacts.at[i]);
+}
+
 /* ---------------------------------------------------------------- opening */
 
 struct contact *contact_dial(struct control *c, enum contact_use use, const char *host, uint16_t port,

@@ -219,6 +219,7 @@ bool contact_is_up(const struct control *c, uint16_t place);
 void contact_is_member(struct control *c, struct contact *k); /* a hint turned out to be one */
 void contacts_due(struct control *c);       /* dials who is to be dialed, ends what takes too long */
 struct mono contacts_wake(const struct control *c);
+void contacts_unfollowed(struct control *c); /* this node's cluster is another from here on: who follows its map begins anew */
 void contacts_carry(struct control *c);     /* end of a step: what was put goes into the out */
 void contacts_free(struct control *c);
 

@@ -183,6 +183,7 @@ void keep_forget(struct control *c)
     c->identity_changed = true;
     vec_clear(&c->identity.peers);
     follow_forget(c);
+    contacts_unfollowed(c);
     control_member_anew(c);
 }
 

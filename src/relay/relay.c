@@ -327,6 +327,11 @@ static enum err take_whole(struct relay *r, struct wire_in *in, char *why)
         (void)snprintf(why, WIRE_WHY_BYTES, "a map of which nothing was decided");
         e = ERR_SYNTAX;
     }
+    if (e == ERR_OK && r->map.index > 0 &&
+        memcmp(&map.cluster, &r->map.cluster, sizeof(map.cluster)) != 0) {
+        (void)snprintf(why, WIRE_WHY_BYTES, "a map of another cluster: it has joined that one");
+        e = ERR_SYNTAX;
+    }
     if (e == ERR_OK && map.index > r->map.index) {
         map_copy(&r->map, &map);
         tell(r, 0, NULL);

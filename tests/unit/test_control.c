@@ -6,6 +6,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "tests/lib/unit.h"
+#include "wire/hello.h"
+#include "wire/wire_control.h"
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
 
@@ -296,6 +298,89 @@ static void clusters_meet(void **state)
     assert_true(planes_until(&world, 20 * SECOND, whole));
     assert_int_equal(world.at[0].answers.n, 2);
     assert_string_equal(world.at[0].answers.at[0].answer.error, "");
+    end();
+}
+
+/* A proxy at a node, outside of the simulated network: what it is answered. */
+static void follower_says(struct plane *p, enum control_event_type type, struct chain *says, struct buf *answer)
+{
+    enum { CONN = 999999 };
+    size_t n;
+    char *flat = chain_flat(says, NULL, &n);
+    struct control_event ev = {.type = type, .now = plane_clock(p), .pulse = {.progress = ++p->progress}};
+    if (type == CONTROL_GUEST) {
+        ev.guest.conn = CONN;
+        ev.guest.peer = SLICE("10.0.0.9:1");
+    } else {
+        ev.bytes.conn = CONN;
+        ev.bytes.in = slice_of(flat, n);
+    }
+    control_step(p->control, &ev, &p->out);
+    buf_clear(answer);
+    for (size_t i = 0; i < p->out.send.n; i++) {
+        struct control_send *s = &p->out.send.at[i];
+        size_t bytes;
+        char *said = chain_flat(&s->bytes, NULL, &bytes);
+        if (s->conn == CONN)
+            assert_int_equal(buf_add(answer, slice_of(said, bytes)), ERR_OK);
+        mem_free(said);
+    }
+    for (size_t i = 0; i < p->out.words.n; i++)
+        word_free(&p->out.words.at[i]);
+    p->out.send.n = p->out.words.n = 0;
+    assert_int_equal(p->out.disk.n, 0);
+    mem_free(flat);
+}
+
+static void follower_begins(struct plane *p, struct buf *answer)
+{
+    static const uint8_t nonce[HELLO_NONCE_BYTES] = {3};
+    struct hello_self self = {.secret = p->config.secret};
+    struct hello h = {0};
+    struct chain says = {0};
+    enum hello_verdict v = HELLO_MORE;
+    follower_says(p, CONTROL_GUEST, &says, answer);
+    hello_dial(&h, &self, HELLO_FOLLOW, NULL, nonce, &says);
+    for (unsigned i = 0; i < 4 && v == HELLO_MORE; i++) {
+        size_t used;
+        follower_says(p, CONTROL_GUEST_BYTES, &says, answer);
+        says = (struct chain){0};
+        v = hello_step(&h, &self, buf_slice(answer), &used, &says);
+    }
+    assert_int_equal(v, HELLO_ACCEPTED);
+    follower_says(p, CONTROL_GUEST_BYTES, &says, answer);
+    hello_free(&h);
+}
+
+static bool follower_is_heard(struct plane *p, struct buf *answer)
+{
+    struct chain says = {0};
+    put_fetch(&says, &(struct wire_fetch){1});
+    follower_says(p, CONTROL_GUEST_BYTES, &says, answer);
+    return answer->n > 0;
+}
+
+static void who_leaves_its_cluster_is_followed_no_more(void **state)
+{
+    (void)state;
+    struct buf answer;
+    buf_init(&answer, 1 << 24);
+    planes_init(&world, 5);
+    for (int i = 0; i < 2; i++)
+        plane_start(&world, plane_add(&world, -1));
+    planes_run(&world, SECOND);
+    for (int i = 0; i < 2; i++) {
+        follower_begins(&world.at[i], &answer);
+        assert_true(follower_is_heard(&world.at[i], &answer));
+    }
+    struct word ask = {.type = WORD_ASK, .ask = {.token = 1, .what = ASK_MEET, .text = "10.0.0.1", .cluster_port = 7001}};
+    plane_ask(&world, &world.at[0], ask);
+    assert_true(planes_until(&world, 20 * SECOND, whole));
+    unsigned heard = 0;
+    for (int i = 0; i < 2; i++)
+        heard += follower_is_heard(&world.at[i], &answer);
+    assert_int_equal(heard, 1); /* whose cluster it is still */
+    buf_free(&answer);
     end();
 }
 
@@ -864,6 +949,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(what_was_lost_is_known_before_it_reports, "who lost data is known as another copy before it reports, and votes on (replication 18, 22)"),
            TEST(who_is_in_no_cluster_founds_none_before_it_has_loaded, "who is in no cluster founds none before it has loaded"),
            TEST(clusters_meet, "empty clusters meet and become one (C8)"),
+           TEST(who_leaves_its_cluster_is_followed_no_more, "a proxy at a node that leaves its cluster for another is disconnected"),
            TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22)"),

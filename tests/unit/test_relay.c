@@ -334,6 +334,25 @@ static void a_node_of_another_cluster_is_refused(void **state)
     end();
 }
 
+/* It was alone in its own, and joined another. */
+static void a_node_that_joins_another_cluster_is_followed_no_more(void **state)
+{
+    (void)state;
+    begin("10.0.0.1:1@1000");
+    make_map(1);
+    carry();
+    uint32_t link = open_link(0);
+    send_whole(link);
+    struct cluster_id first = w.cluster;
+    w.map.cluster.b[0] ^= 1;
+    w.map.index += 7;
+    send_whole(link);
+    assert_false(w.ends[link].used);
+    assert_memory_equal(relay_map(w.relay)->cluster.b, first.b, sizeof(first.b));
+    assert_int_equal(w.told_n, 1);
+    end();
+}
+
 static void one_is_left_for_another_from_time_to_time(void **state)
 {
     (void)state;
@@ -356,4 +375,5 @@ UNIT_TESTS("relay",
            TEST(who_cannot_be_reached_is_tried_again_after_a_pause, "who cannot be reached is tried again, after a pause (Y5)"),
            TEST(what_cannot_be_read_ends_its_connection_alone, "what cannot be read ends its connection and nothing else (Y2)"),
            TEST(a_node_of_another_cluster_is_refused, "a node of another cluster is refused (Y3)"),
+           TEST(a_node_that_joins_another_cluster_is_followed_no_more, "a node that joins another cluster is followed no more (Y3)"),
            TEST(one_is_left_for_another_from_time_to_time, "one that is followed is left for another from time to time (Y4)"))
