@@ -196,7 +196,9 @@ struct cluster {
     bool takes_nothing;      /* in which case nothing that a primary sends is taken */
     struct mono leave_at;    /* it is looked at again what can be handed over; */
     struct mono leave_most;  /* so long it waits to be let go (28) */
-    struct bits thin;        /* too few copies are in sync: writes are refused (5), and reads if they are fewer than W */
+    struct bits thin;        /* too few copies are in sync: writes are refused (5), and reads if they are fewer than W;
+                                or it is alone, and the newest record is not stored (28) */
+    char misconf[128];       /* with a disk in trouble: what writes of such a slot are told */
     struct word_view view;
     uint64_t last_token;
     struct list links, dirty;

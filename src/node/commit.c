@@ -10,10 +10,13 @@
 static inline void append(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
 {
     check(own_has(n, slot)); /* N8 */
-    if (commit_is_told(n, slot))
+    if (commit_is_told(n, slot)) {
         replicate_record(n, slot, bytes, db);
-    else
-        journal_append(&n->journal, slot, bytes, db);
+        return;
+    }
+    struct lsn lsn = journal_append(&n->journal, slot, bytes, db);
+    if (n->cluster != NULL)
+        repl_record_alone(&n->cluster->replicas->repl, slot, lsn.n);
 }
 
 bool commit_is_told(const struct node *n, unsigned slot)
@@ -58,12 +61,18 @@ const char *commit_trouble(const struct node *n)
     return why;
 }
 
+#define MISCONF "MISCONF Errors writing to the AOF file: "
+
 /* In a cluster replies of reads are refused as well, and who reads that is to know what is meant. */
 static void fail_gates(struct node *n, const char *why)
 {
     char text[160];
     (void)snprintf(text, sizeof(text), "this node's disk is in trouble: %s", why);
     session_fail_gates(n, n->cluster == NULL ? why : text);
+    if (n->cluster == NULL)
+        return;
+    (void)snprintf(n->cluster->misconf, sizeof(n->cluster->misconf), MISCONF "%s", why);
+    replicate_disk_failed(n);
 }
 
 void commit_look(struct node *n)
@@ -90,7 +99,7 @@ bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r
     const char *why = commit_trouble(n);
     if (why == NULL)
         return false;
-    reply_errorf(r, "%sMISCONF Errors writing to the AOF file: %s", before, why);
+    reply_errorf(r, "%s" MISCONF "%s", before, why);
     return true;
 }
 

@@ -9,12 +9,11 @@
  * over a link of this session's own (replication 10), and the last reply is the client's. A WATCH goes
  * over the same link; what it watches there lives as long as that link and its slot's epoch, else EXEC
  * answers nil. Until EXEC is answered nothing further of the session is taken. */
+#include <stdio.h>
+
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/multi.h"
-
-static const char exec_thin[] =
-    "EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.";
 
 /* The one slot of the queue; ROUTE_NO_KEY: it has no keys. */
 static enum route_keys queue_slot(const struct session *s, unsigned *slot)
@@ -78,6 +77,13 @@ static enum routed exec_refused(struct node *n, struct session *s, const char *t
     return ROUTED_TAKEN;
 }
 
+static enum routed exec_thin(struct node *n, struct session *s, const char *why, struct node_out *out)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text), "EXECABORT Transaction discarded because of: %s", why);
+    return exec_refused(n, s, text, out);
+}
+
 static enum routed exec_lost(struct node *n, struct session *s, struct node_out *out)
 {
     struct turn *t = turn_new(s, 0);
@@ -111,8 +117,9 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
         return routed_run(s, here, SLOT_ANY, spec);
     struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
     bool runs = to.to == ROUTE_HERE && !bits_has(&c->handing, slot);
-    if (runs && routed_thin(n, slot, (s->multi->flags & CMD_WRITE) != 0, routed_asked(s)) != NULL)
-        return exec_refused(n, s, exec_thin, out);
+    const char *thin = runs ? routed_thin(n, slot, (s->multi->flags & CMD_WRITE) != 0, routed_asked(s)) : NULL;
+    if (thin != NULL)
+        return exec_thin(n, s, thin, out);
     if (runs)
         return routed_run(s, here, slot, spec);
     if (to.to == ROUTE_MOVED) {

@@ -7,6 +7,7 @@
  * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
  * not sent: it goes again. Of the rest, reads go again if no write was sent behind them, and of writes nobody knows. */
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "node/cluster.h"
@@ -286,6 +287,17 @@ static bool is_refusal(struct slice reply)
            begins(reply, "-LOADING ");
 }
 
+/* To be asked again by its client, if at all. */
+static void unserved_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
+{
+    char text[320];
+    struct slice why = slice_from(reply, sizeof("-UNSERVED ") - 1);
+    while (why.n > 0 && (why.p[why.n - 1] == '\r' || why.p[why.n - 1] == '\n'))
+        why.n--;
+    (void)snprintf(text, sizeof(text), "CLUSTERDOWN %.*s", (int)why.n, why.p);
+    flight_error(n, f, text, out);
+}
+
 static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
 {
     struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
@@ -310,7 +322,7 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
     } else if (watched) {
         far_multi_answered(n, f, reply, out);
     } else if (unserved) { /* it ran, and a later write of its client as well: asked again it would see that (10) */
-        flight_error(n, f, "CLUSTERDOWN its slot was lost before it was answered", out);
+        unserved_answer(n, f, reply, out);
     } else if (refused && !f->is_wait) {
         n->cluster->retried++;
         flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",

@@ -363,7 +363,7 @@ static void thin_look(struct node *n)
     struct cluster *c = n->cluster;
     c->thin = (struct bits){0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->served[slot] != 0 && repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING))
+        if (c->served[slot] != 0 && (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) || repl_is_unstored(&of(n)->repl, slot)))
             bits_add(&c->thin, slot);
 }
 
@@ -371,6 +371,13 @@ static void clock_tell(struct node *n)
 {
     const struct journal *j = &n->journal;
     repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, j->synced.n, n->gate_floor.n);
+}
+
+void replicate_disk_failed(struct node *n)
+{
+    clock_tell(n);
+    repl_disk_failed(&of(n)->repl);
+    thin_look(n);
 }
 
 void replicate_map(struct node *n, bool members, struct node_out *out)
@@ -395,6 +402,8 @@ void replicate_look(struct node *n, struct node_out *out)
     if (n->loading || c->self.place == MAP_NOBODY)
         return;
     clock_tell(n);
+    if (repl_disk_caught_up(&r->repl))
+        thin_look(n);
     repl_join(&r->repl);
     if (mono_reached(n->now, r->look_at)) {
         r->look_at = mono_after(n->now, map_lease_us(&n->cluster->map) / 20);

@@ -79,6 +79,7 @@ static inline size_t link_unsent(const struct repl_link *l)
 void replicate_options(struct node *n);
 /* The commands of one record of a slot with copies: it is made, goes to the log, and is told. */
 void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db);
+void replicate_disk_failed(struct node *n); /* behind session_fail_gates */
 void replicate_map(struct node *n, bool members, struct node_out *out); /* the applied map changed; members: slots or nodes */
 void replicate_look(struct node *n, struct node_out *out); /* end of a step: what is due, what is to be sent */
 struct mono replicate_due(const struct node *n);

@@ -113,21 +113,43 @@ void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint1
     put_refusal(n, s, &bytes, out);
 }
 
+static const char *why_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked)
+{
+    const struct repl *r = &n->cluster->replicas->repl;
+    if (writes && repl_is_unstored(r, slot) && commit_refuses(n) != NULL)
+        return n->cluster->misconf;
+    if (!writes && repl_is_unstored(r, slot)) /* 28: gone if this run ends before it is stored, so nobody may know of it */
+        return n->journal.state == JOURNAL_FAILED
+                   ? "CLUSTERDOWN the newest write is not on this node's disk, which failed: once that is mended, "
+                     "CONFIG SET appendonly no and then yes"
+                   : "CLUSTERDOWN the newest write is not on this node's disk, which is full: make room on it";
+    if (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked))
+        return writes ? "NOREPLICAS Not enough good replicas to write." : "NOREPLICAS Not enough good replicas to read.";
+    return NULL;
+}
+
 const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked)
 {
     const struct cluster *c = n->cluster;
-    const struct repl *r = &c->replicas->repl;
-    bool refused = false;
-    if (slot >= SLOTS)
-        for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && !refused; i = bits_next(&c->thin, i + 1))
-            refused = writes || repl_refuses_read(r, i, REPL_ASKS_NOTHING);
-    else if (asked != REPL_ASKS_NOTHING)
-        refused = c->served[slot] != 0 && (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked));
-    else
-        refused = bits_has(&c->thin, slot) && (writes || repl_refuses_read(r, slot, asked));
-    if (!refused)
-        return NULL;
-    return writes ? "NOREPLICAS Not enough good replicas to write." : "NOREPLICAS Not enough good replicas to read.";
+    const char *why = NULL;
+    if (slot < SLOTS)
+        return (asked != REPL_ASKS_NOTHING && c->served[slot] != 0) || bits_has(&c->thin, slot) ? why_thin(n, slot, writes, asked)
+                                                                                                : NULL;
+    for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && why == NULL; i = bits_next(&c->thin, i + 1))
+        why = why_thin(n, i, writes, REPL_ASKS_NOTHING);
+    return why;
+}
+
+/* Who forwards would ask again on CLUSTERDOWN, as if its slot were moving. */
+static void refuse_thin(struct node *n, struct session *s, unsigned slot, const char *why, struct node_out *out)
+{
+    char text[256];
+    size_t code = strcspn(why, " ");
+    bool passes = s->routing->forward == 0 || !slice_equal(slice_of(why, code), SLICE("CLUSTERDOWN"));
+    if (!passes)
+        routed_refused(s, slot);
+    (void)snprintf(text, sizeof(text), "%s%s", passes ? "" : "UNSERVED", passes ? why : why + code);
+    routed_refuse(n, s, text, out);
 }
 
 /* ------------------------------------------- connections of those who forward */
@@ -255,7 +277,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
     bool waits = !s->in_multi && (bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot)));
     const char *thin = routed_thin(n, slot, (spec->flags & CMD_WRITE) != 0, routed_asked(s));
     if (to.to == ROUTE_HERE && !waits && thin != NULL) {
-        routed_refuse(n, s, thin, out);
+        refuse_thin(n, s, slot, thin, out);
         return ROUTED_TAKEN;
     }
     if (to.to == ROUTE_HERE && !waits)
@@ -342,7 +364,7 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
     bool counts = data && !waits && !s->in_multi;
     const char *thin = counts ? routed_thin(n, SLOT_ANY, writes, REPL_ASKS_NOTHING) : NULL;
     if (thin != NULL) {
-        routed_refuse(n, s, thin, out);
+        refuse_thin(n, s, SLOT_ANY, thin, out);
         return ROUTED_TAKEN;
     }
     if (waits && !s->in_multi && (is_proxy || s->routing->wrote.n > 0)) {

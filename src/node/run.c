@@ -343,6 +343,8 @@ static inline void run_plain_write(struct node *n, struct cmd *c)
     if (e->window_n > 0) {
         check(own_has(n, e->slot)); /* N8 */
         journal_append_there(&n->journal, e->slot, e->window, e->window_n);
+        if (n->cluster != NULL)
+            repl_record_alone(&n->cluster->replicas->repl, e->slot, n->journal.appended.n);
         e->n = e->expired = 0;
     }
     effect_window(e, NULL, 0);

@@ -111,11 +111,19 @@ static void what_waits_for_a_replica_alone_is_not_failed(void **state)
     some_stop(&w);
 }
 
+#define FULL "-CLUSTERDOWN the newest write is not on this node's disk, which is full: make room on it\r\n"
+#define FAILED                                                                                                                      \
+    "-CLUSTERDOWN the newest write is not on this node's disk, which failed: once that is mended, CONFIG SET appendonly no and " \
+    "then yes\r\n"
+
 static void in_sync_alone_it_reads_on(void **state)
 {
     (void)state;
     start_copied("appendonly yes\nappendfsync always");
-    const char *key = some_key(&w, 0, 0);
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 0, 1);
+    send_format(0, 1, "SET %s stored", other);
+    go_on(50, SOME_NODES);
+    some_expect(&w, 0, 1, "+OK\r\n");
     w.map.nodes.at[1].health = MAP_DOWN; /* its copies are no more in sync, and nobody else has any */
     w.map.nodes_ver = ++w.map.index;
     some_map_to(&w, 0);
@@ -126,15 +134,43 @@ static void in_sync_alone_it_reads_on(void **state)
     send_format(0, 1, "SET %s v", key);
     go_on(50, 1);
     expect_begins(0, 1, "-UNCERTAIN ");
-    send_format(0, 1, "GET %s\nSET %s w", key, key);
-    go_on(50, 1);
-    some_expect(&w, 0, 1, "$1\r\nv\r\n-MISCONF Errors writing to the AOF file: Input/output error\r\n");
+    send_format(0, 1, "GET %s\nGET %s\nSET %s w\nMULTI\nGET %s\nEXEC\nDBSIZE", other, key, key, key);
+    send_format(2, 1, "GET %s\nGET %s", key, other); /* asked through another node */
+    some_carry(&w);
+    some_expect(&w, 0, 1, "$6\r\nstored\r\n" FAILED "-MISCONF Errors writing to the AOF file: Input/output error\r\n"
+                          "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: CLUSTERDOWN the newest write is not on this "
+                          "node's disk, which failed: once that is mended, CONFIG SET appendonly no and then yes\r\n" FAILED);
+    some_expect(&w, 2, 1, FAILED "$6\r\nstored\r\n");
     go_on(2000, 1);
     assert_int_equal(slot_at(key)->primary, 0);
     assert_false(w.node[0].out.stop); /* it has what nobody else has */
     one_step(&w.node[0], (struct node_event){.type = NODE_STOP});
     assert_true(w.node[0].out.stop); /* who stops it waits for nothing */
     assert_int_equal(w.node[0].out.exit_code, 1);
+    some_stop(&w);
+}
+
+/* What it tells of expiry is so after a restart as well. */
+static void a_slot_without_copies_is_read_again_once_it_is_stored(void **state)
+{
+    (void)state;
+    memset(judged, 0, sizeof(judged));
+    some_start(&w, "appendonly yes\nappendfsync everysec");
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 0, 1);
+    send_format(0, 1, "SET %s a\nSET %s b PX 100", key, other);
+    go_on(50, SOME_NODES);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    disk_fails(0, ERR_FULL, ENOSPC);
+    send_format(0, 1, "DEL %s", key);
+    one_disk(&w.node[0]);
+    expect_begins(0, 1, "-UNCERTAIN ");
+    go_on(200, SOME_NODES);
+    send_format(0, 1, "EXISTS %s\nGET %s", key, other);
+    some_expect(&w, 0, 1, FULL "$-1\r\n");
+    disk_fails(0, ERR_OK, 0);
+    go_on(1200, SOME_NODES);
+    send_format(0, 1, "EXISTS %s", key);
+    some_expect(&w, 0, 1, ":0\r\n");
     some_stop(&w);
 }
 
@@ -213,7 +249,9 @@ UNIT_TESTS("leaving",
            TEST(a_failed_disk_gives_its_slots_away_and_the_node_ends,
                 "a failed disk: UNCERTAIN, its slots go elsewhere from memory, and the node ends with an error (28)"),
            TEST(what_waits_for_a_replica_alone_is_not_failed, "what is stored and waits for a replica is not failed with the disk (28)"),
-           TEST(in_sync_alone_it_reads_on, "with a failed disk and no other in sync: reads go on, MISCONF for writes, a stop is at once (28)"),
+           TEST(in_sync_alone_it_reads_on, "with a failed disk and no other in sync: what is stored is read on, what is not is refused; a stop is at once (28)"),
+           TEST(a_slot_without_copies_is_read_again_once_it_is_stored,
+                "on a full disk a slot whose newest record is not stored is read again once it is (6, 28)"),
            TEST(a_replica_whose_disk_is_slow_reads_no_further,
                 "a replica whose disk is slow reads no further than it may keep, lives, and is left out until it has it all (14)"),
            TEST(who_has_no_room_takes_and_acknowledges_nothing_until_it_has,

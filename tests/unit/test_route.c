@@ -1057,7 +1057,7 @@ static void a_read_is_not_asked_again_behind_a_write_that_ran(void **state)
     w.owner[slot_of(slice_str(key))] = 2;
     some_map(&w);
     all_disks();
-    some_expect(&w, 0, 1, "-CLUSTERDOWN its slot was lost before it was answered\r\n"
+    some_expect(&w, 0, 1, "-CLUSTERDOWN its slot has another primary\r\n"
                           "-UNCERTAIN the write may or may not have been kept: its slot has another primary\r\n");
     some_stop(&w);
 }

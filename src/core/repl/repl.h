@@ -120,6 +120,8 @@ struct repl {
     struct mono now;
     uint64_t appended, stored, synced; /* lsns of this node's log, as told last */
     uint64_t kept; /* at or behind `stored`: what its disk did not take it has in memory, and nobody waits for it (28) */
+    struct bits unstored;  /* slots whose newest record is one of those, perhaps; none once */
+    uint64_t unstored_upto; /* the log is stored up to here */
     struct backlog backlog;
     uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
     struct primary_slot *primary; /* SLOTS */
@@ -154,6 +156,12 @@ static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended
     r->kept = kept > stored ? kept : stored;
 }
 
+/* The disk failed, and nobody waits any more for what it has not stored (28). */
+void repl_disk_failed(struct repl *r);
+bool repl_disk_caught_up(struct repl *r); /* it has stored that now */
+/* In sync alone, with a newest record that its disk has not stored: what is read of it may be gone with this run. */
+bool repl_is_unstored(const struct repl *r, unsigned slot);
+
 void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes);
 void repl_free(struct repl *r);
 void repl_check(const struct repl *r); /* R1 ... */
@@ -179,6 +187,11 @@ static inline bool repl_has_copies(const struct repl *r, unsigned slot) /* recor
 {
     return bits_has(&r->copied, slot);
 }
+/* One of a slot without copies, which is told nobody. */
+static inline void repl_record_alone(struct repl *r, unsigned slot, uint64_t lsn)
+{
+    r->primary[slot].newest = r->appended = lsn;
+}
 void repl_where(struct repl *r, uint16_t place, const struct repl_where *w); /* SYNC */
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
@@ -199,10 +212,10 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn); /* does that one? */
 /* How many other nodes hold (synced: have on their disk) the slot's records up to lsn; 0: it is another's slot. */
 unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced);
-/* What a reply computed from the slot now is to wait for; 0: there are no copies. */
+/* What a reply computed from the slot now is to wait for; 0: there are no copies, and this disk is well. */
 static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 {
-    return repl_has_copies(r, slot) ? r->primary[slot].newest : 0;
+    return repl_has_copies(r, slot) || bits_has(&r->unstored, slot) ? r->primary[slot].newest : 0;
 }
 static inline void repl_prefetch(const struct repl *r, unsigned slot)
 {

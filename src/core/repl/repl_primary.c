@@ -111,6 +111,8 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
         primary_end(r, slot);
         p->epoch = epoch;
         p->newest = epoch == 0 ? 0 : r->appended; /* 11: everything up to here may have been acknowledged */
+        if (epoch != 0 && r->unstored_upto > r->stored)
+            bits_add(&r->unstored, slot); /* what is its newest, and from when, is not known */
     }
     if (epoch != 0 && !copies_are(r, p, s))
         copies_follow(r, slot, s);
@@ -438,23 +440,51 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
     const struct primary_slot *p = &r->primary[slot];
     if (p->epoch == 0)
         return false;
-    if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
-        return r->kept >= lsn;
     struct isr now = isr_of(&r->map->slots[slot]);
-    uint64_t own = now.n == 1 && !p->in_doubt ? r->kept : r->stored; /* 28: in sync alone, it reads on, as without others */
+    bool reads_on = now.n == 1 && !p->in_doubt && !bits_has(&r->unstored, slot); /* 28: in sync alone, of what it has stored */
+    uint64_t own = reads_on ? r->kept : r->stored;
+    if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
+        return own >= lsn;
     return isr_holders(r, slot, &now, lsn, own) >= w_of(r, slot, asked, now.n) &&
            (!p->in_doubt || isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, slot, asked, p->next.n)); /* 12 */
 }
 
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)
 {
-    for (unsigned slot = bits_next(&r->copied, 0); slot < SLOTS; slot = bits_next(&r->copied, slot + 1)) {
+    struct bits asks = r->copied;
+    for (size_t i = 0; i < SLOTS / 64; i++)
+        asks.w[i] |= r->unstored.w[i];
+    for (unsigned slot = bits_next(&asks, 0); slot < SLOTS; slot = bits_next(&asks, slot + 1)) {
+        if (r->primary[slot].epoch == 0)
+            continue;
         const struct primary_slot *p = &r->primary[slot];
         uint32_t here = repl_refuses_read(r, slot, asked) ? REPL_ASKS_NOTHING : asked;
         if (!repl_is_held(r, slot, p->newest < lsn ? p->newest : lsn, here))
             return false;
     }
     return true;
+}
+
+void repl_disk_failed(struct repl *r)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (r->primary[slot].newest > r->stored)
+            bits_add(&r->unstored, slot);
+    r->unstored_upto = r->appended;
+}
+
+bool repl_disk_caught_up(struct repl *r)
+{
+    if (r->unstored_upto == 0 || r->stored < r->unstored_upto)
+        return false;
+    r->unstored = (struct bits){0};
+    r->unstored_upto = 0;
+    return true;
+}
+
+bool repl_is_unstored(const struct repl *r, unsigned slot)
+{
+    return bits_has(&r->unstored, slot) && r->map->slots[slot].isr_n == 1;
 }
 
 void repl_leaves(struct repl *r, uint16_t place)
