@@ -12,7 +12,7 @@ enum { DUMP_WINDOW = 4 };                   /* parts said and not taken */
 enum { STEP_PARTS = 2 };                    /* of one dump in a turn */
 enum { SCAN_ENTRIES = 256, SCAN_CHUNK = 8 }; /* between two parts; between two looks at their bytes */
 enum { LINK_BYTES = 256 * 1024 };           /* with more unsent on the link nothing is put behind it */
-enum { HOLD_BYTES = 4 * 1024 * 1024, HOLD_BIG_BYTES = 16 * HOLD_BYTES }; /* behind a big value records wait longer */
+enum { HOLD_PARTS = 70, HOLD_BIG_PARTS = 16 * HOLD_PARTS }; /* 4 MB; behind a big value records wait longer */
 
 /* Commands, or a big value on its way in pieces. */
 struct item {
@@ -69,7 +69,7 @@ static void queue_clear(struct node *n, struct dump_out *d)
 {
     while (!list_empty(&d->queue))
         item_free(n, item_first(d));
-    d->queued = d->bigs = 0;
+    d->queued = d->bigs = d->scan_bigs = 0;
 }
 
 static void put_entry(struct dump_out *d, struct entry *e, bool waits)
@@ -82,6 +82,7 @@ static void put_entry(struct dump_out *d, struct entry *e, bool waits)
         i->waits = waits;
         i->until = entry_expiry(e);
         d->bigs++;
+        d->scan_bigs += !waits;
         d->queued += waits ? b->n : 0;
         return;
     }
@@ -173,9 +174,11 @@ static void follow(struct node *n, struct dump_out *d, const struct aof_batch *b
     }
 }
 
+/* With all scanned and said, what records still bring is to end: big values go out of it one by one. */
 static bool is_full(const struct dump_out *d)
 {
-    return d->queued >= (d->bigs > 0 ? HOLD_BIG_BYTES : HOLD_BYTES);
+    bool ends = d->scanned && d->scan_bigs == 0 && d->bigs > 0;
+    return ends || d->queued >= d->part_bytes * (d->bigs > 0 ? HOLD_BIG_PARTS : HOLD_PARTS);
 }
 
 void dump_record(struct node *n, unsigned slot, struct slice record)
@@ -208,9 +211,9 @@ static void scanned(void *who, struct entry *e)
 
 static void scan(struct node *n, struct dump_out *d)
 {
-    size_t before = d->queued, bigs = d->bigs;
+    size_t before = d->queued;
     d->scanned_at = d->parts;
-    for (unsigned i = 0; i < SCAN_ENTRIES && d->queued - before < d->part_bytes && d->bigs == bigs && !d->scanned; i += SCAN_CHUNK) {
+    for (unsigned i = 0; i < SCAN_ENTRIES && d->queued - before < d->part_bytes && d->scan_bigs == 0 && !d->scanned; i += SCAN_CHUNK) {
         d->cursor = store_slot_scan(&n->store, d->in.slot, d->cursor, SCAN_CHUNK, scanned, d);
         d->scanned = d->cursor == 0;
     }
@@ -242,6 +245,7 @@ static void big_piece(struct node *n, struct dump_out *d, struct item *i, struct
     if (!wall_is_never(i->until))
         effect_expire(to, 0, key, i->until);
     d->bigs--;
+    d->scan_bigs -= !i->waits;
     item_free(n, i);
 }
 
@@ -392,7 +396,7 @@ static bool may_say(const struct node *n, const struct dump_out *d)
 /* Nothing is left but what records brought, and that is soon said. */
 static bool is_at_end(const struct dump_out *d)
 {
-    return d->scanned && d->bigs == 0 && (is_last(d) || d->queued < HOLD_BYTES);
+    return d->scanned && d->bigs == 0 && (is_last(d) || d->queued < d->part_bytes * HOLD_PARTS);
 }
 
 static void go_on(struct node *n, struct dump_out *d)
@@ -400,7 +404,7 @@ static void go_on(struct node *n, struct dump_out *d)
     for (unsigned i = 0; i < STEP_PARTS && may_say(n, d); i++) {
         struct repl_link *l = link_of(n, d->place);
         /* every other part is the scan's, however much records bring: it adds less than goes out */
-        if (!d->scanned && (d->queued < d->part_bytes || d->parts > d->scanned_at + 1) && d->bigs == 0)
+        if (!d->scanned && (d->queued < d->part_bytes || d->parts > d->scanned_at + 1) && d->scan_bigs == 0)
             scan(n, d);
         if (is_at_end(d)) {
             end(n, d, l);

@@ -40,7 +40,8 @@ struct dump_out {
     uint64_t cursor;       /* keys of hashes before it were scanned; */
     bool scanned;          /* all were */
     struct list queue;     /* of items, oldest first: not said yet */
-    size_t queued, bigs;   /* bytes of it that records wait behind; how many items are big values */
+    size_t queued;         /* bytes of it that records brought, and small ones of the scan; */
+    size_t bigs, scan_bigs; /* how many items are big values, and how many of these the scan's */
     uint32_t parts, taken; /* said; the replica has taken */
     uint32_t scanned_at;   /* parts when it was scanned last */
     struct mono moved;     /* a part was said last, or later: writers began to wait */

@@ -218,6 +218,32 @@ static void records_that_come_faster_than_they_are_taken_hold_writers(void **sta
     end();
 }
 
+/* Each is a record of a key that was scanned and of another that may not have been: the former is sent as it is. */
+static void big_values_written_all_the_time_do_not_keep_it_from_its_end(void **state)
+{
+    (void)state;
+    enum { TURNS = 20000 };
+    unsigned turns = 0, known = 0;
+    begin("appendonly no\nrepl-backlog-size 0", 1);
+    for (unsigned i = 0; i < 10; i++)
+        send_format(0, 1, "SETRANGE {%s}long-%u 2000 x", tag, i);
+    begin_dump();
+    while (!was_sent(known))
+        known++;
+    for (; turns < TURNS && is_building(); turns++) {
+        for (unsigned i = 0; i < 10; i++)
+            send_format(0, 1, "BITOP NOT {%s}%u {%s}long-%u", tag, known, tag, i);
+        w.stopped[1] = true; /* the link is slower than that */
+        some_later(&w, 1);
+        w.stopped[1] = false;
+        some_link_move(&w, records(0, 1));
+    }
+    assert_true(turns < TURNS);
+    some_later(&w, 10);
+    assert_same();
+    end();
+}
+
 static void disks(void)
 {
     for (unsigned i = 0; i < SOME_NODES; i++)
@@ -386,6 +412,7 @@ UNIT_TESTS("dump",
            TEST(the_scan_never_runs_ahead_of_what_is_said, "what was scanned and not said is bounded (24)"),
            TEST(a_big_value_goes_in_pieces, "a value longer than a part goes in pieces, also when it changes (24)"),
            TEST(records_that_come_faster_than_they_are_taken_hold_writers, "records that come faster than they are taken hold writers (24)"),
+           TEST(big_values_written_all_the_time_do_not_keep_it_from_its_end, "a dump ends however many big values are written (24)"),
            TEST(who_takes_nothing_holds_writers_for_a_while_only, "a node that takes nothing of a dump holds writers for 2 T at most (24)"),
            TEST(a_new_session_begins_it_anew, "a new session gives a dump up, and begins it anew (23)"),
            TEST(a_new_epoch_gives_it_up, "a new epoch gives a dump up (23)"),
