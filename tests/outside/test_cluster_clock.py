@@ -42,7 +42,7 @@ def form_with_clock(node, timeout_ms):  # noqa: F811
 
 def own_key(n):
     """A key of n's own slots: a READONLY connection is not forwarded."""
-    c = n.client()
+    c = redis.Redis(port=n.port, decode_responses=True, socket_timeout=5)
     c.execute_command("READONLY")
     for k in range(10000):
         try:
@@ -54,8 +54,11 @@ def own_key(n):
 
 
 def refused(c, key):
+    """Not served: told so, or kept waiting for a lease."""
     try:
         c.get(key)
+    except redis.TimeoutError:
+        return True
     except redis.ResponseError as e:
         assert "CLUSTERDOWN" in str(e), e
         return True

@@ -256,18 +256,18 @@ def test_settings_of_the_founder(node):
     got = dict(zip(words[::2], words[1::2]))
     assert (got["replication-factor"], got["write-quorum"], got["min-replicas-to-write"]) == ("2", "majority", "1")
 
-    def refused():
+    def refused(*words):
         try:
-            n.call("SET", "k", "v")
+            n.call(*words)
         except redis.ResponseError as e:
             return str(e)
         return None
 
-    assert refused() == "NOREPLICAS Not enough good replicas to write."
-    assert n.call("GET", "k") is None
+    assert refused("SET", "k", "v") == "NOREPLICAS Not enough good replicas to write."
+    assert refused("GET", "k") == "NOREPLICAS Not enough good replicas to read."
     n.call("CLUSTER", "SETTINGS", "SET", "write-quorum", "1")
     n.call("CLUSTER", "SETTINGS", "SET", "min-replicas-to-write", "0")
-    until(lambda: refused() is None, 60)
+    until(lambda: refused("SET", "k", "v") is None, 60)
     assert n.call("GET", "k") == "v"
 
 

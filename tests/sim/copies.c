@@ -107,7 +107,7 @@ static bool is_proposed(const struct hosts *w, unsigned g, const struct in_sync 
 {
     for (unsigned k = 0; k < PROPOSALS; k++) {
         const struct in_sync *p = &w->proposed[g][k];
-        if (p->n == s->n && memcmp(p->host, s->host, s->n * sizeof(s->host[0])) == 0 &&
+        if (s->n > 0 && p->n == s->n && memcmp(p->host, s->host, s->n * sizeof(s->host[0])) == 0 &&
             memcmp(p->incarnation, s->incarnation, s->n * sizeof(s->incarnation[0])) == 0)
             return true;
     }
