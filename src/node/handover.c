@@ -71,6 +71,17 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
     *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 
+static bool is_in_doubt(const struct cluster *c)
+{
+    return c->handing_until.us != MONO_NEVER.us;
+}
+
+/* The wish is gone, or what was wished is not ready: this voids the one in doubt, as any newer one does (12). */
+static void propose_nothing(struct node *n, struct node_out *out)
+{
+    propose(n, n->cluster->self.place, &(struct bits){0}, out);
+}
+
 bool handover_waits(const struct node *n, unsigned slot)
 {
     return wanted(n->cluster, slot) != MAP_NOBODY && store_slot_keys_n(&n->store, slot) > 0;
@@ -162,6 +173,8 @@ void handover_go_on(struct node *n, struct node_out *out)
     forget_unwished(n);
     if (bits_next(&c->preparing, 0) < SLOTS)
         propose(n, c->preparing_for, &c->preparing, out);
+    else if (may && is_in_doubt(c))
+        propose_nothing(n, out);
     c->preparing = (struct bits){0};
     c->preparing_for = MAP_NOBODY;
     handing_is(c);
@@ -191,7 +204,7 @@ void handover_look(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct bits slots = {0};
-    bool in_doubt = c->handing_until.us != MONO_NEVER.us;
+    bool in_doubt = is_in_doubt(c);
     bool refused = is_paused(n) || c->replicas->repl.proposed_slots > 0;
     if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
@@ -205,8 +218,8 @@ void handover_look(struct node *n, struct node_out *out)
         c->preparing_for = to;
         c->prepared_at = n->journal.appended;
         handing_is(c);
-    } else if (in_doubt) { /* the wish is gone; an empty proposal voids the one in doubt */
-        propose(n, c->self.place, &slots, out);
+    } else if (in_doubt) {
+        propose_nothing(n, out);
     }
 }
 
