@@ -31,6 +31,15 @@ void *mem_zero(size_t n)
     return p;
 }
 
+char *mem_text(const char *p, size_t n)
+{
+    char *text = mem_get(n + 1);
+    if (n > 0)
+        memcpy(text, p, n);
+    text[n] = '\0';
+    return text;
+}
+
 void *mem_try_resize(void *p, size_t n)
 {
     return realloc(p, n > 0 ? n : 1);

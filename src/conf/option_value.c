@@ -116,15 +116,6 @@ static bool parse_enum(const struct option_row *row, void *to, struct slice s, s
     return true;
 }
 
-static char *string_copy(struct slice s)
-{
-    char *p = mem_get(s.n + 1);
-    if (s.n > 0)
-        memcpy(p, s.p, s.n);
-    p[s.n] = '\0';
-    return p;
-}
-
 static bool is_file_name(const struct option_row *row)
 {
     return row->id == OPTION_appendfilename || row->id == OPTION_appenddirname ||
@@ -139,7 +130,7 @@ static bool parse_string(const struct option_row *row, char **to, struct slice s
     if (is_file_name(row) && s.n == 0)
         return option_refuse(error, "%s can't be empty", row->name);
     mem_free(*to);
-    *to = string_copy(s);
+    *to = mem_text(s.p, s.n);
     return true;
 }
 
@@ -154,7 +145,7 @@ static void words_drop(struct option_words *w)
 static void words_append(struct option_words *w, struct slice s)
 {
     w->at = mem_resize(w->at, (w->n + 1) * sizeof(*w->at));
-    w->at[w->n++] = string_copy(s);
+    w->at[w->n++] = mem_text(s.p, s.n);
 }
 
 static bool parse_stop(const struct slice *words, size_t n, struct buf *error)
@@ -484,7 +475,7 @@ void option_print(const struct option_row *row, const void *field, enum option_s
 void option_copy(const struct option_row *row, void *to, const void *from)
 {
     if (row->type == OPTION_TYPE_STR) {
-        *(char **)to = string_copy(slice_str(*(char *const *)from));
+        *(char **)to = mem_text(*(char *const *)from, strlen(*(char *const *)from));
     } else if (row->type == OPTION_TYPE_WORDS || row->type == OPTION_TYPE_SAVE) {
         const struct option_words *w = from;
         struct option_words *copy = to;

@@ -21,12 +21,7 @@ static bool is_plain(struct slice s)
 static void text_keep(char **to, struct slice s)
 {
     mem_free(*to);
-    *to = NULL;
-    if (s.n == 0)
-        return;
-    *to = mem_get(s.n + 1);
-    memcpy(*to, s.p, s.n);
-    (*to)[s.n] = '\0';
+    *to = s.n > 0 ? mem_text(s.p, s.n) : NULL;
 }
 
 bool session_name_or_reply(struct call *c, struct slice name)

@@ -50,9 +50,7 @@ static void text_follows(struct node *n, enum option id, const char *name, char 
         return;
     say_ignored(n, id, name, slice_str(*to), v);
     mem_free(*to);
-    *to = mem_get(v.n + 1);
-    memcpy(*to, v.p, v.n);
-    (*to)[v.n] = '\0';
+    *to = mem_text(v.p, v.n);
 }
 
 void settings_follow(struct node *n)

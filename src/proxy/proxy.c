@@ -30,14 +30,6 @@ static void wake_all(struct proxy *p)
 
 /* ------------------------------------------------------------- between the threads */
 
-static char *text_copy(struct slice s)
-{
-    char *text = mem_get(s.n + 1);
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    return text;
-}
-
 static void changed_free(struct changed_option *c)
 {
     mem_free(c->name);
@@ -53,8 +45,8 @@ static void tell_changed(struct proxy *p, unsigned from, const struct options_go
         pthread_mutex_lock(&w->lock);
         for (size_t k = 0; k < got->list.n; k++) {
             const struct option_got *g = &got->list.at[k];
-            struct slice value = slice_of(got->text.p + g->at, g->n);
-            *vec_add(&w->changed) = (struct changed_option){text_copy(g->name), text_copy(value)};
+            *vec_add(&w->changed) = (struct changed_option){mem_text(g->name.p, g->name.n),
+                                                            mem_text(got->text.p + g->at, g->n)};
         }
         pthread_mutex_unlock(&w->lock);
         loop_call(&w->server.loop);
