@@ -213,7 +213,7 @@ static bool is_growing_pain(const struct control *c, const struct hello *h)
     static const struct cluster_id none;
     return h->refusal == HELLO_UNKNOWN ||
            (h->refusal == HELLO_BAD_CLUSTER &&
-            (!c->identity.in_cluster || memcmp(&h->peer.cluster, &none, sizeof(none)) == 0));
+            (!c->identity.in_cluster || cluster_id_equal(&h->peer.cluster, &none)));
 }
 
 /* Said aloud once, and again when there is something else to say: it is tried again all the time. */

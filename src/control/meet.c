@@ -80,7 +80,7 @@ void meet_called(struct control *c, struct contact *k, const struct wire_meet *m
     memcpy(ip, m->ip, sizeof(ip));
     if (ip[0] == '\0')
         contact_ip(k, ip);
-    if (c->standing == STANDING_IN && memcmp(&m->cluster, &c->map.cluster, sizeof(m->cluster)) == 0) {
+    if (c->standing == STANDING_IN && cluster_id_equal(&m->cluster, &c->map.cluster)) {
         met(c, k, MET_SAME, "");
     } else if (c->standing == STANDING_OUT) {
         snprintf(c->join_to, sizeof(c->join_to), "%s", ip);

@@ -31,6 +31,11 @@ struct cluster_id {
     uint8_t b[20];
 };
 
+static inline bool cluster_id_equal(const struct cluster_id *a, const struct cluster_id *b)
+{
+    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
 /* Where a node is reached. Texts end in NUL and hold no blank, comma, colon (but of an IPv6 address) or '@'. */
 enum { IP_BYTES = 46, HOSTNAME_BYTES = 254, ZONE_BYTES = 64 };
 struct endpoint {

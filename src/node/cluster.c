@@ -380,7 +380,7 @@ static void forget_former_cluster(struct node *n)
     struct cluster *c = n->cluster;
     bool is_member = c->self.place != MAP_NOBODY;
     const struct map_node *me = is_member ? &c->map.nodes.at[c->self.place] : NULL;
-    bool was = c->is_member && memcmp(&c->of, &c->map.cluster, sizeof(c->of)) == 0;
+    bool was = c->is_member && cluster_id_equal(&c->of, &c->map.cluster);
     if (n->loading)
         return;
     c->is_member = is_member;

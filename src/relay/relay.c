@@ -327,8 +327,7 @@ static enum err take_whole(struct relay *r, struct wire_in *in, char *why)
         (void)snprintf(why, WIRE_WHY_BYTES, "a map of which nothing was decided");
         e = ERR_SYNTAX;
     }
-    if (e == ERR_OK && r->map.index > 0 &&
-        memcmp(&map.cluster, &r->map.cluster, sizeof(map.cluster)) != 0) {
+    if (e == ERR_OK && r->map.index > 0 && !cluster_id_equal(&map.cluster, &r->map.cluster)) {
         (void)snprintf(why, WIRE_WHY_BYTES, "a map of another cluster: it has joined that one");
         e = ERR_SYNTAX;
     }

@@ -17,11 +17,6 @@ static bool is_proxy(const struct hello_end *e)
     return node_id_equal(&e->id, &nobody);
 }
 
-static bool cluster_equal(const struct cluster_id *a, const struct cluster_id *b)
-{
-    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
-}
-
 /* ------------------------------------------------------------------- messages */
 
 /* VONG.REFUSED <reason> <text> */
@@ -67,7 +62,7 @@ static enum err get_or_empty(struct wire_in *in, uint8_t *b, size_t n)
 
 static void put_who(struct chain *to, const struct hello_end *e)
 {
-    put_or_empty(to, e->cluster.b, sizeof(e->cluster.b), cluster_equal(&e->cluster, &no_cluster));
+    put_or_empty(to, e->cluster.b, sizeof(e->cluster.b), cluster_id_equal(&e->cluster, &no_cluster));
     put_or_empty(to, e->id.b, sizeof(e->id.b), is_proxy(e));
     wire_put_u64(to, e->incarnation);
 }
@@ -248,12 +243,12 @@ static enum hello_verdict judge_end(struct hello *h, struct chain *out)
         return HELLO_MORE;
     /* A proxy learns at its first connection which cluster it has before it. */
     const struct hello_end *dialler = h->dials ? &h->me : &h->peer;
-    if (is_proxy(dialler) && cluster_equal(&dialler->cluster, &no_cluster))
+    if (is_proxy(dialler) && cluster_id_equal(&dialler->cluster, &no_cluster))
         return HELLO_MORE;
-    if (cluster_equal(&h->me.cluster, &no_cluster) || cluster_equal(&h->peer.cluster, &no_cluster))
+    if (cluster_id_equal(&h->me.cluster, &no_cluster) || cluster_id_equal(&h->peer.cluster, &no_cluster))
         return refuse(h, out, HELLO_BAD_CLUSTER,
                       "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
-    if (!cluster_equal(&h->me.cluster, &h->peer.cluster))
+    if (!cluster_id_equal(&h->me.cluster, &h->peer.cluster))
         return refuse(h, out, HELLO_BAD_CLUSTER, "the two nodes belong to different clusters");
     return HELLO_MORE;
 }
