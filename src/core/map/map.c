@@ -110,24 +110,26 @@ unsigned map_w(const struct map_settings *s, unsigned isr_n)
     return quorum_w(map_quorum(s), isr_n);
 }
 
-unsigned map_w_strict(const struct map *m, const struct map_slot *s, unsigned isr_n)
+/* The greatest, or the least, of the present W(I) and those that are not settled. */
+static unsigned w_among(const struct map *m, const struct map_slot *s, unsigned isr_n, bool greatest)
 {
     unsigned w = map_w(&m->settings, isr_n);
     for (unsigned left = s->formers; left != 0; left &= left - 1) {
         unsigned its = quorum_w((unsigned)__builtin_ctz(left), isr_n);
-        w = its > w ? its : w;
+        if (greatest ? its > w : its < w)
+            w = its;
     }
     return w;
 }
 
+unsigned map_w_strict(const struct map *m, const struct map_slot *s, unsigned isr_n)
+{
+    return w_among(m, s, isr_n, true);
+}
+
 unsigned map_w_weak(const struct map *m, const struct map_slot *s, unsigned isr_n)
 {
-    unsigned w = map_w(&m->settings, isr_n);
-    for (unsigned left = s->formers; left != 0; left &= left - 1) {
-        unsigned its = quorum_w((unsigned)__builtin_ctz(left), isr_n);
-        w = its < w ? its : w;
-    }
-    return w;
+    return w_among(m, s, isr_n, false);
 }
 
 bool map_w_was_one(const struct map *m, const struct map_slot *s)
