@@ -246,7 +246,7 @@ static void leave_begins(struct node *n, const char *trouble)
     c->leaves = true;
     c->leave_at = n->now;
     c->leave_most = mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
-    guests_told(n, trouble != NULL ? trouble : "it is being stopped");
+    guests_told(n);
     if (trouble != NULL && c->self.place != MAP_NOBODY)
         log_say(n->log, LOG_LEVEL_WARNING, "this node's slots go to who is in sync with them, and it follows no others: %s", trouble);
 }

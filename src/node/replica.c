@@ -116,18 +116,20 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
 
 /* -------------------------------------------------------------------- leaving */
 
-static void say_leaving(struct node *n, struct session *s, const char *why)
+static void say_leaving(struct node *n, struct session *s)
 {
-    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING, .text = slice_str(why)});
+    const char *trouble = commit_trouble(n);
+    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING,
+                                             .text = slice_str(trouble != NULL ? trouble : "it is being stopped")});
     session_produced(n, s);
 }
 
-void guests_told(struct node *n, const char *why)
+void guests_told(struct node *n)
 {
     for (size_t i = 0; i < of(n)->guests.n; i++) {
         struct session *s = of(n)->guests.at[i];
         if (s != NULL && !s->closing && s->guest->heard)
-            say_leaving(n, s, why);
+            say_leaving(n, s);
     }
 }
 
@@ -178,12 +180,11 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
 
 static void guest_begins(struct node *n, struct session *s)
 {
-    const char *trouble = commit_trouble(n);
     s->guest->heard = true;
     if (!n->cluster->takes_nothing)
         repl_guest_opened(&of(n)->repl, s->guest->place, s->guest->incarnation);
     if (n->cluster->leaves)
-        say_leaving(n, s, trouble != NULL ? trouble : "it is being stopped");
+        say_leaving(n, s);
 }
 
 /* Records and dumps are not read on from their connection while the disk does not keep up: so what waits for it is

@@ -89,7 +89,7 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
 bool replicate_closed(struct node *n, uint32_t link);
 
 /* ---- replica.c */
-void guests_told(struct node *n, const char *why); /* that this node will hold nothing more */
+void guests_told(struct node *n); /* that this node will hold nothing more */
 void guests_end(struct node *n, struct node_out *out); /* their connections are closed: they come again */
 bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
 void guest_close(struct node *n, struct session *s);
