@@ -111,13 +111,5 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)) {
-        printf("vong-proxy %s\n", PACKAGE_VERSION);
-        return 0;
-    }
-    return run(argc, argv);
+    return process_told(argc, argv, "vong-proxy", usage) ? 0 : run(argc, argv);
 }

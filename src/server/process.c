@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
+#include "config.h"
 #include "server/process.h"
 
 #include <errno.h>
@@ -92,6 +93,18 @@ void process_tell_notes(const struct options *o, struct log *log)
         text = slice_from(text, n + 1);
     }
     buf_free(&lines);
+}
+
+bool process_told(int argc, char **argv, const char *name, const char *usage)
+{
+    const char *asked = argc > 1 ? argv[1] : "";
+    bool help = strcmp(asked, "--help") == 0 || strcmp(asked, "-h") == 0;
+    bool version = strcmp(asked, "--version") == 0 || strcmp(asked, "-v") == 0;
+    if (help)
+        fputs(usage, stdout);
+    else if (version)
+        printf("%s %s\n", name, PACKAGE_VERSION);
+    return help || version;
 }
 
 /* --check-config may stand wherever a directive may; as a directive's value it is one. */

@@ -143,14 +143,8 @@ int main(int argc, char **argv)
     struct server server = {.options = &options, .config_file = ""};
     char absolute[PATH_MAX];
     int at = 1;
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
+    if (process_told(argc, argv, "vong-server", usage))
         return 0;
-    }
-    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)) {
-        printf("vong-server %s\n", PACKAGE_VERSION);
-        return 0;
-    }
     bool only_check = process_takes_check_config(argv, &argc);
     const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
     if (file != NULL && realpath(file, absolute) != NULL)
