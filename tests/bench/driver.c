@@ -16,20 +16,13 @@
  * driver sleeps so many microseconds before it looks for replies again: a load below what the server can bear. One line of JSON
  * tells what was done, how long it took, the latencies of pipelines in microseconds, and the worst of each
  * tenth of a second. SIGTERM ends it early. Replies are counted, not built; an error among them is an error. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "tally.h"
 
 enum {
@@ -90,12 +83,6 @@ static void stop(int number)
 {
     (void)number;
     told_to_stop = 1;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
-    exit(1);
 }
 
 /* -------------------------------------------------------------------- requests */
@@ -281,18 +268,8 @@ static bool readable(struct load *l, struct line *c)
 static void open_line(struct load *l, struct client *client, unsigned node)
 {
     struct line *c = &client->lines[node];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->ports[node]),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int yes = 1;
     c->client = client;
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-        die("connect");
-    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) != 0)
-        die("TCP_NODELAY");
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0)
-        die("epoll_ctl");
+    c->fd = dial(l->ports[node], l->epoll, c);
 }
 
 static void run(struct load *l)

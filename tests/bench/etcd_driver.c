@@ -10,18 +10,11 @@
  * HTTP/2 is spoken as far as such calls need it (RFC 9113, 7541): headers go out as literals that
  * nobody has to remember; what comes in is not decoded. A call succeeded if its stream brought a message before it ended; one
  * that failed has trailers alone. What is told is as `driver` tells it. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "tally.h"
 
 enum { CLIENTS_MAX = 1000, VALUE_MAX = 4096, FRAME_HEAD = 9, IN_MAX = 65536, WINDOW = 65535, KEY_BYTES = 16 };
@@ -51,12 +44,6 @@ struct load {
     struct tally tally;
     struct client clients[CLIENTS_MAX];
 };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "etcd_driver: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static void send_all(int fd, const void *bytes, size_t n)
 {
@@ -256,21 +243,11 @@ static bool readable(struct load *l, struct client *c)
 
 static void open_client(struct load *l, struct client *c)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int yes = 1;
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-        die("connect");
-    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) != 0)
-        die("TCP_NODELAY");
+    c->fd = dial(l->port, l->epoll, c);
     c->stream = UINT32_MAX; /* the first is 1 */
     c->may_send = WINDOW;
     send_all(c->fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
     send_frame(c->fd, FRAME_SETTINGS, 0, NULL, 0);
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0)
-        die("epoll_ctl");
 }
 
 static void run(struct load *l)
