@@ -380,6 +380,23 @@ static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
     end();
 }
 
+static void write_twenty(unsigned node)
+{
+    for (int i = 0; i < 20; i++)
+        lab_write(&l, node, 0);
+}
+
+/* Node 2 is sent the forty records that it missed, and nothing else. */
+static void assert_forty_come_from(unsigned node)
+{
+    unsigned appends = l.appends;
+    lab_mend(&l, node, 2);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 41);
+    assert_int_equal(l.appends, appends + 40);
+    assert_int_equal(l.dumps, 0);
+}
+
 static void what_was_missed_comes_from_the_backlog_in_a_later_epoch_too(void **state)
 {
     (void)state;
@@ -387,19 +404,12 @@ static void what_was_missed_comes_from_the_backlog_in_a_later_epoch_too(void **s
     lab_write(&l, 0, 0);
     lab_carry(&l);
     lab_cut(&l, 0, 2);
-    for (int i = 0; i < 20; i++)
-        lab_write(&l, 0, 0);
+    write_twenty(0);
     lab_elect(&l, 0, 0, "01"); /* the same primary, and records of both epochs are missed */
     lab_maps(&l);
-    for (int i = 0; i < 20; i++)
-        lab_write(&l, 0, 0);
+    write_twenty(0);
     lab_carry(&l);
-    unsigned appends = l.appends;
-    lab_mend(&l, 0, 2);
-    lab_carry(&l);
-    assert_int_equal(l.node[2].log[0].n, 41);
-    assert_int_equal(l.appends, appends + 40);
-    assert_int_equal(l.dumps, 0);
+    assert_forty_come_from(0);
     end();
 }
 
@@ -411,21 +421,14 @@ static void a_new_primary_sends_what_it_took_as_a_replica(void **state)
     lab_write(&l, 0, 0);
     lab_carry(&l);
     lab_cut(&l, 0, 2);
-    for (int i = 0; i < 20; i++)
-        lab_write(&l, 0, 0);
+    write_twenty(0);
     lab_carry(&l);
     lab_cut(&l, 1, 2);
     lab_elect(&l, 0, 1, "10");
     lab_maps(&l);
-    for (int i = 0; i < 20; i++)
-        lab_write(&l, 1, 0);
+    write_twenty(1);
     lab_carry(&l);
-    unsigned appends = l.appends;
-    lab_mend(&l, 1, 2);
-    lab_carry(&l);
-    assert_int_equal(l.node[2].log[0].n, 41);
-    assert_int_equal(l.appends, appends + 40);
-    assert_int_equal(l.dumps, 0);
+    assert_forty_come_from(1);
     end();
 }
 
