@@ -164,7 +164,8 @@ class Caller(threading.Thread):
 
     def roam(self):
         self.leave()
-        self.node = self.home if self.random.random() < 0.5 else self.random.choice(self.lab.nodes)
+        nodes = self.lab.nodes
+        self.node = self.home if self.home in nodes and self.random.random() < 0.5 else self.random.choice(nodes)
         try:
             self.client = self.node.client(timeout=PATIENCE)
         except OSError:

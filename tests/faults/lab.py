@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,9 +22,12 @@ import pytest
 
 from conftest import BUILD, VONG, Wire, request, until
 
+HERE = pathlib.Path(__file__).resolve().parent
 BRIDGE = "sw"
 PORT, CLUSTER_PORT = 7000, 17000
 SLOTS = 16384
+VOTERS = 5
+YEARS = 10**8
 PATIENCE = 60  # seconds, of every wait in which nothing is claimed about time
 CLONE_NEWNET = 0x40000000
 
@@ -82,6 +86,7 @@ class Net:
         self.fd = self.unshared()
         self.wire = f"v{Net.made}"
         self.address = None
+        self.rough = None  # what carries its frames while its wire is rough
         ip("link", "add", self.wire, "type", "veth", "peer", "name", "eth0", "netns", f"/proc/{os.getpid()}/fd/{self.fd}")
         ip("link", "set", self.wire, "master", BRIDGE, "up")
         self.run("ip", "link", "set", "lo", "up")
@@ -117,7 +122,30 @@ class Net:
     def run(self, *words):
         subprocess.run(self.command(*words), check=True, pass_fds=[self.fd], capture_output=True, text=True)
 
+    def roughen(self, least_ms, most_ms, lost=0, twice=0):
+        """From now on each frame takes a time of its own, those behind it overtake it; some are lost, some come twice."""
+        self.smoothe()
+        tap = f"t{self.wire}"
+        what = [sys.executable, HERE / "rough_wire.py", self.wire, tap, least_ms, most_ms, lost, twice]
+        self.rough = subprocess.Popen([str(w) for w in what], stdout=subprocess.PIPE, text=True)
+        assert self.rough.stdout.readline() == "there\n"
+        ip("link", "set", self.wire, "nomaster")
+        ip("link", "set", self.wire, "arp", "off", "promisc", "on")  # it is a wire now, no end of one
+        ip("link", "set", tap, "master", BRIDGE, "up")
+
+    def smoothe(self):
+        if self.rough is None:
+            return
+        assert self.rough.poll() is None, "the rough wire broke"
+        self.rough.kill()
+        self.rough.wait(60)
+        self.rough.stdout.close()
+        self.rough = None
+        ip("link", "set", self.wire, "arp", "on", "promisc", "off")
+        ip("link", "set", self.wire, "master", BRIDGE)
+
     def close(self):
+        self.smoothe()
         ip("link", "del", self.wire)
         os.close(self.fd)
 
@@ -132,6 +160,7 @@ class Node:
         self.net = Net()
         self.process = None
         self.join = None
+        self.uptime_s = None  # its host's when it is started; None: everybody's
         self.id = None  # since its first start
         self.disks = []
         (self.dir / "rules").touch()
@@ -156,7 +185,7 @@ class Node:
         if self.join is not None:
             command += ["--cluster-join", f"{self.join.address}:{PORT}@{CLUSTER_PORT}"]
         with open(self.lab.dir / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen(self.net.command(*command, *args), stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen(self.net.command(*self.booted(), *command, *args), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, pass_fds=[self.net.fd], env={**os.environ, **self.world()})
         return self
 
@@ -175,6 +204,16 @@ class Node:
     def clock(self, ahead_ms=0):
         self.put("clock", str(ahead_ms))
 
+    def booted(self):
+        """A monotonic clock of its own."""
+        return [] if self.uptime_s is None else ["unshare", "--time", "--monotonic", self.uptime_s - int(time.monotonic())]
+
+    def reboot(self):
+        """It is started again, and what its monotonic clock shows has nothing to do with what it showed before."""
+        self.uptime_s = 60 if self.uptime_s == YEARS else YEARS
+        self.start()
+        assert os.readlink(f"/proc/{self.process.pid}/ns/time") != os.readlink("/proc/self/ns/time"), "its clock is everybody's"
+
     def put(self, name, text):
         (self.dir / "aside").write_text(text)
         (self.dir / "aside").rename(self.dir / name)
@@ -190,8 +229,9 @@ class Node:
 
     def start(self, *args, **kw):
         """Launches it and waits until it answers, with whatever."""
-        self.launch(*args, **kw)
+        return self.launch(*args, **kw).wait_answers()
 
+    def wait_answers(self):
         def answers():
             code = self.process.poll()
             assert code is None, f"{self} ended with {code}:\n{self.log[-3000:]}"
@@ -236,6 +276,10 @@ class Node:
                 slots.update(range(int(first), int(last or first) + 1))
             found[words[0]] = (words[2].split(","), words[1].split(":")[0], slots)
         return found
+
+    def has_forgotten(self, node):
+        members = self.members()
+        return members and node.id not in members
 
     def has_copies(self, n):
         """As this node sees it, each slot has so many that are in sync."""
@@ -288,7 +332,8 @@ class Lab:
     def __init__(self, timeout_ms, copies=1, sync="everysec", is_bad=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lab-"))
         self.timeout_ms, self.copies, self.sync, self.is_bad = timeout_ms, copies, sync, is_bad
-        self.nodes = []
+        self.nodes = []  # members; a list is never changed while callers look at it
+        self.added = 0
 
     def begin(self, n, prepare=lambda node: None):
         """n nodes, which are whole then. prepare(node) comes before its first start."""
@@ -300,8 +345,21 @@ class Lab:
         return self
 
     def add(self):
-        self.nodes.append(Node(self, f"n{len(self.nodes)}"))
+        self.nodes = [*self.nodes, Node(self, f"n{self.added}")]
+        self.added += 1
         return self.nodes[-1]
+
+    def forget(self, node, asked):
+        """It is to be no member any more, be it there or not."""
+        until(lambda: asked.ask("CLUSTER", "FORGET", node.id) == "OK" or asked.has_forgotten(node), PATIENCE,
+              f"{asked} does not forget {node}")
+
+    def wait_forgotten(self, node):
+        """Then there is nothing left of it."""
+        rest = self.others(node)
+        until(lambda: all(n.has_forgotten(node) for n in rest), PATIENCE, f"{node} is a member still")
+        self.nodes = rest
+        node.close()
 
     def others(self, node):
         return [n for n in self.nodes if n is not node]
@@ -309,6 +367,7 @@ class Lab:
     def heal(self):
         for n in self.nodes:
             n.net.run("iptables", "-F")
+            n.net.smoothe()
 
     def power_cut(self):
         """All at once, and what no disk was told to keep is gone. They are to be launched again."""
@@ -322,7 +381,7 @@ class Lab:
         """All serve all slots, know one another, agree on the map and on who leads, and vote."""
         infos = [n.info() for n in self.nodes]
         want = {"cluster_state": "ok", "cluster_slots_ok": str(SLOTS), "cluster_known_nodes": str(len(self.nodes)),
-                "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(len(self.nodes) - 1 + len(self.nodes) % 2)}
+                "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(min(VOTERS, len(self.nodes) - 1 + len(self.nodes) % 2))}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and
                 len({(i["cluster_map_version"], i["cluster_controller_leader"]) for i in infos}) == 1 and
                 all(n.has_copies(self.copies) for n in self.nodes) and self.is_shared())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random troubles until the minutes are over: clusters of 3 or 5, one or two members in trouble at a time, for
-as long as chance will have it; or all lose their power. After each the cluster must be whole again, and all that
+as long as chance will have it; or all lose their power; or one joins, or is forgotten. After each the cluster must be whole again, and all that
 callers ask for answered; after a few all that was ever asked and answered is judged. A line sums up; the exit
 code says whether all was well."""
 
@@ -13,6 +13,7 @@ from conftest import until
 from lab import PATIENCE, SLOTS, Lab
 from troubles import MORE_TROUBLES, TROUBLES
 
+NODES_LEAST, NODES_MOST = 3, 6
 ROUNDS = 6  # troubles in the life of a cluster
 UNSYNCED_US = 4 * 1000 * 1000  # under everysec, behind syncs of 400 ms and on a busy machine
 ALL = {**TROUBLES, **MORE_TROUBLES}
@@ -36,15 +37,16 @@ class Life:
             node.launch()
         return 1
 
+    def befall(self, node):
+        name = self.chance.choice(list(ALL))
+        self.story.append(f"{node} {name}")
+        ALL[name][0](node, self.lab.others(node))
+        time.sleep(self.chance.choice([0, 0.05, 0.5, 2]))  # how long it lasts is the trouble's own
+        return name, node
+
     def trouble(self):
-        befell = []
         began = now()
-        for node in self.chance.sample(self.lab.nodes, self.chance.choice([1, 1, 1, 2])):
-            name = self.chance.choice(list(ALL))
-            self.story.append(f"{node} {name}")
-            ALL[name][0](node, self.lab.others(node))
-            befell.append((name, node))
-            time.sleep(self.chance.choice([0, 0.05, 0.5, 2]))  # how long it lasts is the trouble's own
+        befell = [self.befall(node) for node in self.chance.sample(self.lab.nodes, self.chance.choice([1, 1, 1, 2]))]
         self.chance.shuffle(befell)
         for name, node in befell:
             ALL[name][1](node)
@@ -52,6 +54,29 @@ class Life:
         if len(befell) == 1 and self.lab.copies > 1:
             self.alone.append((began, now()))
         return len(befell)
+
+    def members_change(self):
+        """One joins, or is forgotten, whether it is there or dead for good; another may be in trouble meanwhile."""
+        nodes = self.chance.sample(self.lab.nodes, len(self.lab.nodes))
+        leaves = len(nodes) > NODES_LEAST and (len(nodes) == NODES_MOST or self.chance.randrange(2) == 0)
+        one = nodes.pop() if leaves else self.lab.add()
+        dead = leaves and self.lab.copies > 1 and self.chance.randrange(2) == 0
+        befell = [self.befall(nodes.pop())] if not dead and self.chance.randrange(2) == 0 else []
+        self.story.append(f"{one} {'dies and ' * dead}{'is forgotten' if leaves else 'joins'}")
+        if dead:
+            one.kill()
+        if leaves:
+            self.lab.forget(one, nodes[0])
+        else:
+            one.launch(join=nodes[0])
+        for name, node in befell:
+            ALL[name][1](node)
+        if leaves:
+            self.lab.wait_forgotten(one)
+        else:
+            one.wait_answers()
+        self.end_of_trouble()
+        return 1 + len(befell)
 
     def end_of_trouble(self):
         self.lab.wait_whole()
@@ -63,9 +88,12 @@ class Life:
         self.callers = Callers(self.lab, seed=self.seed)
         try:
             for _ in range(ROUNDS):
-                if self.chance.randrange(10) == 0:
+                which = self.chance.randrange(10)
+                if which == 0:
                     totals["faults"] += self.power_cut()
                     self.end_of_trouble()
+                elif which <= 2:
+                    totals["faults"] += self.members_change()
                 else:
                     totals["faults"] += self.trouble()
             self.callers.stop()

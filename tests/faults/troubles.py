@@ -26,10 +26,14 @@ TROUBLES = {
 # As well: what does not always take a member from the others. These want a lab whose disks and clocks are bad.
 MORE_TROUBLES = {
     "ended": (lambda node, others: end_well(node), lambda node: node.start()),
+    "rebooted": (lambda node, others: node.kill(), lambda node: node.reboot()),
+    "far away": (lambda node, others: node.net.roughen(60, 60), lambda node: node.lab.heal()),
+    "packets overtaking": (lambda node, others: node.net.roughen(0, 50, 0.02, 0.02), lambda node: node.lab.heal()),
     "losing packets": (lambda node, others: node.lose_packets(0.15), lambda node: node.lab.heal()),
     "clock ahead": (lambda node, others: node.clock(3600 * 1000), lambda node: node.clock()),
     "clock behind": (lambda node, others: node.clock(-5000), lambda node: node.clock()),
     "slow disk": (lambda node, others: node.disk("sync 0 400 appendonlydir"), lambda node: node.disk()),
+    "slow writes": (lambda node, others: node.disk("write 0 30 appendonlydir"), lambda node: node.disk()),
     "full disk": (lambda node, others: node.disk("write 28 0 appendonlydir"), lambda node: node.disk()),
     "failing disk": (lambda node, others: node.disk("sync 5 0 appendonlydir"), restart),
     "rewriting": (lambda node, others: node.ask("BGREWRITEAOF"), lambda node: None),
