@@ -394,11 +394,12 @@ static void forget_former_cluster(struct node *n)
     own_drop(n, &former);
 }
 
-/* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch while its lease is valid. */
+/* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch while its lease is valid.
+ * What came from memory alone W need not hold (28). */
 static bool is_handed_over(const struct cluster *c, unsigned slot)
 {
     const struct map_slot *s = &c->map.slots[slot];
-    return c->self.leased && bits_has(&c->doubted, slot) && s->primary != MAP_NOBODY && s->epoch == c->served[slot] + 1;
+    return c->self.leased && bits_has(&c->proven, slot) && s->primary != MAP_NOBODY && s->epoch == c->served[slot] + 1;
 }
 
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that

@@ -182,7 +182,8 @@ struct cluster {
     double slot_bits;        /* log2(SLOTS / mine_n) */
     /* slots that go to another node (replication 12, 26; handover.c) */
     struct bits handing;     /* nothing of them is run: the two below */
-    struct bits doubted;     /* proposed, fate not known */
+    struct bits doubted;     /* proposed, fate not known; */
+    struct bits proven;      /* and W held all of it when it was proposed: what was answered of it is true */
     struct bits preparing;   /* to be proposed, for this node (MAP_NOBODY: none are), when that is stored */
     uint16_t preparing_for;
     struct mono preparing_until; /* those with data: then they go on here */

@@ -55,6 +55,12 @@ static void handing_is(struct cluster *c)
         c->handing.w[i] = c->doubted.w[i] | c->preparing.w[i];
 }
 
+static bool is_held(const struct cluster *c, unsigned slot)
+{
+    const struct repl *r = &c->replicas->repl;
+    return repl_is_held(r, slot, repl_newest(r, slot), REPL_ASKS_NOTHING);
+}
+
 static void propose(struct node *n, uint16_t to, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
@@ -67,6 +73,9 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
     e.handover.slots = *slots;
     for (size_t i = 0; i < SLOTS / 64; i++)
         c->doubted.w[i] |= slots->w[i]; /* those of an earlier one still are */
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1))
+        if (c->preparing_empty || is_held(c, slot))
+            bits_add(&c->proven, slot);
     c->handing_until = mono_after(n->now, 2 * map_timeout_us(&c->map.settings));
     *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
@@ -102,7 +111,7 @@ static bool is_empty(const struct node *n, unsigned slot)
 
 void handover_fate_known(struct cluster *c)
 {
-    c->doubted = (struct bits){0};
+    c->doubted = c->proven = (struct bits){0};
     c->handing_until = MONO_NEVER;
     handing_is(c);
 }
@@ -136,12 +145,11 @@ static bool is_ready(const struct node *n, unsigned slot)
 {
     const struct cluster *c = n->cluster;
     const struct repl *r = &c->replicas->repl;
-    uint64_t newest = repl_newest(r, slot);
     if (c->preparing_empty)
         return true;
-    bool held = commit_refuses(n) != NULL /* 28: what this disk does not hold nobody waits for any more */
-                || repl_is_held(r, slot, newest, REPL_ASKS_NOTHING);
-    return held && repl_holds(r, c->preparing_for, slot, newest);
+    bool held = commit_refuses(n) != NULL /* 28: from memory, and what W do not hold nobody is told */
+                || is_held(c, slot);
+    return held && repl_holds(r, c->preparing_for, slot, repl_newest(r, slot));
 }
 
 /* Those that are not ready go on here when the moment is over. False: it is not. */

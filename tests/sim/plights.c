@@ -246,11 +246,21 @@ static bool is_down(const struct map *m, const struct host *h)
     return place == MAP_NOBODY || m->nodes.at[place].health != MAP_UP;
 }
 
+/* Who stays beside it: among fewer than three write-quorum may want more copies than there can be. */
+static unsigned others_n(const struct hosts *w, const struct map *m, const struct host *beside)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < w->planes.n; i++)
+        n += &w->host[i] != beside && !w->host[i].is_leaving &&
+             map_find(m, &w->planes.at[i].id_if_new) != MAP_NOBODY;
+    return n;
+}
+
 static bool forget(struct hosts *w, struct host *h)
 {
     struct plane *leader = planes_leader(&w->planes);
     if (h->plane->number == 0 || leader == NULL || leader == h->plane || h->loading != LOADED ||
-        is_down(control_map(leader->control), h) || map_members_n(control_map(leader->control)) < 4)
+        is_down(control_map(leader->control), h) || others_n(w, control_map(leader->control), h) < 3)
         return false;
     hosts_say(w, "host %u is to be forgotten", h->plane->number);
     plane_ask(&w->planes, leader,
