@@ -222,8 +222,8 @@ class Node:
         """What the disk of one that is dead was not told to keep is gone."""
         path = self.dir / "synced"
         synced = {int(inode): int(size) for inode, size in map(str.split, path.read_text().splitlines())} if path.exists() else {}
-        for folder in ("appendonlydir", "raft"):
-            for file in (self.dir / folder).iterdir():
+        for folder in ("appendonlydir", "raft"):  # who does not vote may have none of the second
+            for file in (self.dir / folder).glob("*"):
                 was = file.stat()
                 os.truncate(file, min(was.st_size, synced.get(was.st_ino, 0)))
 
@@ -378,17 +378,22 @@ class Lab:
             n.lose_unsynced()
 
     def is_whole(self):
-        """All serve all slots, know one another, agree on the map and on who leads, and vote."""
+        """All serve all slots, know one another and agree on the map; those that are to vote do, and agree on who
+        leads: who does not vote has only heard of one (its term is 0)."""
         infos = [n.info() for n in self.nodes]
         want = {"cluster_state": "ok", "cluster_slots_ok": str(SLOTS), "cluster_known_nodes": str(len(self.nodes)),
                 "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(min(VOTERS, len(self.nodes) - 1 + len(self.nodes) % 2))}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and
-                len({(i["cluster_map_version"], i["cluster_controller_leader"]) for i in infos}) == 1 and
+                len({i["cluster_map_version"] for i in infos}) == 1 and
+                len({i["cluster_controller_leader"] for i in infos if i["cluster_controller_term"] != "0"}) == 1 and
                 all(n.has_copies(self.copies) for n in self.nodes) and self.is_shared())
+
+    def shares(self):
+        return [len(slots) for _, _, slots in self.nodes[0].members().values() if slots]
 
     def is_shared(self):
         """Each is primary of its share, but for a tenth: nothing that was planned is still to be moved."""
-        shares = [len(slots) for _, _, slots in self.nodes[0].members().values() if slots]
+        shares = self.shares()
         return shares and max(shares) - min(shares) <= SLOTS // len(self.nodes) // 10
 
     def wait_whole(self):
@@ -405,7 +410,8 @@ class Lab:
             until(rests, PATIENCE)
         except AssertionError:
             told = [{**n.info(), "copies": n.has_copies(self.copies)} for n in self.nodes]
-            raise AssertionError(f"the cluster is not whole in {PATIENCE} s: shared {self.is_shared()}, {told}") from None
+            raise AssertionError(f"the cluster is not whole in {PATIENCE} s: {self.shares()} slots, "
+                                 f"{self.nodes[0].ask('CLUSTER', 'REBALANCE', 'STATUS')}, {told}") from None
 
     def leader(self, among=None):
         """Who leads the controller, as all of them say; None while they do not agree."""

@@ -262,9 +262,9 @@ static void take_part(struct caller *c, struct history_part *p, const struct ans
 /* Nodes come and go and nothing else happens: whoever is a member has an answer (26, 27). */
 static void refused_in_peace(struct caller *c, const struct answer *a)
 {
-    const struct host *h = &c->world->host[c->world->planes.conns.at[c->conn].b];
+    const struct host *h = hosts_at(c->world, c->world->planes.conns.at[c->conn].b);
     char text[120];
-    if (!c->world->peace || h->node == NULL || h->node->cluster->self.place == MAP_NOBODY)
+    if (!c->world->peace || h->node == NULL || (h->proxy == NULL && h->node->cluster->self.place == MAP_NOBODY))
         return;
     snprintf(text, sizeof(text), "in peace a client is refused: %.*s", (int)(a->text.n < 80 ? a->text.n : 80), a->text.p);
     planes_wrong(&c->world->planes, text, h->plane->number);
@@ -279,8 +279,10 @@ static void refused(struct caller *c, const struct call_sent *s, const struct an
     c->world->unsure_n += !is_refusal(a);
     for (uint32_t i = 0; void_ && i < s->parts_n; i++)
         op_of(c, s, i)->parts_n = 0;
-    if (!is_refusal(a) && !begins(a, "UNCERTAIN "))
-        strange(c, a);
+    bool reads = s->what == CALL_MGET || (s->what == CALL_ONE && op_of(c, s, 0)->parts[0].type == HISTORY_GET);
+    bool through = c->world->planes.conns.at[c->conn].b >= FIRST_PROXY;
+    if (!is_refusal(a) && (!begins(a, "UNCERTAIN ") || (through && reads)))
+        strange(c, a); /* a proxy may ask for a read again */
 }
 
 static void executed(struct caller *c, const struct call_sent *s, const struct answer *a)
@@ -415,7 +417,8 @@ static bool callers_due(struct hosts *w, struct heap_node *n)
         return false;
     struct caller *c = &w->callers[((char *)n - (char *)w->callers) / (ptrdiff_t)sizeof(*c)];
     if (c->conn == SIZE_MAX) {
-        uint32_t to = (uint32_t)draw(c, w->planes.n);
+        bool through = w->proxies_n > 0 && draw(c, 2) == 0;
+        uint32_t to = (uint32_t)(through ? FIRST_PROXY + draw(c, w->proxies_n) : draw(c, w->planes.n));
         if (w->load_on)
             c->conn = planes_dial(&w->planes, PLANES_CLIENTS, to, true, c);
     } else if (c->open && c->answered_n == c->sent_n && c->step == 0 && draw(c, ROAM) == 0) {

@@ -15,7 +15,7 @@ tell() { # title; then a simulator and what it is to run
 seeds() { # so many of a hundred
     echo $((${VONG_CLUSTER_SEEDS:-100} * $1 / 100))
 }
-echo 1..10
+echo 1..12
 tell "what a cluster promises holds for every seed: one server a slot, histories in order, and progress in the end" \
     "$sim-few" --nodes 3 --seed 1 --seeds "$(seeds 300)"
 tell "the same of five nodes" "$sim-few" --nodes 5 --seed 2001 --seeds "$(seeds 60)"
@@ -23,6 +23,9 @@ tell "with two copies no end of one node loses anything, and in the end all copi
     "$sim-few" --nodes 3 --copies 2 --seed 3001 --seeds "$(seeds 300)"
 tell "the same of three copies" "$sim-few" --nodes 4 --copies 3 --seed 4001 --seeds "$(seeds 150)"
 tell "the same of three copies on five nodes" "$sim-few" --nodes 5 --copies 3 --seed 5001 --seeds "$(seeds 60)"
+tell "clients of proxies get their own answers, in their order, whatever befalls proxies and nodes" \
+    "$sim-few" --nodes 3 --proxies 2 --seed 7001 --seeds "$(seeds 40)"
+tell "the same of two copies" "$sim-few" --nodes 4 --copies 2 --proxies 2 --seed 8001 --seeds "$(seeds 40)"
 tell "what a cluster promises holds with all slots" "$sim" --nodes 3 --seed 1 --seeds "$(seeds 20)"
 tell "the same of two copies" "$sim" --nodes 3 --copies 2 --seed 3001 --seeds "$(seeds 5)"
 tell "a cluster's seed gives the same trace in every run" "$sim-few" --nodes 4 --seed 1000 --seeds 3 --twice

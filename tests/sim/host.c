@@ -57,6 +57,10 @@ static void give_more(struct host *h, struct map_entry *e)
 static void say_word(struct host *h, struct word *w)
 {
     struct cluster *c = h->node->cluster;
+    if (h->proxy != NULL) { /* nobody hears it */
+        word_free(w);
+        return;
+    }
     if (w->type == WORD_PROPOSE && h->world->broken == BREAK_HANDS_MORE && w->entry.entry->type == MAP_HANDOVER)
         give_more(h, w->entry.entry);
     if (w->type == WORD_PROPOSE && w->entry.entry->type == MAP_HANDOVER && bits_n(&w->entry.entry->handover.slots) > 0)
@@ -85,12 +89,12 @@ static void say_word(struct host *h, struct word *w)
 static struct tie *tie_of(struct host *h, uint32_t link)
 {
     for (size_t i = 0; i < h->ties.n; i++)
-        if (h->ties.at[i]->link == link)
+        if (!h->ties.at[i]->of_map && h->ties.at[i]->link == link)
             return h->ties.at[i];
     return NULL;
 }
 
-static void tie_free(struct host *h, struct tie *t)
+void tie_free(struct host *h, struct tie *t)
 {
     size_t i = 0;
     while (h->ties.at[i] != t)
@@ -103,24 +107,30 @@ static void tie_free(struct host *h, struct tie *t)
     mem_free(t);
 }
 
+void tie_dial(struct host *h, const struct tie *as, uint16_t port)
+{
+    struct tie *t = mem_zero(sizeof(*t));
+    *t = *as;
+    t->host = h;
+    buf_init(&t->unread, HOST_TEXT_BYTES);
+    *vec_add(&h->ties) = t;
+    t->conn = planes_dial(&h->world->planes, h->plane->number, (uint32_t)(port - FIRST_CLUSTER_PORT), false, t);
+}
+
 static void take_links(struct host *h)
 {
     struct planes *w = &h->world->planes;
     for (size_t i = 0; i < h->out.dial.n; i++) {
         struct node_dial *d = &h->out.dial.at[i];
-        struct tie *t = mem_zero(sizeof(*t));
         check(d->use != USE_NONE);
-        *t = (struct tie){.host = h, .link = d->link, .use = d->use, .peer = d->peer};
-        buf_init(&t->unread, HOST_TEXT_BYTES);
-        *vec_add(&h->ties) = t;
-        t->conn = planes_dial(w, h->plane->number, (uint32_t)(d->port - FIRST_CLUSTER_PORT), false, t);
+        tie_dial(h, &(struct tie){.link = d->link, .use = d->use, .peer = d->peer}, d->port);
     }
     for (size_t i = 0; i < h->out.send.n; i++) {
         struct tie *t = tie_of(h, h->out.send.at[i].link);
         check(t != NULL && t->hello == NULL);
         planes_send(w, t->conn, true, &h->out.send.at[i].bytes);
         t->forged = t->use == USE_REPL && h->world->broken == BREAK_ACKS_EARLY;
-        if (h->world->broken != BREAK_SENT_DENIED)
+        if (h->world->broken != (h->proxy != NULL ? BREAK_PROXY_RESENDS : BREAK_SENT_DENIED))
             *vec_add(&h->took) = t->link;
     }
     for (size_t i = 0; i < h->out.hang_up.n; i++) {
@@ -306,6 +316,14 @@ static void check_leaves(struct host *h, const char *bytes, size_t n)
     }
 }
 
+/* BREAK_REPLIES_STRAY: what a proxy answers one client is told to another. */
+static struct door *door_to(struct host *h, size_t i)
+{
+    size_t n = h->out.flush.n;
+    bool strays = h->proxy != NULL && h->world->broken == BREAK_REPLIES_STRAY;
+    return h->doors.at[h->out.flush.at[strays ? (i + 1) % n : i].conn];
+}
+
 static void release(struct host *h)
 {
     struct hosts *w = h->world;
@@ -314,7 +332,7 @@ static void release(struct host *h)
     step(h, &(struct node_event){.type = NODE_RELEASE});
     for (size_t i = 0; i < h->out.flush.n; i++) {
         struct node_flush *f = &h->out.flush.at[i];
-        struct door *d = h->doors.at[f->conn];
+        struct door *d = door_to(h, i);
         struct chain out = {0};
         char *bytes = mem_get(f->upto + 1);
         chain_copy(f->chain, bytes, f->upto);
@@ -332,7 +350,9 @@ static void release(struct host *h)
     for (size_t i = 0; i < closing.n; i++)
         h->doors.at[closing.at[i]]->gone = true;
     vec_free(&closing);
-    if (stop) {
+    if (stop && h->proxy != NULL) {
+        proxy_ended(h->proxy);
+    } else if (stop) {
         plights_may_lose(w, h, false);
         host_kill(h, false);
     } else {
@@ -406,7 +426,7 @@ void host_given(struct plane *p, size_t conn, struct control_give *g)
 
 void host_accepted(struct hosts *w, size_t conn)
 {
-    struct host *h = &w->host[w->planes.conns.at[conn].b];
+    struct host *h = hosts_at(w, w->planes.conns.at[conn].b);
     door_new(h, conn, USE_NONE);
     settle(h);
 }
@@ -433,8 +453,12 @@ void host_dialed(struct hosts *w, size_t conn, enum control_dialed how)
         w->ops->dialed(c->a_owner, how == CONTROL_DIALED_OK);
         return;
     }
-    struct host *h = &w->host[c->a];
+    struct host *h = hosts_at(w, c->a);
     struct tie *t = c->a_owner;
+    if (t->of_map) {
+        proxy_dialed(h->proxy, t, how == CONTROL_DIALED_OK);
+        return;
+    }
     if (how == CONTROL_DIALED_OK) {
         struct chain out = {0};
         uint8_t nonce[HELLO_NONCE_BYTES];
@@ -495,10 +519,12 @@ void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in)
         w->ops->bytes(c->a_owner, in);
         return;
     }
-    struct host *h = &w->host[at_a ? c->a : c->b];
+    struct host *h = hosts_at(w, at_a ? c->a : c->b);
     if (at_a) {
         struct tie *t = c->a_owner;
-        if (t->hello != NULL)
+        if (t->of_map)
+            proxy_bytes(h->proxy, t, in);
+        else if (t->hello != NULL)
             greeting(h, t, in);
         else
             tell_bytes(h, t->link, in);
@@ -516,9 +542,11 @@ void host_closed(struct hosts *w, size_t conn, bool at_a)
         w->ops->closed(c->a_owner);
         return;
     }
-    struct host *h = &w->host[at_a ? c->a : c->b];
+    struct host *h = hosts_at(w, at_a ? c->a : c->b);
     if (!at_a) {
         ((struct door *)c->b_owner)->gone = true;
+    } else if (((struct tie *)c->a_owner)->of_map) {
+        proxy_closed(h->proxy, c->a_owner);
     } else {
         struct tie *t = c->a_owner;
         uint32_t link = t->link;
@@ -685,22 +713,28 @@ void host_settled(struct plane *p)
     planes_plan(p->world, &h->load, p->world->now);
 }
 
+void host_begin(struct host *h, const struct node_identity *id)
+{
+    struct hosts *w = h->world;
+    check(h->node == NULL);
+    h->log = (struct log){LOG_LEVEL_NOTICE, log_line};
+    h->node_world = still_world(stopwatch);
+    h->checked = 0;
+    h->node = node_new(id, &h->options, &h->log, &h->node_world, plane_clock(h->plane),
+                       (struct wall){1700000000000 + w->planes.now.us / 1000 + h->wall_ms});
+}
+
 void host_start(struct host *h)
 {
     struct hosts *w = h->world;
     struct node_identity id = identify(h);
-    check(h->node == NULL);
     hosts_say(w, "host %u starts, incarnation %u", h->plane->number, id.incarnation);
     options_init(&h->options);
     h->options.appendfsync = w->policy;
     h->options.cluster_enabled = true;
     h->options.repl_backlog_size = w->backlog_bytes;
-    h->log = (struct log){LOG_LEVEL_NOTICE, log_line};
-    h->node_world = still_world(stopwatch);
     h->disk.now = w->planes.now;
-    h->checked = 0;
-    h->node = node_new(&id, &h->options, &h->log, &h->node_world, plane_clock(h->plane),
-                       (struct wall){1700000000000 + w->planes.now.us / 1000 + h->wall_ms});
+    host_begin(h, &id);
     h->node->cluster->replicas->part_bytes = w->part_bytes;
     h->start = (struct sim_start){.disk = &h->disk, .rng = draws(h), .out = &h->out, .step = start_step,
                                   .say = start_say, .may_lack = true};
@@ -767,7 +801,7 @@ void host_kill(struct host *h, bool power)
     h->disk.now = h->world->planes.now;
     if (power)
         sim_disk_power_cut(&h->disk);
-    else
+    else if (h->proxy == NULL)
         sim_disk_kill(&h->disk);
     node_free(node);
     node_out_free(&h->out);

@@ -34,9 +34,14 @@ int64_t hosts_draw(struct hosts *w, int64_t mean_us)
     return 1 + (int64_t)(-log(u) * (double)mean_us);
 }
 
+struct host *hosts_at(struct hosts *w, uint32_t number)
+{
+    return number >= FIRST_PROXY ? &w->proxy[number - FIRST_PROXY].host : &w->host[number];
+}
+
 struct host *hosts_of(struct plane *p)
 {
-    return &((struct hosts *)p->world)->host[p->number];
+    return hosts_at((struct hosts *)p->world, p->number);
 }
 
 bool hosts_leased(struct host *h)
@@ -211,7 +216,7 @@ static bool due(struct planes *planes, struct heap_node *n)
     for (size_t i = 0; i < planes->n; i++)
         if (host_due(&w->host[i], n))
             return true;
-    return w->ops->due(w, n) || plights_due(w, n);
+    return proxies_due(w, n) || w->ops->due(w, n) || plights_due(w, n);
 }
 
 static void word(struct plane *p, struct word *word)
@@ -299,19 +304,29 @@ void hosts_join(struct hosts *w)
     host_start(hosts_add(w, w->planes.n == 0 ? -1 : 0));
 }
 
+static void host_free(struct host *h)
+{
+    vec_free(&h->doors);
+    vec_free(&h->ties);
+    vec_free(&h->took);
+    vec_free(&h->lacks);
+    vec_free(&h->done);
+    vec_free(&h->down.words);
+    vec_free(&h->up.words);
+    heap_remove(&h->world->planes.calendar, &h->back);
+    heap_remove(&h->world->planes.calendar, &h->load);
+}
+
 void hosts_free(struct hosts *w)
 {
     for (size_t i = 0; i < w->planes.n; i++) {
         host_kill(&w->host[i], false);
-        struct host *h = &w->host[i];
-        sim_disk_free(&h->disk);
-        vec_free(&h->doors);
-        vec_free(&h->ties);
-        vec_free(&h->took);
-        vec_free(&h->lacks);
-        vec_free(&h->done);
-        vec_free(&h->down.words);
-        vec_free(&h->up.words);
+        sim_disk_free(&w->host[i].disk);
+        host_free(&w->host[i]);
+    }
+    for (size_t i = 0; i < w->proxies_n; i++) {
+        proxy_kill(&w->proxy[i]);
+        host_free(&w->proxy[i].host);
     }
     for (unsigned i = 0; i < CALLERS; i++)
         answer_reader_free(w->callers[i].reader);
@@ -322,10 +337,6 @@ void hosts_free(struct hosts *w)
         heap_remove(&w->planes.calendar, &w->plight_due[i]);
     for (unsigned i = 0; i < CALLERS; i++)
         heap_remove(&w->planes.calendar, &w->callers[i].due);
-    for (unsigned i = 0; i < HOSTS_MAX; i++) {
-        heap_remove(&w->planes.calendar, &w->host[i].back);
-        heap_remove(&w->planes.calendar, &w->host[i].load);
-    }
     heap_remove(&w->planes.calendar, &w->mend_due);
     heap_remove(&w->planes.calendar, &w->calm_due);
     heap_remove(&w->planes.calendar, &w->tick_due);
@@ -353,7 +364,7 @@ static bool is_whole(struct planes *planes)
         index = its_index;
         served += (unsigned)bits_n(&its);
     }
-    return served == SLOTS;
+    return served == SLOTS && proxies_have_map(w);
 }
 
 /* Trouble is over: every slot is served again in time, and every caller is answered. */
@@ -420,6 +431,7 @@ void hosts_run_seed(struct hosts *w)
 {
     for (size_t i = 0; i < w->first_n; i++)
         hosts_join(w);
+    proxies_begin(w);
     if (!planes_until(&w->planes, FORM_US, is_whole))
         planes_wrong(&w->planes, "no cluster came to be", 0);
     hosts_say(w, "the cluster is there");

@@ -6,6 +6,7 @@
  *     host      what the shell is to a node: connections, links, words, its disk, the start (host.c)
  *     callers   clients of any node, who write down what they asked and were answered (callers.c)
  *     troubles  kills, power cuts, stops, stalls, cuts, slow disks, clocks, joins, FORGET (plights.c)
+ *     proxies   data planes that own nothing, with relays that follow the map; callers ask through them, too (proxies.c)
  *     checks    after each event, and of the histories at the end (hosts.c); of copies (copies.c)
  *
  * A packet that comes is taken at once; replies leave a little later (RELEASE), and a process may be
@@ -14,12 +15,14 @@
 #define HOSTS_H
 
 #include "node/node.h"
+#include "relay/relay.h"
 #include "resp/reply.h"
 #include "tests/sim/history.h"
 #include "tests/sim/planes.h"
 #include "tests/sim/sim_start.h"
 #include "wire/hello.h"
 
+enum { PROXIES_MAX = 3, FIRST_PROXY = PLANES_CLIENTS - PROXIES_MAX /* their numbers */ };
 enum { HOSTS_MAX = 8, CALLERS = 6, GROUPS = 24, HOST_TEXT_BYTES = 16 * 1024 * 1024 };
 enum { CALL_COMMANDS = 8 };
 
@@ -44,6 +47,7 @@ struct tie { /* a link from this node to another */
     uint8_t use;
     struct node_id peer;
     struct hello *hello; /* while it greets */
+    bool of_map;         /* a relay's: `link` is its number, and nothing else is here */
     bool forged;         /* BREAK_ACKS_EARLY: something was sent, and an ack of it comes */
     struct buf unread;
 };
@@ -60,6 +64,7 @@ struct carriage {
 struct host {
     struct hosts *world;
     struct plane *plane;
+    struct proxy *proxy; /* whose it is; NULL: a node's. Then there is no disk, and nothing of what is behind `back` */
     struct node *node; /* NULL: it is down */
     struct node_world node_world;
     struct options options;
@@ -87,6 +92,14 @@ struct host {
     enum { LOADED, LOAD_READS, LOAD_SETTLES, LOAD_MENDS } loading;
     int64_t load_us;          /* so long its next start reads: clients are answered LOADING */
     struct heap_node load;    /* the end of that, or of what the control plane wrote then */
+};
+
+struct proxy {
+    struct host host;
+    struct relay *relay; /* NULL: it is down */
+    struct relay_out out;
+    struct heap_node due;
+    char seeds[96];
 };
 
 /* ------------------------------------------------------------------------- callers */
@@ -123,7 +136,8 @@ enum plight {
     PLIGHT_CUT_ONE_WAY, PLIGHT_LEADER, PLIGHT_SLOW, PLIGHT_WALL, PLIGHT_DRIFT, PLIGHT_JOIN, PLIGHT_FORGET,
     PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS_DRAWN,
     PLIGHT_LEAVE = PLIGHTS_DRAWN, /* drawn: and no part of peace alone */
-    PLIGHT_SETTINGS, PLIGHTS      /* of one seed in four */
+    PLIGHT_SETTINGS,              /* of one seed in four */
+    PLIGHT_PROXY, PLIGHTS         /* where there are any */
 };
 const char *plight_name(enum plight p);
 
@@ -155,7 +169,8 @@ struct hosts {
     enum sim_break broken;
     bool peace;            /* nodes join and leave, nothing else happens: no client may be refused anything */
     struct host host[HOSTS_MAX];
-    size_t first_n;
+    struct proxy proxy[PROXIES_MAX];
+    size_t first_n, proxies_n;
     struct caller callers[CALLERS];
     struct history histories[GROUPS];
     struct rng rng, load_rng;
@@ -190,12 +205,14 @@ void hosts_join(struct hosts *w); /* one more, and it starts */
 void hosts_say(struct hosts *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int64_t hosts_draw(struct hosts *w, int64_t mean_us); /* exponential */
 void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes); /* of a log, on their way to the disk */
+struct host *hosts_at(struct hosts *w, uint32_t number); /* a node's, or a proxy's */
 struct host *hosts_of(struct plane *p);
 bool hosts_leased(struct host *h); /* truly, by its own clock */
 bool hosts_serves(struct host *h, struct bits *to); /* the slots it may acknowledge for now (7, 26) */
 
 /* ---- host.c */
 void host_start(struct host *h);
+void host_begin(struct host *h, const struct node_identity *id); /* its node; `options` are set */
 void host_settled(struct plane *p);
 void host_kill(struct host *h, bool power);
 void host_stop(struct host *h); /* SIGTERM */
@@ -209,6 +226,21 @@ void host_accepted(struct hosts *w, size_t conn);
 void host_dialed(struct hosts *w, size_t conn, enum control_dialed how);
 void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in);
 void host_closed(struct hosts *w, size_t conn, bool at_a);
+void tie_dial(struct host *h, const struct tie *t, uint16_t port); /* a link to a cluster port; t: what it is to be */
+void tie_free(struct host *h, struct tie *t);
+
+/* ---- proxies.c */
+void proxies_begin(struct hosts *w);
+bool proxies_have_map(struct hosts *w);
+bool proxies_trouble(struct hosts *w); /* something befalls one of them; false: it is in trouble */
+void proxies_calm(struct hosts *w);
+void proxies_end(struct hosts *w); /* of trouble: all come back */
+bool proxies_due(struct hosts *w, struct heap_node *n);
+void proxy_kill(struct proxy *p);
+void proxy_ended(struct proxy *p); /* by itself: it is started again */
+void proxy_dialed(struct proxy *p, struct tie *t, bool through);
+void proxy_bytes(struct proxy *p, struct tie *t, struct slice in);
+void proxy_closed(struct proxy *p, struct tie *t);
 
 /* ---- callers.c */
 extern const struct guests_ops callers_ops;

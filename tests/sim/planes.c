@@ -154,17 +154,22 @@ size_t planes_dial(struct planes *w, uint32_t from, uint32_t to, bool client_por
     return dial(w, (struct plane_conn){.a = from, .b = to, .a_data = true, .b_data = client_port, .a_owner = owner});
 }
 
+static bool is_there(const struct plane *p)
+{
+    return p->control != NULL || p->is_end;
+}
+
 /* The listener answers, or nobody does. A frozen one answers, too: its kernel does. */
 static void dialed(struct planes *w, struct packet *k)
 {
     struct plane_conn *c = &w->conns.at[k->conn];
     struct plane *a = &w->at[c->a], *b = &w->at[c->b];
     struct control_event ev = {.type = CONTROL_DIALED, .dialed = {.link = c->link, .local = SLICE("10.0.0.1")}};
-    if (!c->a_open || (a->control == NULL && c->a != PLANES_CLIENTS))
+    if (!c->a_open || !is_there(a))
         return;
     if (w->cut[c->a][c->b] || w->cut[c->b][c->a])
         ev.dialed.how = CONTROL_DIALED_NOWHERE;
-    else if (b->control == NULL)
+    else if (!is_there(b) || c->b == PLANES_CLIENTS)
         ev.dialed.how = CONTROL_DIALED_REFUSED;
     c->a_open = c->b_open = ev.dialed.how == CONTROL_DIALED_OK;
     if (c->b_open) {
@@ -185,7 +190,7 @@ static void guest(struct planes *w, struct packet *k)
     struct plane_conn *c = &w->conns.at[k->conn];
     struct plane *b = &w->at[c->b];
     struct control_event ev = {.type = CONTROL_GUEST, .guest = {.conn = c->guest, .peer = SLICE("10.0.0.2:1234")}};
-    if (!c->b_open || b->control == NULL)
+    if (!c->b_open || !is_there(b))
         return;
     if (c->b_data) {
         w->ops->accepted(w, k->conn);
@@ -201,7 +206,7 @@ static void deliver(struct planes *w, struct packet *k)
     struct plane *p = &w->at[k->to_a ? c->a : c->b];
     bool *open = k->to_a ? &c->a_open : &c->b_open;
     bool is_data = k->to_a ? c->a_data : c->b_data;
-    if (!*open || (p->control == NULL && p->number != PLANES_CLIENTS) || c->stalled)
+    if (!*open || !is_there(p) || c->stalled)
         return;
     struct control_event ev = {0};
     *open = k->type == PACKET_BYTES;
@@ -594,6 +599,12 @@ static void line(struct log *log, enum log_level level, struct slice text)
                (int)text.n, text.p);
 }
 
+struct plane *plane_end(struct planes *w, uint32_t number)
+{
+    w->at[number] = (struct plane){.world = w, .number = number, .is_end = true};
+    return &w->at[number];
+}
+
 uint16_t plane_port(uint32_t number)
 {
     return (uint16_t)(FIRST_PORT + number);
@@ -699,6 +710,11 @@ void plane_kill(struct planes *w, struct plane *p, bool power)
     vec_clear(&p->stored);
     p->data_frozen = false;
     plane_freeze(w, p, false);
+    if (p->is_end) {
+        p->is_end = false;
+        vec_free(&p->guests);
+        return;
+    }
     heap_remove(&w->calendar, &p->wake);
     heap_remove(&w->calendar, &p->pulse);
     control_free(p->control);
@@ -954,7 +970,7 @@ void planes_init(struct planes *w, uint64_t seed)
     w->now.us = 1000 * 1000;
     w->delay_least_us = 100;
     w->delay_mean_us = 300;
-    w->at[PLANES_CLIENTS] = (struct plane){.world = w, .number = PLANES_CLIENTS};
+    plane_end(w, PLANES_CLIENTS);
     rng_seed(&w->rng, seed);
 }
 

@@ -19,7 +19,7 @@
 
 enum { PLANES_MAX = 256 };
 
-enum { PLANES_CLIENTS = PLANES_MAX - 1 }; /* where clients are: no plane has this number, and nothing cuts it off */
+enum { PLANES_CLIENTS = PLANES_MAX - 1 }; /* where clients are: an end (plane_end), and nothing cuts it off */
 
 struct plane_conn { /* between two hosts; either end may be gone */
     uint32_t a, b;       /* who dialed, who accepted */
@@ -84,6 +84,7 @@ struct plane {
     bool frozen;             /* it is stepped no more, what comes waits; */
     bool data_frozen;        /* the same of its data plane (SIGSTOP is both) */
     bool stopped;            /* as it was asked to: plane_kill ends it */
+    bool is_end;             /* ops: no control plane is there, and it listens and dials nevertheless */
     struct node_id id_if_new; /* ops: what it is called if its directory does not say */
     bool is_new;             /* what its data plane has is new, or lost more than a tail */
     int64_t loads_us;        /* so long does its data plane load, from its next start on */
@@ -138,6 +139,7 @@ void plane_copy_disk(struct planes *w, struct plane *to, const struct plane *fro
 void plane_start(struct planes *w, struct plane *p);
 void plane_loaded(struct planes *w, struct plane *p, bool is_new); /* ops: its data plane has read its log */
 void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or its power too */
+struct plane *plane_end(struct planes *w, uint32_t number); /* an is_end, of a number that no host has */
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);
 void plane_stop(struct planes *w, struct plane *p); /* asks; then p->stopped */
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */

@@ -34,6 +34,7 @@ static const struct {
     [PLIGHT_LAG] = {"slow network", 7000 * 1000},
     [PLIGHT_BREAK] = {"broken connections", 4000 * 1000},
     [PLIGHT_LEAVE] = {"stop in good order", 16000 * 1000},
+    [PLIGHT_PROXY] = {"proxy in trouble", 4000 * 1000},
     [PLIGHT_SETTINGS] = {"changed setting", 4000 * 1000},
 };
 
@@ -155,8 +156,8 @@ static bool isolate(struct hosts *w, struct plane *p)
 static void mend(struct hosts *w)
 {
     hosts_say(w, "no cuts any more");
-    for (uint32_t i = 0; i < w->planes.n; i++)
-        for (uint32_t k = 0; k < w->planes.n; k++)
+    for (uint32_t i = 0; i < PLANES_MAX; i++)
+        for (uint32_t k = 0; k < PLANES_MAX; k++)
             if (w->planes.cut[i][k])
                 planes_cut(&w->planes, i, k, false);
 }
@@ -317,6 +318,8 @@ static bool fire(struct hosts *w, enum plight p)
         return isolate(w, planes_leader(&w->planes));
     if (p == PLIGHT_JOIN)
         return join(w);
+    if (p == PLIGHT_PROXY)
+        return proxies_trouble(w);
     if (h == NULL)
         return false;
     switch (p) {
@@ -348,6 +351,7 @@ static bool fire(struct hosts *w, enum plight p)
     case PLIGHT_SETTINGS: return settings_change(w, h);
     case PLIGHT_LEADER:
     case PLIGHT_JOIN:
+    case PLIGHT_PROXY:
     case PLIGHTS: break;
     }
     return false;
@@ -360,6 +364,7 @@ static void calm(struct hosts *w)
         h->disk.slow_us = h->plane->disk.slow_us = h->plane->lag_us = 0;
         h->disk.room = SIZE_MAX;
     }
+    proxies_calm(w);
 }
 
 void plights_look(struct hosts *w)
@@ -412,6 +417,7 @@ void plights_begin(struct hosts *w)
             n += w->has[p];
         }
     w->has[PLIGHT_SETTINGS] = !w->peace && (w->seed % 4 == 1 || w->broken == BREAK_SETTLE_SKIPPED);
+    w->has[PLIGHT_PROXY] = w->proxies_n > 0 && !w->peace;
     for (int p = 0; p < PLIGHTS; p++)
         if (w->has[p])
             plan_next(w, (enum plight)p);
@@ -427,6 +433,7 @@ void plights_end(struct hosts *w)
     heap_remove(&w->planes.calendar, &w->mend_due);
     mend(w);
     calm(w);
+    proxies_end(w);
     for (size_t i = 0; i < w->planes.n; i++) {
         struct host *h = &w->host[i];
         plane_clock(h->plane);

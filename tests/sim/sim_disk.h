@@ -54,6 +54,10 @@ enum sim_break {
     BREAK_ACKS_EARLY = BREAK_OF_COPIES, /* what was sent to a replica is acknowledged there and then (5) */
     BREAK_CLEAN_LIES,       /* reports say that no run ever lost anything (22) */
     BREAK_SETTLE_SKIPPED,   /* a changed setting is called settled at once ("Settings") */
+    /* of proxies */
+    BREAK_OF_PROXIES,
+    BREAK_PROXY_RESENDS = BREAK_OF_PROXIES, /* what a proxy's link sent is said not to be: it is sent again when it broke (9) */
+    BREAK_REPLIES_STRAY,    /* what a proxy answers one client is told to another */
     BREAKS
 };
 const char *sim_break_name(enum sim_break b);

@@ -21,6 +21,7 @@ struct task {
     enum sim_break broken;
     unsigned nodes_n; /* 0: the world of one node */
     unsigned copies;  /* of each slot */
+    unsigned proxies; /* through which clients ask as well */
     unsigned planes[PLANES_LIST]; /* clusters of so many control planes; 0: that is all */
 };
 
@@ -31,11 +32,12 @@ struct totals {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: vong-sim [--nodes N [--copies N] [--peace]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+    fprintf(to, "Usage: vong-sim [--nodes N [--copies N] [--proxies N] [--peace]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
                 "       vong-sim --planes N[,N...] [--seed N] [--trace] [--twice]\n"
                 "       vong-sim SCENARIO.txt\n"
                 "Runs a node in a false world; --nodes: a cluster of so many (2 to 8), with so\n"
-                "many --copies of each slot (1 to 5, one if it is not said). --peace: nodes join and\n"
+                "many --copies of each slot (1 to 5, one if it is not said); half of the clients ask through\n"
+                "--proxies (at most 3, none if it is not said). --peace: nodes join and\n"
                 "leave, nothing else happens, and no client may be refused anything. --planes: clusters of so many\n"
                 "control planes (6 to 254) one after the other; what each of them says is to be the same. --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
@@ -145,6 +147,7 @@ static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many
     seed_low = (sig_atomic_t)(uint32_t)seed;
     hosts_init(w, seed, task->nodes_n, task->broken);
     hosts_copies(w, task->copies);
+    w->proxies_n = task->proxies;
     w->peace = task->peace;
     w->planes.trace = task->trace;
     hosts_run_seed(w);
@@ -297,6 +300,10 @@ int main(int argc, char **argv)
             uint64_t n = 0;
             good = number(next, &n) && n >= 1 && n <= MAP_COPIES, i++;
             task.copies = (unsigned)n;
+        } else if (strcmp(a, "--proxies") == 0) {
+            uint64_t n = 0;
+            good = number(next, &n) && n <= PROXIES_MAX, i++;
+            task.proxies = (unsigned)n;
         } else if (strcmp(a, "--planes") == 0) {
             good = numbers(next, task.planes), i++;
         } else if (strcmp(a, "--seeds") == 0) {
@@ -321,5 +328,7 @@ int main(int argc, char **argv)
         task.nodes_n = 3;
     if (task.broken >= BREAK_OF_COPIES && task.copies == 1)
         task.copies = 2;
+    if (task.broken >= BREAK_OF_PROXIES && task.proxies == 0)
+        task.proxies = 2;
     return task.nodes_n > 0 ? run_many(&task) : run_seeds(&task);
 }
