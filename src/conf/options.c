@@ -359,6 +359,10 @@ static bool may_change(const struct options *o, const struct option_row *row, bo
            (o->enable_protected_configs == PROTECTION_LOCAL && is_local);
 }
 
+static const char fixed_at_proxy[] =
+    "can't set immutable config: change it in the configuration file or on the "
+    "command line, and start the proxy again";
+
 /* What can be said before any value is looked at. */
 static bool may_set_or_reply(const struct options *o, const struct option_pair *pairs, size_t n,
                              bool is_local, struct buf *error)
@@ -376,7 +380,8 @@ static bool may_set_or_reply(const struct options *o, const struct option_pair *
         if (!may_change(o, row, is_local))
             return options_set_failed(pairs[i].name, "can't set protected config", error);
         if ((row->flags & OPTION_FIXED) != 0)
-            return options_set_failed(pairs[i].name, "can't set immutable config", error);
+            return options_set_failed(
+                pairs[i].name, o->of_proxy ? fixed_at_proxy : "can't set immutable config", error);
         if (seen[row->id])
             return options_set_failed(pairs[i].name, "duplicate parameter", error);
         if (pairs[i].value.n > OPTIONS_VALUE_MAX)

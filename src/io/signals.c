@@ -10,6 +10,7 @@
 /* A handler is given no argument of ours: these few are the room's only globals. */
 static atomic_int stops, reopens, crash_fd = -1;
 static struct loop *caller;
+static const char *crasher;
 
 static void on_stop(int number)
 {
@@ -32,21 +33,28 @@ static void say(int fd, const char *text)
     (void)ignored;
 }
 
+static void tell_crash(int fd, const char *what, void *const *frames, int n)
+{
+    say(fd, "\n");
+    say(fd, crasher);
+    say(fd, " crashed: ");
+    say(fd, what);
+    say(fd, ". Stack trace:\n");
+    backtrace_symbols_fd(frames, n, fd);
+}
+
 static void on_crash(int number)
 {
     void *frames[64];
     int n = backtrace(frames, 64), fd = atomic_load(&crash_fd);
-    const char *what = number == SIGSEGV   ? "\nvong-server crashed: SIGSEGV. Stack trace:\n"
-                       : number == SIGBUS  ? "\nvong-server crashed: SIGBUS. Stack trace:\n"
-                       : number == SIGFPE  ? "\nvong-server crashed: SIGFPE. Stack trace:\n"
-                       : number == SIGABRT ? "\nvong-server crashed: SIGABRT. Stack trace:\n"
-                                           : "\nvong-server crashed: SIGILL. Stack trace:\n";
-    say(STDERR_FILENO, what);
-    backtrace_symbols_fd(frames, n, STDERR_FILENO);
-    if (fd >= 0) {
-        say(fd, what);
-        backtrace_symbols_fd(frames, n, fd);
-    }
+    const char *what = number == SIGSEGV   ? "SIGSEGV"
+                       : number == SIGBUS  ? "SIGBUS"
+                       : number == SIGFPE  ? "SIGFPE"
+                       : number == SIGABRT ? "SIGABRT"
+                                           : "SIGILL";
+    tell_crash(STDERR_FILENO, what, frames, n);
+    if (fd >= 0)
+        tell_crash(fd, what, frames, n);
     raise(number); /* the default action is back: SA_RESETHAND */
 }
 
@@ -57,12 +65,13 @@ static void handle(int number, void (*handler)(int), int flags)
     sigaction(number, &a, NULL);
 }
 
-void signals_catch(struct loop *l)
+void signals_catch(struct loop *l, const char *program)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     void *warm[1];
     backtrace(warm, 1); /* loads what it needs now, not in a broken process */
     caller = l;
+    crasher = program;
     handle(SIGTERM, on_stop, SA_RESTART);
     handle(SIGINT, on_stop, SA_RESTART);
     handle(SIGHUP, on_reopen, SA_RESTART);

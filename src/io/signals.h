@@ -11,9 +11,9 @@
 
 #include "io/loop.h"
 
-void signals_catch(struct loop *l);
-bool signals_stop_asked(void);   /* once per process */
-bool signals_reopen_asked(void); /* forgets it */
-void signals_crash_to(int fd);   /* where stack traces go besides stderr; -1: nowhere */
+void signals_catch(struct loop *l, const char *program); /* named where it crashes; stays */
+bool signals_stop_asked(void);                           /* once per process */
+bool signals_reopen_asked(void);                         /* forgets it */
+void signals_crash_to(int fd); /* where stack traces go besides stderr; -1: nowhere */
 
 #endif

@@ -7,6 +7,7 @@
 #include "node/call.h"
 #include "node/identity.h"
 #include "node/multi.h"
+#include "node/seats.h"
 #include "node/waiting.h"
 
 /* Names stand in lines of blank-separated fields. */
@@ -183,7 +184,11 @@ void node_client_list(struct call *c)
 {
     struct buf b;
     buf_init(&b, SIZE_MAX);
-    if (list_or_reply(c, &b))
+    const struct seat_share *others = seats_others(c->node);
+    bool listed = list_or_reply(c, &b);
+    if (listed && others != NULL)
+        text_put(&b, buf_slice(&others->text));
+    if (listed)
         reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);
 }
@@ -255,11 +260,17 @@ static int64_t kill_all(struct call *c, const struct kill *k)
     return killed;
 }
 
+static int64_t others_n(const struct call *c)
+{
+    const struct seat_share *others = seats_others(c->node);
+    return others != NULL ? others->n : 0;
+}
+
 void node_client_kill(struct call *c)
 {
     if (c->argc == 3) { /* the old form: an address, and an error if nobody has it */
         struct kill one = {.peer = c->argv[2]};
-        if (kill_all(c, &one) > 0)
+        if (kill_all(c, &one) + others_n(c) > 0)
             reply_ok(c->reply);
         else
             reply_error(c->reply, SLICE("ERR No such client"));
@@ -274,7 +285,7 @@ void node_client_kill(struct call *c)
         if (!kill_filter_or_reply(c, i, &k))
             return;
     }
-    reply_i64(c->reply, kill_all(c, &k));
+    reply_i64(c->reply, kill_all(c, &k) + others_n(c));
 }
 
 /* ------------------------------------------------------------- about itself */
@@ -395,7 +406,8 @@ void node_client_unblock(struct call *c)
     if (!call_i64_or_reply(c, 2, &id, NULL))
         return;
     struct session *s = id > 0 ? session_by_id(c->node, (uint64_t)id) : NULL;
-    reply_i64(c->reply, s != NULL && waiting_unblock(c->node, s, with_error, c->out));
+    bool here = s != NULL && waiting_unblock(c->node, s, with_error, c->out);
+    reply_i64(c->reply, here || others_n(c) > 0);
 }
 
 void node_client_help(struct call *c)

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "node/call.h"
 #include "node/cluster.h"
+#include "node/seats.h"
 #include "node/stats.h"
 
 void node_config_get(struct call *c)
@@ -31,6 +32,8 @@ static void take(struct node *n, struct option_trial *t, struct node_out *out)
     }
     if (any)
         options_applied(n);
+    if (any && n->identity.seats_n > 1 && n->identity.seat == 0) /* which all others follow */
+        seats_tell_options(n, t, out);
 }
 
 void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out)
@@ -39,9 +42,12 @@ void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs
     struct buf error;
     buf_init(&error, SIZE_MAX);
     bool set = options_try(n->options, pairs, pairs_n, true, &t, &error);
-    check(set); /* as it was there, and the options are the same */
-    take(n, &t, out);
-    options_trial_free(&t);
+    if (set)
+        take(n, &t, out);
+    else /* it was taken where it was asked for, by the same rules */
+        log_say(n->log, LOG_LEVEL_WARNING, "one thread does not follow a CONFIG SET: %.*s", (int)error.n, error.p);
+    if (set)
+        options_trial_free(&t);
     buf_free(&error);
 }
 
@@ -97,7 +103,7 @@ static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *er
     const struct door_option *door = door_option(c->node, t);
     if (door != NULL && c->node->identity.is_proxy) {
         options_trial_free(t);
-        return options_set_failed(slice_str(door->name), "a proxy opens its doors at its start", error);
+        return options_set_failed(slice_str(door->name), "a proxy opens its doors at its start: change it in the configuration file or on the command line, and start it again", error);
     }
     if (door != NULL) {
         if (listen_or_refuse(c, door, t, error))
@@ -129,7 +135,7 @@ static bool sets_map(struct call *c)
     return false;
 }
 
-void node_config_set(struct call *c)
+static void config_set(struct call *c, bool is_loopback)
 {
     if ((c->argc & 1) != 0) {
         call_syntax_error(c);
@@ -144,11 +150,22 @@ void node_config_set(struct call *c)
     struct option_trial trial;
     struct buf error;
     buf_init(&error, SIZE_MAX);
-    if (!options_try(c->node->options, pairs, n, c->session->is_loopback, &trial, &error) ||
+    if (!options_try(c->node->options, pairs, n, is_loopback, &trial, &error) ||
         !set_or_refuse(c, &trial, &error))
         reply_refused(c->reply, &error);
     buf_free(&error);
     mem_free(pairs);
+}
+
+void node_config_set(struct call *c)
+{
+    config_set(c, c->session->is_loopback);
+}
+
+void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r, struct node_out *out)
+{
+    struct call c = {.node = n, .spec = k->spec, .argv = k->argv, .blobs = k->blobs, .argc = k->argc, .reply = r, .out = out};
+    config_set(&c, is_loopback);
 }
 
 /* The sessions that wait for the shell in this way: one after the other, NULL: no more. */

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/seats.h"
 #include "node/waiting.h"
 #include "store/expire.h"
 
@@ -176,6 +177,7 @@ static bool is_drained(const struct node *n)
 
 static void stop_proxy(struct node *n, struct node_out *out)
 {
+    seats_give_up(n, out); /* other threads may have ended */
     bool drained = is_drained(n);
     if (!drained && !mono_reached(n->now, n->stop_until))
         return;

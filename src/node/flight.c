@@ -301,9 +301,7 @@ static void note_answered(struct node *n, const struct flight *f, struct slice r
     const struct kept_request *q = &f->request;
     uint64_t ns = (uint64_t)(n->now.us - f->born.us) * 1000;
     bool failed = reply.p[0] == '-' && f->passed == 0;
-    stats_calls(n, q->spec, 1, ns, failed);
-    slowlog_note(n, f->turn->session, q->argv, q->argc, ns);
-    latency_note(n, q->spec->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
+    run_noted(n, f->turn->session, q->spec, q->argv, q->argc, ns, failed);
     if (failed) {
         char code[24];
         size_t k = 0;

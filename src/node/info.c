@@ -12,6 +12,7 @@
 #include "node/identity.h"
 #include "node/multi.h"
 #include "node/save.h"
+#include "node/seats.h"
 #include "node/stats.h"
 
 enum { FACT_BYTES = 512 };
@@ -69,6 +70,75 @@ static void put_bytes(struct buf *b, const char *name, uint64_t v)
     text_putf(b, "_human:%.2f%c\r\n", d, units[unit]);
 }
 
+static uint64_t since(uint64_t v, uint64_t before)
+{
+    return v > before ? v - before : 0;
+}
+
+/* ------------------------------------------------------------- figures of a seat */
+
+static void session_figures(const struct node *n, uint64_t *to)
+{
+    for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        const struct session *s = CONTAINER_OF(l, struct session, in_all);
+        to[FIGURE_BLOCKED] += s->held == HELD_WAIT;
+        to[FIGURE_TIMED] += s->held == HELD_WAIT && s->due.place != 0;
+        to[FIGURE_CLIENT_BYTES] += session_cost(n, s).all;
+    }
+}
+
+static void proxy_figures(const struct node *n, uint64_t *to)
+{
+    struct proxy_view v = cluster_proxy_view(n);
+    to[FIGURE_LINKS] = v.links;
+    to[FIGURE_OWN_LINKS] = v.own_links;
+    to[FIGURE_SENT] = v.sent;
+    to[FIGURE_PARKED] = v.parked;
+    to[FIGURE_FORWARDED] = n->cluster->forwarded;
+    to[FIGURE_RETRIED] = n->cluster->retried;
+    to[FIGURE_UNCERTAIN] = n->cluster->uncertain;
+}
+
+void info_figures(struct node *n, uint64_t *to)
+{
+    static const struct {
+        enum figure figure;
+        const char *fact;
+    } facts[] = {
+        {FIGURE_READS, "total_reads_processed"},
+        {FIGURE_WRITES, "total_writes_processed"},
+        {FIGURE_CYCLES, "eventloop_cycles"},
+        {FIGURE_INPUT_MOST, "client_recent_max_input_buffer"},
+        {FIGURE_OUTPUT_MOST, "client_recent_max_output_buffer"},
+        {FIGURE_INPUT_LIMIT, "client_query_buffer_limit_disconnections"},
+        {FIGURE_OUTPUT_LIMIT, "client_output_buffer_limit_disconnections"},
+    };
+    const struct stats *s = n->stats;
+    memset(to, 0, FIGURES_N * sizeof(to[0]));
+    for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+        to[facts[i].figure] = world_count(n, facts[i].fact);
+    to[FIGURE_CLIENTS] = n->sessions_n;
+    to[FIGURE_WATCHED] = watched_n(n->watched);
+    to[FIGURE_CONNECTIONS] = n->sessions_made - s->connections_before;
+    to[FIGURE_INPUT_BYTES] = since(world_count(n, "total_net_input_bytes"), s->input_before);
+    to[FIGURE_OUTPUT_BYTES] = since(world_count(n, "total_net_output_bytes"), s->output_before);
+    to[FIGURE_REJECTED] = since(world_count(n, "rejected_connections"), s->rejected_before);
+    session_figures(n, to);
+    if (n->identity.is_proxy)
+        proxy_figures(n, to);
+}
+
+void info_figures_add(uint64_t *to, const uint64_t *more)
+{
+    static const bool is_most[FIGURES_N] = {
+#define X(figure, most) [figure] = most,
+        SEAT_FIGURES(X)
+#undef X
+    };
+    for (size_t i = 0; i < FIGURES_N; i++)
+        to[i] = !is_most[i] ? to[i] + more[i] : to[i] > more[i] ? to[i] : more[i];
+}
+
 static int64_t started_seconds(const struct node *n)
 {
     return (n->wall.ms - (n->now.us - n->started.us) / 1000) / 1000;
@@ -76,8 +146,9 @@ static int64_t started_seconds(const struct node *n)
 
 /* ----------------------------------------------------------------- sections */
 
-static void put_server(struct buf *b, struct node *n)
+static void put_server(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     int64_t up = (n->now.us - n->started.us) / 1000000;
     put_word(b, "redis_version", REDIS_VERSION);
     put_word(b, "server_name", "vong");
@@ -107,23 +178,17 @@ static void put_server(struct buf *b, struct node *n)
     put_count(b, "io_threads_active", 0);
 }
 
-static void put_clients(struct buf *b, struct node *n)
+static void put_clients(struct buf *b, struct node *n, const uint64_t *figures)
 {
-    uint64_t blocked = 0, timed = 0;
-    for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
-        const struct session *s = CONTAINER_OF(l, struct session, in_all);
-        blocked += s->held == HELD_WAIT;
-        timed += s->held == HELD_WAIT && s->due.place != 0;
-    }
-    put_count(b, "connected_clients", n->sessions_n);
+    put_count(b, "connected_clients", figures[FIGURE_CLIENTS]);
     put_count(b, "cluster_connections", 0);
     put_count(b, "maxclients", (uint64_t)n->options->maxclients);
-    put_fact(b, n, "client_recent_max_input_buffer", "0");
-    put_fact(b, n, "client_recent_max_output_buffer", "0");
-    put_count(b, "blocked_clients", blocked);
+    put_count(b, "client_recent_max_input_buffer", figures[FIGURE_INPUT_MOST]);
+    put_count(b, "client_recent_max_output_buffer", figures[FIGURE_OUTPUT_MOST]);
+    put_count(b, "blocked_clients", figures[FIGURE_BLOCKED]);
     put_count(b, "tracking_clients", 0);
-    put_count(b, "clients_in_timeout_table", timed);
-    put_count(b, "total_watched_keys", watched_n(n->watched));
+    put_count(b, "clients_in_timeout_table", figures[FIGURE_TIMED]);
+    put_count(b, "total_watched_keys", figures[FIGURE_WATCHED]);
 }
 
 static struct memory_gap gap(size_t a, size_t b)
@@ -181,7 +246,7 @@ static uint64_t backlog_bytes(const struct node *n)
     return at != NULL && at->ring != NULL ? at->size : 0;
 }
 
-static void put_memory(struct buf *b, struct node *n)
+static void put_memory(struct buf *b, struct node *n, const uint64_t *figures)
 {
     struct memory_account a = memory_account(n);
     put_bytes(b, "used_memory", a.used);
@@ -212,7 +277,7 @@ static void put_memory(struct buf *b, struct node *n)
     put_count(b, "mem_replication_backlog", backlog_bytes(n));
     put_count(b, "mem_total_replication_buffers", backlog_bytes(n));
     put_count(b, "mem_clients_slaves", 0);
-    put_count(b, "mem_clients_normal", a.clients);
+    put_count(b, "mem_clients_normal", figures[FIGURE_CLIENT_BYTES]);
     put_count(b, "mem_cluster_links", 0);
     put_count(b, "mem_aof_buffer", a.log);
     put_fact(b, n, "mem_allocator", "libc");
@@ -236,8 +301,9 @@ static void put_loading(struct buf *b, struct node *n)
     put_count(b, "loading_eta_seconds", done > 0 ? took * left / done : 1);
 }
 
-static void put_persistence(struct buf *b, struct node *n)
+static void put_persistence(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     const struct journal *j = &n->journal;
     bool is_on = j->state != JOURNAL_OFF;
     put_count(b, "loading", n->loading);
@@ -261,34 +327,26 @@ static void put_persistence(struct buf *b, struct node *n)
         put_loading(b, n);
 }
 
-static uint64_t since(uint64_t v, uint64_t before)
-{
-    return v > before ? v - before : 0;
-}
-
-static void put_traffic(struct buf *b, struct node *n)
+static void put_traffic(struct buf *b, struct node *n, const uint64_t *figures)
 {
     const struct stats *s = n->stats;
-    put_count(b, "total_connections_received", n->last_session_id - s->connections_before);
+    put_count(b, "total_connections_received", figures[FIGURE_CONNECTIONS]);
     put_count(b, "total_commands_processed", s->calls);
     put_count(b, "instantaneous_ops_per_sec", (uint64_t)rate_of(&s->ops));
-    put_count(b, "total_net_input_bytes",
-              since(world_count(n, "total_net_input_bytes"), s->input_before));
-    put_count(b, "total_net_output_bytes",
-              since(world_count(n, "total_net_output_bytes"), s->output_before));
+    put_count(b, "total_net_input_bytes", figures[FIGURE_INPUT_BYTES]);
+    put_count(b, "total_net_output_bytes", figures[FIGURE_OUTPUT_BYTES]);
     PUT_ZEROS(b, "total_net_repl_input_bytes", "total_net_repl_output_bytes");
     text_putf(b, "instantaneous_input_kbps:%.2f\r\n", rate_of(&s->input) / 1024);
     text_putf(b, "instantaneous_output_kbps:%.2f\r\n", rate_of(&s->output) / 1024);
     text_put(
         b, SLICE("instantaneous_input_repl_kbps:0.00\r\ninstantaneous_output_repl_kbps:0.00\r\n"));
-    put_count(b, "rejected_connections",
-              since(world_count(n, "rejected_connections"), s->rejected_before));
+    put_count(b, "rejected_connections", figures[FIGURE_REJECTED]);
 }
 
-static void put_stats(struct buf *b, struct node *n)
+static void put_stats(struct buf *b, struct node *n, const uint64_t *figures)
 {
     const struct stats *s = n->stats;
-    put_traffic(b, n);
+    put_traffic(b, n, figures);
     put_count(b, "sync_full", n->cluster != NULL ? n->cluster->replicas->dumps_out : 0); /* a slot each */
     PUT_ZEROS(b, "sync_partial_ok", "sync_partial_err");
     put_count(b, "expired_keys", n->cmd_stats.expired);
@@ -307,13 +365,13 @@ static void put_stats(struct buf *b, struct node *n)
               "unexpected_error_replies");
     put_count(b, "total_error_replies", s->error_replies);
     put_count(b, "dump_payload_sanitizations", 0);
-    put_fact(b, n, "total_reads_processed", "0");
-    put_fact(b, n, "total_writes_processed", "0");
+    put_count(b, "total_reads_processed", figures[FIGURE_READS]);
+    put_count(b, "total_writes_processed", figures[FIGURE_WRITES]);
     PUT_ZEROS(b, "io_threaded_reads_processed", "io_threaded_writes_processed");
-    put_fact(b, n, "client_query_buffer_limit_disconnections", "0");
-    put_fact(b, n, "client_output_buffer_limit_disconnections", "0");
+    put_count(b, "client_query_buffer_limit_disconnections", figures[FIGURE_INPUT_LIMIT]);
+    put_count(b, "client_output_buffer_limit_disconnections", figures[FIGURE_OUTPUT_LIMIT]);
     PUT_ZEROS(b, "reply_buffer_shrinks", "reply_buffer_expands");
-    put_fact(b, n, "eventloop_cycles", "0");
+    put_count(b, "eventloop_cycles", figures[FIGURE_CYCLES]);
     put_count(b, "turns_with_commands", s->turns);
     text_putf(b, "commands_per_turn:%.2f\r\n",
               s->turns > 0 ? (double)s->calls / (double)s->turns : 0.0);
@@ -321,8 +379,9 @@ static void put_stats(struct buf *b, struct node *n)
               "acl_access_denied_channel");
 }
 
-static void put_replication(struct buf *b, struct node *n)
+static void put_replication(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     put_word(b, "role", "master");
     if (node_is_member(n))
         cluster_followers_text(n, b);
@@ -340,8 +399,9 @@ static void put_replication(struct buf *b, struct node *n)
         cluster_copies_text(n, b);
 }
 
-static void put_cpu(struct buf *b, struct node *n)
+static void put_cpu(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     static const char *const names[] = {"used_cpu_sys", "used_cpu_user", "used_cpu_sys_children",
                                         "used_cpu_user_children", "used_cpu_sys_main_thread",
                                         "used_cpu_user_main_thread"};
@@ -349,14 +409,16 @@ static void put_cpu(struct buf *b, struct node *n)
         put_fact(b, n, names[i], "0.000000");
 }
 
-static void put_nothing(struct buf *b, struct node *n)
+static void put_nothing(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     (void)b;
     (void)n;
 }
 
-static void put_commandstats(struct buf *b, struct node *n)
+static void put_commandstats(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     for (size_t i = 0; i < SPEC_N; i++) {
         const struct command_stats *c = &n->stats->commands[i];
         if (c->calls == 0 && c->rejected == 0 && c->failed == 0)
@@ -371,8 +433,9 @@ static void put_commandstats(struct buf *b, struct node *n)
     }
 }
 
-static void put_errorstats(struct buf *b, struct node *n)
+static void put_errorstats(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     for (size_t i = 0; i < n->stats->errors_n; i++)
         text_putf(b, "errorstat_%s:count=%llu\r\n", n->stats->errors[i].code,
                   (unsigned long long)n->stats->errors[i].n);
@@ -390,8 +453,9 @@ static void put_percentile(struct buf *b, const struct histogram *h, double perc
     text_putf(b, "p%.*s=%.3f", n, name, (double)histogram_percentile(h, percent) / 1000);
 }
 
-static void put_latencystats(struct buf *b, struct node *n)
+static void put_latencystats(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     const struct option_percentiles *p = &n->options->latency_tracking_info_percentiles;
     for (size_t i = 0; i < SPEC_N; i++) {
         const struct histogram *h = n->stats->commands[i].latency;
@@ -406,13 +470,15 @@ static void put_latencystats(struct buf *b, struct node *n)
     }
 }
 
-static void put_cluster(struct buf *b, struct node *n)
+static void put_cluster(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     put_count(b, "cluster_enabled", node_is_member(n));
 }
 
-static void put_keyspace(struct buf *b, struct node *n)
+static void put_keyspace(struct buf *b, struct node *n, const uint64_t *figures)
 {
+    (void)figures;
     for (unsigned db = 0; db < n->store.dbs_n; db++) {
         size_t keys = store_keys_n(&n->store, db), dues = store_dues_n(&n->store, db);
         if (keys == 0)
@@ -424,7 +490,7 @@ static void put_keyspace(struct buf *b, struct node *n)
     }
 }
 
-static void put_proxy(struct buf *b, struct node *n)
+static void put_proxy(struct buf *b, struct node *n, const uint64_t *figures)
 {
     struct proxy_view v = cluster_proxy_view(n);
     put_fact(b, n, "proxy_threads", "1");
@@ -434,13 +500,13 @@ static void put_proxy(struct buf *b, struct node *n)
     put_count(b, "cluster_nodes", v.nodes);
     put_count(b, "cluster_nodes_up", v.up);
     put_count(b, "slots_served", v.slots_served);
-    put_count(b, "upstream_connections", v.links);
-    put_count(b, "upstream_connections_own", v.own_links);
-    put_count(b, "requests_under_way", v.sent);
-    put_count(b, "requests_waiting", v.parked);
-    put_count(b, "requests_forwarded", n->cluster->forwarded);
-    put_count(b, "requests_retried", n->cluster->retried);
-    put_count(b, "writes_uncertain", n->cluster->uncertain);
+    put_count(b, "upstream_connections", figures[FIGURE_LINKS]);
+    put_count(b, "upstream_connections_own", figures[FIGURE_OWN_LINKS]);
+    put_count(b, "requests_under_way", figures[FIGURE_SENT]);
+    put_count(b, "requests_waiting", figures[FIGURE_PARKED]);
+    put_count(b, "requests_forwarded", figures[FIGURE_FORWARDED]);
+    put_count(b, "requests_retried", figures[FIGURE_RETRIED]);
+    put_count(b, "writes_uncertain", figures[FIGURE_UNCERTAIN]);
 }
 
 /* --------------------------------------------------------------------- INFO */
@@ -449,7 +515,7 @@ enum section_of { OF_SERVERS = 1, OF_PROXIES = 2, OF_BOTH = 3 };
 
 struct section {
     const char *name, *title;
-    void (*put)(struct buf *b, struct node *n);
+    void (*put)(struct buf *b, struct node *n, const uint64_t *figures);
     bool by_default;
     uint8_t of; /* enum section_of */
 };
@@ -488,13 +554,18 @@ static bool is_asked_for(const struct call *c, const struct section *s)
 void node_info(struct call *c)
 {
     struct buf b;
+    uint64_t mine[FIGURES_N];
+    const struct seat_share *others = seats_others(c->node);
+    const uint64_t *figures = others != NULL ? others->figures : mine; /* this one's are in the sum */
+    if (others == NULL)
+        info_figures(c->node, mine);
     uint8_t of = c->node->identity.is_proxy ? OF_PROXIES : OF_SERVERS;
     buf_init(&b, SIZE_MAX);
     for (size_t i = 0; i < SECTIONS_N; i++) {
         if ((sections[i].of & of) == 0 || !is_asked_for(c, &sections[i]))
             continue;
         text_putf(&b, "%s# %s\r\n", b.n > 0 ? "\r\n" : "", sections[i].title);
-        sections[i].put(&b, c->node);
+        sections[i].put(&b, c->node, figures);
     }
     reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);

@@ -30,4 +30,8 @@ struct memory_account {
 };
 struct memory_account memory_account(struct node *n);
 
+/* enum figure (seats.h), each: of this node alone; and those of two, put together. */
+void info_figures(struct node *n, uint64_t *to);
+void info_figures_add(uint64_t *to, const uint64_t *more);
+
 #endif

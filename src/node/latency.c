@@ -4,8 +4,10 @@
 #include "node/latency.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "node/call.h"
+#include "node/seats.h"
 #include "node/stats.h"
 
 enum { SAMPLES = 160 };
@@ -46,9 +48,74 @@ static void series_drop(struct latency *l, size_t event)
 
 void latency_free(struct latency *l)
 {
+    if (l == NULL)
+        return;
     for (size_t i = 0; i < LATENCY_EVENT_N; i++)
         series_drop(l, i);
     mem_free(l);
+}
+
+static struct sample *newest(struct series *s)
+{
+    return &s->at[(s->next + SAMPLES - 1) % SAMPLES];
+}
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t x = ((const struct sample *)a)->seconds, y = ((const struct sample *)b)->seconds;
+    return x < y ? -1 : x > y;
+}
+
+static size_t samples_n(const struct series *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SAMPLES; i++)
+        n += s->at[i].ms > 0;
+    return n;
+}
+
+/* The i-th oldest of those that are. */
+static const struct sample *sample_at(const struct series *s, size_t n, size_t i)
+{
+    return &s->at[(s->next + SAMPLES - n + i) % SAMPLES];
+}
+
+/* In their order, one a second: the worst; the newest stay. */
+static void series_add(struct series *to, const struct series *from)
+{
+    struct sample all[2 * SAMPLES];
+    size_t to_n = samples_n(to), from_n = samples_n(from), n = 0;
+    for (size_t i = 0; i < to_n; i++)
+        all[n++] = *sample_at(to, to_n, i);
+    for (size_t i = 0; i < from_n; i++)
+        all[n++] = *sample_at(from, from_n, i);
+    qsort(all, n, sizeof(all[0]), by_time);
+    uint32_t worst = to->worst_ms > from->worst_ms ? to->worst_ms : from->worst_ms;
+    *to = (struct series){.worst_ms = worst};
+    for (size_t i = 0; i < n; i++) {
+        struct sample *last = newest(to);
+        if (last->ms > 0 && last->seconds == all[i].seconds) {
+            last->ms = last->ms > all[i].ms ? last->ms : all[i].ms;
+            continue;
+        }
+        to->at[to->next] = all[i];
+        to->next = (to->next + 1) % SAMPLES;
+    }
+}
+
+void latency_add(struct latency **to, const struct latency *from)
+{
+    if (from == NULL)
+        return;
+    if (*to == NULL)
+        *to = latency_new();
+    for (size_t i = 0; i < LATENCY_EVENT_N; i++) {
+        if (from->of[i] == NULL)
+            continue;
+        if ((*to)->of[i] == NULL)
+            (*to)->of[i] = mem_zero(sizeof(struct series));
+        series_add((*to)->of[i], from->of[i]);
+    }
 }
 
 static size_t series_n(const struct latency *l)
@@ -66,11 +133,6 @@ static size_t event_named(struct latency *l, struct slice name)
     while (i < LATENCY_EVENT_N && (l->of[i] == NULL || !slice_is(name, events[i].name)))
         i++;
     return i;
-}
-
-static struct sample *newest(struct series *s)
-{
-    return &s->at[(s->next + SAMPLES - 1) % SAMPLES];
 }
 
 uint64_t latency_begin(struct node *n)
@@ -105,20 +167,6 @@ void latency_note(struct node *n, enum latency_event event, uint64_t ns)
     }
     s->at[s->next] = (struct sample){.seconds = n->wall.ms / 1000, .ms = v};
     s->next = (s->next + 1) % SAMPLES;
-}
-
-static size_t samples_n(const struct series *s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < SAMPLES; i++)
-        n += s->at[i].ms > 0;
-    return n;
-}
-
-/* The i-th oldest of those that are. */
-static const struct sample *sample_at(const struct series *s, size_t n, size_t i)
-{
-    return &s->at[(s->next + SAMPLES - n + i) % SAMPLES];
 }
 
 /* ----------------------------------------------------------------- commands */
@@ -156,12 +204,14 @@ void node_latency_history(struct call *c)
 void node_latency_reset(struct call *c)
 {
     struct latency *l = c->node->latency;
+    const struct seat_share *others = seats_others(c->node);
     int64_t dropped = 0;
     for (size_t i = 0; i < LATENCY_EVENT_N; i++) {
         bool named = c->argc == 2;
         for (uint32_t k = 2; k < c->argc; k++)
             named = named || slice_is(c->argv[k], events[i].name);
-        if (!named || l->of[i] == NULL)
+        bool there = others != NULL && others->latency->of[i] != NULL;
+        if (!named || (l->of[i] == NULL && !there))
             continue;
         series_drop(l, i);
         dropped++;

@@ -28,7 +28,8 @@ struct latency;
 struct node;
 
 struct latency *latency_new(void);
-void latency_free(struct latency *l);
+void latency_free(struct latency *l); /* NULL: nothing */
+void latency_add(struct latency **to, const struct latency *from); /* a NULL is empty; *to is made where there is more */
 void latency_note(struct node *n, enum latency_event event, uint64_t ns);
 
 /* For what is timed for this alone: no clock is read unless somebody wants to know. */

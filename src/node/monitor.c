@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "node/call.h"
+#include "node/seats.h"
 
 /* Text in quotes, as redis-cli would type it. */
 static void put_quoted(struct chain *to, struct slice s)
@@ -69,6 +70,7 @@ void monitor_feed(struct node *n, const struct session *s, const struct slice *a
             chain_put(&m->out, slice_of(p->p, p->n));
         session_produced(n, m);
     }
+    seats_show(n, &line);
     chain_free(&line, NULL);
 }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/migrate.h"
+#include "node/seats.h"
 #include "node/state.h"
 #include "node/stats.h"
 #include "node/waiting.h"
@@ -69,7 +70,6 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
 {
     struct node *n = mem_zero(sizeof(*n));
     n->identity = *id;
-    n->last_session_id = id->sessions;
     n->options = o;
     n->log = log;
     n->world = w;
@@ -84,6 +84,7 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     list_init(&n->monitors);
     list_init(&n->waiting);
     list_init(&n->migrations);
+    n->seats = seats_new();
     slots_init(n);
     n->cluster = id->in_cluster ? cluster_new(id) : NULL;
     if (n->cluster != NULL)
@@ -101,6 +102,7 @@ void node_free(struct node *n)
 {
     while (!list_empty(&n->sessions))
         session_close(n, CONTAINER_OF(n->sessions.next, struct session, in_all));
+    seats_free(n->seats);
     cluster_free(n);
     stats_free(n);
     load_free(n);
@@ -145,6 +147,7 @@ static void out_clear(struct node_out *out)
     vec_clear(&out->hang_up);
     vec_clear(&out->options);
     vec_clear(&out->words);
+    vec_clear(&out->seats);
     out->rewrite_config = out->purge_memory = false;
     out->listen = NULL;
     out->sleep_us = 0;
@@ -162,6 +165,7 @@ void node_out_free(struct node_out *out)
     vec_free(&out->hang_up);
     vec_free(&out->options);
     vec_free(&out->words);
+    vec_free(&out->seats);
 }
 
 static void bad_input(struct node *n, uint32_t conn, const char *text)
@@ -275,7 +279,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     case NODE_REWRITTEN: config_rewritten(n, ev->rewrite_failed, out); break;
     case NODE_LISTENING: config_listening(n, ev->listens, out); break;
     case NODE_WORD: cluster_word(n, ev->word, out); break;
-    case NODE_OPTIONS: config_follow(n, ev->options.at, ev->options.n, out); break;
+    case NODE_SEAT: seats_take(n, ev->seat, out); break;
     case NODE_STOP: stop_begin(n, NULL, false); break;
     case NODE_LOAD_FILE: load_file(n, ev); break;
     case NODE_LOAD_BYTES: load_bytes(n, ev, out); break;
@@ -291,6 +295,8 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     commit_look(n);
     commit_let_go(n, out);
     stop_look(n, out);
+    if (n->identity.seats_n > 1)
+        seats_step_end(n, out);
     out->wake = due_next(n);
     n->stepping = false;
 }

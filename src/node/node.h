@@ -53,7 +53,7 @@ enum node_event_type {
     NODE_LINK_CLOSED, /* it broke, or the other side ended it */
     NODE_REWRITTEN,  /* out.rewrite_config was done, or failed */
     NODE_LISTENING,  /* out.listen was followed, or not */
-    NODE_OPTIONS,    /* a proxy: what CONFIG SET changed at another of its threads; out.options as then */
+    NODE_SEAT,       /* a proxy: a word of another of its threads (seats.h); what it holds may be taken */
     NODE_STOP,       /* SIGTERM, SIGINT */
     NODE_WORD,       /* a word of the control plane (core/map/plane_word.h) */
     /* the start, with appendonly yes: each file of the log in order, its bytes, then the verdict */
@@ -102,10 +102,7 @@ struct node_event {
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
         const struct word *word; /* NODE_WORD */
-        struct {
-            const struct option_pair *at;
-            size_t n;
-        } options; /* NODE_OPTIONS */
+        struct seat_word *seat; /* NODE_SEAT */
         const char *rewrite_failed; /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
         bool listens; /* NODE_LISTENING: the doors are as asked; else they are as before */
         struct disk_done disk;
@@ -146,6 +143,14 @@ struct node_flush {
     bool close;          /* and close once they left */
 };
 
+/* Between the threads of a proxy, in order from each to each. */
+struct seat_word;
+struct seat_send {
+    unsigned to;
+    struct seat_word *word; /* the shell's from then on: to be freed once the other node has had it */
+};
+void seat_word_free(struct seat_word *w);
+
 /* Links are numbers chosen by the node, each used once. */
 struct node_dial {
     uint32_t link;
@@ -169,6 +174,7 @@ struct node_out {
     VEC(struct node_send) send;   /* bytes taken by the shell, in order */
     VEC(uint32_t) hang_up;        /* these links are closed at once, unsent bytes dropped */
     VEC(struct word) words;       /* to the control plane, taken by the shell, in order */
+    VEC(struct seat_send) seats;  /* to other threads of a proxy, taken by the shell, in order */
     VEC(uint16_t) options;        /* which options CONFIG SET changed (enum option), for the shell's part */
     struct mono wake;             /* NODE_DUE at this time at the latest */
     bool rewrite_config;          /* the shell reads its configuration file, options_rewrite()s it, writes it
@@ -222,7 +228,7 @@ struct node_identity {
     int process_id;
     bool in_cluster; /* the map says which slots are ours (cluster-enabled); and who this is there: */
     bool is_proxy;   /* in_cluster, too: no member; it owns nothing, and clients see one server */
-    uint64_t sessions; /* the first session's id is one above: a proxy's threads have ranges of their own */
+    unsigned seat, seats_n; /* which of a proxy's threads, of so many; 0, 0: there are none */
     struct node_id id;
     uint32_t incarnation;
 };

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/seats.h"
 
 static const double chance_is_out_bits = 64; /* cluster.md, "Routing" */
 
@@ -203,7 +204,7 @@ static void take_for(struct node *n, struct session *s, const struct request *q,
 /* At a proxy, MONITOR shows what its clients ask, wherever it runs. */
 static void show(struct node *n, const struct session *s, const struct request *q)
 {
-    if (n->identity.is_proxy && !list_empty(&n->monitors))
+    if (n->identity.is_proxy && node_is_monitored(n))
         monitor_feed(n, s, q->argv, q->argc);
 }
 
@@ -404,6 +405,13 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     if (spec->handler == SPEC_NODE && r->turns_n > 0 && (!keyed || spec->id == SPEC_WATCH || spec->id == SPEC_MIGRATE)) {
         routed_hold(n, s, true); /* it may answer later, or change what the session is */
         return ROUTED_HELD;
+    }
+    if (seats_are_asked(n, spec)) {
+        if (s->in_multi)
+            routed_refuse(n, s, "ERR this is asked of all threads of the proxy: not inside a transaction", out);
+        else
+            seats_ask(n, s, spec, q, out);
+        return ROUTED_TAKEN;
     }
     if (spec->id == SPEC_WATCH || spec->id == SPEC_EXEC || spec->id == SPEC_UNWATCH || spec->id == SPEC_DISCARD ||
         spec->id == SPEC_RESET)

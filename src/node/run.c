@@ -230,6 +230,15 @@ static inline void brief_add(struct node *n, const struct spec *spec, bool faile
     run->failed += failed;
 }
 
+void run_noted(struct node *n, const struct session *s, const struct spec *spec, const struct slice *argv, uint32_t argc,
+               uint64_t ns, bool failed)
+{
+    stats_calls(n, spec, 1, ns, failed);
+    if (!(spec->flags & CMD_SKIP_SLOWLOG))
+        slowlog_note(n, s, argv, argc, ns);
+    latency_note(n, spec->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
+}
+
 /* Runs it with everything that belongs to a run: monitors, its record, its time, its count. */
 static void run_counted(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
                         struct blob *const *blobs, uint32_t argc, const struct key *first, struct reply *r,
@@ -250,7 +259,7 @@ static void run_counted(struct node *n, struct session *s, const struct spec *sp
         commit_effects(n);
         s->written = n->journal.appended;
     }
-    if (!list_empty(&n->monitors))
+    if (node_is_monitored(n))
         monitor_feed(n, s, argv, argc);
     bool failed = r->errors > errors;
     if (failed)
@@ -262,10 +271,7 @@ static void run_counted(struct node *n, struct session *s, const struct spec *sp
     uint64_t ns = n->world->stopwatch_ns(n->world) - began;
     n->alone_ns += ns;
     ns += (uint64_t)(out->sleep_us - sleep_us) * 1000; /* DEBUG SLEEP counts as slow, though the shell sleeps */
-    stats_calls(n, spec, 1, ns, failed);
-    if (!(spec->flags & CMD_SKIP_SLOWLOG))
-        slowlog_note(n, s, argv, argc, ns);
-    latency_note(n, spec->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
+    run_noted(n, s, spec, argv, argc, ns, failed);
 }
 
 void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
@@ -316,7 +322,7 @@ static_assert((int)SPEC_BRIEF_ARGS * (int)REQUEST_BIG_BYTES < 1024 * 1024, "a pl
  * which a batch makes few: it is looked at anew after any other. */
 static uint32_t stops_of(const struct node *n)
 {
-    if (n->loading || n->time_all || pause_is_on(n) || !list_empty(&n->monitors))
+    if (n->loading || n->time_all || pause_is_on(n) || node_is_monitored(n))
         return CMD_BRIEF; /* which all of them have */
     if (n->memory_limit > 0 || !commit_is_open(n) || commit_holds(n))
         return CMD_WRITE | CMD_DENYOOM | CMD_MAY_REPLICATE;

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/migrate.h"
+#include "node/seats.h"
 #include "node/state.h"
 #include "node/waiting.h"
 
@@ -36,7 +37,8 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     check(n->by_conn.at[conn] == NULL);
     struct session *s = mem_zero(sizeof(*s));
     s->conn = conn;
-    s->id = ++n->last_session_id;
+    uint64_t step = n->identity.seats_n > 0 ? n->identity.seats_n : 1; /* each number at one seat alone */
+    s->id = ++n->sessions_made * step + n->identity.seat;
     s->protocol = 2;
     s->fd = ev->opened.fd;
     s->is_unix = ev->opened.is_unix;
@@ -64,6 +66,7 @@ void session_close(struct node *n, struct session *s)
     multi_forget(n, s);
     waiting_forget(s);
     migrate_forget(n, s);
+    seats_forget(n, s);
     guest_close(n, s);
     routing_free(n, s);
     heap_remove(&n->held, &s->due);

@@ -30,6 +30,7 @@ enum session_held {
     HELD_LISTEN,  /* CONFIG SET of port or bind: until the shell's doors are open */
     HELD_BACKUP,  /* BACKUP: until its first file is there */
     HELD_ROUTE,   /* enough of its commands are under way to other nodes, or must come back first */
+    HELD_SEATS,   /* until a proxy's other threads have answered (seats.h) */
     HELD_ASK,     /* CLUSTER MEET, FORGET ...: until the control plane has answered */
     HELD_STOP     /* SHUTDOWN: until the process ends or it failed */
 };
@@ -124,7 +125,7 @@ static_assert(HELD_NOT == 0 && REPLY_ON == 0, "nothing unusual is 0");
 static inline bool session_is_owed(const struct session *s)
 {
     return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG || s->held == HELD_BACKUP ||
-           s->held == HELD_LISTEN || s->held == HELD_ASK || s->held == HELD_STOP;
+           s->held == HELD_LISTEN || s->held == HELD_SEATS || s->held == HELD_ASK || s->held == HELD_STOP;
 }
 
 #endif

@@ -18,6 +18,7 @@ struct slow_entry {
     uint64_t id;
     int64_t seconds, us;
     struct slice peer, name;
+    size_t bytes; /* of all of it */
     uint32_t argc;
     struct slice argv[];
 };
@@ -51,6 +52,8 @@ static void slowlog_clear(struct slowlog *l)
 
 void slowlog_free(struct slowlog *l)
 {
+    if (l == NULL)
+        return;
     slowlog_clear(l);
     mem_free(l);
 }
@@ -91,7 +94,9 @@ static struct slow_entry *entry_of(const struct session *s, const struct slice *
     size_t bytes = peer.n + name.n;
     for (uint32_t i = 0; i < kept; i++)
         bytes += args_n[i] = kept_arg(argv, argc, secrets, i, args[i]);
-    struct slow_entry *e = mem_get(sizeof(*e) + kept * sizeof(e->argv[0]) + bytes);
+    bytes += sizeof(struct slow_entry) + kept * sizeof(struct slice);
+    struct slow_entry *e = mem_get(bytes);
+    e->bytes = bytes;
     char *to = (char *)&e->argv[kept];
     e->argc = kept;
     e->peer = put_text(&to, peer);
@@ -109,13 +114,49 @@ void slowlog_note(struct node *n, const struct session *s, const struct slice *a
         return;
     struct slowlog *l = n->slowlog;
     struct slow_entry *e = entry_of(s, argv, argc);
-    e->id = l->next_id++;
+    unsigned step = n->identity.seats_n > 0 ? n->identity.seats_n : 1; /* each number at one seat alone */
+    e->id = l->next_id++ * step + n->identity.seat;
     e->seconds = n->wall.ms / 1000;
     e->us = (int64_t)(ns / 1000);
     list_push(&l->entries, &e->link);
     l->n++;
     while (l->n > (size_t)n->options->slowlog_max_len)
         drop_oldest(l);
+}
+
+/* ------------------------------------------------------------------ other seats' */
+
+static struct slice moved(struct slice s, const struct slow_entry *from, struct slow_entry *to)
+{
+    return slice_of((char *)to + (s.p - (const char *)from), s.n);
+}
+
+static struct slow_entry *slow_entry_copy(const struct slow_entry *from)
+{
+    struct slow_entry *e = mem_get(from->bytes);
+    memcpy(e, from, from->bytes);
+    list_init(&e->link);
+    e->peer = moved(from->peer, from, e);
+    e->name = moved(from->name, from, e);
+    for (uint32_t i = 0; i < e->argc; i++)
+        e->argv[i] = moved(from->argv[i], from, e);
+    return e;
+}
+
+void slowlog_add(struct slowlog **to, const struct slowlog *from)
+{
+    if (from == NULL)
+        return;
+    if (*to == NULL)
+        *to = slowlog_new();
+    struct list *at = (*to)->entries.next; /* both are in the order of time: one pass through both */
+    for (const struct list *l = from->entries.next; l != &from->entries; l = l->next) {
+        const struct slow_entry *e = CONTAINER_OF(l, struct slow_entry, link);
+        while (at != &(*to)->entries && CONTAINER_OF(at, struct slow_entry, link)->seconds <= e->seconds)
+            at = at->next;
+        list_push(at, &slow_entry_copy(e)->link); /* in front of it */
+        (*to)->n++;
+    }
 }
 
 /* ----------------------------------------------------------------- commands */

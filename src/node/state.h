@@ -73,7 +73,7 @@ struct node {
     struct list migrations;        /* migrate.c */
     uint32_t last_link;
     size_t sessions_n;
-    uint64_t last_session_id;
+    uint64_t sessions_made;
     VEC(uint32_t) to_flush; /* connections whose output is not judged yet */
     VEC(uint32_t) gated;    /* connections with shut gates, each once */
     struct lsn gate_floor;  /* gates up to here were failed: nothing waits for them any more */
@@ -96,6 +96,8 @@ struct node {
     struct stats *stats;       /* stats.c: counters, per command and in all */
     struct watched *watched;   /* multi.c: who watches what */
     struct cluster *cluster;   /* cluster.h; NULL: alone */
+    struct seats_state *seats; /* seats.h: other threads of a proxy */
+    bool is_watched;           /* monitors there want to see what runs here */
     struct slowlog *slowlog;   /* slowlog.c */
     struct latency *latency;   /* latency.c: events over latency-monitor-threshold */
     struct evict_pool evict;   /* store/evict */
@@ -129,6 +131,11 @@ static inline bool own_has(const struct node *n, unsigned slot) /* own.h */
 static inline bool node_is_member(const struct node *n)
 {
     return n->cluster != NULL && !n->identity.is_proxy;
+}
+
+static inline bool node_is_monitored(const struct node *n)
+{
+    return !list_empty(&n->monitors) || n->is_watched;
 }
 
 /* What clients are told as the replication offset. */
@@ -192,6 +199,9 @@ void run_command(struct node *n, struct session *s, const struct spec *spec, con
 /* One that waited in a turn (cluster.h): checked, run and counted as if it had just come. */
 void run_kept(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
               struct node_out *out);
+/* A command is over: its time, its count, and the slow log. */
+void run_noted(struct node *n, const struct session *s, const struct spec *spec, const struct slice *argv, uint32_t argc,
+               uint64_t ns, bool failed);
 void run_requests(struct node *n, struct node_request *at, size_t count, struct node_out *out);
 node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands.def */
 
@@ -257,6 +267,7 @@ void backup_look(struct node *n, struct node_out *out); /* after the disk answer
 
 /* ---- do_config.c */
 void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out); /* as set elsewhere */
+void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r, struct node_out *out); /* another seat's */
 void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */
 void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
 

@@ -21,12 +21,17 @@ void stats_init(struct node *n)
 
 void stats_free(struct node *n)
 {
-    for (size_t i = 0; i < SPEC_N; i++)
-        mem_free(n->stats->commands[i].latency);
-    mem_free(n->stats);
+    stats_copy_free(n->stats);
     slowlog_free(n->slowlog);
     latency_free(n->latency);
     watched_free(n->watched);
+}
+
+void stats_copy_free(struct stats *s)
+{
+    for (size_t i = 0; s != NULL && i < SPEC_N; i++)
+        mem_free(s->commands[i].latency);
+    mem_free(s);
 }
 
 /* The hot path: three sums and one bucket. */
@@ -54,18 +59,17 @@ void stats_rejected(struct node *n, const struct spec *spec)
     n->stats->commands[spec->id].rejected++;
 }
 
-void stats_error(struct node *n, const char *code)
+static void error_add(struct stats *s, const char *code, uint64_t times)
 {
-    struct stats *s = n->stats;
-    s->error_replies++;
+    s->error_replies += times;
     for (size_t i = 0; i < s->errors_n; i++) {
         if (strcmp(s->errors[i].code, code) == 0) {
-            s->errors[i].n++;
+            s->errors[i].n += times;
             return;
         }
     }
     if (s->errors_n == ERROR_KINDS_MAX) {
-        s->errors[ERROR_KINDS_MAX - 1].n++;
+        s->errors[ERROR_KINDS_MAX - 1].n += times;
         return;
     }
     struct error_stats *e = &s->errors[s->errors_n++];
@@ -74,7 +78,12 @@ void stats_error(struct node *n, const char *code)
         code_n = sizeof(e->code) - 1;
     memcpy(e->code, code, code_n);
     e->code[code_n] = '\0';
-    e->n = 1;
+    e->n = times;
+}
+
+void stats_error(struct node *n, const char *code)
+{
+    error_add(n->stats, code, 1);
 }
 
 static void rate_add(struct rate *r, uint64_t count, int64_t us)
@@ -113,6 +122,52 @@ void stats_sample(struct node *n)
     rate_add(&s->output, world_count(n, "total_net_output_bytes"), us);
 }
 
+static void histogram_more(struct histogram **to, const struct histogram *from)
+{
+    if (from == NULL)
+        return;
+    if (*to == NULL)
+        *to = mem_zero(sizeof(**to));
+    (*to)->n += from->n;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        (*to)->counts[i] += from->counts[i];
+}
+
+/* Sampled at about the same time; the newest of one are added to the newest of the other. */
+static void rate_more(struct rate *to, const struct rate *from)
+{
+    for (unsigned i = 0; i < RATE_SAMPLES; i++)
+        to->of[(to->next + i) % RATE_SAMPLES] += from->of[(from->next + i) % RATE_SAMPLES];
+}
+
+void stats_add(struct stats **to, const struct stats *from)
+{
+    if (from == NULL)
+        return;
+    if (*to == NULL)
+        *to = mem_zero(sizeof(**to));
+    struct stats *s = *to;
+    for (size_t i = 0; i < SPEC_N; i++) {
+        struct command_stats *c = &s->commands[i];
+        const struct command_stats *more = &from->commands[i];
+        c->calls += more->calls;
+        c->ns += more->ns;
+        c->rejected += more->rejected;
+        c->failed += more->failed;
+        histogram_more(&c->latency, more->latency);
+    }
+    for (size_t i = 0; i < from->errors_n; i++)
+        error_add(s, from->errors[i].code, from->errors[i].n);
+    s->calls += from->calls;
+    s->turns += from->turns;
+    rate_more(&s->ops, &from->ops);
+    rate_more(&s->input, &from->input);
+    rate_more(&s->output, &from->output);
+    s->startup = from->startup; /* of the process, as the next two */
+    s->allocated = from->allocated;
+    s->rss = from->rss;
+}
+
 void stats_reset(struct node *n)
 {
     struct stats *s = n->stats;
@@ -124,7 +179,7 @@ void stats_reset(struct node *n)
     s->calls = s->error_replies = 0;
     s->turns = 0;
     s->ops = s->input = s->output = (struct rate){0};
-    s->connections_before = n->last_session_id;
+    s->connections_before = n->sessions_made;
     s->input_before = s->input.last = world_count(n, "total_net_input_bytes");
     s->output_before = s->output.last = world_count(n, "total_net_output_bytes");
     s->rejected_before = world_count(n, "rejected_connections");

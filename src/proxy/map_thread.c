@@ -134,7 +134,7 @@ static const struct line_ops map_link_ops = {
 static void look_at_log(struct map_thread *t)
 {
     unsigned asked = atomic_load(t->reopens);
-    t->log.log.level = (enum log_level)atomic_load(&t->log_level);
+    t->log.log.level = (enum log_level)atomic_load(t->log_level);
     if (asked != t->reopened)
         logfile_reopen(&t->log);
     t->reopened = asked;
@@ -175,7 +175,6 @@ bool map_thread_run(struct map_thread *t)
     if (loop_init(&t->loop) != ERR_OK)
         return false;
     lines_init(&t->links, &t->loop, WATCHES_MAP_LINK, &map_link_ops, &t->graves);
-    atomic_store(&t->log_level, (int)t->log.log.level);
     t->config.log = &t->log.log;
     t->relay = relay_new(&t->config);
     sigfillset(&all); /* signals are the first serving thread's */

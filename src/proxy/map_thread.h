@@ -21,10 +21,10 @@ struct map_thread {
     struct word_queue **to; /* of to_n threads; stay until it has ended */
     size_t to_n;
     const atomic_uint *reopens; /* of the log file */
-    struct logfile log;         /* opened */
+    const atomic_int *log_level;
+    struct logfile log; /* opened */
     /* between the threads */
     atomic_bool has_map, stop;
-    atomic_int log_level;
 
     pthread_t thread;
     struct loop loop;

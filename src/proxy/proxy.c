@@ -30,69 +30,44 @@ static void wake_all(struct proxy *p)
 
 /* ------------------------------------------------------------- between the threads */
 
-static void changed_free(struct changed_option *c)
+/* Of what lies there the other thread takes all at once: one call is enough. */
+static void send_word(struct server *s, unsigned to, struct seat_word *word)
 {
-    mem_free(c->name);
-    mem_free(c->value);
-}
-
-static void tell_changed(struct proxy *p, unsigned from, const struct options_got *got)
-{
-    for (unsigned i = 0; i < p->seats.n; i++) {
-        struct worker *w = &p->workers[i];
-        if (i == from)
-            continue;
-        pthread_mutex_lock(&w->lock);
-        for (size_t k = 0; k < got->list.n; k++) {
-            const struct option_got *g = &got->list.at[k];
-            *vec_add(&w->changed) = (struct changed_option){mem_text(g->name.p, g->name.n),
-                                                            mem_text(got->text.p + g->at, g->n)};
-        }
-        pthread_mutex_unlock(&w->lock);
-        loop_call(&w->server.loop);
-    }
-}
-
-/* CONFIG SET at one thread (P3): what CONFIG GET shows of it, CONFIG SET takes (conf C3). */
-static void options_changed(struct server *s, const uint16_t *options, size_t n)
-{
-    struct proxy *p = proxy_of(s);
-    VEC(struct slice) names = {0};
-    struct options_got got;
-    atomic_store(&p->map.log_level, (int)s->options->loglevel);
-    if (worker_of(s)->follows)
-        return;
-    for (size_t i = 0; i < n; i++)
-        *vec_add(&names) = slice_str(options_name((enum option)options[i]));
-    options_get(s->options, names.at, names.n, &got);
-    tell_changed(p, s->seat, &got);
-    options_got_free(&got);
-    vec_free(&names);
-}
-
-/* In their order, each alone: what was changed twice is as it was changed last. */
-static void take_changed(struct worker *w)
-{
+    struct worker *w = &proxy_of(s)->workers[to];
     pthread_mutex_lock(&w->lock);
-    struct changed_option *at = w->changed.at;
-    size_t n = w->changed.n;
-    w->changed.at = NULL;
-    w->changed.n = w->changed.cap = 0;
+    bool first = w->words.n == 0;
+    *vec_add(&w->words) = word;
+    atomic_store(&w->has_words, true);
     pthread_mutex_unlock(&w->lock);
-    for (size_t i = 0; i < n; i++) {
-        struct option_pair pair = {slice_str(at[i].name), slice_str(at[i].value)};
-        w->follows = true;
-        server_step(&w->server, &(struct node_event){.type = NODE_OPTIONS, .options = {&pair, 1}});
-        w->follows = false;
-        changed_free(&at[i]);
-    }
-    mem_free(at);
+    if (first)
+        loop_call(&w->server.loop);
+}
+
+static void words_free(struct seat_words *words)
+{
+    for (size_t i = 0; i < words->n; i++)
+        seat_word_free(words->at[i]);
+    vec_free(words);
+}
+
+static void take_words(struct worker *w)
+{
+    if (!atomic_load(&w->has_words))
+        return;
+    pthread_mutex_lock(&w->lock);
+    struct seat_words words = w->words;
+    w->words = (struct seat_words){0};
+    atomic_store(&w->has_words, false);
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < words.n; i++)
+        server_step(&w->server, &(struct node_event){.type = NODE_SEAT, .seat = words.at[i]});
+    words_free(&words);
 }
 
 static void worker_turn(struct server *s)
 {
     struct proxy *p = proxy_of(s);
-    take_changed(worker_of(s));
+    take_words(worker_of(s));
     if (s->seat > 0)
         return;
     if (!p->ready_told && atomic_load(&p->map.has_map)) {
@@ -158,7 +133,8 @@ bool proxy_prepare(struct proxy *p, const struct options *options, const char *c
 {
     p->seats.n = (unsigned)options->threads;
     p->seats.turn = worker_turn;
-    p->seats.changed = options_changed;
+    p->seats.send = send_word;
+    atomic_store(&p->seats.log_level, (int)options->loglevel);
     run_id_make(p->seats.run_id);
     p->workers = mem_zero(p->seats.n * sizeof(p->workers[0]));
     for (unsigned i = 0; i < p->seats.n; i++)
@@ -196,6 +172,7 @@ bool proxy_start(struct proxy *p, char *why, size_t why_n)
     p->map.to = p->queues;
     p->map.to_n = p->seats.n;
     p->map.reopens = &p->seats.reopens;
+    p->map.log_level = &p->seats.log_level;
     p->map.config = (struct relay_config){.seeds = slice_str(o->cluster),
                                           .secret = slice_str(o->cluster_secret)};
     /* so few never fall short */
@@ -226,9 +203,8 @@ void proxy_free(struct proxy *p)
         struct worker *w = &p->workers[i];
         server_free(&w->server);
         logfile_close(&w->server.log);
-        for (size_t k = 0; k < w->changed.n; k++)
-            changed_free(&w->changed.at[k]);
-        vec_free(&w->changed);
+        words_free(&w->words);
+        pthread_mutex_destroy(&w->lock);
         options_free(&w->options);
     }
     mem_free(p->queues);

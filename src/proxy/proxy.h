@@ -7,9 +7,10 @@
 #include "proxy/map_thread.h"
 #include "server/server.h"
 
-/* What another thread's CONFIG SET changed: "name value" as it is told. */
-struct changed_option {
-    char *name, *value; /* owned */
+/* Words of other threads (node/seats.h), in order. */
+struct seat_words { /* a vec */
+    struct seat_word **at;
+    size_t n, cap;
 };
 
 /* A thread that serves, in its seat. */
@@ -18,9 +19,9 @@ struct worker {
     struct options options; /* its own: the same as the others' */
     pthread_t thread;       /* but the first, which is the process' own */
     bool is_running;
-    bool follows;         /* it does what another thread was told */
-    pthread_mutex_t lock; /* guards changed */
-    VEC(struct changed_option) changed;
+    pthread_mutex_t lock; /* guards words */
+    struct seat_words words;
+    atomic_bool has_words; /* so that who has none takes no lock */
 };
 
 struct proxy {

@@ -15,8 +15,7 @@
 #include "io/signals.h"
 
 enum { LINGER_TURNS = 64, LINGER_CLIENTS = 12 }; /* hot-path.md: fewer clients lose by waiting */
-enum { SEAT_ID_BITS = 48 };     /* so many clients may come to one thread of a proxy */
-enum { BEHIND_PAUSE_US = 200 }; /* a lane is full: let its thread work */
+enum { BEHIND_PAUSE_US = 200 };                  /* a lane is full: let its thread work */
 
 void server_look_at_clock(struct server *s)
 {
@@ -49,7 +48,8 @@ static void identify_seat(const struct server *s, struct node_identity *id)
 {
     id->is_proxy = true;
     memcpy(id->run_id, s->seats->run_id, sizeof(id->run_id));
-    id->sessions = (uint64_t)s->seat << SEAT_ID_BITS;
+    id->seat = s->seat;
+    id->seats_n = s->seats->n;
 }
 
 bool server_start(struct server *s, char *why, size_t why_n)
@@ -59,7 +59,7 @@ bool server_start(struct server *s, char *why, size_t why_n)
     if (loop_init(&s->loop) != ERR_OK)
         return false;
     if (s->seat == 0)
-        signals_catch(&s->loop);
+        signals_catch(&s->loop, s->seats != NULL ? "vong-proxy" : "vong-server");
     if (s->seats == NULL && storage_start(&s->storage, lanes, &s->loop, &s->graves) != ERR_OK)
         return false;
     if (reaper_start(&s->reaper, &s->loop) != ERR_OK)
@@ -123,7 +123,9 @@ static void option_changed(struct server *s, uint16_t id)
 {
     if (id == OPTION_loglevel)
         s->log.log.level = s->options->loglevel;
-    if (id == OPTION_loglevel && s->options->cluster_enabled && s->seats == NULL)
+    if (id == OPTION_loglevel && s->seats != NULL)
+        atomic_store(&s->seats->log_level, (int)s->options->loglevel);
+    else if (id == OPTION_loglevel && s->options->cluster_enabled)
         atomic_store(&s->control.log_level, (int)s->options->loglevel);
     if (id == OPTION_tcp_keepalive)
         for (size_t i = 0; i < s->clients.n; i++)
@@ -161,8 +163,8 @@ static void take_out(struct server *s)
     cluster_take_out(s);
     for (size_t i = 0; i < o->options.n; i++)
         option_changed(s, o->options.at[i]);
-    if (s->seats != NULL && o->options.n > 0)
-        s->seats->changed(s, o->options.at, o->options.n);
+    for (size_t i = 0; i < o->seats.n; i++)
+        s->seats->send(s, o->seats.at[i].to, o->seats.at[i].word);
     if (o->rewrite_config)
         s->rewrite_config = true;
     if (o->listen != NULL)

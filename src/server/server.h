@@ -103,10 +103,10 @@ struct seats {
     atomic_llong clients; /* of all, for maxclients */
     atomic_uint reopens;  /* how often the log file was to be opened again */
     atomic_bool stop;     /* one of them was asked to stop: all do */
+    atomic_int log_level; /* as CONFIG SET it last */
     void (*turn)(
         struct server *s); /* what the others have to tell this one, in each of its turns */
-    void (*changed)(struct server *s, const uint16_t *options,
-                    size_t n); /* CONFIG SET at this one */
+    void (*send)(struct server *s, unsigned to, struct seat_word *w); /* taken */
 };
 
 struct server {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vong-proxy in front of real clusters: plain clients see one server, and a node's death as a pause."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -225,16 +226,52 @@ def test_threads_are_one_server(node, proxy):
     until(lambda: {c.config_get("retry-timeout")["retry-timeout"] for c in clients} == {"1234"}, 60)
     clients[0].config_set("maxclients", 45)
     until(lambda: {c.config_get("maxclients")["maxclients"] for c in clients} == {"45"}, 60)
+    clients[1].client_setname("second")
+    listed = clients[2].client_list()
+    assert len({x["id"] for x in listed}) == 40 and "second" in {x["name"] for x in listed}
+    for i, c in enumerate(clients):
+        c.set(f"k{i}", i)
+    assert clients[3].info("commandstats")["cmdstat_set"]["calls"] == 40
+    assert clients[4].info("clients")["connected_clients"] == 40
+    assert clients[4].info("proxy")["requests_forwarded"] >= 40
+    clients[5].config_set("slowlog-log-slower-than", 0)
+    until(lambda: {c.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"] for c in clients} == {"0"}, 60)
+    assert clients[6].slowlog_reset()
+    for i, c in enumerate(clients):
+        c.echo(f"slow {i}")
+    slow = clients[7].slowlog_get(128)
+    assert len({x["id"] for x in slow}) == len(slow)
+    assert {f"ECHO slow {i}".encode() for i in range(40)} <= {x["command"] for x in slow}
+    monitor, shown = p.socket(), []
+    monitor.sendall(b"MONITOR\r\n")
+    monitor.settimeout(0.1)
+
+    def all_are_shown():
+        for i, c in enumerate(clients):
+            c.echo(f"shown-{i}-")
+        with contextlib.suppress(TimeoutError):
+            while True:
+                shown.append(monitor.recv(1 << 20))
+        return all(b"shown-%d-" % i in b"".join(shown) for i in range(40))
+    until(all_are_shown, 60)
+    monitor.close()
+    victim = clients.pop()
+    assert clients[0].execute_command("CLIENT", "KILL", "ID", victim.client_id()) == 1
+    assert len(clients[0].client_list()) == 39
+    victim.close()
+    until(lambda: p.info()["proxy_clients"] <= 40, 60)  # the monitor has gone
     said = []
     more = [p.socket() for _ in range(8)]
     for m in more:
         m.sendall(b"PING\r\n")
         said.append(m.recv(100))
-    assert said.count(b"+PONG\r\n") == 5 and said.count(b"-ERR max number of clients reached\r\n") == 3, said
+    assert said.count(b"+PONG\r\n") == 6 and said.count(b"-ERR max number of clients reached\r\n") == 2, said
     for m in more:
         m.close()
-    with pytest.raises(redis.ResponseError, match="opens its doors at its start"):
+    with pytest.raises(redis.ResponseError, match="opens its doors at its start.* start it again"):
         clients[0].config_set("port", p.port + 1)
+    with pytest.raises(redis.ResponseError, match="immutable config: change it in the configuration file"):
+        clients[0].config_set("threads", 4)
 
 
 def test_a_stop_answers_what_is_under_way(node, proxy):
