@@ -21,6 +21,7 @@ enum { REPLIES_MAX_BYTES = 32 * 1024 * 1024 }; /* about so much is asked for at 
 enum { PROXY_FIRST_TURNS = 4, PROXY_REPLIES_MAX_BYTES = 512 * 1024 };
 enum { PROXY_TURNS_BYTES = 64 * 1024 * 1024, PROXY_TURNS_MOST_BYTES = 128 * 1024, PROXY_TURNS_LEAST_BYTES = 8 * 1024 };
 enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
+enum { SHARED_BYTES = CHAIN_REF_BYTES, SHARED_ARGS = 8 }; /* of an argument that is shared with the link; of a request with such */
 enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
 enum { HANDOVER_US = 100 * 1000 };            /* replication 26: others' replies are behind it on its link */
 
@@ -208,13 +209,38 @@ static int64_t patience_us(const struct node *n)
     return 4 * map_timeout_us(&n->cluster->map.settings); /* longer than a failover */
 }
 
+/* What is long is copied once, to where the flight and what its link sends both have it. */
+static struct blob *const *share_long(const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                                      struct blob **to)
+{
+    bool any = false;
+    if (argc > SHARED_ARGS)
+        return blobs;
+    for (uint32_t i = 0; i < argc; i++) {
+        to[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i])
+                : argv[i].n >= SHARED_BYTES      ? blob_try(argv[i].n)
+                                                 : NULL;
+        if (to[i] != NULL && to[i]->n == 0) {
+            memcpy(to[i]->p, argv[i].p, argv[i].n);
+            to[i]->n = argv[i].n;
+        }
+        any |= to[i] != NULL;
+    }
+    return any ? to : NULL;
+}
+
 struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
                           struct blob *const *blobs, uint32_t argc, unsigned slot)
 {
-    size_t room_n = kept_request_room(argv, blobs, argc);
+    struct blob *shared[SHARED_ARGS];
+    struct blob *const *keeps = share_long(argv, blobs, argc, shared);
+    size_t room_n = kept_request_room(argv, keeps, argc);
     struct flight *f = mem_get(sizeof(*f) + room_n);
     *f = (struct flight){0};
-    kept_request_put(&f->request, f + 1, room_n, spec, argv, blobs, argc);
+    kept_request_put(&f->request, f + 1, room_n, spec, argv, keeps, argc);
+    for (uint32_t i = 0; keeps == shared && i < argc; i++)
+        if (shared[i] != NULL)
+            blob_drop(shared[i], NULL); /* the flight's are left */
     f->size = sizeof(*f) + room_n;
     f->turn = t;
     f->session_id = t->session->id;

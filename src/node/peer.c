@@ -61,7 +61,7 @@ static bool is_member(const struct node *n, const struct peer_link *l)
  * whoever was answered at length of late, and what is of all keys. Of one session and slot nothing overtakes (10). */
 static bool is_long(const struct flight *f)
 {
-    return f->size > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY;
+    return f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY;
 }
 
 static struct peer_link *shared_link(struct node *n, const struct flight *f, uint16_t place, struct node_out *out)

@@ -14,7 +14,7 @@ import time
 
 QUICK = REALTIME = False
 ROUNDS, SECONDS, REWRITE_SECONDS = 7, 1.5, 600
-SCRATCH = DRIVER = ETCD_DRIVER = ECHO = VONG = REDIS = REDIS_CLI = ETCD = None  # paths
+SCRATCH = DRIVER = ETCD_DRIVER = ECHO = VONG = VONG_PROXY = REDIS = REDIS_CLI = ETCD = NUTCRACKER = None  # paths
 
 TICK = os.sysconf("SC_CLK_TCK")
 CPUS = sorted(os.sched_getaffinity(0))

@@ -28,7 +28,7 @@
 enum {
     CLIENTS_MAX = 1000,
     PIPELINE_MAX = 1024,
-    VALUE_MAX = 4096,
+    VALUE_MAX = 16384,
     READ_BYTES = 256 * 1024,
     NODES_MAX = 8,
     SLOTS = 16384,
