@@ -118,45 +118,39 @@ bool hosts_serves(struct host *h, struct bits *to)
     return true;
 }
 
-/* Within one cluster: who has founded one and met no other has all slots to itself. */
-static void check_alone_with(struct hosts *w, size_t first, unsigned *looked_at)
+static bool bits_meet(const struct bits *a, const struct bits *b)
 {
-    struct bits all = {{0}}, its;
-    for (size_t i = first; i < w->planes.n; i++) {
-        if ((*looked_at >> i & 1) != 0 || !hosts_serves(&w->host[i], &its) ||
-            memcmp(&w->host[i].node->cluster->map.cluster, &w->host[first].node->cluster->map.cluster,
-                   sizeof(struct cluster_id)) != 0)
-            continue;
-        *looked_at |= 1u << i;
-        for (size_t k = 0; k < SLOTS / 64; k++) {
-            if ((all.w[k] & its.w[k]) != 0)
-                planes_wrong(&w->planes, "two may acknowledge for one slot (7)", (uint32_t)i);
-            all.w[k] |= its.w[k];
-        }
-    }
+    for (size_t k = 0; k < SLOTS / 64; k++)
+        if ((a->w[k] & b->w[k]) != 0)
+            return true;
+    return false;
 }
 
+/* Within one cluster: who has founded one and met no other has all slots to itself. */
 static void check_alone(struct hosts *w)
 {
-    unsigned looked_at = 0;
-    for (size_t i = 0; i < w->planes.n; i++)
-        if ((looked_at >> i & 1) == 0 && hosts_leased(&w->host[i]))
-            check_alone_with(w, i, &looked_at);
+    struct bits its[HOSTS_MAX];
+    bool serves[HOSTS_MAX];
+    for (size_t i = 0; i < w->planes.n; i++) {
+        serves[i] = hosts_serves(&w->host[i], &its[i]);
+        for (size_t k = 0; k < i && serves[i]; k++)
+            if (serves[k] && bits_meet(&its[i], &its[k]) &&
+                memcmp(&w->host[i].node->cluster->map.cluster, &w->host[k].node->cluster->map.cluster,
+                       sizeof(struct cluster_id)) == 0)
+                planes_wrong(&w->planes, "two may acknowledge for one slot (7)", (uint32_t)i);
+    }
 }
 
 /* Who is DOWN has no lease, whatever it believes (17). */
 static void check_down(struct hosts *w, const struct map *m)
 {
-    for (size_t i = 0; i < w->planes.n; i++) {
-        struct host *h = &w->host[i];
-        if (!hosts_leased(h))
-            continue;
-        uint16_t at = map_find(m, control_id(h->plane->control));
-        if (at == MAP_NOBODY || m->nodes.at[at].incarnation != control_incarnation(h->plane->control))
-            continue;
-        if (m->nodes.at[at].health == MAP_DOWN)
-            planes_wrong(&w->planes, "it is DOWN and has a lease (17)", (uint32_t)i);
-    }
+    for (size_t at = 0; at < m->nodes.n; at++)
+        for (size_t i = 0; m->nodes.at[at].health == MAP_DOWN && i < w->planes.n; i++) {
+            const struct host *h = &w->host[i];
+            if (m->nodes.at[at].used && h->node != NULL && node_id_equal(&m->nodes.at[at].id, control_id(h->plane->control)) &&
+                m->nodes.at[at].incarnation == control_incarnation(h->plane->control) && hosts_leased(&w->host[i]))
+                planes_wrong(&w->planes, "it is DOWN and has a lease (17)", (uint32_t)i);
+        }
 }
 
 static void check_equal(struct hosts *w, size_t i)
