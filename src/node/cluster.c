@@ -115,7 +115,8 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0;
     if (slot < SLOTS && own_has(n, slot))
         need = repl_newest(r, slot);
-    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind};
+    uint8_t client = (uint8_t)s->routing->for_now.client;
+    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
 }
 
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end)
@@ -205,7 +206,7 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     if (kind == MARK_WRITE) {
         n->cluster->uncertain++;
         reply_errorf(&r, "UNCERTAIN the write may or may not have been kept: %s", as->why);
-    } else if (is_overtaken) { /* else it would be asked again, and find the later write */
+    } else if (is_overtaken) { /* else it would be asked again, and find its client's later write */
         reply_errorf(&r, "UNSERVED %s", as->why);
         routed_refused(s, slot);
     } else {
@@ -218,14 +219,18 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     stats_error(n, r.error_code);
 }
 
-/* A forwarder's read: has a write of its slot run behind it on this connection (10)? */
+/* A forwarder's read: has a write of its slot and of its client run behind it on this connection (10)? What others wrote
+ * it may see. */
 static bool is_overtaken(const struct routing *r, size_t i)
 {
-    if (r->forward == 0 || r->marks.at[i].kind != MARK_READ)
+    const struct reply_mark *read = &r->marks.at[i];
+    if (r->forward == 0 || read->kind != MARK_READ)
         return false;
-    for (size_t k = i + 1; k < r->marks.n; k++)
-        if (r->marks.at[k].kind == MARK_WRITE && (r->marks.at[k].slot == r->marks.at[i].slot || r->marks.at[i].slot >= SLOTS))
+    for (size_t k = i + 1; k < r->marks.n; k++) {
+        const struct reply_mark *m = &r->marks.at[k];
+        if (m->kind == MARK_WRITE && (read->slot >= SLOTS || (m->slot == read->slot && m->client == read->client)))
             return true;
+    }
     return false;
 }
 

@@ -33,6 +33,7 @@ struct reply_mark {
     uint32_t asked; /* of how many, by its connection (repl.h) */
     uint16_t slot;
     uint8_t kind;
+    uint8_t client; /* whose it is, of those that a forwarder speaks for: others have another one, or perhaps the same */
 };
 
 /* What precedes a forwarded command: VONG.FOR <map> <epoch> <quorum> <user> <client> <refused>. */

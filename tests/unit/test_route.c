@@ -581,6 +581,25 @@ static void nothing_overtakes_what_was_refused(void **state)
     some_stop(&w);
 }
 
+/* One connection carries what several clients ask. A read that was lost with the lease is asked again, unless its own
+ * client has written since: it would see that. */
+static void a_lost_read_sees_no_later_write_of_its_client(void **state)
+{
+    (void)state;
+    for (unsigned writer = 1; writer <= 2; writer++) {
+        start();
+        struct one *o = &w.node[2];
+        const char *key = some_key(&w, 2, 0);
+        one_step(o, (struct node_event){.type = NODE_OPENED,
+                                        .opened = {.conn = 5, .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
+        o->lease = mono_after(o->now, 1000);
+        send_format(2, 5, "VONG.FOR 1 1 0 default 1 0\nGET %s\nVONG.FOR 1 1 0 default %u 0\nSET %s v", key, writer, key);
+        o->now.us += 1000; /* the process stood still */
+        expect_begins(2, 5, writer == 1 ? "-UNSERVED this node has lost contact" : "-CLUSTERDOWN this node has lost contact");
+        some_stop(&w);
+    }
+}
+
 static void a_slot_without_a_primary_is_a_pause(void **state)
 {
     (void)state;
@@ -1113,6 +1132,8 @@ UNIT_TESTS("routing",
            TEST(who_asks_for_long_replies_has_few_under_way, "who asks for long replies has few under way"),
            TEST(a_link_is_given_no_more_than_it_takes, "a link is given 16 MiB more than it takes, and the rest in time"),
            TEST(a_refusal_by_whoever_knows_more_is_tried_again, "a refusal by whoever knows more is tried again"),
+           TEST(a_lost_read_sees_no_later_write_of_its_client,
+                "a read that was lost is asked again, unless its client has written behind it (replication 10)"),
            TEST(nothing_overtakes_what_was_refused, "nothing overtakes what was refused (replication 10)"),
            TEST(a_slot_without_a_primary_is_a_pause, "a slot without a primary is a pause, then an error"),
            TEST(a_slot_whose_copies_are_all_down_is_refused_at_once,
