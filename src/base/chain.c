@@ -102,6 +102,15 @@ void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n)
     c->put += n;
 }
 
+void chain_share(struct chain *c, const struct chain *from)
+{
+    for (const struct chain_part *part = from->head; part != NULL; part = part->next)
+        if (part->blob != NULL)
+            chain_put_blob(c, part->blob, (size_t)(part->p - part->blob->p), part->n);
+        else
+            chain_put(c, slice_of(part->p, part->n));
+}
+
 void chain_append(struct chain *c, struct chain *from)
 {
     if (from->head == NULL)

@@ -47,6 +47,8 @@ void chain_clear(struct chain *c); /* as chain_free, but a first chunk stays for
 void chain_put(struct chain *c, struct slice s); /* copies */
 /* takes a reference of its own */
 void chain_put_blob(struct chain *c, struct blob *b, size_t at, size_t n);
+/* all of from, which stays as it is: small parts are copied, big values referenced */
+void chain_share(struct chain *c, const struct chain *from);
 /* moves all of from to the end; from is empty after */
 void chain_append(struct chain *c, struct chain *from);
 /* the first n bytes are done with */

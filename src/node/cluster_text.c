@@ -432,7 +432,7 @@ static void put_follower(struct node *n, uint16_t place, unsigned number, struct
     struct copies_at at = copies_at(c, place);
     text_putf(to, "slave%u:ip=%s,port=%u,state=%s,offset=%llu,lag=%lld,slots=%u,in_sync=%u,lag_records=%llu,lag_ms=%lld\r\n",
               number, e->ip, (unsigned)e->port, at.in_sync == at.slots ? "online" : "send_bulk",
-              (unsigned long long)peer->held, (long long)(n->now.us - peer->heard.us) / 1000000, at.slots, at.in_sync,
+              (unsigned long long)peer->held, (long long)(c->replicas->repl.ran.us - peer->heard.us) / 1000000, at.slots, at.in_sync,
               (unsigned long long)at.lag.records, (long long)at.lag.us / 1000);
 }
 

@@ -181,6 +181,14 @@ static bool is_full(const struct dump_out *d)
     return ends || d->queued >= d->part_bytes * (d->bigs > 0 ? HOLD_BIG_PARTS : HOLD_PARTS);
 }
 
+bool dump_is_of(const struct node *n, unsigned slot)
+{
+    bool any = false;
+    for (unsigned i = 0; i < DUMPS_AT_ONCE; i++)
+        any |= of(n)->out[i].used && of(n)->out[i].in.slot == slot;
+    return any;
+}
+
 void dump_record(struct node *n, unsigned slot, struct slice record)
 {
     struct replicas *r = of(n);

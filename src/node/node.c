@@ -251,6 +251,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     switch (ev->type) {
     case NODE_OPENED: opened(n, ev, out); break;
     case NODE_REQUESTS: run_requests(n, ev->requests.at, ev->requests.n, out); break;
+    case NODE_GROWS: guest_grows(n, session_at(n, ev->grows)); break;
     case NODE_BAD_INPUT: bad_input(n, ev->bad.conn, ev->bad.text); break;
     case NODE_CLOSED: closed(n, session_at(n, ev->closed), out); break;
     case NODE_ENDED: session_close_after_reply(n, session_at(n, ev->ended)); break;

@@ -39,6 +39,8 @@ struct node_request {
 enum node_event_type {
     NODE_OPENED = 1, /* a connection was accepted */
     NODE_REQUESTS,   /* a batch, oldest first; several of one connection in their order */
+    NODE_GROWS,      /* more came of a long request of another node's: NODE_GROWS_BYTES since it began, or since
+                        it was told last */
     NODE_BAD_INPUT,  /* a protocol error on a connection: it is answered and closed */
     NODE_ENDED,      /* the client sends no more (half-closed), all it sent was taken: it gets what it is
                         still owed, then is closed */
@@ -62,6 +64,8 @@ enum node_event_type {
     NODE_LOAD_END,   /* out.loaded */
     NODE_LOG_READY   /* files are mended as out.loaded asked, the newest increment is open for appending */
 };
+
+enum { NODE_GROWS_BYTES = 1024 * 1024 }; /* replication 14 */
 
 enum node_dialed {
     NODE_DIALED_OK,
@@ -93,7 +97,7 @@ struct node_event {
             uint32_t conn;
             const char *text; /* "Protocol error: ..." */
         } bad;
-        uint32_t closed, ended;
+        uint32_t closed, ended, grows; /* the connection */
         struct {
             uint32_t link;
             enum node_dialed dialed; /* NODE_DIALED, */

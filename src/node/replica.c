@@ -20,7 +20,8 @@ bool guest_open(struct node *n, struct session *s, const struct node_event *ev)
         return false;
     struct replicas *r = of(n);
     struct repl_guest *g = mem_zero(sizeof(*g));
-    *g = (struct repl_guest){.place = place, .id = ev->opened.from, .incarnation = ev->opened.incarnation};
+    *g = (struct repl_guest){.place = place, .id = ev->opened.from, .incarnation = ev->opened.incarnation,
+                             .active = r->repl.ran};
     s->guest = g;
     while (r->guests.n <= place)
         *vec_add(&r->guests) = NULL;
@@ -91,7 +92,10 @@ static bool append_one(struct node *n, struct repl_guest *g, const struct repl_a
         slot_is_bad(n, m->slot, why);
         return false;
     }
-    journal_append_record(&n->journal, m->slot, note->at, slice_head(rest, used));
+    if (m->blob != NULL)
+        journal_append_in(&n->journal, m->slot, note->at, slice_head(rest, used), m->blob);
+    else
+        journal_append_record(&n->journal, m->slot, note->at, slice_head(rest, used));
     repl_keep(&of(n)->repl, m->slot, m->before_epoch, slice_head(rest, used));
     return true;
 }
@@ -198,6 +202,15 @@ static bool is_too_much(struct node *n, struct session *s, const struct repl_mes
     return true;
 }
 
+/* The blob that these bytes of a request came in, if they did. */
+static struct blob *blob_of(const struct request *q, struct slice bytes)
+{
+    for (uint32_t i = 0; q->blobs != NULL && i < q->argc; i++)
+        if (q->blobs[i] != NULL && q->blobs[i]->p == bytes.p)
+            return q->blobs[i];
+    return NULL;
+}
+
 bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out)
 {
     struct wire_in in;
@@ -206,6 +219,7 @@ bool guest_request(struct node *n, struct session *s, const struct request *q, s
     if (s->held != HELD_NOT || s->closing)
         return s->closing;
     s->active = n->now;
+    s->guest->active = of(n)->repl.ran;
     if (of(n)->guests.at[s->guest->place] != s) {
         guest_end(s, out);
         return true;
@@ -228,10 +242,22 @@ bool guest_request(struct node *n, struct session *s, const struct request *q, s
     }
     if (is_too_much(n, s, &m))
         return false;
+    if (m.type == REPL_APPEND)
+        m.append.blob = blob_of(q, m.append.bytes);
     const char *wrong = take(n, s->guest, &m);
     if (wrong != NULL)
         malformed(n, s, wrong, out);
     return true;
+}
+
+/* The primary knows then that its big record is taken in, and that its link is not silent (14). */
+void guest_grows(struct node *n, struct session *s)
+{
+    if (s->guest == NULL || !s->guest->heard)
+        return;
+    s->guest->active = of(n)->repl.ran;
+    s->guest->asked = true;
+    s->guest->grows = !n->cluster->takes_nothing;
 }
 
 /* --------------------------------------------------------------------- slots */
@@ -307,10 +333,11 @@ static void ack(struct node *n, struct session *s)
     }
     now.has_no_log = n->journal.state == JOURNAL_OFF;
     now.leased = n->cluster->self.leased;
+    now.grows = g->grows;
     if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log &&
         now.leased == g->told.leased)
         return;
-    g->asked = false;
+    g->asked = g->grows = false;
     g->told = now;
     put_repl(&s->out, &(struct repl_message){.type = REPL_ACK, .ack = now});
     session_produced(n, s);
@@ -344,9 +371,9 @@ void guests_look(struct node *n, struct node_out *out)
         if (s == NULL || s->closing)
             continue;
         if (s->held != HELD_NOT) { /* it is this node that does not listen: it lives, and says so */
-            s->active = n->now;
+            s->guest->active = of(n)->repl.ran;
             s->guest->asked = true;
-        } else if (mono_reached(n->now, mono_after(s->active, most_us))) {
+        } else if (mono_reached(of(n)->repl.ran, mono_after(s->guest->active, most_us))) {
             guest_end(s, out); /* 14 */
         }
     }

@@ -81,6 +81,22 @@ void replicate_options(struct node *n)
 
 /* ------------------------------------------------------------------ records */
 
+/* Its big values are copied nowhere: the log and the links share them with the keyspace. */
+static void record_parts(struct node *n, unsigned slot, struct position at, uint64_t before, struct chain *bytes)
+{
+    struct chain record = {0};
+    record_put(&record, slot, at, bytes);
+    struct lsn lsn = journal_append_parts(&n->journal, slot, at, &record);
+    repl_record(&of(n)->repl, slot, before, lsn.n, (struct slice){NULL, 0}, &record);
+    if (dump_is_of(n, slot)) {
+        size_t flat_n;
+        char *flat = chain_flat(&record, &n->store.graves, &flat_n);
+        dump_record(n, slot, slice_of(flat, flat_n));
+        mem_free(flat);
+    }
+    chain_free(&record, &n->store.graves);
+}
+
 void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
 {
     struct replicas *r = of(n);
@@ -88,13 +104,15 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
     struct position at = {l->epoch, l->at.seq + 1};
     uint64_t before = l->at.seq == 0 ? 0 : l->at.epoch;
     check(db == 0);
+    if (bytes->n > CHAIN_REF_BYTES) {
+        record_parts(n, slot, at, before, bytes);
+        return;
+    }
     buf_clear(&r->record);
     record_put_flat(&r->record, slot, at, bytes);
     struct lsn lsn = journal_append_record(&n->journal, slot, at, buf_slice(&r->record));
-    repl_record(&r->repl, slot, before, lsn.n, buf_slice(&r->record));
+    repl_record(&r->repl, slot, before, lsn.n, buf_slice(&r->record), NULL);
     dump_record(n, slot, buf_slice(&r->record));
-    if (r->record.cap > LINK_ROOM_BYTES)
-        buf_free(&r->record);
 }
 
 /* --------------------------------------------------------------------- links */
@@ -279,7 +297,7 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
     size_t used = 0;
     if (l == NULL)
         return false;
-    of(n)->repl.peers.at[l->place].heard = n->now;
+    repl_heard(&of(n)->repl, l->place);
     const char *why = buf_add(&l->in, in) == ERR_OK ? read_frames(n, l, &used) : "what it says is too long";
     buf_drop_front(&l->in, used);
     if (why != NULL) {

@@ -42,8 +42,10 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     VEC(struct ack_due) due; /* oldest first: not all synced; */
     size_t held_n;           /* of these so many are held */
     struct repl_ack told;
+    struct mono active;      /* it said something last: by repl's `ran` */
     bool heard;              /* it has said something: it may be spoken to */
     bool asked;              /* ALIVE came: it is answered even if nothing is new */
+    bool grows;              /* more came of what is not whole yet: asked, too */
 };
 
 struct replicas {
@@ -95,6 +97,7 @@ bool guest_open(struct node *n, struct session *s, const struct node_event *ev);
 void guest_close(struct node *n, struct session *s);
 /* False: it is not taken for now, since the disk does not keep up; nor is what comes behind it. */
 bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
+void guest_grows(struct node *n, struct session *s); /* NODE_GROWS */
 void guests_ack(struct node *n); /* before what is written leaves */
 void slots_drop(struct node *n); /* copies that are not wanted any more */
 void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */

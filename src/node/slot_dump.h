@@ -62,6 +62,7 @@ struct dump_pull {
 /* ---- dump_out.c: as primary */
 void dump_look(struct node *n, struct repl_link *l); /* what copies there need is said, or offered */
 void dump_pulled(struct node *n, uint16_t place, const struct repl_pull *p);
+bool dump_is_of(const struct node *n, unsigned slot); /* one of it is being sent */
 void dump_record(struct node *n, unsigned slot, struct slice record); /* one was made of a slot with copies */
 void dump_step(struct node *n); /* a millisecond's work at most, once a turn */
 bool dump_is_due(const struct node *n);

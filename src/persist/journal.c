@@ -145,6 +145,22 @@ struct lsn journal_append_record(struct journal *j, unsigned slot, struct positi
     return j->appended;
 }
 
+struct lsn journal_append_parts(struct journal *j, unsigned slot, struct position at, const struct chain *record)
+{
+    lineage_take(&j->slots[slot], at);
+    if (!counts_only(j))
+        chain_share(end_of(j), record);
+    return j->appended;
+}
+
+struct lsn journal_append_in(struct journal *j, unsigned slot, struct position at, struct slice record, struct blob *b)
+{
+    lineage_take(&j->slots[slot], at);
+    if (!counts_only(j))
+        chain_put_blob(end_of(j), b, (size_t)(record.p - b->p), record.n);
+    return j->appended;
+}
+
 struct lsn journal_mark(struct journal *j, struct chain *bytes)
 {
     return append(j, 0, (struct position){0, 0}, bytes);

@@ -104,6 +104,9 @@ void journal_stop(struct journal *j);
 struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes, unsigned db);
 /* A record as it is: made by this node, or by the slot's primary. Its position is taken by the slot. */
 struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at, struct slice record);
+/* The same, without a copy of what is big: of one in parts, and of one that lies in b. */
+struct lsn journal_append_parts(struct journal *j, unsigned slot, struct position at, const struct chain *record);
+struct lsn journal_append_in(struct journal *j, unsigned slot, struct position at, struct slice record, struct blob *b);
 /* One command that is no record: what a cluster's node notes of its slots. */
 struct lsn journal_mark(struct journal *j, struct chain *bytes);
 /* This run of a cluster's node writes from here on: #R says so (`always` is the journal's own to say), again in each

@@ -72,6 +72,13 @@ void reply_bulk_blob(struct reply *r, struct blob *b, size_t at, size_t n)
     chain_put(r->out, SLICE("\r\n"));
 }
 
+void reply_bulk_parts(struct reply *r, const struct chain *parts)
+{
+    reply_head(r, '$', (int64_t)parts->n);
+    chain_share(r->out, parts);
+    chain_put(r->out, SLICE("\r\n"));
+}
+
 static struct slice format_line(char *to, const char *format, va_list args)
 {
     int n = vsnprintf(to, LINE_MAX_BYTES, format, args);

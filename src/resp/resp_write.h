@@ -32,6 +32,7 @@ void reply_i64(struct reply *r, int64_t v);
 void reply_bulk(struct reply *r, struct slice s);
 void reply_bulk_str(struct reply *r, const char *s);
 void reply_bulk_i64(struct reply *r, int64_t v);
+void reply_bulk_parts(struct reply *r, const struct chain *parts); /* which stay; long ones are referenced */
 void reply_bulk_blob(struct reply *r, struct blob *b, size_t at, size_t n); /* long parts are referenced */
 void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_verbatim(struct reply *r, struct slice s, const char *kind); /* kind: 3 letters, "txt" */

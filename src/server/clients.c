@@ -361,6 +361,13 @@ static size_t make_room(struct server *s, struct client *c)
     return READ_MAX_BYTES;
 }
 
+/* Another node's long request is slow to come: that it comes is told now and then. */
+static void grows(struct server *s, const struct client *c, size_t wanted, size_t wants)
+{
+    if (c->is_peer && wants > 0 && wanted / NODE_GROWS_BYTES != wants / NODE_GROWS_BYTES)
+        server_step(s, &(struct node_event){.type = NODE_GROWS, .grows = c->id});
+}
+
 /* Bytes of a big bulk go straight to where they stay. True: it is whole, or its connection
  * ended. */
 static bool read_big(struct server *s, struct client *c, char *to, size_t wants)
@@ -371,6 +378,7 @@ static bool read_big(struct server *s, struct client *c, char *to, size_t wants)
     request_parser_filled(&c->parser, got);
     s->counts.reads++;
     s->counts.read_bytes += got;
+    grows(s, c, wants, wants - got);
     return got == wants || r == CONN_ENDED || r == CONN_BROKEN;
 }
 

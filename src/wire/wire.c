@@ -118,6 +118,13 @@ void wire_put_bytes(struct chain *to, struct slice s)
     reply_bulk(&r, s);
 }
 
+void wire_put_parts(struct chain *to, const struct chain *parts)
+{
+    check(parts->n <= WIRE_FIELD_MAX_BYTES);
+    struct reply r = {.out = to, .protocol = 2};
+    reply_bulk_parts(&r, parts);
+}
+
 void wire_put_u64(struct chain *to, uint64_t v)
 {
     char text[NUM_I64_CHARS];

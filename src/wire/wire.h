@@ -83,6 +83,7 @@ void wire_put_u64(struct chain *to, uint64_t v);
 void wire_put_i64(struct chain *to, int64_t v);
 void wire_put_bool(struct chain *to, bool v); /* 1 or 0 */
 void wire_put_bytes(struct chain *to, struct slice s);
+void wire_put_parts(struct chain *to, const struct chain *parts); /* as wire_put_bytes; big values are shared */
 void wire_put_word(struct chain *to, const char *word);
 void wire_put_hex(struct chain *to, const uint8_t *b,
                   size_t n); /* two lowercase digits a byte; n <= 64 */

@@ -72,7 +72,10 @@ static void put_append(struct chain *to, const struct repl_append *m)
     wire_put_u64(to, m->slot);
     wire_put_u64(to, m->epoch);
     wire_put_u64(to, m->before_epoch);
-    wire_put_bytes(to, m->bytes);
+    if (m->parts != NULL)
+        wire_put_parts(to, m->parts);
+    else
+        wire_put_bytes(to, m->bytes);
 }
 
 static enum err get_append(struct wire_in *in, struct repl_append *m)
@@ -185,17 +188,24 @@ static enum err get_pull(struct wire_in *in, struct repl_pull *p)
     return wire_get_end(in);
 }
 
-/* --------------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> */
+/* ------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> */
+
+static void put_ack(struct chain *to, const struct repl_ack *a)
+{
+    wire_put_u64(to, a->held);
+    wire_put_u64(to, a->synced);
+    wire_put_bool(to, a->has_no_log);
+    wire_put_bool(to, a->leased);
+    wire_put_bool(to, a->grows);
+}
 
 static enum err get_ack(struct wire_in *in, struct repl_ack *a)
 {
-    uint64_t v;
     TRY(wire_get_u64(in, &a->held));
     TRY(wire_get_max(in, a->held, &a->synced));
-    TRY(wire_get_max(in, 1, &v));
-    a->has_no_log = v == 1;
-    TRY(wire_get_max(in, 1, &v));
-    a->leased = v == 1;
+    TRY(wire_get_bool(in, &a->has_no_log));
+    TRY(wire_get_bool(in, &a->leased));
+    TRY(wire_get_bool(in, &a->grows));
     return wire_get_end(in);
 }
 
@@ -211,9 +221,9 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_SYNC: return 1 + 5 * m->n;
     case REPL_DUMPED: return 8 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
-    case REPL_DUMP: return 5;
-    case REPL_PULL:
-    case REPL_ACK: return 4;
+    case REPL_DUMP:
+    case REPL_ACK: return 5;
+    case REPL_PULL: return 4;
     case REPL_ALIVE:
     case REPL_LEAVING: return 1;
     }
@@ -238,12 +248,7 @@ void put_repl(struct chain *to, const struct repl_message *m)
         put_round(to, &m->pull.in);
         wire_put_u64(to, m->pull.parts);
         break;
-    case REPL_ACK:
-        wire_put_u64(to, m->ack.held);
-        wire_put_u64(to, m->ack.synced);
-        wire_put_u64(to, m->ack.has_no_log);
-        wire_put_u64(to, m->ack.leased);
-        break;
+    case REPL_ACK: put_ack(to, &m->ack); break;
     case REPL_LEAVING: wire_put_bytes(to, m->text); break;
     }
 }

@@ -345,7 +345,7 @@ static inline uint64_t lab_write(struct lab *l, unsigned i, unsigned slot)
     *vec_add(&n->log[slot]) = rec;
     *vec_add(&l->made[slot]) = rec;
     n->appended++;
-    repl_record(&n->r, slot, rec.before_epoch, n->appended, slice_of((const char *)&rec, sizeof(rec)));
+    repl_record(&n->r, slot, rec.before_epoch, n->appended, slice_of((const char *)&rec, sizeof(rec)), NULL);
     return n->appended;
 }
 
@@ -536,7 +536,7 @@ static inline bool lab_back(struct lab *l, unsigned from, unsigned to)
         return false;
     struct lab_message m = k->back.at[k->back_at++];
     lab_clock(l, from);
-    r->peers.at[to].heard = l->now;
+    repl_heard(r, (uint16_t)to);
     switch (m.m.type) {
     case REPL_SYNC:
         l->syncs += (unsigned)m.m.n;
@@ -641,7 +641,13 @@ static inline void lab_carry(struct lab *l)
 
 static inline void lab_later(struct lab *l, int64_t ms)
 {
-    l->now.us += ms * 1000;
+    while (ms > 0) { /* none of them stands still */
+        int64_t step = ms < LAB_T_MS / 20 ? ms : LAB_T_MS / 20;
+        ms -= step;
+        l->now.us += step * 1000;
+        for (unsigned i = 0; i < LAB_NODES; i++)
+            lab_clock(l, i);
+    }
     for (unsigned i = 0; i < LAB_NODES; i++) {
         lab_clock(l, i);
         repl_alive(&l->node[i].r);

@@ -18,8 +18,10 @@ def slot_of(key):
 
 def settled(node, count=3, **kw):
     """A cluster whose slots are all where they are wanted."""
-    nodes = with_copies(node, count, **kw)
+    return settle(with_copies(node, count, **kw))
 
+
+def settle(nodes):
     def rests(n):
         told = n.call("CLUSTER", "REBALANCE", "STATUS")
         told = dict(zip(told[::2], told[1::2]))

@@ -2,13 +2,15 @@
 """Much data and copies: eviction, big values, rewrites of the log while a node catches up."""
 
 import random
+import socket
 import threading
+import time
 
 import redis
 
-from conftest import Wire, request, until
-from interplay import come_back, keys_of, lose, settled, wait_equal
-from members import is_whole, node  # noqa: F401: node is a fixture
+from conftest import Wire, free_port, request, until
+from interplay import come_back, keys_of, lose, settle, settled, slot_of, wait_equal
+from members import is_whole, node, wait_whole  # noqa: F401: node is a fixture
 from test_failover import has_copies
 
 MB = 1 << 20
@@ -70,6 +72,71 @@ def value_of(n, key, known):
     found = c.get(key)
     c.close()
     return next((name for name, value in known.items() if value == found), "neither")
+
+
+class SlowLine:
+    """A port that passes on to another, a MiB every 100 ms at most, as a thin line would."""
+
+    def __init__(self, to):
+        self.to = to
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        self.ends = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.door.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                return
+            self.ends += [near, far]
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def carry(a, b):
+        try:
+            while data := a.recv(64 * 1024):
+                b.sendall(data)
+                time.sleep(len(data) / MB / 10)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        for s in [self.door, *self.ends]:
+            s.close()
+
+
+def test_big_values_keep_copies_in_sync(node):  # noqa: F811
+    """a value of 40 MB that takes seconds to arrive takes no copy out of sync (14)"""
+    far = node(timeout_ms=10000)
+    line = SlowLine(far.cluster_port)
+    far.start("--cluster-announce-bus-port", line.port)
+    nodes = [far] + [node(timeout_ms=10000) for _ in range(2)]
+    for n in nodes[1:]:
+        n.launch(join=[f"127.0.0.1:{far.port}@{line.port}"])
+    wait_whole(nodes)
+    assert far.call("CLUSTER", "SETTINGS", "SET", "replication-factor", 2) == "OK"
+    until(lambda: has_copies(nodes, 2), 120)
+    settle(nodes)
+    owner = nodes[1]
+    ranges = owner.call("CLUSTER", "SLOTS")
+
+    def follows(key):
+        return any(r[0] <= slot_of(key) <= r[1] and r[3][1] == far.port for r in ranges)
+    key = next(k for k in keys_of(owner, 200) if follows(k))
+    before = owner.info()["cluster_map_version"]
+    value = random.Random(1).randbytes(40 * MB)
+    c = redis.Redis(port=owner.port, socket_timeout=120)
+    for _ in range(2):
+        assert c.set(key, value)
+    c.close()
+    assert owner.info()["cluster_map_version"] == before  # nobody left an in-sync set, nor came back
+    assert has_copies(nodes, 2)
+    line.close()
 
 
 def test_big_value(node):  # noqa: F811

@@ -34,6 +34,28 @@ static void a_record_is_found_whole_and_so_is_the_one_before_it(void **state)
     backlog_free(&b);
 }
 
+static void a_record_in_parts_is_kept_in_one_piece(void **state)
+{
+    (void)state;
+    struct backlog b;
+    struct backlog_record r;
+    struct chain parts = {0};
+    backlog_init(&b, 256 * 1024);
+    uint64_t before = put(&b, 1, 0, SLICE("small"));
+    for (unsigned i = 0; i < 3000; i++)
+        chain_put(&parts, SLICE("0123456789"));
+    uint64_t place = backlog_put(&b, &(struct backlog_record){.at = {3, 2}, .before = before, .parts = &parts});
+    assert_true(backlog_get(&b, place, &r));
+    assert_true(r.before == before && r.bytes.n == 30000);
+    for (unsigned i = 0; i < 3000; i++)
+        assert_memory_equal(r.bytes.p + 10 * (size_t)i, "0123456789", 10);
+    for (unsigned i = 0; i < 4000; i++)
+        chain_put(&parts, SLICE("0123456789"));
+    assert_int_equal(backlog_put(&b, &(struct backlog_record){.at = {3, 3}, .before = place, .parts = &parts}), 0);
+    chain_free(&parts, NULL);
+    backlog_free(&b);
+}
+
 static void what_is_too_large_or_has_no_room_at_all_is_not_kept(void **state)
 {
     (void)state;
@@ -152,6 +174,7 @@ static void the_newest_are_kept_as_they_were(void **state)
 UNIT_TESTS("backlog",
            TEST(a_record_is_found_whole_and_so_is_the_one_before_it,
                 "a record is found as it was put, and by it the one before it in its slot (replication 23)"),
+           TEST(a_record_in_parts_is_kept_in_one_piece, "a record in parts is kept in one piece, if it is not too large"),
            TEST(what_is_too_large_or_has_no_room_at_all_is_not_kept,
                 "what is too large is not kept and costs nobody its place; without room nothing is kept"),
            TEST(another_size_forgets_and_no_old_place_comes_again, "another size forgets all; no old place is found again"),

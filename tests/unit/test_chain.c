@@ -38,6 +38,19 @@ static void put(struct twin *t, struct rng *rng)
             memcpy(room, to, n);
             chain_fill(&t->c, n);
         }
+    } else if (rng_below(rng, 3) == 0) {
+        struct chain from = {0};
+        struct blob *b = blob_try(n);
+        memcpy(b->p, to, n);
+        b->n = n;
+        chain_put(&from, slice_of(to, n / 3));
+        chain_put_blob(&from, b, n / 3, n - n / 3);
+        blob_drop(b, NULL);
+        chain_consume(&from, n / 4, NULL);
+        chain_put(&t->c, slice_of(to, n / 4));
+        chain_share(&t->c, &from);
+        assert_int_equal(from.n, n - n / 4);
+        chain_free(&from, NULL);
     } else if (rng_below(rng, 2) == 0) {
         struct blob *b = blob_try(n);
         memcpy(b->p, to, n);

@@ -91,6 +91,76 @@ static void a_member_that_lags_is_proposed_for_removal(void **state)
     end();
 }
 
+/* Node 2 says that more came of what it was sent, or only that it lives. */
+static void acks(bool grows)
+{
+    const struct repl_peer *peer = &l.node[0].r.peers.at[2];
+    repl_heard(&l.node[0].r, 2);
+    repl_acked(&l.node[0].r, 2, &(struct repl_ack){.held = peer->held, .synced = peer->synced, .grows = grows});
+}
+
+static void who_takes_in_a_big_record_does_not_lag(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.node[2].stuck = true;
+    uint64_t lsn = lab_write(&l, 0, 0);
+    for (int ms = 0; ms < 10 * LAG_MS; ms += LAG_MS / 2) {
+        wait(LAG_MS / 2);
+        acks(true);
+    }
+    assert_null(newest());
+    assert_false(lab_is_held(&l, 0, 0, lsn)); /* 4: nothing is held by that */
+    wait(LAG_MS - 2 * LOOK_MS);
+    acks(false);
+    assert_null(newest());
+    wait(4 * LOOK_MS);
+    assert_true(wishes(newest(), "01"));
+    end();
+}
+
+static void a_big_record_is_given_time_by_its_size(void **state)
+{
+    (void)state;
+    static char big[10 * 1024 * 1024];
+    enum { SIZE_MS = 10 * 32 };
+    begin(MAP_W_ALL, "012");
+    struct lab_node *n = &l.node[0];
+    lab_clock(&l, 0);
+    lineage_take(&n->slots[0], (struct position){1, 1});
+    repl_record(&n->r, 0, 0, ++n->appended, slice_of(big, sizeof(big)), NULL);
+    n->stored = n->appended;
+    for (int ms = 0; ms < LAG_MS + SIZE_MS - 2 * LOOK_MS; ms += LOOK_MS)
+        lab_later(&l, LOOK_MS);
+    assert_null(newest());
+    for (int i = 0; i < 4; i++)
+        lab_later(&l, LOOK_MS);
+    assert_true(wishes(newest(), "0")); /* none of them has acknowledged it */
+    lab_stop(&l);
+}
+
+/* What others said meanwhile is not read yet. */
+static void a_primary_that_stood_still_holds_it_against_nobody(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    lab_write(&l, 0, 0);
+    l.now.us += 60 * INT64_C(1000000);
+    lab_look(&l, 0);
+    assert_null(newest());
+    assert_false(repl_is_silent(&l.node[0].r, 1));
+    assert_true(repl_lag_of(&l.node[0].r, 0, 1).us >= 60 * INT64_C(1000000)); /* as it is told: the truth */
+    l.node[1].stuck = true; /* but what one misses from then on counts, however often it stands still */
+    lab_carry(&l);
+    for (int i = 0; i < 10; i++) {
+        l.now.us += 5 * INT64_C(1000000);
+        lab_look(&l, 0);
+    }
+    assert_true(wishes(newest(), "02"));
+    assert_true(repl_is_silent(&l.node[0].r, 1));
+    end();
+}
+
 /* Two records in one moment; the first is acknowledged, the second never. */
 static void what_is_made_just_behind_another_is_missed_as_well(void **state)
 {
@@ -600,6 +670,11 @@ UNIT_TESTS("repl_isr",
            TEST(what_was_asked_in_vain_is_asked_again, "what was asked in vain is asked again; before another SET it is void"),
            TEST(who_is_too_few_is_not_settled, "fewer in sync than a new W are not settled, and going back is"),
            TEST(a_member_that_lags_is_proposed_for_removal, "a member whose oldest record is too old is removed (14)"),
+           TEST(who_takes_in_a_big_record_does_not_lag,
+                "a member that takes in a big record piece by piece does not lag, nor does it hold it (4, 14)"),
+           TEST(a_big_record_is_given_time_by_its_size, "a big record is given time by its size to be stored (14)"),
+           TEST(a_primary_that_stood_still_holds_it_against_nobody,
+                "a primary that stood still calls nobody late or silent for that (14)"),
            TEST(what_is_made_just_behind_another_is_missed_as_well, "no record is too close behind another to be missed (14)"),
            TEST(a_member_that_holds_nothing_never_joins_and_is_removed, "a member that does not hold what it was sent does not join, and is removed (4, 14)"),
            TEST(a_link_that_comes_and_goes_does_not_put_off_the_removal,

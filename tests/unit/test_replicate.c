@@ -52,6 +52,26 @@ static void later(int ms)
         some_later(&w, 50);
 }
 
+/* As a shell reads from a connection: until it is closed, or the bytes are no request. */
+static void bring(struct one *o, uint32_t conn, struct slice in)
+{
+    struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
+    struct request_parser parser = {0};
+    struct request_arena arena = {0};
+    for (size_t n = 0, used; n < 64 && !o->closed[conn]; n++) {
+        struct request q = {0};
+        struct node_request one = {.conn = conn, .req = &q};
+        if (request_next(&parser, &limits, in, &arena, &q, &used) != REQUEST_WHOLE)
+            break;
+        in = slice_from(in, used);
+        one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {&one, 1}});
+        request_free(&q);
+        one_step(o, (struct node_event){.type = NODE_RELEASE});
+    }
+    request_arena_free(&arena);
+    request_parser_free(&parser);
+}
+
 /* ------------------------------------------------------------------ replies */
 
 static void a_reply_waits_for_the_replica(void **state)
@@ -492,27 +512,54 @@ static void another_cluster_has_other_places(void **state)
     some_stop(&w);
 }
 
-enum { HOSTILE = 50, ROUNDS = 1000 };
-
-/* As a shell reads from a connection: until it is closed, or the bytes are no request. */
-static void bring(struct one *o, uint32_t conn, struct slice in)
+/* A piece of what node 0 sends came at node 1, which says so. */
+static void grows(struct some_link *l)
 {
-    struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
-    struct request_parser parser = {0};
-    struct request_arena arena = {0};
-    for (size_t n = 0, used; n < 64 && !o->closed[conn]; n++) {
-        struct request q = {0};
-        struct node_request one = {.conn = conn, .req = &q};
-        if (request_next(&parser, &limits, in, &arena, &q, &used) != REQUEST_WHOLE)
-            break;
-        in = slice_from(in, used);
-        one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {&one, 1}});
-        request_free(&q);
-        one_step(o, (struct node_event){.type = NODE_RELEASE});
-    }
-    request_arena_free(&arena);
-    request_parser_free(&parser);
+    struct one *o = &w.node[1];
+    one_step(o, (struct node_event){.type = NODE_GROWS, .grows = l->conn});
+    one_step(o, (struct node_event){.type = NODE_RELEASE});
+    struct buf *got = &o->got[l->conn];
+    assert_non_null(memmem(got->p, got->n, "VONG.REPL.ACK", 13));
+    one_step(&w.node[0], (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = l->link, .in = buf_slice(got)}});
+    buf_clear(got);
 }
+
+static void a_big_record_arrives_in_the_sight_of_both(void **state)
+{
+    (void)state;
+    enum { BIG = 3 * 1024 * 1024 };
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    char *request = malloc(BIG + 256);
+    int head = sprintf(request, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(key), key, BIG);
+    memset(request + head, 'x', BIG);
+    memcpy(request + head + BIG, "\r\n", 2);
+    w.stopped[1] = true; /* it has taken in no message whole */
+    bring(&w.node[0], 1, slice_of(request, (size_t)head + BIG + 2));
+    struct some_link *l = records(0, 1);
+    uint32_t link = l->link;
+    for (int i = 0; i < 7; i++) {
+        later(250);
+        grows(l);
+        assert_true(records(0, 1) == l && l->link == link);
+        assert_false(w.node[1].dropped[l->conn]);
+        for (size_t k = 0; k < w.words_n[0]; k++)
+            assert_int_not_equal(w.words[0][k].type, WORD_PROPOSE); /* nobody is to be removed (14) */
+    }
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    char scratch[NUM_I64_CHARS];
+    struct key k = key_of(&w.node[1].node->store, slice_str(key));
+    assert_true(slice_equal(entry_value(store_find(&w.node[1].node->store, 0, &k), scratch), slice_of(request + head, BIG)));
+    w.stopped[1] = true;
+    later(600);
+    assert_true(records(0, 1) == NULL || records(0, 1)->link != link);
+    free(request);
+    some_stop(&w);
+}
+
+enum { HOSTILE = 50, ROUNDS = 1000 };
 
 static void spoil(struct rng *rng, char *p, size_t n)
 {
@@ -658,6 +705,8 @@ UNIT_TESTS("replicate",
            TEST(a_broken_checksum_closes_the_link_and_nothing_else, "a record with a broken checksum closes the link, and is sent again (2)"),
            TEST(a_record_that_cannot_be_applied_has_its_slot_fetched_anew,
                 "a record that cannot be applied has its slot fetched anew by a dump (R4, 23)"),
+           TEST(a_big_record_arrives_in_the_sight_of_both,
+                "while a big record arrives its replica is neither silent nor late (14)"),
            TEST(a_proposal_is_no_longer_than_can_be_read, "a proposal has no more runs than one entry may (12)"),
            TEST(a_replica_that_reads_too_slowly_is_dialed_anew, "what a replica does not read is bounded, but for a dump (3, 23)"),
            TEST(a_position_of_another_cluster_is_none, "a position of another cluster is none here (23)"),

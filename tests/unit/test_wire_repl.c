@@ -80,7 +80,17 @@ static void records_and_acks_come_back(void **state)
                 back.append.before_epoch == 3 && slice_equal(back.append.bytes, m.append.bytes));
     m = (struct repl_message){.type = REPL_ACK, .ack = {.held = UINT64_MAX, .synced = 5, .has_no_log = true, .leased = true}};
     back = comes_back(&m, WIRE_REPL_ACK);
-    assert_true(back.ack.held == UINT64_MAX && back.ack.synced == 5 && back.ack.has_no_log);
+    assert_true(back.ack.held == UINT64_MAX && back.ack.synced == 5 && back.ack.has_no_log && back.ack.leased && !back.ack.grows);
+    m.ack = (struct repl_ack){.grows = true};
+    back = comes_back(&m, WIRE_REPL_ACK);
+    assert_true(back.ack.grows && !back.ack.has_no_log && !back.ack.leased);
+    struct chain parts = {0};
+    chain_put(&parts, SLICE("#V ..."));
+    chain_put(&parts, SLICE("\r\n*1\r\n"));
+    m = (struct repl_message){.type = REPL_APPEND, .append = {.lsn = 9, .slot = 7, .epoch = 4, .parts = &parts}};
+    back = comes_back(&m, WIRE_REPL_APPEND);
+    assert_true(back.append.lsn == 9 && slice_equal(back.append.bytes, SLICE("#V ...\r\n*1\r\n")));
+    chain_free(&parts, NULL);
     m = (struct repl_message){.type = REPL_ALIVE, .lsn = 77};
     assert_int_equal(comes_back(&m, WIRE_REPL_ALIVE).lsn, 77);
     m = (struct repl_message){.type = REPL_LEAVING, .text = SLICE("disk")};

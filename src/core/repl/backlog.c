@@ -59,7 +59,7 @@ static uint64_t place_after(const struct backlog *b, uint64_t place)
 
 uint64_t backlog_put(struct backlog *b, const struct backlog_record *r)
 {
-    uint64_t room = room_of(r->bytes.n);
+    uint64_t n = r->parts != NULL ? r->parts->n : r->bytes.n, room = room_of(n);
     check(r->at.seq > 0);
     if (room > b->size / SHARE)
         return 0;
@@ -69,8 +69,12 @@ uint64_t backlog_put(struct backlog *b, const struct backlog_record *r)
         b->oldest = place_after(b, b->oldest);
     if (place != b->end && rest >= sizeof(struct head))
         *head_at(b, b->end) = (struct head){.at = {0, 0}};
-    *head_at(b, place) = (struct head){.at = r->at, .before_epoch = r->before_epoch, .before = r->before, .n = r->bytes.n};
-    memcpy(b->ring + place % b->size + sizeof(struct head), r->bytes.p, r->bytes.n);
+    *head_at(b, place) = (struct head){.at = r->at, .before_epoch = r->before_epoch, .before = r->before, .n = n};
+    char *to = b->ring + place % b->size + sizeof(struct head);
+    if (r->parts != NULL)
+        (void)chain_copy(r->parts, to, (size_t)n);
+    else
+        memcpy(to, r->bytes.p, (size_t)n);
     b->end = place + room;
     if (b->oldest + b->size < b->end) /* it was empty */
         b->oldest = place;

@@ -13,7 +13,7 @@
 #ifndef CORE_REPL_BACKLOG_H
 #define CORE_REPL_BACKLOG_H
 
-#include "base/slice.h"
+#include "base/chain.h"
 #include "core/types.h"
 
 struct backlog {
@@ -29,6 +29,7 @@ struct backlog_record {
     uint64_t before_epoch; /* of the record before it in its slot; 0: there was none */
     uint64_t before;       /* that one's place; 0: not known */
     struct slice bytes;    /* borrowed until the next put */
+    const struct chain *parts; /* to be put, where it is not NULL: in place of bytes */
 };
 
 void backlog_init(struct backlog *b, uint64_t size); /* 0: keeps nothing */

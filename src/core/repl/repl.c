@@ -53,6 +53,21 @@ const struct repl_peer *peer_known(const struct repl *r, uint16_t place)
     return place < r->peers.n ? &r->peers.at[place] : NULL;
 }
 
+/* ---------------------------------------------------------------------- time */
+
+/* A process that stood still has what came meanwhile before it, unread: no more of that time counts against others
+ * than a look takes (14). */
+void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t synced, uint64_t kept)
+{
+    int64_t passed = now.us - r->now.us, most = map_lease_us(r->map) / 10;
+    r->ran.us += passed < most ? passed : most;
+    r->now = now;
+    r->appended = appended;
+    r->stored = stored;
+    r->synced = synced;
+    r->kept = kept > stored ? kept : stored;
+}
+
 /* ------------------------------------------------------------------ the map */
 
 /* Whom links go to. Those to the former owner of a place, or its former run, the node closes (replicate.c). */
@@ -105,7 +120,9 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     peer->leaves = peer->has_no_log = peer->leased = false;
     peer->incarnation = incarnation;
     peer->sent = peer->held = peer->synced = 0;
-    peer->heard = r->now;
+    peer->heard = r->ran;
+    peer->grew = (struct mono){0};
+    peer->big_lsn = peer->big_mib = 0;
     peer->samples_n = 0;
     say_alive(r, place);
 }
@@ -164,7 +181,7 @@ void repl_alive(struct repl *r)
 bool repl_is_silent(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
-    return peer != NULL && peer->open && mono_reached(r->now, mono_after(peer->heard, map_wait_us(r->map) / 2));
+    return peer != NULL && peer->open && mono_reached(r->ran, mono_after(peer->heard, map_wait_us(r->map) / 2));
 }
 
 void repl_check(const struct repl *r)

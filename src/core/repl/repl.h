@@ -99,8 +99,14 @@ struct repl_peer { /* one other node, by place */
     uint64_t sent;       /* lsn of the newest frame */
     uint64_t held, synced; /* as it said */
     uint64_t join_last;  /* the greatest `joined` of its copies that joined */
-    struct mono heard, said;
-    struct lag_sample { uint64_t lsn; struct mono at; } samples[REPL_SAMPLES]; /* a ring: this lsn was made at, or is missed since */
+    struct mono said;
+    struct mono heard;   /* by repl's `ran`, as is */
+    struct mono grew;    /* it said last that a big record arrives there, piece by piece */
+    uint64_t big_lsn, big_mib; /* the newest big one it was sent; of those it does not hold, so much at most */
+    struct lag_sample {  /* a ring: this lsn was made at, or is missed since */
+        uint64_t lsn;
+        struct mono at, ran;
+    } samples[REPL_SAMPLES];
     unsigned samples_from, samples_n;
     VEC(uint16_t) behind; /* slots with a BEHIND copy there, */
     VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */
@@ -118,6 +124,7 @@ struct repl {
     uint16_t self;           /* place; MAP_NOBODY: none */
     uint32_t incarnation;
     struct mono now;
+    struct mono ran;         /* as `now`, but it hardly goes on while this node stood still: others were not heard then */
     uint64_t appended, stored, synced; /* lsns of this node's log, as told last */
     uint64_t kept; /* at or behind `stored`: what its disk did not take it has in memory, and nobody waits for it (28) */
     struct bits unstored;  /* slots whose newest record is one of those, perhaps; none once */
@@ -146,14 +153,10 @@ struct repl {
 
 /* Before anything else of a step: what time it is, and where this node's log stands. kept: where its disk failed
  * it, up to what it was told to everybody. */
-static inline void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t synced,
-                              uint64_t kept)
+void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t synced, uint64_t kept);
+static inline void repl_heard(struct repl *r, uint16_t place) /* something came from there, over the link to it */
 {
-    r->now = now;
-    r->appended = appended;
-    r->stored = stored;
-    r->synced = synced;
-    r->kept = kept > stored ? kept : stored;
+    r->peers.at[place].heard = r->ran;
 }
 
 /* The disk failed, and nobody waits any more for what it has not stored (28). */
@@ -181,8 +184,10 @@ void repl_guest_closed(struct repl *r, uint16_t place);
 
 /* ---- as primary */
 
-/* A record of a slot that it is primary of was appended: at its position, behind one of before_epoch. */
-void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes);
+/* A record of a slot that it is primary of was appended: at its position, behind one of before_epoch. A big one is in
+ * parts (else NULL), in place of bytes. */
+void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes,
+                 const struct chain *parts);
 static inline bool repl_has_copies(const struct repl *r, unsigned slot) /* records of it are to be told */
 {
     return bits_has(&r->copied, slot);

@@ -10,6 +10,7 @@
 enum { HOLD_OFF_US = 1000 * 1000, HOLD_OFF_MOST_US = 60 * HOLD_OFF_US }; /* 14: doubling for each removal ... */
 enum { REMOVAL_COUNTS_US = 600 * 1000 * 1000 };                          /* ... within ten minutes */
 enum { LAG_MOST_US = 500 * 1000 };
+enum { BIG_MIB_US = 32 * 1000 }; /* a slow disk on a busy machine */
 
 static int64_t lag_us(const struct repl *r)
 {
@@ -43,6 +44,15 @@ static bool is_live(const struct repl *r, uint16_t place, uint32_t incarnation)
     return (peer == NULL || !peer->leaves) && n->used && n->health == MAP_UP && n->incarnation == incarnation;
 }
 
+/* Since when it is behind; or it takes in a big record, since a piece of it came (14). Once that is there whole, it
+ * has to be applied and stored, which is not told piece by piece. */
+static struct mono lags_since(const struct repl_peer *peer)
+{
+    struct mono oldest = peer->samples[peer->samples_from].ran;
+    struct mono since = mono_reached(peer->grew, oldest) ? peer->grew : oldest;
+    return peer->held < peer->big_lsn ? mono_after(since, (int64_t)peer->big_mib * BIG_MIB_US) : since;
+}
+
 /* Its oldest record of the slot that was not acknowledged is too old. */
 static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c)
 {
@@ -51,7 +61,7 @@ static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c
     if (copy_holds(r, c, r->primary[slot].newest))
         return false;
     const struct repl_peer *peer = peer_known(r, c->place);
-    return peer->samples_n > 0 && mono_reached(r->now, mono_after(peer->samples[peer->samples_from].at, lag_us(r)));
+    return peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r)));
 }
 
 /* Has it kept up for as long as it must before it is added (14)? */

@@ -6,7 +6,7 @@
 #ifndef CORE_REPL_REPL_MESSAGE_H
 #define CORE_REPL_REPL_MESSAGE_H
 
-#include "base/slice.h"
+#include "base/chain.h"
 #include "core/repl/lineage.h"
 
 enum repl_message_type {
@@ -48,6 +48,8 @@ struct repl_append {
     uint64_t epoch;        /* the sender's of the slot: records may be of older ones (2) */
     uint64_t before_epoch; /* of the record before the first one of bytes; 0: there is none */
     struct slice bytes;    /* consecutive whole records of the slot, as in the log */
+    const struct chain *parts; /* to be said, where it is not NULL: in place of bytes */
+    struct blob *blob;     /* heard: bytes are the whole of it; or NULL */
 };
 
 struct repl_dump {
@@ -74,6 +76,7 @@ struct repl_ack {
     uint64_t held, synced; /* lsns of the primary's */
     bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
     bool leased;           /* it may serve what it is made primary of (7) */
+    bool grows;            /* more came of a message that is not whole yet: it is at work on a big record (14) */
 };
 
 struct repl_message {

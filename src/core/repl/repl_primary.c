@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
+enum { BIG_BYTES = 1024 * 1024 };
 
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
 {
@@ -128,20 +129,34 @@ static void sample(struct repl *r, struct repl_peer *peer, uint64_t lsn)
     unsigned last = (peer->samples_from + peer->samples_n - 1) % REPL_SAMPLES;
     if (peer->samples_n > 0 && !mono_reached(r->now, mono_after(peer->samples[last].at, repl_timeout_us(r) / 64)))
         return;
-    peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] = (struct lag_sample){lsn, r->now};
+    peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] = (struct lag_sample){lsn, r->now, r->ran};
+}
+
+static void keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes, const struct chain *parts)
+{
+    r->places[slot] = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
+                                                                        .before = r->places[slot], .bytes = bytes, .parts = parts});
 }
 
 void repl_keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes)
 {
-    r->places[slot] = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
-                                                                        .before = r->places[slot], .bytes = bytes});
+    keep(r, slot, before_epoch, bytes, NULL);
 }
 
-void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes)
+static void note_big(struct repl_peer *peer, uint64_t lsn, size_t bytes)
+{
+    if (bytes < BIG_BYTES)
+        return;
+    peer->big_mib = (peer->held < peer->big_lsn ? peer->big_mib : 0) + bytes / BIG_BYTES;
+    peer->big_lsn = lsn;
+}
+
+void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes,
+                 const struct chain *parts)
 {
     struct primary_slot *p = &r->primary[slot];
     check(p->epoch != 0 && lsn > p->newest);
-    repl_keep(r, slot, before_epoch, bytes);
+    keep(r, slot, before_epoch, bytes, parts);
     p->newest = r->appended = lsn;
     for (unsigned k = 0; k < p->copies_n; k++) {
         struct copy *c = &p->copies[k];
@@ -150,9 +165,10 @@ void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t 
         struct repl_peer *peer = &r->peers.at[c->place];
         peer->sent = lsn;
         sample(r, peer, lsn);
+        note_big(peer, lsn, parts != NULL ? parts->n : bytes.n);
         say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
                                                 .append = {.lsn = lsn, .slot = (uint16_t)slot, .epoch = p->epoch,
-                                                           .before_epoch = before_epoch, .bytes = bytes}});
+                                                           .before_epoch = before_epoch, .bytes = bytes, .parts = parts}});
     }
 }
 
@@ -347,6 +363,8 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         r->look = true;
     peer->has_no_log = a->has_no_log;
     peer->leased = a->leased;
+    if (a->grows)
+        peer->grew = r->ran;
     peer->held = a->held > peer->held ? a->held : peer->held;
     peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
     while (peer->samples_n > 0 && peer->samples[peer->samples_from].lsn <= peer->held) {
