@@ -46,6 +46,11 @@ static bool wishes(const struct lab_proposal *p, const char *isr)
     return true;
 }
 
+static const struct lab_proposal *asked_to_settle(void)
+{
+    return newest() != NULL && newest()->settles ? newest() : NULL;
+}
+
 static bool in_doubt(void)
 {
     return l.node[0].r.primary[0].in_doubt;
@@ -280,6 +285,28 @@ static void nothing_is_proposed_that_leaves_too_few(void **state)
         }
         end();
     }
+}
+
+/* A smaller replication-factor wishes for fewer copies. */
+static void who_is_wished_no_more_stays_until_w_of_fewer_is_settled(void **state)
+{
+    (void)state;
+    begin(MAP_W_MAJORITY, "01");
+    l.map.slots[0].want_n = 1;
+    map_replicas_follow(&l.map.slots[0]);
+    struct map_entry set = {.type = MAP_SET, .set = {"replication-factor", 1}};
+    assert_false(map_apply(&l.map, l.map.index + 1, &set).is_void);
+    lab_maps(&l);
+    lab_look(&l, 0);
+    assert_non_null(asked_to_settle());
+    assert_int_equal(newest()->at.n, 0);
+    assert_false(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+    decide();
+    assert_int_equal(l.map.slots[0].formers, 0);
+    lab_later(&l, LOOK_MS);
+    lab_look(&l, 0);
+    assert_true(wishes(newest(), "0"));
+    end();
 }
 
 /* The first of two members is lost and must stay: the set is the same in whatever order it is put down. */
@@ -533,21 +560,16 @@ static void a_new_epoch_ends_doubt(void **state)
     lab_orphan(&l, 0);
     lab_maps(&l);
     assert_false(in_doubt());
-    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 0, 0, "02");
     lab_maps(&l);
     while (lab_decide(&l))
         ;
     lab_maps(&l);
-    assert_true(isr_is("01")); /* of the old epoch: void (13) */
+    assert_true(isr_is("02")); /* of the old epoch: void (13) */
     end();
 }
 
 /* --------------------------------------------------------- W changes ("Settings") */
-
-static const struct lab_proposal *asked_to_settle(void)
-{
-    return newest() != NULL && newest()->settles ? newest() : NULL;
-}
 
 static void a_greater_w_is_settled_once_what_was_acknowledged_is_so_held(void **state)
 {
@@ -682,6 +704,8 @@ UNIT_TESTS("repl_isr",
            TEST(who_is_suspect_or_leaves_is_removed_at_once, "who is SUSPECT, or says that it leaves, is removed at once (14)"),
            TEST(a_member_that_runs_anew_counts_no_more, "a member that was restarted counts no more, and is removed (4, 14)"),
            TEST(nothing_is_proposed_that_leaves_too_few, "no removal leaves fewer than W or 1 + min-replicas (14)"),
+           TEST(who_is_wished_no_more_stays_until_w_of_fewer_is_settled,
+                "who is wished no more stays until W of fewer is settled (14, 26)"),
            TEST(a_lost_member_that_must_stay_makes_no_attempt, "a lost member that has to stay makes no attempt (12, 14)"),
            TEST(a_lost_member_is_exchanged_for_one_that_caught_up, "a lost member is exchanged in one entry (14)"),
            TEST(a_joiner_is_added_once_it_holds_what_was_acknowledged,

@@ -104,21 +104,25 @@ static void members_join(const struct repl *r, unsigned slot, struct isr *next)
     }
 }
 
-/* Once all that placement wants are in sync, who is there beside them leaves (26). */
+static bool is_too_few(const struct repl *r, unsigned slot, unsigned n)
+{
+    return n < map_w_strict(r->map, &r->map->slots[slot], n) || n < least(r);
+}
+
+/* Once all that placement wants are in sync, who is there beside them leaves (26); but after a smaller
+ * replication-factor not before W of fewer is settled (14). */
 static void members_drop(const struct repl *r, unsigned slot, struct isr *next)
 {
     const struct map_slot *s = &r->map->slots[slot];
     for (unsigned i = 0; i < s->want_n; i++)
         if (!isr_has(next, s->want[i]))
             return;
-    uint8_t kept = 0;
-    for (unsigned i = 0; i < next->n; i++) {
-        if (next->node[i] != r->self && !map_wishes(s, next->node[i]))
-            continue;
-        next->node[kept] = next->node[i];
-        next->incarnation[kept++] = next->incarnation[i];
-    }
-    next->n = kept;
+    struct isr kept = {0};
+    for (unsigned i = 0; i < next->n; i++)
+        if (next->node[i] == r->self || map_wishes(s, next->node[i]))
+            isr_add(&kept, next->node[i], next->incarnation[i]);
+    if (!is_too_few(r, slot, kept.n))
+        *next = kept;
 }
 
 static bool isr_has_run(const struct isr *set, uint16_t place, uint32_t incarnation)
@@ -146,8 +150,7 @@ static bool wish(const struct repl *r, unsigned slot, struct isr *next)
     members_stay(r, slot, next, &gone);
     members_join(r, slot, next);
     members_drop(r, slot, next);
-    const struct map_slot *s = &r->map->slots[slot];
-    for (unsigned i = 0; i < gone.n && (next->n < map_w_strict(r->map, s, next->n) || next->n < least(r)); i++)
+    for (unsigned i = 0; i < gone.n && is_too_few(r, slot, next->n); i++)
         if (!isr_has(next, gone.node[i]) && next->n < MAP_COPIES) /* 14: too few would be left */
             isr_add(next, gone.node[i], gone.incarnation[i]);
     return !isr_is(next, &now);
