@@ -206,6 +206,8 @@ static int held(int n, int e, int set, int c, int q) {
     } else {
 #ifdef MUT_NOINC
       int i, ok = 0; for (i = 0; i < 4; i++) if (ACK(e,m,i) >= q) ok = 1; k += ok;
+#elif defined(MUT_LATERRUN)
+      int i, ok = 0; for (i = CI(c,m); i < 4; i++) if (ACK(e,m,i) >= q) ok = 1; k += ok;
 #else
       k += ACK(e, m, CI(c,m)) >= q;
 #endif

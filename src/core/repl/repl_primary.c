@@ -413,6 +413,8 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
             continue;
         }
         const struct copy *c = copy_at(r, slot, set->node[i]);
+        /* 4. For a member that was restarted its later run does not count. Elections would be right if it did: they take it
+         * for silent (21), and look for what it has where too few report (22). But under everysec it counts as lost. */
         n += c != NULL && c->incarnation == set->incarnation[i] && copy_holds(r, c, lsn);
     }
     return n;
