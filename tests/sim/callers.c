@@ -13,7 +13,7 @@
 #include "resp/resp_write.h"
 #include "tests/sim/hosts.h"
 
-enum { THINK_US = 180 * 1000, AGAIN_US = 150 * 1000, PATIENCE_US = 8 * 1000 * 1000, PIPELINE = 3, ROAM = 12 };
+enum { THINK_US = 180 * 1000, AGAIN_US = 150 * 1000, PATIENCE_US = 8 * 1000 * 1000, PIPELINE = 3, ROAM = 12, BUSY = 10 };
 enum { COUNT_KEY = 2, LIST_KEY = 3, APPEND_BYTES = 8 }; /* one only counts, to one is only appended */
 
 static uint64_t draw(struct caller *c, uint64_t n)
@@ -388,7 +388,8 @@ static void caller_bytes(void *client, struct slice in)
         forget(c);
         return;
     }
-    plan(c, c->step == 2 ? 1 + (int64_t)draw(c, 5000) : hosts_draw(c->world, THINK_US));
+    bool busy = c->world->planes.now.us < c->world->busy_until_us;
+    plan(c, c->step == 2 ? 1 + (int64_t)draw(c, 5000) : hosts_draw(c->world, busy ? THINK_US / BUSY : THINK_US));
 }
 
 /* -------------------------------------------------------------------- coming and going */

@@ -10,6 +10,8 @@
 #include "node/cluster.h"
 #include "tests/sim/hosts.h"
 
+enum { UP_US = 1000 * 1000 };
+
 static unsigned group_slot(unsigned g)
 {
     char key[16];
@@ -25,20 +27,27 @@ static uint8_t host_of(const struct hosts *w, const struct map *m, uint16_t plac
     return i;
 }
 
+static const struct map_node *node_of(const struct hosts *w, const struct map *m, unsigned host)
+{
+    uint16_t place = map_find(m, &w->planes.at[host].id_if_new);
+    return place == MAP_NOBODY ? NULL : &m->nodes.at[place];
+}
+
 /* ------------------------------------------------------------------------ who is in sync */
 
-static int64_t in_sync_since(const struct in_sync *s, uint8_t host, uint32_t incarnation, int64_t otherwise)
+static int find(const struct in_sync *s, uint8_t host, uint32_t incarnation)
 {
     for (unsigned i = 0; i < s->n; i++)
         if (s->host[i] == host && s->incarnation[i] == incarnation)
-            return s->since[i];
-    return otherwise;
+            return (int)i;
+    return -1;
 }
 
 /* --------------------------------------------------------------------------------- losses */
 
-/* What this member of an in-sync set may lack begins there; now: nothing. What was copied to it may be as old as
- * can be: where its disk lacks anything of its time before it was in sync, it may lack all. */
+/* What this member of an in-sync set may lack begins there; now: nothing. What it was sent before it joined, of any age,
+ * it had synced by then (4); but who was elected for want of others (22) may have been in the midst of that: if its disk
+ * lacks anything of the time before, it may lack all. */
 static int64_t lacks_from(const struct hosts *w, const struct in_sync *s, unsigned i)
 {
     const struct host *h = &w->host[s->host[i]];
@@ -46,7 +55,7 @@ static int64_t lacks_from(const struct hosts *w, const struct in_sync *s, unsign
     for (size_t run = s->incarnation[i]; run <= h->lacks.n; run++)
         if (run > 0 && h->lacks.at[run - 1] < from)
             from = h->lacks.at[run - 1];
-    return w->copies > 1 && from < s->since[i] ? 0 : from;
+    return s->elected[i] && from < s->since[i] ? 0 : from;
 }
 
 /* W of them held what was acknowledged, at the worst those who lack most; one that lacks nothing of it is enough. */
@@ -63,14 +72,53 @@ static int64_t lost_from(const struct hosts *w, const struct in_sync *s)
     return from[(s->needed < s->n ? s->needed : s->n) - 1];
 }
 
+static void lost(struct hosts *w, unsigned g, int64_t since)
+{
+    int64_t now = w->planes.now.us;
+    w->losses_n++;
+    *vec_add(&w->histories[g].ops) = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = since};
+}
+
 /* From now on the group's slot may lack what the whole set lacks. */
 static void may_lack(struct hosts *w, unsigned g, const struct in_sync *s)
 {
-    int64_t now = w->planes.now.us, from = lost_from(w, s);
-    if (from >= now)
+    int64_t from = lost_from(w, s);
+    if (from < w->planes.now.us)
+        lost(w, g, from);
+}
+
+static bool is_behind(struct position a, struct position b)
+{
+    return a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq;
+}
+
+/* Of those that were in sync and are up, whoever has most of the slot; NULL: none is. */
+static const struct lineage *most_of(const struct hosts *w, const struct map *m, unsigned slot, const struct in_sync *s)
+{
+    const struct lineage *most = NULL;
+    for (unsigned i = 0; i < s->n; i++) {
+        const struct host *h = &w->host[s->host[i]];
+        const struct map_node *n = node_of(w, m, s->host[i]);
+        bool is_up = n != NULL && n->health == MAP_UP && h->node != NULL && h->loading == LOADED;
+        if (is_up && (most == NULL || is_behind(most->at, h->node->slots[slot].at)))
+            most = &h->node->slots[slot];
+    }
+    return most;
+}
+
+/* With W = 1 its primary alone held what was acknowledged: once another is elected, what no member that is up had from it
+ * is lost, and nothing before that (22, "What is promised"). */
+static void one_lost(struct hosts *w, const struct map *m, unsigned g, const struct in_sync *before)
+{
+    unsigned slot = group_slot(g);
+    int64_t since = INT64_MAX;
+    const struct lineage *most = most_of(w, m, slot, before);
+    if (!before->electing || m->slots[slot].primary == MAP_NOBODY || !map_w_was_one(m, &m->slots[slot]) || most == NULL)
         return;
-    w->losses_n++;
-    *vec_add(&w->histories[g].ops) = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = from};
+    for (uint64_t epoch = m->slots[slot].epoch - 1; epoch >= most->at.epoch && epoch > 0 && since == INT64_MAX; epoch--)
+        since = hosts_recorded_us(w, slot, epoch, most->at.seq + 1);
+    if (since != INT64_MAX)
+        lost(w, g, since);
 }
 
 void copies_ended(struct hosts *w, struct host *h, int64_t since)
@@ -102,7 +150,7 @@ static void say_in_sync(struct hosts *w, unsigned g, bool primary)
               text, primary ? "" : ", no primary");
 }
 
-/* Did a primary ask for this in-sync set? */
+/* Did a primary ask for this in-sync set? From then on replies needed W of it, too (12), and elections may be of it alone. */
 static bool is_proposed(const struct hosts *w, unsigned g, const struct in_sync *s)
 {
     for (unsigned k = 0; k < PROPOSALS; k++) {
@@ -114,6 +162,23 @@ static bool is_proposed(const struct hosts *w, unsigned g, const struct in_sync 
     return false;
 }
 
+static bool leaves(const struct map_slot *s, const struct map_isr_run *run)
+{
+    for (unsigned i = 0; i < s->isr_n; i++)
+        if (!map_list_has(run->node, run->n, s->isr[i]))
+            return true;
+    return false;
+}
+
+/* Members leave only if enough of them stay; others may come in their place (14). */
+static void check_leaves(struct hosts *w, const struct map *m, unsigned slot, const struct map_isr_run *run)
+{
+    const struct map_slot *s = &m->slots[slot];
+    unsigned strict = map_w_strict(m, s, run->n), least = 1 + m->settings.min_replicas;
+    if (run->n < s->isr_n && leaves(s, run) && (run->n < strict || run->n < least))
+        planes_wrong(&w->planes, "members of an in-sync set are to leave, and too few stay (14)", host_of(w, m, s->isr[0]));
+}
+
 void copies_proposed(struct hosts *w, const struct map *m, const struct map_entry *e)
 {
     for (size_t i = 0; i < e->isr.run_n; i++)
@@ -121,17 +186,20 @@ void copies_proposed(struct hosts *w, const struct map *m, const struct map_entr
             const struct map_isr_run *run = &e->isr.run[i];
             if (group_slot(g) < run->from || group_slot(g) > run->to)
                 continue;
-            struct in_sync *p = w->proposed[g];
-            memmove(p + 1, p, (PROPOSALS - 1) * sizeof(*p));
-            *p = (struct in_sync){.n = run->n};
+            struct in_sync now = {.n = run->n}, *p = w->proposed[g];
             for (unsigned k = 0; k < run->n; k++) {
-                p->host[k] = host_of(w, m, run->node[k]);
-                p->incarnation[k] = run->incarnation[k];
+                now.host[k] = host_of(w, m, run->node[k]);
+                now.incarnation[k] = run->incarnation[k];
             }
+            if (!is_proposed(w, g, &now)) /* again: W may have been set meanwhile */
+                check_leaves(w, m, group_slot(g), run);
+            memmove(p + 1, p, (PROPOSALS - 1) * sizeof(*p));
+            *p = now;
         }
 }
 
-/* Who is to be forgotten and goes DOWN before it is drained is given up with what it holds (22). */
+/* Who is to be forgotten and goes DOWN before it is drained is given up with what it holds: FORGET counts as its report,
+ * an empty one (22). */
 static void look_given_up(struct hosts *w, const struct map *m)
 {
     for (size_t i = 0; i < w->planes.n; i++) {
@@ -144,16 +212,43 @@ static void look_given_up(struct hosts *w, const struct map *m)
     }
 }
 
+static void look_healths(struct hosts *w, const struct map *m)
+{
+    for (unsigned i = 0; i < w->planes.n; i++) {
+        const struct map_node *n = node_of(w, m, i);
+        if (n == NULL || n->health_index == w->host[i].health_index)
+            continue;
+        w->host[i].health_index = n->health_index;
+        w->host[i].health_us = w->planes.now.us;
+    }
+}
+
+/* With W = all an election leaves out no member that is up in the run that was in sync: it is waited for, and holds what
+ * was acknowledged (21). Up for a while: an ELECT may have been on its way when it was cleared. */
+static void check_elected(struct hosts *w, const struct map *m, const struct in_sync *before, const struct in_sync *s)
+{
+    for (unsigned i = 0; i < before->n && before->electing && !s->electing && before->needed == before->n; i++) {
+        const struct map_node *n = node_of(w, m, before->host[i]);
+        if (n != NULL && n->health == MAP_UP && n->incarnation == before->incarnation[i] &&
+            w->planes.now.us - w->host[before->host[i]].health_us > UP_US &&
+            find(s, before->host[i], before->incarnation[i]) < 0)
+            planes_wrong(&w->planes, "an election did not wait for a member that is up (21)", before->host[i]);
+    }
+}
+
 void copies_look(struct hosts *w, const struct map *m)
 {
     if (m->index <= w->copies_index)
         return;
+    bool is_next = m->index == w->copies_index + 1;
     w->copies_index = m->index;
     look_given_up(w, m);
+    look_healths(w, m);
     for (unsigned g = 0; g < GROUPS; g++) {
         const struct map_slot *slot = &m->slots[group_slot(g)];
         struct in_sync before = w->in_sync[g], *s = &w->in_sync[g];
         s->n = 0;
+        s->electing = slot->primary == MAP_NOBODY;
         s->needed = map_w_weak(m, slot, slot->isr_n);
         for (unsigned i = 0; i < slot->isr_n; i++) {
             uint8_t host = host_of(w, m, slot->isr[i]);
@@ -161,14 +256,20 @@ void copies_look(struct hosts *w, const struct map *m)
                 continue; /* the slot's last one was forgotten */
             s->host[s->n] = host;
             s->incarnation[s->n] = slot->isr_incarnation[i];
-            s->since[s->n] = in_sync_since(&before, host, slot->isr_incarnation[i], w->planes.now.us);
+            int was = find(&before, host, slot->isr_incarnation[i]);
+            s->since[s->n] = was >= 0 ? before.since[was] : w->planes.now.us;
+            s->elected[s->n] = was >= 0 ? before.elected[was] : before.electing;
             s->n++;
         }
+        one_lost(w, m, g, &before);
+        if (is_next) /* else nobody knows who was up when */
+            check_elected(w, m, &before, s);
         before.needed = s->needed;
+        before.electing = s->electing;
         if (memcmp(&before, s, sizeof(before)) == 0)
             continue;
         say_in_sync(w, g, slot->primary != MAP_NOBODY);
-        if (is_proposed(w, g, s)) /* of the smaller set while a change is proposed: its members may have ended since */
+        if (is_proposed(w, g, s)) /* "What is promised": the smaller set counts from then on; its members may have ended since */
             may_lack(w, g, s);
     }
 }

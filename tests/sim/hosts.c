@@ -71,16 +71,27 @@ static void records_grow(struct hosts *w)
     mem_free(old);
 }
 
+static uint64_t record_key(unsigned slot, uint64_t epoch, uint64_t seq)
+{
+    return ((uint64_t)slot << 50) ^ (epoch << 32) ^ seq;
+}
+
+int64_t hosts_recorded_us(struct hosts *w, unsigned slot, uint64_t epoch, uint64_t seq)
+{
+    const struct record_seen *r = w->records_cap > 0 ? record_place(w, record_key(slot, epoch, seq)) : NULL;
+    return r != NULL && r->key != 0 ? r->us : INT64_MAX;
+}
+
 static void record_seen(struct hosts *w, struct host *h, const struct note *n)
 {
-    uint64_t key = ((uint64_t)n->slot << 50) ^ (n->at.epoch << 32) ^ n->at.seq;
+    uint64_t key = record_key(n->slot, n->at.epoch, n->at.seq);
     if (n->at.seq == 0)
         return; /* a mark */
     if (2 * w->records_n >= w->records_cap)
         records_grow(w);
     struct record_seen *r = record_place(w, key);
     if (r->key == 0) {
-        *r = (struct record_seen){key, n->crc, (uint32_t)n->len};
+        *r = (struct record_seen){key, n->crc, (uint32_t)n->len, w->planes.now.us};
         w->records_n++;
     } else if (r->crc != n->crc || r->len != n->len) {
         hosts_say(w, "slot %u epoch %llu seq %llu", n->slot, (unsigned long long)n->at.epoch,
@@ -267,13 +278,15 @@ void hosts_init(struct hosts *w, uint64_t seed, unsigned n, enum sim_break broke
         w->host[i].world = w;
 }
 
-/* Of those with three copies one in four asks for a majority of them. */
+/* Of those with three copies one in four asks for a majority of them; of all with copies one in eight for one alone. */
 void hosts_copies(struct hosts *w, unsigned copies)
 {
+    struct rng own;
     w->copies = copies;
     if (copies > 2 && rng_below(&w->rng, 4) == 0)
         w->quorum = MAP_W_MAJORITY;
-    struct rng own;
+    if (copies > 1 && w->seed % 8 == 4)
+        w->quorum = 1;
     rng_seed(&own, w->seed);
     if (rng_below(&own, 2) == 0) /* next to nothing is kept: slots are sent whole ... */
         w->backlog_bytes = (int64_t)rng_below(&own, 4096);
@@ -332,6 +345,7 @@ void hosts_free(struct hosts *w)
     for (unsigned i = 0; i < CALLERS; i++)
         heap_remove(&w->planes.calendar, &w->callers[i].due);
     heap_remove(&w->planes.calendar, &w->mend_due);
+    heap_remove(&w->planes.calendar, &w->second_due);
     heap_remove(&w->planes.calendar, &w->calm_due);
     heap_remove(&w->planes.calendar, &w->tick_due);
     planes_free(&w->planes);

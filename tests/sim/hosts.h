@@ -5,8 +5,9 @@
  *
  *     host      what the shell is to a node: connections, links, words, its disk, the start (host.c)
  *     callers   clients of any node, who write down what they asked and were answered (callers.c)
- *     troubles  kills, power cuts, stops, stalls, cuts, slow disks, clocks, joins, FORGET (plights.c)
  *     proxies   data planes that own nothing, with relays that follow the map; callers ask through them, too (proxies.c)
+ *     troubles  kills, power cuts, stops, stalls, cuts, slow disks, clocks, joins, FORGET (plights.c); some of them when
+ *               they are least wanted (moments.c)
  *     checks    after each event, and of the histories at the end (hosts.c); of copies (copies.c)
  *
  * A packet that comes is taken at once; replies leave a little later (RELEASE), and a process may be
@@ -80,6 +81,8 @@ struct host {
     bool stall_next;          /* it stands still between the next command and its reply */
     bool is_leaving, forgotten; /* it is to be no member any more; it is none */
     bool given_up;            /* is_leaving, and DOWN: counted as lost */
+    uint64_t health_index;    /* of the newest entry about its health, */
+    int64_t health_us;        /* which came then */
     int64_t wall_ms;          /* its wall clock is off by this */
     int64_t handed_us;        /* it last proposed to hand slots over */
     int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
@@ -91,6 +94,7 @@ struct host {
     struct sim_start start;
     enum { LOADED, LOAD_READS, LOAD_SETTLES, LOAD_MENDS } loading;
     int64_t load_us;          /* so long its next start reads: clients are answered LOADING */
+    unsigned moments, serves; /* what it was in the midst of when it was looked at last, a bit each; slots it served */
     struct heap_node load;    /* the end of that, or of what the control plane wrote then */
 };
 
@@ -137,7 +141,9 @@ enum plight {
     PLIGHT_LOADING, PLIGHT_FULL, PLIGHT_FAIL, PLIGHT_FAIL_RAFT, PLIGHT_LAG, PLIGHT_BREAK, PLIGHTS_DRAWN,
     PLIGHT_LEAVE = PLIGHTS_DRAWN, /* drawn: and no part of peace alone */
     PLIGHT_SETTINGS,              /* of one seed in four */
-    PLIGHT_PROXY, PLIGHTS         /* where there are any */
+    PLIGHT_PROXY,                 /* where there are any */
+    PLIGHT_MOMENT,                /* of every second one with copies, */
+    PLIGHT_LOSS, PLIGHTS          /* and every fourth */
 };
 const char *plight_name(enum plight p);
 
@@ -150,13 +156,15 @@ struct guests_ops {
     void (*look)(struct hosts *w); /* after each event */
 };
 
-struct record_seen { uint64_t key; uint32_t crc, len; };
+struct record_seen { uint64_t key; uint32_t crc, len; int64_t us; /* when it was first seen */ };
 
 struct in_sync { /* of a group's slot, by the newest map that anybody knows */
     unsigned n, needed; /* W of them, the weaker where it is not settled */
+    bool electing;      /* it has no primary */
     uint8_t host[MAP_COPIES];
     uint32_t incarnation[MAP_COPIES];
     int64_t since[MAP_COPIES]; /* it is */
+    bool elected[MAP_COPIES];  /* into it: it was no member before */
 };
 
 enum { PROPOSALS = 4 };
@@ -177,7 +185,9 @@ struct hosts {
     enum appendfsync policy;
     bool load_on;
     int64_t values;        /* given to writes so far: each is unique */
-    struct heap_node plight_due[PLIGHTS], mend_due, calm_due, tick_due;
+    struct heap_node plight_due[PLIGHTS], mend_due, calm_due, tick_due, second_due;
+    unsigned awaited;      /* the moment in which a host is to be hit next, a bit; 0: none */
+    int64_t busy_until_us; /* callers think less */
     bool has[PLIGHTS];
     uint64_t fired[PLIGHTS];
     struct record_seen *records;
@@ -206,6 +216,7 @@ void hosts_say(struct hosts *w, const char *format, ...) __attribute__((format(p
 int64_t hosts_draw(struct hosts *w, int64_t mean_us); /* exponential */
 void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes); /* of a log, on their way to the disk */
 struct host *hosts_at(struct hosts *w, uint32_t number); /* a node's, or a proxy's */
+int64_t hosts_recorded_us(struct hosts *w, unsigned slot, uint64_t epoch, uint64_t seq); /* INT64_MAX: never */
 struct host *hosts_of(struct plane *p);
 bool hosts_leased(struct host *h); /* truly, by its own clock */
 bool hosts_serves(struct host *h, struct bits *to); /* the slots it may acknowledge for now (7, 26) */
@@ -259,8 +270,15 @@ bool settings_change(struct hosts *w, struct host *h); /* one is to change, at t
 void settings_look(struct hosts *w); /* trouble is over: they are to be what they were */
 void settings_skip(struct hosts *w); /* what was set is called settled, whoever knows of it and whatever is held */
 
+/* ---- moments.c */
+bool moments_await(struct hosts *w, struct host *h); /* one of them, for a while; what comes to h may bring it about */
+void moments_look(struct hosts *w);
+
 /* ---- plights.c */
 void plights_begin(struct hosts *w);
+void plights_end_host(struct hosts *w, struct host *h, bool power);
+bool plights_lag(struct hosts *w, struct host *h);
+bool plights_isolate(struct hosts *w, struct plane *p); /* NULL: false */
 void plights_may_lose(struct hosts *w, struct host *h, bool power); /* it ends now, or has to */
 bool plights_due(struct hosts *w, struct heap_node *n);
 void plights_look(struct hosts *w); /* who cannot go on is ended */

@@ -364,6 +364,15 @@ void planes_break(struct planes *w, uint32_t host)
     }
 }
 
+void planes_lose(struct planes *w, uint32_t host)
+{
+    for (size_t i = 0; i < w->conns.n; i++) {
+        struct plane_conn *c = &w->conns.at[i];
+        if ((c->a == host || c->b == host) && (c->a_open || c->b_open))
+            c->stalled |= is_cut(w, c, true) || is_cut(w, c, false);
+    }
+}
+
 /* ---------------------------------------------------------------- the false data plane */
 
 static void tell(struct planes *w, struct plane *p, struct word word)

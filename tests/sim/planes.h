@@ -144,6 +144,7 @@ void plane_freeze(struct planes *w, struct plane *p, bool frozen);
 void plane_stop(struct planes *w, struct plane *p); /* asks; then p->stopped */
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */
 void planes_break(struct planes *w, uint32_t host); /* all its connections, at once */
+void planes_lose(struct planes *w, uint32_t host); /* what is under way between it and those it is cut off from */
 void planes_run(struct planes *w, int64_t us);
 /* Runs until `done` holds; false: it did not within us. */
 bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w));

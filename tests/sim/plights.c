@@ -36,6 +36,8 @@ static const struct {
     [PLIGHT_LEAVE] = {"stop in good order", 16000 * 1000},
     [PLIGHT_PROXY] = {"proxy in trouble", 4000 * 1000},
     [PLIGHT_SETTINGS] = {"changed setting", 4000 * 1000},
+    [PLIGHT_MOMENT] = {"hit at a bad moment", 6000 * 1000},
+    [PLIGHT_LOSS] = {"lost packets", 7000 * 1000},
 };
 
 const char *plight_name(enum plight p)
@@ -73,7 +75,7 @@ void plights_may_lose(struct hosts *w, struct host *h, bool power)
     copies_ended(w, h, since);
 }
 
-static void end_host(struct hosts *w, struct host *h, bool power)
+void plights_end_host(struct hosts *w, struct host *h, bool power)
 {
     hosts_say(w, "host %u %s", h->plane->number, power ? "loses its power" : "is killed");
     plights_may_lose(w, h, power);
@@ -90,7 +92,7 @@ static void come_back(struct hosts *w, struct host *h)
         return;
     if (h->node != NULL && h->node->journal.state == JOURNAL_FAILED) {
         hosts_say(w, "host %u is started anew, its disk had failed", h->plane->number);
-        end_host(w, h, false);
+        plights_end_host(w, h, false);
         return;
     }
     if (h->node != NULL) {
@@ -145,7 +147,7 @@ static bool cut(struct hosts *w, uint32_t a, uint32_t b, bool one_way)
     return true;
 }
 
-static bool isolate(struct hosts *w, struct plane *p)
+bool plights_isolate(struct hosts *w, struct plane *p)
 {
     bool one_way = draw(w, 3) == 0;
     for (uint32_t i = 0; p != NULL && i < w->planes.n; i++)
@@ -222,10 +224,20 @@ static bool fail_disk(struct hosts *w, struct host *h, bool of_raft)
     return true;
 }
 
-static bool lag(struct hosts *w, struct host *h)
+bool plights_lag(struct hosts *w, struct host *h)
 {
     h->plane->lag_us = 2000 + (int64_t)draw(w, draw(w, 2) == 0 ? 20 * 1000 : LAG_MAX_US);
     hosts_say(w, "host %u: its network is %lld us slower", h->plane->number, (long long)h->plane->lag_us);
+    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    return true;
+}
+
+/* A packet here and there has to be sent again: it comes late, and so does what is behind it in its connection alone. */
+static bool lose(struct hosts *w)
+{
+    w->planes.lost_of_1000 = 1 + (unsigned)draw(w, 10);
+    w->planes.resend_us = 20 * 1000 + (int64_t)draw(w, 1000 * 1000);
+    hosts_say(w, "%u packets of 1000 come %lld us late", w->planes.lost_of_1000, (long long)w->planes.resend_us);
     plan(w, &w->calm_due, hosts_draw(w, CUT_US));
     return true;
 }
@@ -311,11 +323,18 @@ static void look_forgotten(struct hosts *w)
 
 /* -------------------------------------------------------------------------------- all */
 
+static void end_some(struct hosts *w)
+{
+    struct host *h = some_host(w);
+    if (h != NULL)
+        plights_end_host(w, h, draw(w, 2) == 0);
+}
+
 static bool fire(struct hosts *w, enum plight p)
 {
     struct host *h = some_host(w);
     if (p == PLIGHT_LEADER)
-        return isolate(w, planes_leader(&w->planes));
+        return plights_isolate(w, planes_leader(&w->planes));
     if (p == PLIGHT_JOIN)
         return join(w);
     if (p == PLIGHT_PROXY)
@@ -323,11 +342,11 @@ static bool fire(struct hosts *w, enum plight p)
     if (h == NULL)
         return false;
     switch (p) {
-    case PLIGHT_KILL: end_host(w, h, false); return true;
-    case PLIGHT_POWER: end_host(w, h, true); return true;
+    case PLIGHT_KILL: plights_end_host(w, h, false); return true;
+    case PLIGHT_POWER: plights_end_host(w, h, true); return true;
     case PLIGHT_LOADING:
         h->load_us = 100 * 1000 + (int64_t)draw(w, LOAD_MAX_US);
-        end_host(w, h, draw(w, 2) == 0);
+        plights_end_host(w, h, draw(w, 2) == 0);
         return true;
     case PLIGHT_STOP: return stand_still(w, h, true, true);
     case PLIGHT_STALL: h->stall_next = true; return true;
@@ -342,13 +361,15 @@ static bool fire(struct hosts *w, enum plight p)
     case PLIGHT_FULL: return fill(w, h);
     case PLIGHT_FAIL:
     case PLIGHT_FAIL_RAFT: return fail_disk(w, h, p == PLIGHT_FAIL_RAFT);
-    case PLIGHT_LAG: return lag(w, h);
+    case PLIGHT_LAG: return plights_lag(w, h);
     case PLIGHT_BREAK:
         hosts_say(w, "host %u: its connections break", h->plane->number);
         planes_break(&w->planes, h->plane->number);
         return true;
     case PLIGHT_LEAVE: return leave(w, h);
     case PLIGHT_SETTINGS: return settings_change(w, h);
+    case PLIGHT_MOMENT: return moments_await(w, h);
+    case PLIGHT_LOSS: return lose(w);
     case PLIGHT_LEADER:
     case PLIGHT_JOIN:
     case PLIGHT_PROXY:
@@ -365,14 +386,16 @@ static void calm(struct hosts *w)
         h->disk.room = SIZE_MAX;
     }
     proxies_calm(w);
+    w->planes.lost_of_1000 = 0;
 }
 
 void plights_look(struct hosts *w)
 {
+    moments_look(w);
     for (size_t i = 0; i < w->planes.n; i++)
         if (w->planes.at[i].failed && w->host[i].node != NULL) {
             hosts_say(w, "host %zu ends: the log of its controller is lost to it", i);
-            end_host(w, &w->host[i], false);
+            plights_end_host(w, &w->host[i], false);
         }
 }
 
@@ -397,6 +420,8 @@ bool plights_due(struct hosts *w, struct heap_node *n)
         }
     if (n == &w->mend_due)
         mend(w);
+    else if (n == &w->second_due)
+        end_some(w);
     else if (n == &w->calm_due)
         calm(w);
     else if (n == &w->tick_due)
@@ -418,6 +443,8 @@ void plights_begin(struct hosts *w)
         }
     w->has[PLIGHT_SETTINGS] = !w->peace && (w->seed % 4 == 1 || w->broken == BREAK_SETTLE_SKIPPED);
     w->has[PLIGHT_PROXY] = w->proxies_n > 0 && !w->peace;
+    w->has[PLIGHT_MOMENT] = !w->peace && w->copies > 1 && w->seed % 2 == 0;
+    w->has[PLIGHT_LOSS] = !w->peace && w->copies > 1 && w->seed % 4 == 2;
     for (int p = 0; p < PLIGHTS; p++)
         if (w->has[p])
             plan_next(w, (enum plight)p);
@@ -431,6 +458,8 @@ void plights_end(struct hosts *w)
     for (int p = 0; p < PLIGHTS; p++)
         heap_remove(&w->planes.calendar, &w->plight_due[p]);
     heap_remove(&w->planes.calendar, &w->mend_due);
+    heap_remove(&w->planes.calendar, &w->second_due);
+    w->awaited = 0;
     mend(w);
     calm(w);
     proxies_end(w);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* Settings that change while a cluster runs: cluster-node-timeout, write-quorum and replication-factor, which are
- * settled, and what it began with in the end (replication, "Settings"). W = 1 is left out: a failover may then lose
- * what was acknowledged last, and no history could say otherwise. */
+ * settled, and what it began with in the end (replication, "Settings"). */
 #include <stdio.h>
 
 #include "core/map/map_setting.h"
@@ -33,8 +32,7 @@ bool settings_change(struct hosts *w, struct host *h)
     case 1: return ask(w, h->plane, "write-quorum", MAP_W_MAJORITY);
     default: break;
     }
-    return s->replication_factor > 1 &&
-           ask(w, h->plane, "write-quorum", 2 + (int64_t)rng_below(&w->rng, s->replication_factor - 1));
+    return ask(w, h->plane, "write-quorum", 1 + (int64_t)rng_below(&w->rng, s->replication_factor));
 }
 
 void settings_look(struct hosts *w)
