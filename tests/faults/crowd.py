@@ -13,7 +13,7 @@ import time
 
 from conftest import request
 
-THINK = 1.0  # seconds between the answers of a turn and the next one, on average
+TURNS = 400  # a second, of all together: more of them is a load that takes leases away on a machine of two cores
 
 
 class Wrong(Exception):
@@ -125,6 +125,7 @@ class Crowd(threading.Thread):
     def __init__(self, address, n, seed=1):
         super().__init__(daemon=True)
         self.random = random.Random(seed)
+        self.think = n / TURNS  # seconds between the answers of a turn and the next one, on average
         self.all = [One(i, socket.create_connection(address, 60)) for i in range(n)]
         self.over = threading.Event()
         self.wrong = None
@@ -142,7 +143,7 @@ class Crowd(threading.Thread):
         for one in self.all:
             one.sock.setblocking(False)
             ready.register(one.sock, selectors.EVENT_READ, one)
-        due = [(time.monotonic() + self.random.random() * THINK, one.number) for one in self.all]
+        due = [(time.monotonic() + self.random.random() * self.think, one.number) for one in self.all]
         heapq.heapify(due)
         waiting = 0
         while waiting > 0 or not self.over.is_set():
@@ -154,7 +155,7 @@ class Crowd(threading.Thread):
                 if one.read():
                     one.answered_at = time.monotonic()
                     self.worst = max(self.worst, one.answered_at - one.asked_at)
-                    heapq.heappush(due, (one.answered_at + self.random.random() * 2 * THINK, one.number))
+                    heapq.heappush(due, (one.answered_at + self.random.random() * 2 * self.think, one.number))
                     waiting -= 1
         ready.close()
 

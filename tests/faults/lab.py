@@ -379,13 +379,15 @@ class Lab:
 
     def is_whole(self):
         """All serve all slots, know one another and agree on the map; those that are to vote do, and agree on who
-        leads: who does not vote has only heard of one (its term is 0)."""
+        leads: who does not vote knows of an older term, or of none, and has only heard of a leader."""
         infos = [n.info() for n in self.nodes]
+        voters = min(VOTERS, len(self.nodes) - 1 + len(self.nodes) % 2)
+        led = sorted(((int(i.get("cluster_controller_term", 0)), i.get("cluster_controller_leader")) for i in infos), reverse=True)
         want = {"cluster_state": "ok", "cluster_slots_ok": str(SLOTS), "cluster_known_nodes": str(len(self.nodes)),
-                "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(min(VOTERS, len(self.nodes) - 1 + len(self.nodes) % 2))}
+                "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(voters)}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and
                 len({i["cluster_map_version"] for i in infos}) == 1 and
-                len({i["cluster_controller_leader"] for i in infos if i["cluster_controller_term"] != "0"}) == 1 and
+                led[0][1] != "" and len(set(led[:voters])) == 1 and
                 all(n.has_copies(self.copies) for n in self.nodes) and self.is_shared())
 
     def shares(self):
