@@ -11,6 +11,9 @@
 #include "base/rng.h"
 #include "tests/fuzz/fuzz.h"
 
+#ifndef FUZZ_COUNT
+#define FUZZ_COUNT 20000 /* mutations; a target whose inputs take long has fewer */
+#endif
 enum { INPUT_MAX_BYTES = 4096 };
 
 /* One change: a byte, a piece moved, repeated or dropped, a number made odd, two examples joined. */
@@ -78,7 +81,7 @@ static void run_mutations(uint64_t seed, size_t count)
 
 int main(int argc, char **argv)
 {
-    size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000;
+    size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : FUZZ_COUNT;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     printf("1..2\n");
     for (size_t i = 0; i < fuzz_examples_n; i++)
