@@ -68,6 +68,10 @@ static const struct option_choice choices_cluster_routing[] = {
     {"forward", CLUSTER_ROUTING_FORWARD},
     {"redirect", CLUSTER_ROUTING_REDIRECT},
     {NULL, 0}};
+static const struct option_choice choices_read_from[] = {{"primary", READ_FROM_PRIMARY},
+                                                         {"replica", READ_FROM_REPLICA},
+                                                         {"nearest-zone", READ_FROM_NEAREST_ZONE},
+                                                         {NULL, 0}};
 static const struct option_choice choices_tls_auth[] = {
     {"no", TLS_AUTH_NO}, {"yes", TLS_AUTH_YES}, {"optional", TLS_AUTH_OPTIONAL}, {NULL, 0}};
 

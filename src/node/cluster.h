@@ -128,6 +128,8 @@ struct flight {
     bool is_wait;         /* which is another one: WAIT, WAITAOF */
     int64_t held_us;      /* the other node may keep its answer back for so long; -1: until it is done */
     bool is_exec;         /* request is EXEC: the session's queue goes before it */
+    bool by_copy;         /* a read that is asked of whoever read-from names, */
+    bool by_primary;      /* and of the primary alone, once that did not answer it */
     bool waits_handover;  /* its slot is being handed over: a short patience */
     uint32_t part;        /* of a gather */
     uint32_t skip;        /* replies before its own */
@@ -148,6 +150,8 @@ struct peer_link {
     struct mono dialed, heard;
     struct session *own;   /* NULL: shared */
     bool is_long;          /* shared, for what is long */
+    bool by_copy;          /* shared, for reads that read-from sends there; READONLY is said first */
+    bool said_readonly;
     bool waits;            /* its session's, for WAIT alone */
     bool forsaken;         /* it was a session's own, which is gone: it is hung up */
     struct list sent;      /* flights, oldest first */
@@ -209,7 +213,7 @@ struct cluster {
     struct mono parked_at;   /* they are looked at again */
     struct mono gates_at;    /* so are gates that are shut for long */
     struct list order[ORDER_BUCKETS];
-    uint64_t forwarded, uncertain, retried; /* counts */
+    uint64_t forwarded, uncertain, retried, by_copies; /* counts */
 };
 
 /* What a proxy tells in INFO. */

@@ -25,7 +25,7 @@ void node_readonly(struct call *c)
 {
     if (!cluster_or_reply(c))
         return;
-    c->session->routing->readonly = c->session->routing->forward == 0;
+    c->session->routing->readonly = true;
     routed_says_cluster(c->session);
     reply_ok(c->reply);
 }

@@ -393,6 +393,7 @@ void flight_unsure(struct node *n, struct flight *f, const char *why, struct nod
 void flight_park(struct node *n, struct flight *f, const char *why, int64_t again_us)
 {
     struct cluster *c = n->cluster;
+    f->by_primary |= f->by_copy && f->state == FLIGHT_SENT;
     f->state = FLIGHT_PARKED;
     f->link = NULL;
     f->why = why;
@@ -486,6 +487,17 @@ static bool is_waited_for(struct node *n, struct flight *f, const struct route *
     return c->self.leased || c->unleased.us == 0 || !mono_reached(n->now, mono_after(c->unleased, most_us));
 }
 
+/* Reads of one slot that nobody asked more of, at a proxy that is told so; also while there is no primary. */
+static struct route read_route(struct node *n, struct flight *f, struct route r)
+{
+    const struct options *o = n->options;
+    bool may = n->identity.is_proxy && o->read_from != READ_FROM_PRIMARY && f->place == MAP_NOBODY && !f->by_primary &&
+               !f->on_own && !f->is_exec && (f->request.spec->flags & CMD_READONLY) != 0 && f->turn->asked == REPL_ASKS_NOTHING;
+    uint16_t at = may ? route_read(&n->cluster->map, f->slot, o->read_from, o->cluster_zone, f->session_id) : MAP_NOBODY;
+    f->by_copy = at != MAP_NOBODY && (r.to == ROUTE_FORWARD || r.to == ROUTE_DOWN);
+    return f->by_copy ? (struct route){.to = ROUTE_FORWARD, .peer = at} : r;
+}
+
 void flight_go(struct node *n, struct flight *f, struct node_out *out)
 {
     struct cluster *c = n->cluster;
@@ -502,6 +514,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
         return;
     }
     struct route r = f->place == MAP_NOBODY ? route_slot(&c->self, f->slot, who, reads) : route_node(&c->self, f->place);
+    r = read_route(n, f, r);
     if (r.to == ROUTE_FORWARD) {
         go_forward(n, f, before, r.peer, out);
         return;

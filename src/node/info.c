@@ -96,6 +96,7 @@ static void proxy_figures(const struct node *n, uint64_t *to)
     to[FIGURE_PARKED] = v.parked;
     to[FIGURE_FORWARDED] = n->cluster->forwarded;
     to[FIGURE_RETRIED] = n->cluster->retried;
+    to[FIGURE_BY_COPIES] = n->cluster->by_copies;
     to[FIGURE_UNCERTAIN] = n->cluster->uncertain;
 }
 
@@ -505,6 +506,7 @@ static void put_proxy(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "requests_under_way", figures[FIGURE_SENT]);
     put_count(b, "requests_waiting", figures[FIGURE_PARKED]);
     put_count(b, "requests_forwarded", figures[FIGURE_FORWARDED]);
+    put_count(b, "reads_by_replicas", figures[FIGURE_BY_COPIES]);
     put_count(b, "requests_retried", figures[FIGURE_RETRIED]);
     put_count(b, "writes_uncertain", figures[FIGURE_UNCERTAIN]);
 }

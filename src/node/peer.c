@@ -70,12 +70,14 @@ static struct peer_link *shared_link(struct node *n, const struct flight *f, uin
     bool lengthy = is_long(f);
     for (struct list *l = links->next; l != links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        bool fits = p->place == place && p->protocol == f->protocol && p->is_long == lengthy && p->own == NULL;
+        bool fits = p->place == place && p->protocol == f->protocol && p->is_long == lengthy && p->by_copy == f->by_copy &&
+                    p->own == NULL;
         if (fits && !p->forsaken && is_member(n, p))
             return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
     }
     struct peer_link *made = link_new(n, place, f->protocol, NULL, out);
     made->is_long = lengthy;
+    made->by_copy = f->by_copy;
     return made;
 }
 
@@ -161,6 +163,17 @@ static uint32_t put_protocol(struct peer_link *l, const struct flight *f)
     return 1;
 }
 
+static uint32_t put_readonly(struct peer_link *l)
+{
+    struct reply r = {.out = &l->out, .protocol = 2};
+    if (!l->by_copy || l->said_readonly)
+        return 0;
+    reply_array(&r, 1);
+    reply_bulk(&r, SLICE("READONLY"));
+    l->said_readonly = true;
+    return 1;
+}
+
 static void note_wrote(struct session *s, const struct peer_link *l)
 {
     struct routing *r = s->routing;
@@ -175,7 +188,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     uint64_t before = l->out.put;
     f->begin = l->put;
     put_for(n, l, f);
-    f->skip = put_protocol(l, f);
+    f->skip = put_protocol(l, f) + put_readonly(l);
     if (f->is_exec)
         f->skip += far_multi_put(f->turn->session, &l->out);
     f->is_refused = false;
@@ -186,6 +199,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     f->sent = n->now;
     list_push(&l->sent, &f->in_where);
     n->cluster->forwarded++;
+    n->cluster->by_copies += f->by_copy;
     if (f->is_write)
         note_wrote(f->turn->session, l);
     if (l->open && list_empty(&l->in_dirty))

@@ -41,6 +41,21 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
     return (struct route){.to = who == ROUTE_PLAIN ? ROUTE_FORWARD : ROUTE_MOVED, .peer = s->primary};
 }
 
+uint16_t route_read(const struct map *m, unsigned slot, enum read_from from, const char *zone, uint64_t dice)
+{
+    const struct map_slot *s = &m->slots[slot];
+    uint16_t fit[MAP_COPIES];
+    unsigned n = 0;
+    for (unsigned i = 0; from != READ_FROM_PRIMARY && i < s->isr_n; i++) {
+        const struct map_node *at = &m->nodes.at[s->isr[i]];
+        bool near = from == READ_FROM_NEAREST_ZONE && zone[0] != '\0' && strcmp(at->zone, zone) == 0;
+        bool wanted = from == READ_FROM_REPLICA ? s->isr[i] != s->primary : near;
+        if (wanted && at->used && at->health == MAP_UP && at->incarnation == s->isr_incarnation[i])
+            fit[n++] = s->isr[i];
+    }
+    return n > 0 ? fit[dice % n] : MAP_NOBODY;
+}
+
 struct route route_node(const struct route_self *self, uint16_t place)
 {
     const struct map_node *to = &self->map->nodes.at[place];

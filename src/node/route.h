@@ -8,6 +8,7 @@
 #define NODE_ROUTE_H
 
 #include "cmd/keys.h"
+#include "conf/options.h"
 #include "core/map/map.h"
 
 /* Who asks. */
@@ -42,6 +43,10 @@ struct route_self {
 
 /* One slot's command. reads: it is a read of a connection that said READONLY. */
 struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads);
+
+/* Who answers reads in the primary's place: in sync, up, and in this zone where that counts. Of several one by chance, the
+ * same for the same dice while the map is as it is. MAP_NOBODY: the primary does. */
+uint16_t route_read(const struct map *m, unsigned slot, enum read_from from, const char *zone, uint64_t dice);
 
 /* A command to all of this node's slots. */
 struct route route_node(const struct route_self *self, uint16_t place);

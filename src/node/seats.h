@@ -41,6 +41,7 @@ enum { SEATS_MAX = 64 };
     X(FIGURE_PARKED, false)         \
     X(FIGURE_FORWARDED, false)      \
     X(FIGURE_RETRIED, false)        \
+    X(FIGURE_BY_COPIES, false)      \
     X(FIGURE_UNCERTAIN, false)
 
 enum figure {

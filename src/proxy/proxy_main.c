@@ -50,7 +50,13 @@ static bool settle_options(struct options *o, char *why, size_t why_n)
             "which cluster? Name a node of it, or several: --cluster host:port[,host:port]");
     else if (wrong != NULL)
         (void)snprintf(why, why_n, "cluster '%.200s': %s", o->cluster, wrong);
-    return o->cluster[0] != '\0' && wrong == NULL;
+    else if (o->read_from == READ_FROM_NEAREST_ZONE && o->cluster_zone[0] == '\0')
+        (void)snprintf(why, why_n,
+                       "read-from nearest-zone: which zone? Say where this proxy is by "
+                       "cluster-zone, as nodes do");
+    else
+        return true;
+    return false;
 }
 
 static int serve(const struct options *o, const char *config_file)

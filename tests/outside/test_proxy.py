@@ -186,6 +186,31 @@ def test_clients_that_read_nothing_are_bounded(node, proxy):
     until(lambda: p.info()["proxy_clients"] <= 2, 60)
 
 
+def test_reads_from_replicas(node, proxy):
+    """With read-from replica a client reads what it wrote, from replicas; set live; and goes on when a node dies."""
+    nodes = with_copies(node)
+    p = proxy().at(nodes[1:2])
+    until(lambda: p.info()["cluster_nodes_up"] == 3, 60)
+    c = p.client()
+
+    def write_and_read(n):
+        for i in range(100):
+            assert c.set(f"k{i}", f"{n}.{i}") and c.get(f"k{i}") in (f"{n}.{i}", None if n == 0 else f"{n - 1}.{i}")
+        until(lambda: [c.get(f"k{i}") for i in range(100)] == [f"{n}.{i}" for i in range(100)], 60)
+    write_and_read(0)
+    assert p.info()["reads_by_replicas"] == 0
+    c.config_set("read-from", "replica")
+    write_and_read(1)
+    assert p.info()["reads_by_replicas"] >= 200
+    assert c.mget([f"k{i}" for i in range(100)]) == [f"1.{i}" for i in range(100)]
+    nodes[0].kill()
+    write_and_read(2)
+    c.config_set("read-from", "primary")
+    before = p.info()["reads_by_replicas"]
+    write_and_read(3)
+    assert p.info()["reads_by_replicas"] == before
+
+
 def test_it_waits_for_its_cluster(node, proxy):
     """Before any node answers, a proxy says so to clients and in its log; then it serves."""
     first = node()
@@ -309,6 +334,7 @@ def test_starts_that_are_refused(proxy, node):
                                                "--threads", 2)
     assert "--cluster host:port" in refused("--port", p.port)
     assert "each seed is host:port" in refused("--cluster", "nowhere")
+    assert "which zone?" in refused("--cluster", first.address, "--read-from", "nearest-zone")
     assert "unknown directive 'appendonly'" in refused("--cluster", first.address, "--appendonly", "yes")
 
 

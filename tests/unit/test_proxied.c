@@ -4,6 +4,7 @@
 #include "tests/lib/some_routes.h"
 
 #include "core/map/map.h"
+#include "node/stats.h"
 
 enum { PROXY = 2 };
 
@@ -174,6 +175,102 @@ static void it_tries_again_for_retry_timeout(void **state)
     end();
 }
 
+/* Both nodes have each slot, and are in sync. */
+static void all_have_copies(void)
+{
+    some_map_make(&w);
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        struct map_slot *s = &w.map.slots[slot];
+        s->isr_n = s->want_n = 2;
+        s->isr[1] = s->want[1] = (uint16_t)(1 - s->primary);
+        s->isr_incarnation[1] = 1;
+        map_replicas_follow(s);
+    }
+}
+
+/* GETs that ran at this node. */
+static unsigned gets_at(unsigned node)
+{
+    return (unsigned)w.node[node].node->stats->commands[SPEC_GET].calls;
+}
+
+static void reads_go_where_read_from_says(void **state)
+{
+    (void)state;
+    unsigned primary = slot_of(SLICE("a")) % 2, copy = 1 - primary;
+    start_proxy();
+    all_have_copies();
+    some_map_to(&w, PROXY);
+    some_map_to(&w, copy);
+    says("GET a", "$-1\r\n");
+    assert_int_equal(gets_at(primary), 1);
+    w.node[PROXY].options.read_from = READ_FROM_REPLICA;
+    says("GET a\nGET a", "$-1\r\n$-1\r\n");
+    assert_int_equal(gets_at(primary), 1);
+    assert_int_equal(gets_at(copy), 2);
+    says("MULTI\nGET a\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n"); /* the primary's, as writes are */
+    assert_int_equal(gets_at(copy), 2);
+    says("CLIENT QUORUM all\nGET a", "+OK\r\n$-1\r\n");
+    says("CLIENT QUORUM cluster", "+OK\r\n");
+    assert_int_equal(gets_at(copy), 2);
+    w.stopped[primary] = true; /* a read behind the session's own write waits for it */
+    some_send(&w, PROXY, 1, "SET a 1\nGET a");
+    some_carry(&w);
+    one_expect(&w.node[PROXY], 1, "");
+    assert_int_equal(gets_at(copy), 2);
+    some_send(&w, PROXY, 2, "GET a"); /* another's does not */
+    some_carry(&w);
+    one_expect(&w.node[PROXY], 2, "$-1\r\n");
+    assert_int_equal(gets_at(copy), 3);
+    w.stopped[primary] = false;
+    some_carry(&w);
+    end();
+}
+
+static void what_a_copy_does_not_answer_the_primary_does(void **state)
+{
+    (void)state;
+    unsigned primary = slot_of(SLICE("a")) % 2, copy = 1 - primary;
+    start_proxy();
+    says("SET a 1", "+OK\r\n");
+    w.node[PROXY].options.read_from = READ_FROM_REPLICA;
+    all_have_copies();
+    some_map_to(&w, PROXY); /* the copy itself does not know that it is in sync: MOVED */
+    some_send(&w, PROXY, 1, "GET a");
+    some_carry(&w);
+    some_later(&w, 100);
+    one_expect(&w.node[PROXY], 1, "$1\r\n1\r\n");
+    assert_int_equal(gets_at(copy), 0);
+    w.node[PROXY].options.read_from = READ_FROM_PRIMARY;
+    some_map_to(&w, copy);
+    says("GET a", "$1\r\n1\r\n"); /* and no link that said READONLY is used for it */
+    assert_int_equal(gets_at(copy), 0);
+    assert_int_equal(gets_at(primary), 2);
+    end();
+}
+
+static void the_zone_decides(void **state)
+{
+    (void)state;
+    start_proxy();
+    all_have_copies();
+    struct map *m = &w.map;
+    unsigned slot = slot_of(SLICE("a"));
+    (void)snprintf(m->nodes.at[0].zone, sizeof(m->nodes.at[0].zone), "west");
+    (void)snprintf(m->nodes.at[1].zone, sizeof(m->nodes.at[1].zone), "east");
+    assert_int_equal(route_read(m, slot, READ_FROM_NEAREST_ZONE, "west", 7), 0);
+    assert_int_equal(route_read(m, slot, READ_FROM_NEAREST_ZONE, "east", 7), 1);
+    assert_int_equal(route_read(m, slot, READ_FROM_NEAREST_ZONE, "north", 7), MAP_NOBODY);
+    assert_int_equal(route_read(m, slot, READ_FROM_NEAREST_ZONE, "", 7), MAP_NOBODY);
+    assert_int_equal(route_read(m, slot, READ_FROM_REPLICA, "", 7), 1 - m->slots[slot].primary);
+    m->nodes.at[1 - m->slots[slot].primary].health = MAP_DOWN;
+    assert_int_equal(route_read(m, slot, READ_FROM_REPLICA, "", 7), MAP_NOBODY);
+    m->nodes.at[1 - m->slots[slot].primary].health = MAP_UP;
+    m->nodes.at[1 - m->slots[slot].primary].incarnation = 2; /* in this run it is not in sync */
+    assert_int_equal(route_read(m, slot, READ_FROM_REPLICA, "", 7), MAP_NOBODY);
+    end();
+}
+
 static void it_stops_once_all_is_answered(void **state)
 {
     (void)state;
@@ -201,4 +298,7 @@ UNIT_TESTS("proxied",
            TEST(what_is_long_has_a_link_of_its_own, "what is long goes over a link of its own (N18)"),
            TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
            TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),
+           TEST(reads_go_where_read_from_says, "reads go where read-from says, in their session's order (N20)"),
+           TEST(what_a_copy_does_not_answer_the_primary_does, "what a copy does not answer the primary does (N20)"),
+           TEST(the_zone_decides, "read-from nearest-zone asks who is in the proxy's zone, in sync and up"),
            TEST(it_stops_once_all_is_answered, "a proxy stops once what is under way is answered"))
