@@ -70,7 +70,7 @@ class Server:
         return self
 
     def wait_ready(self, limit=600):
-        """Until it answers, its keys loaded."""
+        """Until it answers, its keys loaded. A cluster's first node may lack others for an answer."""
         until = time.monotonic() + limit
         while time.monotonic() < until:
             if self.process.poll() is not None:
@@ -79,7 +79,8 @@ class Server:
                 if self.name == "echo":
                     socket.create_connection(("127.0.0.1", self.port), 1).close()
                     return
-                if not self.ask("GET", "x").startswith("-"):
+                reply = self.ask("GET", "x")
+                if not reply.startswith("-") or reply.startswith("-NOREPLICAS"):
                     return
             except OSError:
                 pass
