@@ -6,6 +6,7 @@
 enum { SYNC_EVERY_US = 1000 * 1000 };
 enum { FULL_RETRY_US = 1000 * 1000 };
 enum { GATHER_MAX_US = 1000 }; /* a commit waits no longer for company than this, or half a sync */
+enum { GATHER_REST_MAX = 63 }; /* commits that do not wait after waits in vain, at the most */
 enum { AT_ONCE_BYTES = 1024 * 1024 }; /* more is written by the log thread: the loop is not held up */
 
 void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots, unsigned slots_n,
@@ -211,9 +212,24 @@ static void ask_close(struct journal *j, struct journal_file *f, struct disk_ops
     f->open = false;
 }
 
+/* Whom the wait was for are back, or a quarter of them is not: they wait for something else (copies), and as many
+ * commits more go without it each time. */
+static void gather_end(struct journal *j)
+{
+    uint64_t came = j->appended.n - j->written.n - j->gather_left;
+    if (j->gather_n == 0)
+        return;
+    j->gather_vain = 4 * came >= 3 * (j->gather_n - j->gather_left) ? 0 : 2 * j->gather_vain + 1;
+    if (j->gather_vain > GATHER_REST_MAX)
+        j->gather_vain = GATHER_REST_MAX;
+    j->gather_rest = j->gather_vain;
+    j->gather_n = 0;
+}
+
 static void ask_write(struct journal *j, struct disk_ops *out)
 {
     check(j->line.open_n == 0);
+    gather_end(j);
     if (j->tell_durable && !j->is_broken_off) {
         struct chain line = {0};
         note_put_durable(&line, j->file.whole); /* J2 */
@@ -222,7 +238,7 @@ static void ask_write(struct journal *j, struct disk_ops *out)
         j->tell_durable = false;
     }
     struct disk_op *op = ask(j, out, DISK_WRITE, j->file.handle);
-    op->at_once = j->policy != JOURNAL_ALWAYS && j->pending.n <= AT_ONCE_BYTES;
+    op->at_once = j->pending.n <= AT_ONCE_BYTES;
     op->bytes = j->pending;
     j->write_token = op->token;
     j->writing = true;
@@ -335,7 +351,13 @@ static bool is_gathering(const struct journal *j, struct mono now)
 static void gather(struct journal *j, uint64_t answered, struct mono now)
 {
     int64_t patience = (now.us - j->last_sync.us) / 2;
-    j->gather_n = answered + (j->appended.n - j->written.n);
+    j->gather_until = now;
+    if (j->gather_rest > 0) {
+        j->gather_rest--;
+        return;
+    }
+    j->gather_left = j->appended.n - j->written.n;
+    j->gather_n = answered + j->gather_left;
     j->gather_until = mono_after(now, patience < GATHER_MAX_US ? patience : GATHER_MAX_US);
 }
 

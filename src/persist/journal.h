@@ -4,9 +4,9 @@
  *
  *     append -> pending -> WRITE under way -> written -> synced
  *
- * One WRITE at a time, one SYNC at a time (J1). Under `no` and `everysec` a batch is written by the
- * data thread at the end of its step; a SYNC goes to the log thread once a second. Under `always` the
- * log thread writes and syncs, and the next batch is what gathered meanwhile: group commit.
+ * One WRITE at a time, one SYNC at a time (J1). A batch is written by the data thread at the end of its
+ * step, one of more than a megabyte by the log thread, which syncs: once a second under `everysec`. Under
+ * `always` each WRITE is synced, and the next batch is what gathered meanwhile: group commit.
  *
  * After each SYNC the next batch opens with a #S line that tells how far the file is durable (J2).
  * A SYNC of a new increment is asked for only after the old one's succeeded: a #S in a later file says
@@ -76,8 +76,10 @@ struct journal {
     bool sync_wanted;         /* at once, whatever the policy */
     bool sync_late;           /* the sync under way is counted in delayed_syncs */
     struct mono last_sync, retry; /* last_sync: when it was asked for */
-    uint64_t gather_n;            /* under `always`: as many records make a commit at once ... */
-    struct mono gather_until;     /* ... and fewer do from then on */
+    uint64_t gather_n;            /* under `always`: as many records make a commit at once; 0: any. So many of them ... */
+    uint64_t gather_left;         /* ... were there when the wait began */
+    struct mono gather_until;     /* fewer do from then on */
+    unsigned gather_vain, gather_rest; /* so many commits are to go without a wait since the last one, and are yet to */
     uint64_t tokens, write_token, sync_token;
 
     int failed_errno;         /* of the newest trouble */
