@@ -211,6 +211,12 @@ static struct blob *blob_of(const struct request *q, struct slice bytes)
     return NULL;
 }
 
+bool guest_first_key(const struct request *q, struct slice *key)
+{
+    enum { RECORDS_AT = 5, WORDS = 6 }; /* as of REPL_APPEND (wire_repl.c) */
+    return q->argc == WORDS && aof_first_key(q->argv[RECORDS_AT], key);
+}
+
 bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out)
 {
     struct wire_in in;

@@ -95,6 +95,7 @@ void guests_told(struct node *n); /* that this node will hold nothing more */
 void guests_end(struct node *n, struct node_out *out); /* their connections are closed: they come again */
 bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
 void guest_close(struct node *n, struct session *s);
+bool guest_first_key(const struct request *q, struct slice *key); /* of what it brings, to fetch ahead: a guess */
 /* False: it is not taken for now, since the disk does not keep up; nor is what comes behind it. */
 bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
 void guest_grows(struct node *n, struct session *s); /* NODE_GROWS */

@@ -17,7 +17,7 @@ struct planned {
     struct session *session;
     const struct spec *spec; /* NULL: no such command */
     bool is_plain;           /* as far as the command and its arguments tell */
-    bool has_key;
+    bool has_key, is_write;
     struct key key;          /* the first one, hashed */
 };
 
@@ -62,8 +62,19 @@ static inline __attribute__((always_inline)) void prefetch_slot(const struct nod
     store_prefetch_table(&n->store, p->session->db, &p->key);
     __builtin_prefetch(&n->cluster->served[p->key.slot], 0, FETCH_FAR);
     repl_prefetch(&n->cluster->replicas->repl, p->key.slot);
-    if (p->spec->flags & CMD_WRITE)
-        __builtin_prefetch(&n->slots[p->key.slot].at, 1, FETCH_FAR);
+    if (!p->is_write)
+        return;
+    __builtin_prefetch(&n->slots[p->key.slot].at, 1, FETCH_FAR);
+    repl_prefetch_place(&n->cluster->replicas->repl, p->key.slot);
+}
+
+/* What those have pointers to. */
+static inline __attribute__((always_inline)) void prefetch_slot_rest(const struct node *n, const struct planned *p)
+{
+    if (!p->is_write)
+        return;
+    lineage_prefetch_starts(&n->slots[p->key.slot]);
+    repl_prefetch_copies(&n->cluster->replicas->repl, p->key.slot);
 }
 
 /* Of a slot that is another node's it is asked whose it is. */
@@ -71,6 +82,20 @@ static inline __attribute__((always_inline)) void prefetch_route(const struct cl
 {
     if (c->served[slot] == 0)
         __builtin_prefetch(&c->map.slots[slot], 0, FETCH_FAR);
+}
+
+/* A record that a primary's node brings: its slot's state, here and in the slot protocol, and its key. */
+static void plan_record(struct node *n, struct planned *p, const struct request *q)
+{
+    struct slice name;
+    if (!guest_first_key(q, &name))
+        return;
+    p->has_key = true;
+    key_set(&p->key, &n->store, name);
+    store_prefetch_table(&n->store, 0, &p->key);
+    __builtin_prefetch(&n->slots[p->key.slot], 1, FETCH_FAR);
+    repl_prefetch_place(&n->cluster->replicas->repl, p->key.slot);
+    p->is_write = true;
 }
 
 static void plan(struct node *n, const struct node_request *at, size_t count, struct planned *plans)
@@ -81,11 +106,16 @@ static void plan(struct node *n, const struct node_request *at, size_t count, st
         struct planned *p = &plans[i];
         p->session = session_at(n, at[i].conn);
         check(p->session != NULL && q->argc > 0);
+        p->is_plain = p->has_key = p->is_write = false;
+        if (p->session->guest != NULL) {
+            plan_record(n, p, q);
+            continue;
+        }
         p->spec = spec_again(&seen, q);
-        p->is_plain = p->has_key = false;
         if (p->spec == NULL)
             continue;
         p->is_plain = is_plain(p->spec, q);
+        p->is_write = (p->spec->flags & CMD_WRITE) != 0;
         uint32_t first = first_key_at(p->spec, q->argc);
         p->has_key = first > 0;
         if (first > 0) {
@@ -97,8 +127,10 @@ static void plan(struct node *n, const struct node_request *at, size_t count, st
     for (size_t i = 0; i < count; i++) {
         if (!plans[i].has_key)
             continue;
-        if (n->cluster != NULL)
+        if (n->cluster != NULL) {
             prefetch_route(n->cluster, plans[i].key.slot);
+            prefetch_slot_rest(n, &plans[i]);
+        }
         store_prefetch_bucket(&n->store, plans[i].session->db, &plans[i].key);
     }
     for (size_t i = 0; i < count; i++)

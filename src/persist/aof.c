@@ -256,6 +256,15 @@ enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t
     return aof_commands(body, b);
 }
 
+bool aof_first_key(struct slice record, struct slice *key)
+{
+    struct parse p = {.in = record, .at = line_length(record, NOTE_LINE_BYTES), .in_max = record.n};
+    uint64_t argc;
+    struct slice name;
+    return p.at > 0 && parse_number(&p, '*', &argc) == PARSED && argc > 1 && parse_bulk(&p, &name) == PARSED &&
+           parse_bulk(&p, key) == PARSED;
+}
+
 /* A word for who runs the batch, whose other arguments follow. */
 static void hand_word(struct aof_reader *r, struct aof_batch *b, struct slice word, uint32_t argc)
 {

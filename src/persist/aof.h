@@ -130,6 +130,8 @@ void aof_refuse(struct aof_reader *r, const struct aof_command *c, const char *w
 /* One record in memory: the first one of `in`, its end in *used, its commands added to the batch, which points into
  * `in`. ERR_SYNTAX, ERR_CORRUPT: it is none. */
 enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t *used) MUST_CHECK;
+/* The first key of its first command, for who fetches ahead: nothing of it was checked. False: none was found. */
+bool aof_first_key(struct slice record, struct slice *key);
 /* Commands one behind the other, as in a record or a dump. */
 enum err aof_commands(struct slice in, struct aof_batch *b) MUST_CHECK;
 

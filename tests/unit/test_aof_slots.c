@@ -47,6 +47,28 @@ static struct slice taken(struct bytes *b)
     return slice_of(b->p, n);
 }
 
+static void a_record_tells_its_first_key(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$4\r\nEXEC\r\n",
+                                       "*2\r\n$3\r\nDEL\r\n$9\r\nk\r\n", "GET k\r\n", ""};
+    struct bytes b = {{0}, NULL};
+    struct slice key = {0};
+    set(&b.chain, 7, 3, 1, 'v');
+    assert_true(aof_first_key(taken(&b), &key));
+    assert_slice(key, "k");
+    mem_free(b.p);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        struct chain body = {0};
+        chain_put(&body, slice_str(none[i]));
+        record_put(&b.chain, 7, (struct position){3, 1}, &body);
+        chain_free(&body, NULL);
+        assert_false(aof_first_key(taken(&b), &key));
+        mem_free(b.p);
+    }
+    assert_false(aof_first_key(SLICE("#V 7"), &key));
+}
+
 struct read {
     struct loaded l;
     struct lineage *slots;
@@ -299,6 +321,7 @@ static void a_dump_that_is_none_refuses_the_start(void **state)
 }
 
 UNIT_TESTS("aof_slots",
+           TEST(a_record_tells_its_first_key, "the first key of a record is found without its crc; of none, nothing is"),
            TEST(a_dump_replaces_content_position_and_history,
                 "a dump replaces what its slot held, its position and its history, and thaws it (replication 23, 25)"),
            TEST(an_empty_dump_empties_its_slot_but_for_the_fence, "an empty dump empties its slot, but for the fence (20, 23)"),

@@ -52,6 +52,12 @@ static inline struct position lineage_next(struct lineage *l)
 bool lineage_takes(const struct lineage *l, struct position p);
 void lineage_take(struct lineage *l, struct position p); /* it is */
 
+static inline __attribute__((always_inline)) void lineage_prefetch_starts(const struct lineage *l) /* for these two, once *l is there */
+{
+    if (l->starts_n > 0)
+        __builtin_prefetch(&l->starts[l->starts_n - 1]);
+}
+
 /* From here on records are of this epoch, which is newer than any before, or the first. */
 void lineage_begin(struct lineage *l, uint64_t epoch);
 

@@ -222,10 +222,23 @@ static inline uint64_t repl_newest(const struct repl *r, unsigned slot)
 {
     return repl_has_copies(r, slot) || bits_has(&r->unstored, slot) ? r->primary[slot].newest : 0;
 }
-static inline void repl_prefetch(const struct repl *r, unsigned slot)
+static inline __attribute__((always_inline)) void repl_prefetch(const struct repl *r, unsigned slot)
 {
     if (repl_has_copies(r, slot))
         __builtin_prefetch(&r->primary[slot]);
+}
+/* Before a record of it is made, or kept as a copy: what repl_prefetch and this fetched has pointers to the rest. */
+static inline __attribute__((always_inline)) void repl_prefetch_place(const struct repl *r, unsigned slot)
+{
+    __builtin_prefetch(&r->places[slot], 1);
+    __builtin_prefetch(&r->replica[slot]);
+}
+static inline __attribute__((always_inline)) void repl_prefetch_copies(const struct repl *r, unsigned slot)
+{
+    if (!repl_has_copies(r, slot))
+        return;
+    __builtin_prefetch(r->primary[slot].copies);
+    __builtin_prefetch(&r->map->slots[slot]);
 }
 /* How far a replica of a slot is behind, as its primary knows. */
 struct repl_lag {
