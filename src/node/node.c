@@ -11,6 +11,8 @@
 #include "node/stats.h"
 #include "node/waiting.h"
 
+enum { WRITE_AT_ONCE_BYTES = 256 * 1024 }; /* so many are written whatever comes behind them */
+
 /* ------------------------------------------------------- what the store tells */
 
 static struct node *node_of(struct store_ops *ops)
@@ -234,6 +236,13 @@ bool node_is_authenticated(const struct node *n, uint32_t conn)
     return !session_at(n, conn)->locked;
 }
 
+/* The batches of a turn make one write and, under `always`, one commit, which the turn's release begins. */
+static bool is_gone_on_with(const struct node *n, const struct node_event *ev)
+{
+    return ev->type == NODE_REQUESTS && (n->journal.policy == JOURNAL_ALWAYS ||
+                                         (ev->requests.more && journal_bytes(&n->journal) < WRITE_AT_ONCE_BYTES));
+}
+
 void node_step(struct node *n, const struct node_event *ev, struct node_out *out)
 {
     check(!n->stepping); /* N6 */
@@ -290,8 +299,7 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
     if (n->cluster != NULL)
         cluster_step_end(n, out);
     rewrite_step(&n->rewrite, n->now, n->wall, ev->type == NODE_DUE, &out->disk);
-    /* Under `always` the batches of a turn make one commit: the turn's release begins it. */
-    if (ev->type != NODE_REQUESTS || n->journal.policy != JOURNAL_ALWAYS)
+    if (!is_gone_on_with(n, ev))
         journal_flush(&n->journal, n->now, &out->disk);
     commit_look(n);
     commit_let_go(n, out);

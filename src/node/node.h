@@ -92,6 +92,7 @@ struct node_event {
         struct {
             struct node_request *at;
             size_t n;
+            bool more; /* it will go on before anything waits: what this batch writes may be written with the next one's */
         } requests;
         struct {
             uint32_t conn;

@@ -179,14 +179,20 @@ void clients_batch_judged(struct server *s)
     request_arena_reset(&s->slices);
 }
 
+/* more: of the same wave there is another behind it, or an empty one that ends it. */
+static void batch_step(struct server *s, bool more)
+{
+    s->linger.requests += (unsigned)s->batch.n;
+    s->batch.has_more = more;
+    server_step(s, &(struct node_event){.type = NODE_REQUESTS,
+                                        .requests = {s->batch.at, s->batch.n, more}});
+    check(s->batch.n == 0);
+}
+
 static void batch_run(struct server *s)
 {
-    if (s->batch.n == 0)
-        return;
-    s->linger.requests += (unsigned)s->batch.n;
-    server_step(s,
-                &(struct node_event){.type = NODE_REQUESTS, .requests = {s->batch.at, s->batch.n}});
-    check(s->batch.n == 0);
+    if (s->batch.n > 0 || s->batch.has_more)
+        batch_step(s, false);
 }
 
 /* The next n of batch.requests are this client's, the first of them at `start` of its input. */
@@ -199,8 +205,10 @@ static void batch_add(struct server *s, struct client *c, size_t start, size_t n
         start += s->batch.requests[i].bytes;
     }
     s->batch.n = end;
-    if (end == BATCH_MAX || s->batch.requests[end - 1].blobs != NULL)
+    if (s->batch.requests[end - 1].blobs != NULL)
         batch_run(s);
+    else if (end == BATCH_MAX)
+        batch_step(s, true);
 }
 
 /* ------------------------------------------------------------------------ feeding */

@@ -76,6 +76,7 @@ struct batch {
         size_t start; /* where it began in the client's input */
     } from[BATCH_MAX];
     size_t n;
+    bool has_more; /* of this wave some ran, and it is yet to be ended */
 };
 
 /* Is it worth waiting a little for more requests? */

@@ -205,8 +205,8 @@ static inline void one_open(struct one *o, uint32_t conn)
                                     .opened = {.conn = conn, .peer = SLICE("peer:1"), .local = SLICE("local:1")}});
 }
 
-/* Several inline requests, separated by '\n', in one batch; how many were taken. */
-static inline size_t one_send(struct one *o, uint32_t conn, const char *lines)
+/* Several inline requests, separated by '\n', in one batch; how many were taken. more: others follow at once. */
+static inline size_t one_send_more(struct one *o, uint32_t conn, const char *lines, bool more)
 {
     struct request_limits limits = {.bulk_max_bytes = INT32_MAX, .args_max = INT32_MAX};
     struct request_parser parser = {0};
@@ -223,7 +223,7 @@ static inline size_t one_send(struct one *o, uint32_t conn, const char *lines)
         n++;
         in = slice_from(in, used);
     }
-    one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {batch, n}});
+    one_step(o, (struct node_event){.type = NODE_REQUESTS, .requests = {batch, n, more}});
     for (size_t i = 0; i < n; i++) {
         taken += batch[i].taken;
         request_free(&requests[i]);
@@ -231,6 +231,11 @@ static inline size_t one_send(struct one *o, uint32_t conn, const char *lines)
     request_arena_free(&arena);
     free(text);
     return taken;
+}
+
+static inline size_t one_send(struct one *o, uint32_t conn, const char *lines)
+{
+    return one_send_more(o, conn, lines, false);
 }
 
 /* What left for this connection since the last time. */

@@ -101,6 +101,33 @@ static void a_commit_waits_for_those_just_answered(void **state)
     one_stop(&o);
 }
 
+static void batches_of_one_wave_are_one_write(void **state)
+{
+    (void)state;
+    struct one o;
+    char big[1000];
+    one_start(&o, "appendfsync everysec");
+    one_open(&o, 1);
+    one_send_more(&o, 1, "SET a 1", true);
+    assert_int_equal(o.asked.n, 0);
+    one_send_more(&o, 1, "SET b 1", true);
+    assert_int_equal(o.asked.n, 0);
+    one_step(&o, (struct node_event){.type = NODE_REQUESTS}); /* nothing more came */
+    assert_int_equal(o.asked.n, 2); /* WRITE, SYNC */
+    one_expect(&o, 1, "");
+    one_disk_next(&o);
+    one_expect(&o, 1, "+OK\r\n+OK\r\n");
+    one_disk(&o);
+    memset(big, 'v', sizeof(big) - 1);
+    memcpy(big, "SET a ", 6);
+    big[sizeof(big) - 1] = '\0';
+    unsigned batches = 0;
+    for (; o.asked.n == 0 && batches < 1000; batches++)
+        one_send_more(&o, 1, big, true);
+    assert_in_range(batches, 100, 500); /* what is much does not wait for more */
+    one_stop(&o);
+}
+
 static void a_transaction_is_one_record(void **state)
 {
     (void)state;
@@ -544,6 +571,7 @@ UNIT_TESTS("node",
            TEST(a_read_waits_for_the_write_it_saw, "a read waits for the write it saw (N2, replication 6)"),
            TEST(gates_open_in_order, "gates open in order (N1)"),
            TEST(a_commit_waits_for_those_just_answered, "a commit waits a little for those just answered (group commit)"),
+           TEST(batches_of_one_wave_are_one_write, "batches of one wave make one write (N2)"),
            TEST(a_transaction_is_one_record, "a transaction is one record, over databases too (N3)"),
            TEST(a_failed_sync_answers_uncertain, "after a failed sync: UNCERTAIN, then MISCONF, and reads go on"),
            TEST(a_pause_holds_and_lets_go, "a pause takes no writes and lets go on time (N5)"),
