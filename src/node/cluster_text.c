@@ -475,6 +475,9 @@ void cluster_copies_text(struct node *n, struct buf *to)
     text_putf(to, "primary_slots:%u\r\nreplica_slots:%u\r\nreplica_keys:%zu\r\n", c->mine_n, copies,
               store_aside_keys_n(&n->store));
     put_ranges(c, to);
+    const struct scrub *s = &c->replicas->repl.scrub;
+    text_putf(to, "scrub_slots_compared:%llu\r\nscrub_slots_skipped:%llu\r\nscrub_slots_differing:%u\r\nscrub_copies_healed:%llu\r\n",
+              (unsigned long long)s->compared, (unsigned long long)s->skipped, bits_n(&s->differ), (unsigned long long)s->healed);
 }
 
 void cluster_role_reply(struct node *n, struct reply *r)

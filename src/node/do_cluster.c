@@ -102,6 +102,7 @@ void node_cluster_help(struct call *c)
         "REBALANCE [PAUSE|RESUME|STATUS]", "    Slots on their way to where they are wanted.",
         "REPLICAS <node-id>", "    Nodes that have copies of its slots, a line each as in NODES, with these slots.",
         "RING", "    The circle of slots, and each node's share of it.",
+        "SCRUB [<slot> [DISCARD <node-id>]]", "    Slots whose copies differ; have a slot's compared now, or one of them fetched anew.",
         "SETTINGS GET|SET <name> <value>", "    What the whole cluster is set to.",
         "SHARDS", "    Slots and who serves them, by group of nodes.",
         "SLOTS", "    Ranges of slots and who serves them.",
@@ -286,6 +287,44 @@ void node_cluster_count_failure_reports(struct call *c)
         return;
     const struct word_peer *p = cluster_peer(c->node->cluster, place);
     reply_i64(c->reply, p != NULL ? p->suspected_by : 0);
+}
+
+/* SCRUB: slots of this node's whose copies differ; of one: its copies are compared soon, or one of them is given up (29). */
+void node_cluster_scrub(struct call *c)
+{
+    struct node *n = c->node;
+    unsigned slot;
+    uint16_t place;
+    if (!cluster_or_reply(c))
+        return;
+    struct repl *r = &n->cluster->replicas->repl;
+    if (c->argc == 2) {
+        reply_array(c->reply, bits_n(&r->scrub.differ));
+        for (slot = bits_next(&r->scrub.differ, 0); slot < SLOTS; slot = bits_next(&r->scrub.differ, slot + 1))
+            reply_i64(c->reply, slot);
+        return;
+    }
+    bool discards = c->argc == 5 && slice_is(c->argv[3], "discard");
+    if (c->argc != 3 && !discards) {
+        call_syntax_error(c);
+        return;
+    }
+    if (!slot_or_reply(c, 2, &slot) || (discards && !member_or_reply(c, 4, &place)))
+        return;
+    if (!repl_has_copies(r, slot)) {
+        reply_errorf(c->reply, "ERR slot %u %s", slot,
+                     n->cluster->served[slot] != 0 ? "has no other copy" : "is another node's: ask that one, CLUSTER SLOTS tells which");
+        return;
+    }
+    if (discards && !scrub_discard(r, slot, place)) {
+        reply_error(c->reply, place == n->cluster->self.place
+                                  ? SLICE("ERR that is the primary's own copy: hand the slot over first (CLUSTER FAILOVER at the "
+                                          "node that is to have it), then ask its new primary")
+                                  : SLICE("ERR that node has no copy of this slot"));
+        return;
+    }
+    scrub_soon(r, slot);
+    reply_ok(c->reply);
 }
 
 /* -------------------------------------------------------------- asked for */

@@ -223,8 +223,10 @@ void due_step(struct node *n, struct node_out *out)
     evict_on(n);
     if (store_has_idle_work(&n->store))
         store_idle(&n->store, IDLE_BUDGET_ENTRIES);
-    if (n->cluster != NULL)
+    if (n->cluster != NULL) {
         dump_step(n);
+        compare_step(n);
+    }
     if (mono_reached(n->now, n->next_cron)) {
         n->next_cron = mono_after(n->now, CRON_US);
         stats_sample(n);

@@ -18,7 +18,8 @@
       "Every write waits for a sync: a disk with a protected cache, or appendfsync everysec, helps.")   \
     X(LATENCY_EXPIRE_CYCLE, "expire-cycle", "Much expires at the same time: spread the times.")         \
     X(LATENCY_EVICTION_CYCLE, "eviction-cycle", "maxmemory is reached faster than keys go: raise it.")  \
-    X(LATENCY_EVICTION_DEL, "eviction-del", "A single key is slow to evict: it is a big one.")
+    X(LATENCY_EVICTION_DEL, "eviction-del", "A single key is slow to evict: it is a big one.")         \
+    X(LATENCY_SCRUB_CYCLE, "scrub-cycle", "Comparing copies takes long steps: is the processor taken away?")
 
 #define X(event, ...) event,
 enum latency_event { LATENCY_EVENTS(X) LATENCY_EVENT_N };

@@ -173,10 +173,17 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
         for (size_t i = 0; i < m->n; i++)
             repl_offered(r, g->place, &m->rounds[i]);
         return NULL;
+    case REPL_DIGEST: compare_asked(n, g, &m->digest); return NULL;
+    case REPL_BAD: compare_bad(n, g, &m->bad); return NULL;
+    case REPL_COMPARE:
+        for (size_t i = 0; i < m->n; i++)
+            scrub_compare(r, g->place, &m->rounds[i]);
+        return NULL;
     case REPL_SYNC:
     case REPL_JOINS:
     case REPL_ACK:
     case REPL_PULL:
+    case REPL_DIGESTED:
     case REPL_LEAVING: break;
     }
     return "a message of the wrong end";

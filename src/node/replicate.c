@@ -57,6 +57,7 @@ void replicas_free(struct node *n)
 {
     struct replicas *r = of(n);
     dump_free(n);
+    compare_free(n);
     for (size_t i = 0; i < r->links.n; i++)
         if (r->links.at[i] != NULL)
             link_free(r, r->links.at[i]);
@@ -258,6 +259,7 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
         break;
     case REPL_ACK: repl_acked(r, place, &m->ack); break;
     case REPL_PULL: dump_pulled(n, place, &m->pull); break;
+    case REPL_DIGESTED: scrub_digested(r, place, &m->digested); break;
     case REPL_LEAVING: left(n, place, m->text); break;
     case REPL_FROM:
     case REPL_APPEND:
@@ -265,7 +267,10 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
     case REPL_ALIVE:
     case REPL_DUMP:
     case REPL_DUMPED:
-    case REPL_OFFER: break; /* the reader takes none of these from there */
+    case REPL_OFFER:
+    case REPL_DIGEST:
+    case REPL_BAD:
+    case REPL_COMPARE: break; /* the reader takes none of these from there */
     }
 }
 
@@ -435,6 +440,7 @@ void replicate_look(struct node *n, struct node_out *out)
         propose(n, &r->wishes, out);
     if (r->wishes.settles)
         propose_settled(n, &r->wishes.settled, out);
+    compare_look(n);
     links_flush(n, out);
     dump_in_look(n);
 }
@@ -443,5 +449,5 @@ struct mono replicate_due(const struct node *n)
 {
     if (n->loading || n->cluster->self.place == MAP_NOBODY)
         return MONO_NEVER;
-    return dump_is_due(n) ? n->now : mono_earlier(of(n)->look_at, repl_due(&of(n)->repl));
+    return dump_is_due(n) ? n->now : mono_earlier(compare_due(n), mono_earlier(of(n)->look_at, repl_due(&of(n)->repl)));
 }

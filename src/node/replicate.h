@@ -11,6 +11,7 @@
 #define NODE_REPLICATE_H
 
 #include "core/repl/repl.h"
+#include "node/compare.h"
 #include "node/slot_dump.h"
 #include "node/node.h"
 #include "persist/aof.h"
@@ -67,6 +68,7 @@ struct replicas {
     size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
     struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in;    /* counts */
+    struct compare compare;
 };
 
 struct replicas *replicas_new(struct node *n);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "store/dying.h"
 #include "store/evict.h"
+#include "store/slot_digest.h"
 #include "store/slots.h"
 #include "store/walker.h"
 
@@ -177,6 +178,7 @@ static struct change change_begin(struct store *s, unsigned db, const struct key
 {
     struct entry *e = place_entry(p);
     walk_hand_out(s, db + k->slot, e); /* S6 */
+    digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     struct change c = {.place = p, .bytes = entry_bytes(e), .until = entry_expiry(e)};
     if (!wall_is_never(c.until)) {
         c.due = table_find(&slot_at(s, db, k)->dues, k->hash, k->s);
@@ -212,6 +214,7 @@ static void link_entry(struct store *s, unsigned db, const struct key *k, struct
 {
     struct store_slot *d = slot_at(s, db, k);
     e->generation = s->generation & 3u; /* S6: the walk under way shall not have it */
+    digest_hand_out(s, db + k->slot, k->hash, NULL); /* S12: nor the digest */
     s->table_bytes -= table_bytes(&d->keys);
     table_insert(&d->keys, k->hash, e);
     s->table_bytes += table_bytes(&d->keys);
@@ -229,6 +232,7 @@ static struct entry *unlink_entry(struct store *s, unsigned db, const struct key
     struct entry *e = place_entry(p);
     struct wall until = entry_expiry(e);
     walk_hand_out(s, db + k->slot, e); /* S6 */
+    digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     touched(s, db, entry_key(e));
     s->table_bytes -= table_bytes(&d->keys);
     table_remove_at(&d->keys, k->hash, p);
@@ -268,6 +272,7 @@ enum err store_put(struct store *s, unsigned db, const struct key *k, struct sli
         return put_new(s, db, k, entry_new_string(k->s, value, until));
     struct entry *e = place_entry(p);
     walk_hand_out(s, db + k->slot, e); /* S6 */
+    digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     if (entry_put_same(e, value, until)) {
         put_over(s, e);
         touched(s, db, k->s);
@@ -407,6 +412,7 @@ static void slot_flush(struct store *s, unsigned at)
     s->table_bytes -= table_bytes(&d->keys) + table_bytes(&d->dues);
     uint64_t version = d->keys.version;
     walk_flushed(s, at, dying_add(s, d));
+    digest_replaced(s, at);
     slot_init(s, d, version);
 }
 
@@ -428,6 +434,8 @@ static void tables_swap(struct store *s, unsigned a, unsigned b)
     s->slots[a].keys.version = s->slots[b].keys.version = (a_n > b_n ? a_n : b_n) + 1;
     s->changes++;
     walk_swapped(s, a, b);
+    digest_replaced(s, a);
+    digest_replaced(s, b);
 }
 
 void store_swap(struct store *s, unsigned a, unsigned b)

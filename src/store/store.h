@@ -88,6 +88,7 @@ struct store {
     bool lfu;             /* maxmemory-policy is one of the LFU ones */
     int lfu_log_factor, lfu_decay_minutes;
     struct store_walk *walk;     /* the walk under way, or NULL; walker.h */
+    struct slot_digest *digest;  /* the one under way, or NULL; slot_digest.h */
     uint8_t generation;          /* of entries that the walk has, or that came after its beginning */
     uint8_t generations_n;       /* so many generations up to this one may be found in entries */
     struct list dying, dying_held; /* flushed tables, until they are freed; dying.h */

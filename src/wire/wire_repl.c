@@ -188,6 +188,57 @@ static enum err get_pull(struct wire_in *in, struct repl_pull *p)
     return wire_get_end(in);
 }
 
+/* -- VONG.REPL.DIGEST <slot> <epoch> <round> <number> <at epoch> <seq> <key> <key> */
+
+static void put_digest(struct chain *to, const struct repl_digest *m)
+{
+    put_round(to, &m->in);
+    wire_put_u64(to, m->number);
+    put_position(to, m->at);
+    wire_put_u64(to, m->key.k0);
+    wire_put_u64(to, m->key.k1);
+}
+
+static enum err get_digest(struct wire_in *in, struct repl_digest *m)
+{
+    TRY(get_round(in, &m->in));
+    TRY(wire_get_u64(in, &m->number));
+    TRY(get_position(in, &m->at));
+    TRY(wire_get_u64(in, &m->key.k0));
+    TRY(wire_get_u64(in, &m->key.k1));
+    return wire_get_end(in);
+}
+
+/* ------ VONG.REPL.DIGESTED <slot> <epoch> <round> <number> <has> <sum> <sum> */
+
+static void put_digested(struct chain *to, const struct repl_digested *m)
+{
+    put_round(to, &m->in);
+    wire_put_u64(to, m->number);
+    wire_put_bool(to, m->has);
+    wire_put_u64(to, m->sum[0]);
+    wire_put_u64(to, m->sum[1]);
+}
+
+static enum err get_digested(struct wire_in *in, struct repl_digested *m)
+{
+    TRY(get_round(in, &m->in));
+    TRY(wire_get_u64(in, &m->number));
+    TRY(wire_get_bool(in, &m->has));
+    TRY(wire_get_u64(in, &m->sum[0]));
+    TRY(wire_get_u64(in, &m->sum[1]));
+    return wire_get_end(in);
+}
+
+/* --------------------------------- VONG.REPL.BAD <slot> <epoch> <round> <map> */
+
+static enum err get_bad(struct wire_in *in, struct repl_bad *m)
+{
+    TRY(get_round(in, &m->in));
+    TRY(wire_get_u64(in, &m->map));
+    return wire_get_end(in);
+}
+
 /* ------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> */
 
 static void put_ack(struct chain *to, const struct repl_ack *a)
@@ -216,6 +267,7 @@ static size_t fields_of(const struct repl_message *m)
     switch (m->type) {
     case REPL_FROM:
     case REPL_OFFER:
+    case REPL_COMPARE:
     case REPL_JOINS: return 1 + 3 * m->n;
     case REPL_JOINED: return 3 + 3 * m->n;
     case REPL_SYNC: return 1 + 5 * m->n;
@@ -223,6 +275,9 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_APPEND:
     case REPL_DUMP:
     case REPL_ACK: return 5;
+    case REPL_DIGEST: return 8;
+    case REPL_DIGESTED: return 7;
+    case REPL_BAD:
     case REPL_PULL: return 4;
     case REPL_ALIVE:
     case REPL_LEAVING: return 1;
@@ -237,7 +292,14 @@ void put_repl(struct chain *to, const struct repl_message *m)
     switch (m->type) {
     case REPL_FROM:
     case REPL_OFFER:
+    case REPL_COMPARE:
     case REPL_JOINS: put_rounds(to, m); break;
+    case REPL_DIGEST: put_digest(to, &m->digest); break;
+    case REPL_DIGESTED: put_digested(to, &m->digested); break;
+    case REPL_BAD:
+        put_round(to, &m->bad.in);
+        wire_put_u64(to, m->bad.map);
+        break;
     case REPL_APPEND: put_append(to, &m->append); break;
     case REPL_JOINED: put_joined(to, m); break;
     case REPL_ALIVE: wire_put_u64(to, m->lsn); break;
@@ -261,7 +323,11 @@ enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *
     switch (m->type) {
     case REPL_FROM:
     case REPL_OFFER:
+    case REPL_COMPARE:
     case REPL_JOINS: return get_rounds(in, m, read);
+    case REPL_DIGEST: return get_digest(in, &m->digest);
+    case REPL_DIGESTED: return get_digested(in, &m->digested);
+    case REPL_BAD: return get_bad(in, &m->bad);
     case REPL_APPEND: return get_append(in, &m->append);
     case REPL_JOINED: return get_joined(in, m, read);
     case REPL_ALIVE: TRY(wire_get_u64(in, &m->lsn)); break;

@@ -108,6 +108,7 @@ static inline struct lab_message lab_message_of(const struct repl_message *m)
     switch (m->type) {
     case REPL_FROM:
     case REPL_OFFER:
+    case REPL_COMPARE:
     case REPL_JOINED:
     case REPL_JOINS: to.m.rounds = to.items = lab_copied(m->rounds, m->n * sizeof(m->rounds[0])); break;
     case REPL_SYNC: to.m.wheres = to.items = lab_copied(m->wheres, m->n * sizeof(m->wheres[0])); break;
@@ -121,6 +122,9 @@ static inline struct lab_message lab_message_of(const struct repl_message *m)
     case REPL_ALIVE:
     case REPL_DUMP:
     case REPL_PULL:
+    case REPL_DIGEST:
+    case REPL_BAD:
+    case REPL_DIGESTED:
     case REPL_ACK:
     case REPL_LEAVING: break;
     }
@@ -436,6 +440,36 @@ static inline void lab_swap(struct lab *l, struct lab_node *n, uint16_t from, co
     n->appended++;
 }
 
+/* ------------------------------------------------------------------ scrubbing */
+
+/* What a slot holds here is its records; a digest of it takes no time. */
+static inline void lab_sum(const struct lab_node *n, unsigned slot, const struct hash_key *key, uint64_t sum[2])
+{
+    sum[0] = sum[1] = 0;
+    for (size_t i = 0; i < n->log[slot].n; i++)
+        for (unsigned w = 0; w < 2; w++)
+            sum[w] += hash_keyed(&(struct hash_key){key->k0 + w, key->k1},
+                                 slice_of((const char *)&n->log[slot].at[i].value, sizeof(uint64_t)));
+}
+
+static inline void lab_digest_asked(struct lab_node *n, uint16_t from, const struct repl_digest *m)
+{
+    struct repl_message back = {.type = REPL_DIGESTED, .digested = {.in = m->in, .number = m->number}};
+    back.digested.has = scrub_may_digest(&n->r, from, m);
+    lab_sum(n, m->in.slot, &m->key, back.digested.sum);
+    lab_say(&n->ops, from, false, &back);
+}
+
+static inline void lab_bad(struct lab_node *n, uint16_t from, const struct repl_bad *m)
+{
+    if (!scrub_may_reset(&n->r, from, &m->in, m->map))
+        return;
+    lineage_clear(&n->slots[m->in.slot]);
+    vec_clear(&n->log[m->in.slot]);
+    n->appended++;
+    repl_sync_again(&n->r, m->in.slot);
+}
+
 static inline void lab_got(struct lab *l, unsigned from, unsigned to, uint64_t lsn)
 {
     *vec_add(&l->link[from][to].due) = (struct lab_due){lsn, l->node[to].appended};
@@ -480,8 +514,15 @@ static inline bool lab_there(struct lab *l, unsigned from, unsigned to)
             repl_offered(&n->r, (uint16_t)from, &m.m.rounds[i]);
         lab_pull(l, to);
         break;
+    case REPL_DIGEST: lab_digest_asked(n, (uint16_t)from, &m.m.digest); break;
+    case REPL_BAD: lab_bad(n, (uint16_t)from, &m.m.bad); break;
+    case REPL_COMPARE:
+        for (size_t i = 0; i < m.m.n; i++)
+            scrub_compare(&n->r, (uint16_t)from, &m.m.rounds[i]);
+        break;
     case REPL_PULL:
     case REPL_DUMP:
+    case REPL_DIGESTED:
     case REPL_SYNC:
     case REPL_JOINS:
     case REPL_ACK:
@@ -549,6 +590,7 @@ static inline bool lab_back(struct lab *l, unsigned from, unsigned to)
         break;
     case REPL_ACK: repl_acked(r, (uint16_t)to, &m.m.ack); break;
     case REPL_PULL: lab_pulled(l, from, to, &m.m.pull); break;
+    case REPL_DIGESTED: scrub_digested(r, (uint16_t)to, &m.m.digested); break;
     case REPL_LEAVING: repl_leaves(r, (uint16_t)to); break;
     case REPL_FROM:
     case REPL_APPEND:
@@ -556,6 +598,9 @@ static inline bool lab_back(struct lab *l, unsigned from, unsigned to)
     case REPL_ALIVE:
     case REPL_DUMP:
     case REPL_OFFER:
+    case REPL_DIGEST:
+    case REPL_BAD:
+    case REPL_COMPARE:
     case REPL_DUMPED: fail_msg("no message of a replica");
     }
     lab_message_free(&m);

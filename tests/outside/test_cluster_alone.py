@@ -17,6 +17,7 @@ NODE = "a" * 40
     "cluster getkeysinslot 1 10", "cluster help", "cluster info", "cluster keyslot a", "cluster links",
     "cluster meet 127.0.0.1 7000", "cluster myid", "cluster myshardid", "cluster nodes", "cluster rebalance",
     "cluster replicas " + NODE, "cluster replicate " + NODE, "cluster reset", "cluster ring", "cluster saveconfig",
+    "cluster scrub",
     "cluster set-config-epoch 1", "cluster setslot 1 stable", "cluster settings get", "cluster shards",
     "cluster slaves " + NODE, "cluster slots",
 ])

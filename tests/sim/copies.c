@@ -236,10 +236,35 @@ static void check_elected(struct hosts *w, const struct map *m, const struct in_
     }
 }
 
+void copies_alter(struct hosts *w)
+{
+    for (unsigned g = 0; g < GROUPS && !w->altered; g++) {
+        const struct in_sync *s = &w->in_sync[g];
+        struct host *h = s->n > 1 ? &w->host[s->host[1]] : NULL;
+        char key[16];
+        snprintf(key, sizeof(key), "{g%u}a", g);
+        w->altered = h != NULL && h->node != NULL && h->loading == LOADED && host_alter(h, slice_str(key));
+        if (w->altered)
+            hosts_say(w, "host %u: the value of %s is altered", h->plane->number, key);
+    }
+}
+
+void copies_scrubbed(struct hosts *w)
+{
+    for (unsigned i = 0; i < w->planes.n; i++) {
+        const struct node *n = w->host[i].node;
+        const struct scrub *s = n != NULL ? &n->cluster->replicas->repl.scrub : NULL;
+        if (s != NULL && (s->healed > 0 || bits_next(&s->differ, 0) < SLOTS))
+            planes_wrong(&w->planes, "copies of a slot were found not to be equal (29)", i);
+    }
+}
+
 void copies_look(struct hosts *w, const struct map *m)
 {
     if (m->index <= w->copies_index)
         return;
+    if (w->copies > 1)
+        copies_scrubbed(w);
     bool is_next = m->index == w->copies_index + 1;
     w->copies_index = m->index;
     look_given_up(w, m);

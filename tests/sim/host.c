@@ -12,6 +12,7 @@
 #include "tests/sim/hosts.h"
 
 enum { FIRST_CLUSTER_PORT = 7000 };
+enum { SCRUB_S = 5 }; /* cluster-scrub-period: so short that troubles come in between */
 enum { HANDED_US = 10 * 1000 * 1000 }; /* so long may a reply of a slot that is another's now wait behind others */
 static const int64_t for_ever = INT64_C(1) << 60;
 
@@ -733,6 +734,8 @@ void host_start(struct host *h)
     h->options.appendfsync = w->policy;
     h->options.cluster_enabled = true;
     h->options.repl_backlog_size = w->backlog_bytes;
+    if (w->copies > 1)
+        h->options.cluster_scrub_period = SCRUB_S;
     h->disk.now = w->planes.now;
     host_begin(h, &id);
     h->node->cluster->replicas->part_bytes = w->part_bytes;
@@ -743,6 +746,16 @@ void host_start(struct host *h)
     h->load_us = 0;
     plane_start(&w->planes, h->plane);
     check(control_incarnation(h->plane->control) == id.incarnation);
+}
+
+bool host_alter(struct host *h, struct slice name)
+{
+    struct store *s = &h->node->store;
+    struct key k = key_of(s, name);
+    bool there = store_find(s, 0, &k) != NULL;
+    if (there)
+        check(store_put(s, 0, &k, SLICE("altered"), WALL_NEVER) == ERR_OK);
+    return there;
 }
 
 void host_stop(struct host *h)

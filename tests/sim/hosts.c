@@ -186,6 +186,8 @@ static void look(struct planes *planes)
     plights_look(w);
     if (w->broken == BREAK_SETTLE_SKIPPED)
         settings_skip(w);
+    if (w->broken == BREAK_COPY_ALTERED && !w->altered)
+        copies_alter(w);
     check_alone(w);
     if (w->ops->look != NULL)
         w->ops->look(w);
@@ -405,6 +407,8 @@ static void ask_progress(struct hosts *w)
     planes_run(&w->planes, SECOND_US);
     if (w->planes.wrong[0] == '\0')
         copies_compare(w);
+    if (w->planes.wrong[0] == '\0')
+        copies_scrubbed(w);
 }
 
 static void judge(struct hosts *w)

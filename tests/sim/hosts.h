@@ -199,6 +199,7 @@ struct hosts {
     unsigned copies;       /* replication-factor */
     uint32_t quorum;       /* write-quorum; both as it began */
     bool settings_back;    /* they are to be so again, */
+    bool altered;          /* BREAK_COPY_ALTERED: it was */
     uint64_t skipped;      /* BREAK_SETTLE_SKIPPED: settings up to this index were called settled */
     size_t part_bytes;     /* of dumps; */
     int64_t backlog_bytes; /* repl-backlog-size */
@@ -227,6 +228,7 @@ void host_begin(struct host *h, const struct node_identity *id); /* its node; `o
 void host_settled(struct plane *p);
 void host_kill(struct host *h, bool power);
 void host_stop(struct host *h); /* SIGTERM */
+bool host_alter(struct host *h, struct slice key); /* its value, in memory alone; false: it is not there */
 void host_wipe(struct host *h); /* both disks are new; it is down */
 void host_freeze(struct host *h, bool data, bool control); /* false, false: it goes on */
 bool host_due(struct host *h, struct heap_node *n);
@@ -263,6 +265,8 @@ void copies_look(struct hosts *w, const struct map *m); /* somebody knows this m
 void copies_proposed(struct hosts *w, const struct map *m, const struct map_entry *e); /* an ISR entry, by who has this map */
 void copies_ended(struct hosts *w, struct host *h, int64_t since); /* about to; from then on its disk may lack what it did */
 bool copies_are_full(struct planes *w); /* all slots have as many in sync as are wanted */
+void copies_alter(struct hosts *w); /* BREAK_COPY_ALTERED */
+void copies_scrubbed(struct hosts *w); /* has scrubbing found anything? */
 void copies_compare(struct hosts *w);   /* nobody writes any more: they are equal */
 
 /* ---- sim_settings.c */

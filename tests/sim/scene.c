@@ -6,8 +6,8 @@
  *                                rest begins when every slot is served, or at once with the word `forming`
  *     join | found               one more node, which joins node 1, or is a cluster of its own
  *     client C[@N]: WORDS        a client's command; it connects to N, or to the node of its number. A word
- *                                NAME@N is a key of a slot whose primary was N when it was first named; id@N is
- *                                N's name
+ *                                NAME@N is a key of a slot whose primary was N when it was first named; slot:NAME@N
+ *                                is that slot, id@N is N's name
  *     hang up C                  the client closes its connection
  *     run T                      time passes
  *     wait whole [T]             ... until all that run know one map and every slot is served (T: 30s)
@@ -19,7 +19,8 @@
  *     stop N [data | control]    SIGSTOP, or one plane hangs; continue N
  *     disk N slow T | full | room | fail sync | fail write      of its log
  *     wall N T                   N's wall clock jumps ahead
- *     drift N PPM                its clock gains so much from now on */
+ *     drift N PPM                its clock gains so much from now on
+ *     alter N NAME@M             the key's value in N's memory is another one, and nobody was told */
 #include "tests/sim/scene.h"
 
 #include <stdarg.h>
@@ -373,6 +374,13 @@ static struct slice word_meant(struct scene *s, struct slice word, char id[64])
 {
     static const struct slice none;
     const char *at = word.n > 0 ? memchr(word.p, '@', word.n) : NULL;
+    if (at != NULL && word.n > 5 && memcmp(word.p, "slot:", 5) == 0) {
+        struct slice key = word_meant(s, slice_from(word, 5), id);
+        if (key.p == NULL)
+            return none;
+        snprintf(id, 64, "%u", slot_of(key));
+        return slice_str(id);
+    }
     struct slice node = at != NULL ? slice_from(word, (size_t)(at + 1 - word.p)) : none;
     if (at == NULL || at == word.p || node.n == 0)
         return word;
@@ -650,6 +658,18 @@ static bool do_load(struct scene *s, const struct words *w)
     return scene_time(w, 2, &h->load_us) || mistake(s, "load N T");
 }
 
+static bool do_alter(struct scene *s, const struct words *w)
+{
+    struct host *h = host_at(s, w, 1);
+    char id[64];
+    struct slice name = h != NULL && w->list.n == 3 ? word_meant(s, w->list.at[2], id) : (struct slice){0};
+    if (name.p == NULL || h->node == NULL)
+        return mistake(s, "alter N NAME@M, of a node that runs");
+    if (!host_alter(h, name))
+        return mistake(s, "it has no such key");
+    return true;
+}
+
 static bool do_new(struct scene *s, int join)
 {
     if (s->world.planes.n == HOSTS_MAX)
@@ -700,6 +720,8 @@ bool scene_line(struct scene *s, const struct words *w)
         return do_disk(s, w);
     if (slice_is(what, "wall") || slice_is(what, "drift"))
         return do_clock(s, w);
+    if (slice_is(what, "alter"))
+        return do_alter(s, w);
     if (slice_is(what, "hang") && word_is(w, 1, "up"))
         return do_hang_up(s, w);
     return mistake(s, "'%.*s' is no word of a cluster's scenario", (int)(what.n < 40 ? what.n : 40), what.p);

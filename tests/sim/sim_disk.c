@@ -11,7 +11,7 @@ static const char *const break_names[BREAKS] = {
     "error-hidden", "tail-not-cut", "reply-early", "reply-swapped", "rot-unseen",
     "marks-ignored", "file-skipped", "release-unleased", "run-unleased", "sent-denied", "overtakes",
     "echo-suspect", "down-early", "same-incarnation", "fence-lost", "hands-more",
-    "acks-early", "clean-lies", "settle-skipped",
+    "acks-early", "clean-lies", "settle-skipped", "copy-altered",
     "proxy-resends", "replies-stray"};
 
 const char *sim_break_name(enum sim_break b)

@@ -54,6 +54,7 @@ enum sim_break {
     BREAK_ACKS_EARLY = BREAK_OF_COPIES, /* what was sent to a replica is acknowledged there and then (5) */
     BREAK_CLEAN_LIES,       /* reports say that no run ever lost anything (22) */
     BREAK_SETTLE_SKIPPED,   /* a changed setting is called settled at once ("Settings") */
+    BREAK_COPY_ALTERED,     /* a value is altered in the memory of a node that has a copy of it (29) */
     /* of proxies */
     BREAK_OF_PROXIES,
     BREAK_PROXY_RESENDS = BREAK_OF_PROXIES, /* what a proxy's link sent is said not to be: it is sent again when it broke (9) */

@@ -42,10 +42,10 @@ static void rounds_come_back(void **state)
     static struct repl_round rounds[REPL_ITEMS];
     static const struct { enum repl_message_type type; enum wire_type wire; } kinds[] = {
         {REPL_FROM, WIRE_REPL_FROM}, {REPL_JOINED, WIRE_REPL_JOINED}, {REPL_JOINS, WIRE_REPL_JOINS},
-        {REPL_OFFER, WIRE_REPL_OFFER}};
+        {REPL_OFFER, WIRE_REPL_OFFER}, {REPL_COMPARE, WIRE_REPL_COMPARE}};
     for (unsigned i = 0; i < REPL_ITEMS; i++)
         rounds[i] = (struct repl_round){(uint16_t)(SLOTS - 1 - i), (uint64_t)INT64_MAX - i, UINT32_MAX - i};
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         struct repl_message m = {.type = kinds[k].type, .lsn = UINT64_MAX, .map = 7, .n = REPL_ITEMS, .rounds = rounds};
         struct repl_message back = comes_back(&m, kinds[k].wire);
         assert_int_equal(back.n, REPL_ITEMS);
@@ -118,6 +118,22 @@ static void dumps_come_back(void **state)
     assert_true(back.pull.in.slot == 5 && back.pull.in.epoch == 6 && back.pull.in.round == 7 && back.pull.parts == 8);
 }
 
+static void digests_come_back(void **state)
+{
+    (void)state;
+    struct repl_message m = {.type = REPL_DIGEST, .digest = {.in = {5, 6, 7}, .number = 8, .at = {9, 10}, .key = {UINT64_MAX, 12}}};
+    struct repl_message back = comes_back(&m, WIRE_REPL_DIGEST);
+    assert_true(repl_round_is(&back.digest.in, &m.digest.in) && back.digest.number == 8 && back.digest.at.epoch == 9 &&
+                back.digest.at.seq == 10 && back.digest.key.k0 == UINT64_MAX && back.digest.key.k1 == 12);
+    m = (struct repl_message){.type = REPL_DIGESTED, .digested = {.in = {5, 6, 7}, .number = 8, .has = true, .sum = {1, UINT64_MAX}}};
+    back = comes_back(&m, WIRE_REPL_DIGESTED);
+    assert_true(repl_round_is(&back.digested.in, &m.digested.in) && back.digested.number == 8 && back.digested.has &&
+                back.digested.sum[0] == 1 && back.digested.sum[1] == UINT64_MAX);
+    m = (struct repl_message){.type = REPL_BAD, .bad = {.in = {5, 6, 7}, .map = 13}};
+    back = comes_back(&m, WIRE_REPL_BAD);
+    assert_true(repl_round_is(&back.bad.in, &m.bad.in) && back.bad.map == 13);
+}
+
 /* The second field of what is told is beyond its range. */
 static void what_is_out_of_range_is_named(void **state)
 {
@@ -133,8 +149,9 @@ static void what_is_out_of_range_is_named(void **state)
 }
 
 UNIT_TESTS("wire_repl",
-           TEST(rounds_come_back, "FROM, JOINED and JOINS come back as they were"),
+           TEST(rounds_come_back, "FROM, JOINED, JOINS, OFFER and COMPARE come back as they were"),
            TEST(positions_come_back, "SYNC comes back as it was"),
            TEST(records_and_acks_come_back, "APPEND, ACK, ALIVE and LEAVING come back as they were"),
            TEST(dumps_come_back, "DUMP, DUMPED and PULL come back as they were"),
+           TEST(digests_come_back, "DIGEST, DIGESTED and BAD come back as they were"),
            TEST(what_is_out_of_range_is_named, "a slot beyond the last, and more synced than held, are refused (W3)"))

@@ -9,7 +9,7 @@
 void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes)
 {
     *r = (struct repl){.ops = ops, .map = map, .slots = slots, .self = MAP_NOBODY,
-                       .propose_again = MONO_NEVER, .look_at = MONO_NEVER};
+                       .propose_again = MONO_NEVER, .look_at = MONO_NEVER, .scrub.again = SLOTS};
     r->primary = mem_zero(SLOTS * sizeof(*r->primary));
     r->replica = mem_zero(SLOTS * sizeof(*r->replica));
     r->places = mem_zero(SLOTS * sizeof(*r->places));
@@ -98,6 +98,7 @@ void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_
         r->settle_again = r->now;
     r->settle_ver = r->map->quorum_ver;
     peers_map(r);
+    scrub_map(r);
     replica_mapped(r);
 }
 
@@ -175,6 +176,7 @@ void repl_alive(struct repl *r)
     if (mono_reached(r->now, r->ask_again)) {
         r->ask_again = mono_after(r->now, repl_timeout_us(r) / 10);
         replica_ask(r, true);
+        scrub_tell_bad(r);
     }
 }
 

@@ -25,6 +25,7 @@
 #include "core/map/map.h"
 #include "core/repl/backlog.h"
 #include "core/repl/repl_message.h"
+#include "core/repl/scrub.h"
 
 enum copy_state {
     COPY_AWAY,   /* no link, or it has not said where it stands in this epoch */
@@ -40,6 +41,8 @@ struct copy {
     uint32_t incarnation;
     uint32_t round;      /* of its newest SYNC */
     bool offered;        /* DUMP: OFFER was said */
+    bool bad;            /* its content is wrong: it leaves the in-sync set, and is to be fetched anew (29); */
+    bool heals;          /* it is being fetched */
     uint64_t next;       /* BEHIND: the seq it is sent next */
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
     size_t todo_at;      /* and how many of them it was sent */
@@ -61,6 +64,7 @@ struct primary_slot {
     uint64_t newest; /* lsn of its newest record, or of its election */
     struct copy *copies; /* of its replicas but this node; owned */
     uint8_t copies_n;
+    bool bad;        /* this node's own copy is wrong: another is to be primary (29) */
     bool in_doubt;   /* `next` counts beside the map's in-sync set, from now until its fate is known (12) */
     bool proposed;   /* and it was proposed */
     uint64_t floor;  /* newest when the attempt began: nothing beyond it was acknowledged then (11) */
@@ -148,6 +152,7 @@ struct repl {
     bool look;               /* an in-sync set may be due for a change */
     struct mono look_at;
     struct mono ask_again;   /* SYNCs that were not answered */
+    struct scrub scrub;
     VEC(uint16_t) to_join;   /* slots that are, or were, TO_JOIN */
 };
 

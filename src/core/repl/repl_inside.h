@@ -23,6 +23,7 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
 /* ---- repl_replica.c */
 void replica_map(struct repl *r, unsigned slot);
 void replica_mapped(struct repl *r); /* all slots were told of the map */
+bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in); /* it does, in this round */
 void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
 
 /* ---- repl_isr.c */

@@ -79,7 +79,7 @@ static void members_stay(const struct repl *r, unsigned slot, struct isr *next, 
     for (unsigned i = 0; i < now.n; i++) {
         const struct copy *c = now.node[i] == r->self ? NULL : copy_at(r, slot, now.node[i]);
         bool stays = now.node[i] == r->self ||
-                     (c != NULL && is_live(r, now.node[i], now.incarnation[i]) && !is_lagging(r, slot, c));
+                     (c != NULL && !c->bad && is_live(r, now.node[i], now.incarnation[i]) && !is_lagging(r, slot, c));
         isr_add(stays ? next : gone, now.node[i], now.incarnation[i]);
     }
 }
@@ -98,7 +98,7 @@ static void members_join(const struct repl *r, unsigned slot, struct isr *next)
     const struct map_slot *s = &r->map->slots[slot];
     for (unsigned k = 0; k < p->copies_n && next->n < MAP_COPIES; k++) {
         const struct copy *c = &p->copies[k];
-        if (!isr_has(next, c->place) && is_whole(r, c) && copy_holds(r, c, c->joined) &&
+        if (!isr_has(next, c->place) && !c->bad && is_whole(r, c) && copy_holds(r, c, c->joined) &&
             is_live(r, c->place, c->incarnation) && !is_lagging(r, slot, c) && is_steady(r, c, s))
             isr_add(next, c->place, c->incarnation);
     }

@@ -7,6 +7,7 @@
 #define CORE_REPL_REPL_MESSAGE_H
 
 #include "base/chain.h"
+#include "base/hash.h"
 #include "core/repl/lineage.h"
 
 enum repl_message_type {
@@ -18,11 +19,15 @@ enum repl_message_type {
     REPL_DUMP,     /* dump: a part of a slot's content */
     REPL_DUMPED,   /* dumped: the last part, and it was whole */
     REPL_OFFER,    /* rounds: they need dumps of many parts, to be pulled */
+    REPL_DIGEST,   /* digest: the slot's is wanted as of here (29) */
+    REPL_BAD,      /* bad: what you have of it is wrong, and you are not in sync any more: it is to be deleted (29) */
+    REPL_COMPARE,  /* rounds: of these my own copy is wrong: whoever of you is primary next compares them first (29) */
     /* of the replica's */
     REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
     REPL_JOINS,    /* rounds: the map that JOINED named is applied here, and all that came before it is held */
     REPL_ACK,      /* ack */
     REPL_PULL,     /* pull: a dump that was offered is wanted, or goes on */
+    REPL_DIGESTED, /* digested: what was asked for; or it is not to be had now */
     REPL_LEAVING   /* text: it is being stopped, it will hold nothing more (27) */
 };
 
@@ -72,6 +77,25 @@ struct repl_pull {
     uint32_t parts; /* so many have been taken; 0: it may begin */
 };
 
+struct repl_digest {
+    struct repl_round in; /* of the SYNC by which it came to follow */
+    uint64_t number;      /* of the comparison, at this primary */
+    struct position at;   /* where the slot stands */
+    struct hash_key key;
+};
+
+struct repl_digested {
+    struct repl_round in;
+    uint64_t number;
+    bool has;
+    uint64_t sum[2];
+};
+
+struct repl_bad {
+    struct repl_round in;
+    uint64_t map; /* the one that shows it, or a later one, is to be applied there */
+};
+
 struct repl_ack {
     uint64_t held, synced; /* lsns of the primary's */
     bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
@@ -90,6 +114,9 @@ struct repl_message {
         struct repl_dump dump;
         struct repl_dumped dumped;
         struct repl_pull pull;
+        struct repl_digest digest;
+        struct repl_digested digested;
+        struct repl_bad bad;
         struct repl_ack ack;
         struct slice text;
     };

@@ -112,6 +112,8 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
         primary_end(r, slot);
         p->epoch = epoch;
         p->newest = epoch == 0 ? 0 : r->appended; /* 11: everything up to here may have been acknowledged */
+        if (epoch != 0 && bits_has(&r->scrub.soon, slot))
+            scrub_soon(r, slot); /* 29: as its former primary asked */
         if (epoch != 0 && r->unstored_upto > r->stored)
             bits_add(&r->unstored, slot); /* what is its newest, and from when, is not known */
     }
@@ -231,6 +233,10 @@ void repl_where(struct repl *r, uint16_t place, const struct repl_where *w)
     if (c->state != COPY_AWAY && c->round == w->in.round)
         return; /* it is being answered */
     c->round = w->in.round;
+    if (c->bad && w->at.seq == 0) { /* 29: it has deleted what it had */
+        c->bad = false;
+        c->heals = true;
+    }
     say(r, place, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &w->in});
     if (lineage_has(&r->slots[w->in.slot], w->at))
         behind(r, w->in.slot, c, w->at.seq + 1);
@@ -347,6 +353,11 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
     if (c == NULL || c->state != COPY_LIVE || c->round != in->round || r->primary[in->slot].epoch != in->epoch)
         return;
     copy_turns(r, c, COPY_JOINED);
+    if (c->heals) { /* 29: the proof of it is another comparison */
+        c->heals = false;
+        r->scrub.healed++;
+        scrub_soon(r, in->slot);
+    }
     struct repl_peer *peer = &r->peers.at[place];
     peer->join_last = c->joined > peer->join_last ? c->joined : peer->join_last;
     sample_rest(r, peer);

@@ -125,7 +125,7 @@ void repl_map_jumps(struct repl *r)
             r->replica[slot].state = REPLICA_LEAVES;
 }
 
-static bool is_mine(const struct repl *r, uint16_t place, const struct repl_round *in)
+bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in)
 {
     if (in->slot >= SLOTS)
         return false;
@@ -135,7 +135,7 @@ static bool is_mine(const struct repl *r, uint16_t place, const struct repl_roun
 
 void repl_from(struct repl *r, uint16_t place, const struct repl_round *in)
 {
-    if (is_mine(r, place, in) && r->replica[in->slot].state == REPLICA_ASKED)
+    if (replica_follows(r, place, in) && r->replica[in->slot].state == REPLICA_ASKED)
         r->replica[in->slot].state = REPLICA_FOLLOWS;
 }
 
@@ -160,7 +160,7 @@ enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct r
 void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in, uint64_t upto)
 {
     struct replica_slot *p = in->slot < SLOTS ? &r->replica[in->slot] : NULL;
-    if (!is_mine(r, place, in) || p->state != REPLICA_FOLLOWS)
+    if (!replica_follows(r, place, in) || p->state != REPLICA_FOLLOWS)
         return;
     p->join_map = map;
     p->join_at = upto;
@@ -212,7 +212,7 @@ void repl_join(struct repl *r)
 
 bool repl_may_swap(const struct repl *r, uint16_t place, const struct repl_round *in)
 {
-    return is_mine(r, place, in) && r->replica[in->slot].state == REPLICA_FOLLOWS &&
+    return replica_follows(r, place, in) && r->replica[in->slot].state == REPLICA_FOLLOWS &&
            !is_fenced(&r->slots[in->slot], in->epoch);
 }
 
