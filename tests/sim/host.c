@@ -381,34 +381,43 @@ void host_pulse(struct plane *p, struct control_pulse *to)
     to->has_data = pulse.has_data;
 }
 
+static bool has_come(const struct host *h, const struct carriage *c)
+{
+    return c->words.n > 0 && mono_reached(h->world->planes.now, c->words.at[c->taken].due);
+}
+
+static struct word word_take(struct carriage *c)
+{
+    struct word word = c->words.at[c->taken++].word;
+    if (c->taken == c->words.n)
+        c->taken = c->words.n = 0;
+    return word;
+}
+
+static void next_comes(struct host *h, struct carriage *c)
+{
+    if (c->words.n > 0)
+        planes_plan(&h->world->planes, &c->due, c->words.at[c->taken].due);
+}
+
 static void words_down(struct host *h)
 {
-    struct planes *w = &h->world->planes;
-    struct carriage *c = &h->down;
-    while (c->words.n > 0 && mono_reached(w->now, c->words.at[0].due)) {
-        struct word word = c->words.at[0].word;
-        memmove(c->words.at, c->words.at + 1, --c->words.n * sizeof(c->words.at[0]));
+    while (has_come(h, &h->down)) {
+        struct word word = word_take(&h->down);
         step(h, &(struct node_event){.type = NODE_WORD, .word = &word});
         if (word.type == WORD_VIEW)
             h->plane->view = *word.view;
         word_free(&word);
         settle(h);
     }
-    if (c->words.n > 0)
-        planes_plan(w, &c->due, c->words.at[0].due);
+    next_comes(h, &h->down);
 }
 
 static void words_up(struct host *h)
 {
-    struct planes *w = &h->world->planes;
-    struct carriage *c = &h->up;
-    while (c->words.n > 0 && mono_reached(w->now, c->words.at[0].due)) {
-        struct word word = c->words.at[0].word;
-        memmove(c->words.at, c->words.at + 1, --c->words.n * sizeof(c->words.at[0]));
-        plane_ask(w, h->plane, word);
-    }
-    if (c->words.n > 0)
-        planes_plan(w, &c->due, c->words.at[0].due);
+    while (has_come(h, &h->up))
+        plane_ask(&h->world->planes, h->plane, word_take(&h->up));
+    next_comes(h, &h->up);
 }
 
 void host_given(struct plane *p, size_t conn, struct control_give *g)
@@ -779,9 +788,10 @@ void host_wipe(struct host *h)
 
 static void carriage_empty(struct host *h, struct carriage *c)
 {
-    for (size_t i = 0; i < c->words.n; i++)
+    for (size_t i = c->taken; i < c->words.n; i++)
         word_free(&c->words.at[i].word);
     vec_clear(&c->words);
+    c->taken = 0;
     heap_remove(&h->world->planes.calendar, &c->due);
 }
 

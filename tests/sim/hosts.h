@@ -58,7 +58,8 @@ struct carried { /* a word between the two planes */
     struct mono due;
 };
 struct carriage {
-    VEC(struct carried) words;
+    VEC(struct carried) words; /* those before `taken` have come; all of them: it is empty again */
+    size_t taken;
     struct heap_node due;
 };
 
