@@ -189,7 +189,8 @@ void handover_go_on(struct node *n, struct node_out *out)
     handing_is(c);
 }
 
-/* Slots for one successor, all with data, or all without. */
+/* Slots for one successor, all with data, or all without. A member that is gone is taken out of the in-sync set first:
+ * W of it might never hold everything. */
 static uint16_t choose(const struct node *n, struct bits *slots, bool *empty)
 {
     const struct cluster *c = n->cluster;
@@ -200,7 +201,7 @@ static uint16_t choose(const struct node *n, struct bits *slots, bool *empty)
             continue;
         bool copied = is_copied(c, slot, w);
         if ((!copied && !is_empty(n, slot)) || (to != MAP_NOBODY && *empty == copied) ||
-            bits_has(&c->replicas->repl.doubt, slot))
+            !repl_isr_rests(&c->replicas->repl, slot))
             continue;
         to = w;
         *empty = !copied;

@@ -293,6 +293,8 @@ struct repl_wishes {
     struct bits settled; /* SETTLED is to be asked for in these */
     bool settles;        /* there are such */
 };
+/* Is its in-sync set as it should be, and none tried or proposed? Only then is it handed over (26). */
+bool repl_isr_rests(const struct repl *r, unsigned slot);
 /* What is to be proposed now; `to` is cleared first. taken: slots whose primary is being moved, which are left
  * alone. may: false: another proposal of this node's is under way; SETTLED is none. */
 void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_wishes *to);

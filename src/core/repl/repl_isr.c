@@ -156,6 +156,12 @@ static bool wish(const struct repl *r, unsigned slot, struct isr *next)
     return !isr_is(next, &now);
 }
 
+bool repl_isr_rests(const struct repl *r, unsigned slot)
+{
+    struct isr next;
+    return !r->primary[slot].in_doubt && !wish(r, slot, &next);
+}
+
 /* ---------------------------------------------------------------- an attempt */
 
 static void attempt_end(struct repl *r, unsigned slot)
