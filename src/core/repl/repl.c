@@ -188,7 +188,7 @@ bool repl_is_silent(const struct repl *r, uint16_t place)
 
 void repl_check(const struct repl *r)
 {
-    unsigned proposed = 0;
+    unsigned proposed = 0, doubt = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct primary_slot *p = &r->primary[slot];
         lineage_check(&r->slots[slot]);
@@ -198,6 +198,7 @@ void repl_check(const struct repl *r)
         check(!p->proposed || p->in_doubt);
         check(bits_has(&r->doubt, slot) == p->in_doubt);
         proposed += p->proposed;
+        doubt += p->in_doubt;
         for (unsigned k = 0; k < p->copies_n; k++) {
             const struct copy *c = &p->copies[k];
             const struct repl_peer *peer = peer_known(r, c->place);
@@ -205,7 +206,7 @@ void repl_check(const struct repl *r)
             check(c->place != r->self);
         }
     }
-    check(proposed == r->proposed_slots);
+    check(proposed == r->proposed_slots && doubt == r->doubt_n);
     for (size_t i = 0; i < r->peers.n; i++)
         check(r->peers.at[i].synced <= r->peers.at[i].held && r->peers.at[i].held <= r->peers.at[i].sent); /* R7 */
 }

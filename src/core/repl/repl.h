@@ -145,6 +145,7 @@ struct repl {
     uint64_t settle_ver;     /* the map's quorum_ver in which they are */
     struct mono settle_again; /* the next round begins */
     struct bits doubt;       /* slots in_doubt; */
+    unsigned doubt_n;        /* so many */
     unsigned proposed_slots; /* of which proposed, and the fate is not known */
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
     struct mono propose_again; /* it may be lost: another, with a greater n */

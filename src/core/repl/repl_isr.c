@@ -168,6 +168,7 @@ static void attempt_end(struct repl *r, unsigned slot)
 {
     struct primary_slot *p = &r->primary[slot];
     r->proposed_slots -= p->proposed;
+    r->doubt_n -= p->in_doubt;
     p->in_doubt = p->proposed = false;
     bits_remove(&r->doubt, slot);
 }
@@ -198,6 +199,7 @@ static void attempt_look(struct repl *r, unsigned slot)
     }
     if (p->in_doubt && isr_is(&next, &p->next))
         return;
+    r->doubt_n += !p->in_doubt;
     p->in_doubt = true;
     p->next = next;
     p->floor = p->newest; /* what is beyond it needs W of the next as well, from now on (11) */
@@ -304,7 +306,7 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
         attempts_look(r, taken);
         settle_look(r, to);
     }
-    if (may && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
+    if (may && r->doubt_n > 0 && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
         propose(r, taken, to);
 }
 

@@ -55,6 +55,7 @@ void primary_end(struct repl *r, unsigned slot)
         todo_free(&p->copies[k]);
     mem_free(p->copies);
     r->proposed_slots -= p->proposed;
+    r->doubt_n -= p->in_doubt;
     bits_remove(&r->doubt, slot);
     bits_remove(&r->copied, slot);
     *p = (struct primary_slot){0};
