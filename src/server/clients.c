@@ -183,6 +183,7 @@ void clients_batch_judged(struct server *s)
 static void batch_step(struct server *s, bool more)
 {
     s->linger.requests += (unsigned)s->batch.n;
+    s->turn_requests += s->batch.n;
     s->batch.has_more = more;
     server_step(s, &(struct node_event){.type = NODE_REQUESTS,
                                         .requests = {s->batch.at, s->batch.n, more}});

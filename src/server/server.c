@@ -339,6 +339,17 @@ static void bury(struct server *s)
     reaper_collect(&s->reaper);
 }
 
+/* Clients that were answered in this turn are about to come back: what goes to other servers waits for the
+ * next one, which does not wait, so that two turns cost them one message. */
+static void links_write(struct server *s)
+{
+    bool wait = s->turn_requests > 1 && !s->links_waited && !s->stop;
+    s->links_waited = wait;
+    s->turn_requests = 0;
+    if (!wait)
+        lines_write(&s->links);
+}
+
 void server_turn(struct server *s)
 {
     loop_wait(&s->loop, s->now, next_wake(s));
@@ -356,7 +367,7 @@ void server_turn(struct server *s)
     clients_turn(s);
     clients_cron(s);
     release(s);
-    lines_write(&s->links);
+    links_write(s);
     bury(s);
     if (s->sleep_us > 0)
         clock_sleep_us(s->sleep_us);

@@ -156,6 +156,8 @@ struct server {
     struct server_counts counts;
     VEC(struct client *) touched, again, dead;
     struct lines links;
+    bool links_waited;    /* in the turn before this one */
+    size_t turn_requests; /* so many ran in this one */
     char *arena; /* READ_ARENA_BYTES */
     size_t arena_at;
     struct request_arena slices;
