@@ -45,6 +45,7 @@ void cluster_free(struct node *n) /* sessions are gone */
     replicas_free(n);
     mem_free(c->view.peers);
     mem_free(c->served);
+    upstreams_free(&c->upstreams);
     map_free(&c->map);
     mem_free(c);
 }

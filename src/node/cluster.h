@@ -18,6 +18,7 @@
 #include "node/replicate.h"
 #include "node/route.h"
 #include "node/state.h"
+#include "node/upstream.h"
 #include "resp/frame.h"
 
 enum {
@@ -214,6 +215,7 @@ struct cluster {
     struct mono gates_at;    /* so are gates that are shut for long */
     struct list order[ORDER_BUCKETS];
     uint64_t forwarded, uncertain, retried, by_copies; /* counts */
+    struct upstreams upstreams; /* of a proxy */
 };
 
 /* What a proxy tells in INFO. */

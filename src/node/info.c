@@ -511,6 +511,15 @@ static void put_proxy(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "writes_uncertain", figures[FIGURE_UNCERTAIN]);
 }
 
+static void put_upstreams(struct buf *b, struct node *n, const uint64_t *figures)
+{
+    const struct seat_share *others = seats_others(n);
+    (void)figures;
+    if (others == NULL)
+        upstreams_count(n);
+    upstreams_put(n, others != NULL ? &others->upstreams : &n->cluster->upstreams, b);
+}
+
 /* --------------------------------------------------------------------- INFO */
 
 enum section_of { OF_SERVERS = 1, OF_PROXIES = 2, OF_BOTH = 3 };
@@ -530,6 +539,7 @@ static const struct section sections[] = {
     {"stats", "Stats", put_stats, true, OF_BOTH},
     {"replication", "Replication", put_replication, true, OF_BOTH},
     {"proxy", "Proxy", put_proxy, true, OF_PROXIES},
+    {"upstreams", "Upstreams", put_upstreams, true, OF_PROXIES},
     {"cpu", "CPU", put_cpu, true, OF_BOTH},
     {"modules", "Modules", put_nothing, true, OF_BOTH},
     {"commandstats", "Commandstats", put_commandstats, false, OF_BOTH},

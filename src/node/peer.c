@@ -45,6 +45,9 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     list_init(&l->in_dirty);
     buf_init(&l->in, SIZE_MAX / 2);
     list_push(&n->cluster->links, &l->in_cluster);
+    struct upstream *u = upstream_at(n, place);
+    u->reconnects += u->lost > 0;
+    u->lost -= u->lost > 0;
     *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip),
                                               .port = to->at.cluster_port, .use = protocol, .peer = to->id};
     return l;
@@ -200,6 +203,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     list_push(&l->sent, &f->in_where);
     n->cluster->forwarded++;
     n->cluster->by_copies += f->by_copy;
+    upstream_at(n, l->place)->requests++;
     if (f->is_write)
         note_wrote(f->turn->session, l);
     if (l->open && list_empty(&l->in_dirty))
@@ -233,6 +237,13 @@ void peer_link_free(struct peer_link *l)
     mem_free(l);
 }
 
+static void note_retry(struct node *n, const struct peer_link *l)
+{
+    n->cluster->retried++;
+    if (is_member(n, l))
+        upstream_at(n, l->place)->retried++;
+}
+
 /* A read may go again, but not behind a later write of its connection to its slot that may have been run:
  * it would be answered from after it (replication 10). */
 static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const char *why, struct node_out *out)
@@ -250,8 +261,11 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
         far_multi_void(n, f, out); /* what was watched is not watched any more */
     else if (f->is_wait || (!never_sent && !f->is_write && flight_overtaken(n, f, taken)))
         flight_error(n, f, "TRYAGAIN the connection to its node broke", out);
-    else if (never_sent || !f->is_write)
+    else if (never_sent || !f->is_write) {
+        if (!never_sent)
+            note_retry(n, f->link);
         flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
+    }
     else
         flight_unsure(n, f, why, out);
 }
@@ -263,6 +277,8 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
     struct routing *own = l->own != NULL ? l->own->routing : NULL;
     struct list lost;
     list_init(&lost);
+    if (is_member(n, l) && !l->forsaken)
+        upstream_at(n, l->place)->lost++;
     while (!list_empty(&l->sent)) {
         struct list *first = l->sent.next;
         list_drop(first);
@@ -324,6 +340,8 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         return;
     }
     list_drop(&f->in_where);
+    if (n->identity.is_proxy && !f->is_wait && is_member(n, l))
+        upstream_answered(n, l->place, (uint64_t)(n->now.us - f->sent.us) * 1000);
     n->cluster->any_forsaken |= list_empty(&l->sent) && !is_member(n, l);
     refused |= f->is_refused;
     if (f->turn == NULL) {
@@ -338,7 +356,7 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
     } else if (unserved) { /* it ran, and a later write of its client as well: asked again it would see that (10) */
         unserved_answer(n, f, reply, out);
     } else if (refused && !f->is_wait) {
-        n->cluster->retried++;
+        note_retry(n, l);
         flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",
                     10 * 1000);
     } else {

@@ -89,6 +89,7 @@ static void share_free(struct seat_share *s)
     stats_copy_free(s->stats);
     slowlog_free(s->slowlog);
     latency_free(s->latency);
+    upstreams_free(&s->upstreams);
 }
 
 static uint8_t takes_of(const struct spec *spec)
@@ -121,6 +122,7 @@ static void share_add(struct seat_share *to, struct seat_share *more)
     stats_add(&to->stats, more->stats);
     slowlog_add(&to->slowlog, more->slowlog);
     latency_add(&to->latency, more->latency);
+    upstreams_add(&to->upstreams, &more->upstreams);
 }
 
 /* ------------------------------------------------------------------ words that go */
@@ -240,6 +242,8 @@ static void run_over_all(struct node *n, struct seat_ask *a, struct reply *r, st
         uint64_t mine[FIGURES_N];
         info_figures(n, mine);
         info_figures_add(sum->figures, mine);
+        upstreams_count(n);
+        upstreams_add(&sum->upstreams, &n->cluster->upstreams);
         stats_add(&sum->stats, stats);
         n->stats = sum->stats;
     }
@@ -289,6 +293,8 @@ static void answer(struct node *n, struct seat_word *w, struct node_out *out)
     told->token = w->token;
     if (takes & TAKES_STATS) {
         info_figures(n, share->figures);
+        upstreams_count(n);
+        upstreams_add(&share->upstreams, &n->cluster->upstreams);
         stats_add(&share->stats, n->stats);
     }
     if (takes & TAKES_SLOWLOG)

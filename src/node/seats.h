@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "node/node.h"
 #include "node/session.h"
+#include "node/upstream.h"
 
 enum { SEATS_MAX = 64 };
 
@@ -59,6 +60,7 @@ struct seat_share {
     struct stats *stats;     /* NULL: not asked for; the same of the two below */
     struct slowlog *slowlog;
     struct latency *latency;
+    struct upstreams upstreams; /* with stats */
 };
 
 enum seat_word_type { SEAT_ASK = 1, SEAT_TOLD, SEAT_FOLLOW, SEAT_WANT, SEAT_LINES };

@@ -122,7 +122,7 @@ void stats_sample(struct node *n)
     rate_add(&s->output, world_count(n, "total_net_output_bytes"), us);
 }
 
-static void histogram_more(struct histogram **to, const struct histogram *from)
+void histogram_more(struct histogram **to, const struct histogram *from)
 {
     if (from == NULL)
         return;

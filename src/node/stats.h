@@ -48,6 +48,7 @@ struct stats {
 
 void stats_reset(struct node *n); /* CONFIG RESETSTAT */
 void stats_add(struct stats **to, const struct stats *from); /* what may be added; *to is made where it is NULL */
+void histogram_more(struct histogram **to, const struct histogram *from); /* the same */
 void stats_copy_free(struct stats *s); /* one that stats_add made; NULL: nothing */
 double rate_of(const struct rate *r);
 

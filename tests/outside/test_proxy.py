@@ -259,6 +259,9 @@ def test_threads_are_one_server(node, proxy):
     assert clients[3].info("commandstats")["cmdstat_set"]["calls"] == 40
     assert clients[4].info("clients")["connected_clients"] == 40
     assert clients[4].info("proxy")["requests_forwarded"] >= 40
+    upstreams = clients[4].info("upstreams")
+    assert len(upstreams) == 2 and sum(u["requests"] for u in upstreams.values()) == 40
+    assert {u["state"] for u in upstreams.values()} == {"up"} and all(u["p99_usec"] > 0 for u in upstreams.values())
     clients[5].config_set("slowlog-log-slower-than", 0)
     until(lambda: {c.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"] for c in clients} == {"0"}, 60)
     assert clients[6].slowlog_reset()

@@ -175,6 +175,17 @@ static void it_tries_again_for_retry_timeout(void **state)
     end();
 }
 
+static void info_has(const char *text)
+{
+    struct buf *got = &w.node[PROXY].got[1];
+    some_send(&w, PROXY, 1, "INFO upstreams");
+    some_carry(&w);
+    one_step(&w.node[PROXY], (struct node_event){.type = NODE_RELEASE});
+    if (memmem(got->p, got->n, text, strlen(text)) == NULL)
+        fail_msg("'%s' is not in '%.*s'", text, (int)got->n, got->p);
+    buf_clear(got);
+}
+
 /* Both nodes have each slot, and are in sync. */
 static void all_have_copies(void)
 {
@@ -241,6 +252,7 @@ static void what_a_copy_does_not_answer_the_primary_does(void **state)
     some_later(&w, 100);
     one_expect(&w.node[PROXY], 1, "$1\r\n1\r\n");
     assert_int_equal(gets_at(copy), 0);
+    info_has("retries=1,");
     w.node[PROXY].options.read_from = READ_FROM_PRIMARY;
     some_map_to(&w, copy);
     says("GET a", "$1\r\n1\r\n"); /* and no link that said READONLY is used for it */
@@ -268,6 +280,34 @@ static void the_zone_decides(void **state)
     m->nodes.at[1 - m->slots[slot].primary].health = MAP_UP;
     m->nodes.at[1 - m->slots[slot].primary].incarnation = 2; /* in this run it is not in sync */
     assert_int_equal(route_read(m, slot, READ_FROM_REPLICA, "", 7), MAP_NOBODY);
+    end();
+}
+
+static void each_upstream_has_a_line(void **state)
+{
+    (void)state;
+    unsigned at = slot_of(SLICE("a")) % 2;
+    char text[128];
+    start_proxy();
+    says("SET a 1\nGET a", "+OK\r\n$1\r\n1\r\n");
+    (void)snprintf(text, sizeof(text), "upstream%u:addr=10.0.0.%u:7000,zone=,state=up,connections=1,in_flight=0,requests=2,"
+                                       "retries=0,reconnects=0,p50_usec=", at, at + 1);
+    info_has(text);
+    (void)snprintf(text, sizeof(text), "upstream%u:addr=10.0.0.%u:7000,zone=,state=up,connections=0,in_flight=0,requests=0,",
+                   1 - at, 2 - at);
+    info_has(text);
+    w.stopped[at] = true;
+    some_send(&w, PROXY, 2, "GET a");
+    some_carry(&w);
+    info_has("in_flight=1,requests=3,");
+    for (unsigned i = 0; i < SOME_LINKS; i++) /* it breaks before it took the read, which goes over the next */
+        if (w.links[i].used && w.links[i].from == PROXY)
+            some_link_break(&w, &w.links[i]);
+    w.stopped[at] = false;
+    some_carry(&w);
+    some_later(&w, 100);
+    one_expect(&w.node[PROXY], 2, "$1\r\n1\r\n");
+    info_has("connections=1,in_flight=0,requests=4,retries=0,reconnects=1,");
     end();
 }
 
@@ -301,4 +341,5 @@ UNIT_TESTS("proxied",
            TEST(reads_go_where_read_from_says, "reads go where read-from says, in their session's order (N20)"),
            TEST(what_a_copy_does_not_answer_the_primary_does, "what a copy does not answer the primary does (N20)"),
            TEST(the_zone_decides, "read-from nearest-zone asks who is in the proxy's zone, in sync and up"),
+           TEST(each_upstream_has_a_line, "INFO upstreams tells of each node what is under way, retried, connected anew"),
            TEST(it_stops_once_all_is_answered, "a proxy stops once what is under way is answered"))
