@@ -100,6 +100,11 @@ size_t control_voters(const struct control *c)
     return c->voters.n;
 }
 
+bool control_votes(const struct control *c)
+{
+    return raft_voters_has(&c->voters, &c->raft.self);
+}
+
 const struct node_id *control_id(const struct control *c)
 {
     return &c->identity.node;

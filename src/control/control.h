@@ -157,6 +157,7 @@ enum err control_log_wrong(const struct raft_saved *saved, char why[WIRE_WHY_BYT
 const struct map *control_map(const struct control *c); /* for the simulator's checks */
 bool control_leads(const struct control *c);
 size_t control_voters(const struct control *c); /* of the newest committed set */
+bool control_votes(const struct control *c);    /* this node is one of them */
 const struct node_id *control_id(const struct control *c); /* this node's, and of this start: */
 uint32_t control_incarnation(const struct control *c);
 

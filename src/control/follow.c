@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "control/inside.h"
+#include "control/recover.h"
 #include "wire/wire_map.h"
 
 /* ------------------------------------------------------------------- the tail */
@@ -256,12 +257,12 @@ static bool consensus_brings_it(const struct control *c)
             !mono_reached(c->now, mono_after(heard, control_timeout_us(c) / 2)));
 }
 
-/* From who says he is ahead. */
+/* From who says he is ahead; the more so where a new group has begun that ours never hears of (C11). */
 void follow_ahead(struct control *c, uint16_t place, uint64_t index)
 {
     struct chain *to;
-    if (index <= c->map.index || consensus_brings_it(c) || !mono_reached(c->now, c->fetch_due) ||
-        (to = contact_to(c, place)) == NULL)
+    bool is_ours = recover_group(index) == recover_group(c->map.index) && consensus_brings_it(c);
+    if (index <= c->map.index || is_ours || !mono_reached(c->now, c->fetch_due) || (to = contact_to(c, place)) == NULL)
         return;
     put_fetch(to, &(struct wire_fetch){c->map.index + 1});
     c->fetch_due = mono_after(c->now, control_timeout_us(c) / 4);
@@ -333,8 +334,11 @@ enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
     TRY(raft_voters_get(&voters, m->voters));
     map_init(&map);
     enum err e = get_map(m->map, m->index, &map, why);
+    bool is_new = e == ERR_OK && m->index > c->map.index && recover_group(m->index) > recover_group(c->map.index);
     if (e == ERR_OK)
         follow_whole(c, m->index, &voters, &map);
+    if (is_new)
+        keep_leave_group(c);
     map_free(&map);
     c->fetch_due = c->now;
     return e;

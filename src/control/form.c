@@ -87,12 +87,14 @@ static void found(struct control *c)
 /* This start's incarnation is on disk (C1). */
 void form_begin(struct control *c)
 {
-    if (c->identity.in_cluster)
+    if (c->identity.in_cluster) {
         c->standing = STANDING_IN;
-    else if (c->config.join.n > 0)
+        keep_restore(c);
+    } else if (c->config.join.n > 0) {
         c->standing = STANDING_OUT;
-    else
+    } else {
         found(c);
+    }
     c->seed_due = c->now;
 }
 

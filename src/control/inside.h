@@ -225,8 +225,10 @@ void contacts_free(struct control *c);
 
 /* ---- keep.c */
 void keep_begin(struct control *c, const struct raft_loaded *loaded);
+void keep_restore(struct control *c); /* the snapshot that was found: its map is told from now on */
 void keep_found(struct control *c, const struct map_entry *e); /* a cluster of this node alone begins with it */
 void keep_forget(struct control *c);                           /* its cluster: log, map and id */
+void keep_leave_group(struct control *c); /* if the map's has begun anew: the former one's log */
 void keep_peers(struct control *c);                            /* members or their addresses changed */
 /* One step of raft and all that follows from it, but for member and steward: they look afterwards. */
 struct keep_fate {

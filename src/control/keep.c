@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "control/inside.h"
+#include "control/recover.h"
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
 
@@ -201,15 +202,33 @@ static void forget(struct control *c)
     c->forgetting = false;
 }
 
+/* An operator has begun a new group (replication 18): what this node's own log says, leads or votes counts no more. */
+void keep_leave_group(struct control *c)
+{
+    if (c->forgetting || c->raft.voters.n == 0 || recover_group(raft_log_last(&c->raft.log)) == recover_group(c->map.index))
+        return;
+    log_say(c->log, LOG_LEVEL_WARNING,
+            "map %llu: the controller was begun anew by an operator; the log of the former one is dropped here",
+            (unsigned long long)c->map.index);
+    raft_free(&c->raft);
+    raft_anew(c, NULL);
+    c->forgetting = true;
+    forget(c);
+}
+
 /* ---------------------------------------------------------------- the disk */
 
 void keep_begin(struct control *c, const struct raft_loaded *loaded)
 {
     raft_file_init(&c->file, loaded);
     raft_anew(c, loaded->is_empty ? NULL : &loaded->saved);
-    if (!loaded->is_empty && loaded->saved.snapshot.index > 0)
-        restore(c, &loaded->saved.snapshot);
     c->forgetting = !c->identity.in_cluster && !loaded->is_empty; /* a crash came between the two */
+}
+
+void keep_restore(struct control *c)
+{
+    if (c->raft.snapshot.is.index > 0)
+        restore(c, &c->raft.snapshot.is);
 }
 
 void keep_peers(struct control *c)

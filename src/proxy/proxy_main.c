@@ -96,7 +96,7 @@ static int run(int argc, char **argv)
     struct options options;
     char absolute[PATH_MAX], why[LOG_LINE_BYTES];
     const char *config_file = "";
-    bool only_check = process_takes_check_config(argv, &argc);
+    bool only_check = process_takes("--check-config", argv, &argc);
     int at = 1, code = 0;
     const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
     if (file != NULL && realpath(file, absolute) != NULL)

@@ -107,13 +107,13 @@ bool process_told(int argc, char **argv, const char *name, const char *usage)
     return help || version;
 }
 
-/* --check-config may stand wherever a directive may; as a directive's value it is one. */
-bool process_takes_check_config(char **argv, int *argc)
+/* It may stand wherever a directive may; as a directive's value it is one. */
+bool process_takes(const char *mode, char **argv, int *argc)
 {
     bool found = false, has_value = true; /* has_value: as options_args has it */
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
-        if (has_value && strcmp(argv[i], "--check-config") == 0) {
+        if (has_value && strcmp(argv[i], mode) == 0) {
             found = true;
             continue;
         }

@@ -15,7 +15,7 @@ void process_tell_notes(const struct options *o,
                         struct log *log); /* of directives without effect */
 /* Was it asked for --help or --version, first of all? Then it has told. */
 bool process_told(int argc, char **argv, const char *name, const char *usage);
-/* Was --check-config among the arguments? It is taken out. */
-bool process_takes_check_config(char **argv, int *argc);
+/* Was this one, which is no directive, among the arguments? It is taken out. */
+bool process_takes(const char *mode, char **argv, int *argc);
 
 #endif

@@ -14,14 +14,17 @@
 #include "io/file.h"
 #include "server/cluster_config.h"
 #include "server/process.h"
+#include "server/recovering.h"
 
 static const char usage[] =
     "Usage: vong-server [file] [--directive value ...]\n"
     "       vong-server --check-config [file] [--directive value ...]\n"
+    "       vong-server --controller-log [file] [--directive value ...]\n"
+    "       vong-server --recover-controller [file] [--directive value ...]\n"
     "       vong-server --help | --version\n"
     "\n"
     "A key-value store that speaks Redis' protocol. The file and the directives are those of\n"
-    "redis.conf; vong.conf(5) tells what each does here. Examples:\n"
+    "redis.conf; vong.conf(5) tells what each does here; vong-server(8) tells the rest. Examples:\n"
     "\n"
     "  vong-server                                    with the defaults, in this directory\n"
     "  vong-server /etc/vong/vong-server.conf --port 7777\n"
@@ -145,7 +148,9 @@ int main(int argc, char **argv)
     int at = 1;
     if (process_told(argc, argv, "vong-server", usage))
         return 0;
-    bool only_check = process_takes_check_config(argv, &argc);
+    bool only_check = process_takes("--check-config", argv, &argc);
+    bool tells_log = process_takes("--controller-log", argv, &argc);
+    bool recovers = process_takes("--recover-controller", argv, &argc);
     const char *file = at < argc && strncmp(argv[at], "--", 2) != 0 ? argv[at++] : NULL;
     if (file != NULL && realpath(file, absolute) != NULL)
         server.config_file = absolute;
@@ -156,6 +161,8 @@ int main(int argc, char **argv)
         code = refuse(why);
     else if (only_check)
         code = check_config(&options);
+    else if (tells_log || recovers)
+        code = recovering_run(&options, recovers && !tells_log);
     else
         code = serve(&server);
     options_free(&options);

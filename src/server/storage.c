@@ -133,12 +133,17 @@ bool storage_is_behind(const struct storage *s)
     return false;
 }
 
-enum err storage_start(struct storage *s, const char *const names[LANES], struct loop *loop,
-                       struct graves *graves)
+void storage_init(struct storage *s, struct graves *graves)
 {
     *s = (struct storage){.graves = graves};
     for (size_t i = 0; i < STORAGE_FILES; i++)
         s->fds[i] = -1;
+}
+
+enum err storage_start(struct storage *s, const char *const names[LANES], struct loop *loop,
+                       struct graves *graves)
+{
+    storage_init(s, graves);
     for (size_t i = 0; i < LANES; i++) {
         list_init(&s->lanes[i].waiting);
         TRY(lane_start(&s->lanes[i].lane, names[i], STORAGE_LANE_JOBS, loop));

@@ -27,6 +27,8 @@ struct storage {
     struct graves *graves;  /* of the asker's thread */
 };
 
+/* Without threads: for operations at_once only, and nothing to stop. */
+void storage_init(struct storage *s, struct graves *graves);
 /* names: of the lanes' threads */
 enum err storage_start(struct storage *s, const char *const names[LANES], struct loop *loop,
                        struct graves *graves) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "control/recover.h"
 #include "core/map/map_setting.h"
 #include "tests/sim/sim_disk.h"
 
@@ -703,6 +704,45 @@ void plane_start(struct planes *w, struct plane *p)
     planes_plan(w, &p->wake, w->now);
     planes_plan(w, &p->pulse, w->now);
     load_look(w, p);
+}
+
+/* As --recover-controller does, in no time. */
+static void recover(struct planes *w, struct plane *p, struct recover *r)
+{
+    struct disk_ops ops = {0};
+    struct disk_done done;
+    struct data_id voter = {{(uint8_t)p->number, (uint8_t)++p->seed_n, 'v'}};
+    p->disk.now = w->now;
+    recover_begin(r, &voter);
+    recover_step(r, NULL, &ops);
+    for (size_t i = 0; i < ops.n; i++) {
+        struct sim_lane *lane = &p->disk.lanes[ops.at[i].lane];
+        check(!sim_disk_take(&p->disk, &ops.at[i], &done));
+        heap_remove(&w->calendar, &lane->due);
+        check(sim_disk_due(&p->disk, &lane->due, &done));
+        recover_step(r, &done, &ops);
+    }
+    check(r->stage == RECOVER_DONE);
+    mem_free(ops.at);
+}
+
+bool plane_recover(struct planes *w, struct plane *p, char why[WIRE_WHY_BYTES])
+{
+    struct raft_found found[RAFT_FILES];
+    struct raft_loaded loaded;
+    struct identity identity = {0};
+    struct recover r;
+    struct sim_inode *file = sim_disk_file(&p->disk, "nodes.conf");
+    check(p->control == NULL && file != NULL);
+    check(identity_get(&identity, slice_of(file->p, file->n)) == ERR_OK);
+    check(raft_file_load(&loaded, found, find_raft(p, found)) == ERR_OK);
+    bool good = recover_look(&r, &identity, &loaded, "nodes.conf", why) == ERR_OK;
+    if (good)
+        recover(w, p, &r);
+    recover_free(&r);
+    raft_loaded_free(&loaded);
+    identity_free(&identity);
+    return good;
 }
 
 void plane_kill(struct planes *w, struct plane *p, bool power)

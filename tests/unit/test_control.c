@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "control/recover.h"
 #include "tests/lib/unit.h"
 #include "wire/hello.h"
 #include "wire/wire_control.h"
@@ -894,6 +895,139 @@ static void a_leader_that_is_removed_is_asked_no_more(void **state)
     }
 }
 
+/* -- The majority of the voters is lost ----------------------------------------------------------------- */
+
+static uint32_t voter[3]; /* of six: the others hold data only */
+
+static void begin_with_three_voters(uint64_t seed)
+{
+    size_t n = 0;
+    begin(seed, 6);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    plane_ask(&world, &world.at[0],
+              (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}});
+    assert_true(planes_until(&world, 10 * SECOND, three_vote));
+    for (uint32_t i = 0; i < 6; i++)
+        if (control_votes(world.at[i].control))
+            voter[n++] = i;
+    assert_int_equal(n, 3);
+}
+
+/* Who runs has a lease, and the map of a group that was begun anew so often, in which there are three voters. */
+static bool serves_in_group(struct planes *w, uint64_t group)
+{
+    if (planes_leader(w) == NULL)
+        return false;
+    for (size_t i = 0; i < w->n; i++) {
+        const struct control *c = w->at[i].control;
+        if (c != NULL && (!plane_has_lease(w, &w->at[i]) || recover_group(control_map(c)->index) != group ||
+                          control_voters(c) != 3))
+            return false;
+    }
+    return true;
+}
+
+static bool serves_anew(struct planes *w)
+{
+    return serves_in_group(w, 1);
+}
+
+static bool serves_anew_again(struct planes *w)
+{
+    return serves_in_group(w, 2);
+}
+
+static bool has_all_slots(struct planes *w)
+{
+    unsigned slots = 0;
+    for (size_t i = 0; i < w->n; i++)
+        slots += plane_slots(&w->at[i]);
+    return slots == SLOTS && serves_anew(w);
+}
+
+static void recover_third_voter(void)
+{
+    char why[WIRE_WHY_BYTES];
+    plane_kill(&world, &world.at[voter[0]], true);
+    plane_kill(&world, &world.at[voter[1]], true);
+    planes_run(&world, 3 * SECOND);
+    for (size_t i = 0; i < world.n; i++)
+        assert_false(plane_has_lease(&world, &world.at[i]));
+    plane_kill(&world, &world.at[voter[2]], true);
+    assert_true(plane_recover(&world, &world.at[voter[2]], why));
+    assert_false(plane_recover(&world, &world.at[voter[2]], why)); /* it is alone already */
+    plane_start(&world, &world.at[voter[2]]);
+}
+
+static void one_voter_that_is_left_begins_anew(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 70; seed < 76; seed++) {
+        begin_with_three_voters(seed);
+        recover_third_voter();
+        assert_true(planes_until(&world, 20 * SECOND, serves_anew));
+        victim = voter[0];
+        assert_true(planes_until(&world, 10 * SECOND, victim_is_down));
+        end();
+    }
+}
+
+/* They are a majority of the former group, and could go on in it. */
+static void who_was_lost_comes_back_to_the_new_group(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 80; seed < 86; seed++) {
+        begin_with_three_voters(seed);
+        recover_third_voter();
+        assert_true(planes_until(&world, 20 * SECOND, serves_anew));
+        plane_start(&world, &world.at[voter[0]]);
+        plane_start(&world, &world.at[voter[1]]);
+        assert_true(planes_until(&world, 30 * SECOND, has_all_slots));
+        end();
+    }
+}
+
+static void a_group_is_begun_anew_twice(void **state)
+{
+    (void)state;
+    char why[WIRE_WHY_BYTES];
+    begin_with_three_voters(90);
+    recover_third_voter();
+    assert_true(planes_until(&world, 20 * SECOND, serves_anew));
+    unsigned last = 6;
+    for (unsigned i = 0; i < 6; i++)
+        if (world.at[i].control != NULL && control_votes(world.at[i].control)) {
+            last = i;
+            plane_kill(&world, &world.at[i], true);
+        }
+    assert_true(plane_recover(&world, &world.at[last], why));
+    plane_start(&world, &world.at[last]);
+    planes_run(&world, 2 * SECOND);
+    assert_int_equal(recover_group(control_map(world.at[last].control)->index), 2);
+    for (unsigned i = 0; i < 6; i++) /* of three groups */
+        if (world.at[i].control == NULL)
+            plane_start(&world, &world.at[i]);
+    assert_true(planes_until(&world, 30 * SECOND, serves_anew_again));
+    end();
+}
+
+static void who_did_not_vote_cannot_begin_anew(void **state)
+{
+    (void)state;
+    char why[WIRE_WHY_BYTES] = "";
+    begin(91, 6);
+    assert_true(planes_until(&world, 10 * SECOND, whole)); /* of six five vote */
+    for (uint32_t i = 0; i < 6; i++) {
+        bool votes = control_votes(world.at[i].control);
+        plane_kill(&world, &world.at[i], false);
+        if (votes)
+            continue;
+        assert_false(plane_recover(&world, &world.at[i], why));
+        assert_non_null(strstr(why, "did not vote"));
+    }
+    end();
+}
+
 /* -- Where the map is not, or not right --------------------------------------------------------------- */
 
 static void who_has_no_map_asks_until_somebody_has(void **state)
@@ -964,6 +1098,10 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_report_reaches_the_next_leader, "a report reaches who leads now, whoever led when its node last asked (replication 20)"),
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
            TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),
+           TEST(one_voter_that_is_left_begins_anew, "of a majority lost for ever one voter that is left begins anew, and all follow (replication 18)"),
+           TEST(who_was_lost_comes_back_to_the_new_group, "a lost majority that comes back goes on in the new group, not in its own (C11)"),
+           TEST(a_group_is_begun_anew_twice, "a group is begun anew twice, and who knows of the first only follows (C11)"),
+           TEST(who_did_not_vote_cannot_begin_anew, "who did not vote begins nothing anew, and is told why"),
            TEST(who_has_no_map_asks_until_somebody_has, "who has no map asks until somebody has one (C2)"),
            TEST(all_are_elsewhere_and_meet, "members that all came back at other addresses meet by one that is known"),
            TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))

@@ -582,19 +582,6 @@ static void who_lost_its_log_is_somebody_else(void **state)
     lab_free(&l);
 }
 
-static void a_survivor_recovers_alone_in_a_far_term(void **state)
-{
-    (void)state;
-    struct lab l = {0};
-    lab_start(&l, 1, voters_of(1, 3), "1 2 2", 3);
-    lab_step(&l, 1, (struct raft_event){.type = RAFT_FOUND});
-    assert_true(raft_leads(&l.node[1].r));
-    assert_int_equal(l.node[1].r.voters.n, 1);
-    assert_true(l.node[1].r.term > 1000);
-    assert_int_equal(l.node[1].commands, 2); /* what it held is committed */
-    lab_free(&l);
-}
-
 /* ------------------------------------------------------------------------- snapshots */
 
 static char snapshot_bytes[LAB_SNAPSHOT];
@@ -804,7 +791,6 @@ UNIT_TESTS(
     TEST(voters_that_are_cut_are_none_any_more, "voters that are cut are none any more (F6)"),
     TEST(a_leader_that_is_no_voter_any_more_leaves_when_that_is_committed, "a leader that is no voter any more leaves when that is committed (4.2.2)"),
     TEST(who_lost_its_log_is_somebody_else, "who lost its log is somebody else (F9)"),
-    TEST(a_survivor_recovers_alone_in_a_far_term, "a survivor recovers alone, in a term far from the lost ones'"),
     TEST(the_log_is_cut_behind_a_snapshot_once_that_is_on_disk, "the log is cut behind a snapshot once that is on disk (F10)"),
     TEST(who_is_too_far_behind_gets_the_snapshot_in_chunks, "who is too far behind gets the snapshot in chunks, and goes on"),
     TEST(a_broken_off_snapshot_goes_on_where_it_stood, "a snapshot that broke off goes on where it stood; a twisted one starts over"),

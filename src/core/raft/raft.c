@@ -4,10 +4,6 @@
 #include "base/check.h"
 #include "core/raft/raft_parts.h"
 
-/* A recovered group begins so many terms on: no leader that a lost voter or a learner may have
- * heard of can have written in its terms. */
-enum { RECOVER_TERMS = 1 << 20 };
-
 static const struct raft_peer nobody;
 
 /* ------------------------------------------------------------------------- peers and voters */
@@ -319,8 +315,8 @@ static enum raft_refusal transfer(struct raft *r, const struct raft_peer *to, st
 
 static void found(struct raft *r, struct mono now)
 {
-    bool recovers = raft_log_last(&r->log) > 0;
-    raft_become_follower(r, r->term + (recovers ? RECOVER_TERMS : 1), &nobody, now);
+    check(raft_log_last(&r->log) == 0 && r->voters.n == 0);
+    raft_become_follower(r, r->term + 1, &nobody, now);
     struct raft_voters alone = {.n = 1, .at = {r->self}};
     char bytes[RAFT_VOTERS_BYTES];
     raft_entry_add(r, r->term, RAFT_ENTRY_VOTERS, slice_of(bytes, raft_voters_put(bytes, &alone)));

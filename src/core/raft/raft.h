@@ -127,9 +127,7 @@ enum raft_event_type {
     RAFT_TRANSFER, /* leader: another voter shall lead, before a stop */
     /* the owner's snapshot as of the applied entry `index`: kept, stored, the log cut behind it */
     RAFT_TAKEN,
-    /* this node alone is the group from now on: a new cluster, or an operator's recover-controller
-     * (every other voter stopped for ever). What its log holds becomes committed */
-    RAFT_FOUND
+    RAFT_FOUND /* this node alone is the group from now on: a new cluster. Its log is empty */
 };
 
 struct raft_event {
