@@ -137,7 +137,7 @@ static const char *reload_from(struct node *n, struct slice in)
         aof_batch_clear(&batch);
         size_t used = aof_feed(reader, in, true, &batch, 1000);
         const struct aof_command *failed;
-        why = replay_batch(n, &batch, &failed);
+        why = replay_batch(n, &batch, REPLAY_ANY, &failed);
         in = slice_from(in, used);
     }
     aof_batch_free(&batch);

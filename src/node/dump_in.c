@@ -80,7 +80,7 @@ static void is_bad(struct node *n, unsigned slot, const char *why)
     repl_sync_again(&of(n)->repl, slot);
 }
 
-/* False: it was given up. */
+/* False: it was given up; *malformed, if the link is to end, too. */
 static bool fill(struct node *n, struct dump_in *d, struct slice commands, const char **malformed)
 {
     const struct aof_command *failed;
@@ -90,11 +90,12 @@ static bool fill(struct node *n, struct dump_in *d, struct slice commands, const
         return false;
     }
     store_spare_swap(&n->store, number_of(n, d), d->in.slot);
-    const char *why = replay_batch(n, &of(n)->batch, &failed);
+    const char *why = replay_batch(n, &of(n)->batch, d->in.slot, &failed);
     store_spare_swap(&n->store, number_of(n, d), d->in.slot);
     if (why != NULL) {
         in_drop(n, d);
         is_bad(n, d->in.slot, why);
+        *malformed = why == replay_foreign ? why : NULL;
         return false;
     }
     note_part(n, d, commands);
@@ -135,13 +136,13 @@ static const char *take_at_once(struct node *n, const struct repl_dumped *m)
     if (!take_position(n, m))
         return "a dump's history is none";
     store_slot_flush(&n->store, m->in.slot);
-    const char *why = replay_batch(n, &of(n)->batch, &failed);
+    const char *why = replay_batch(n, &of(n)->batch, m->in.slot, &failed);
     if (why != NULL) {
         store_slot_flush(&n->store, m->in.slot);
         lineage_clear(&n->slots[m->in.slot]); /* what it is not it does not report to be (20) */
         n->slots[m->in.slot].frozen = true;
         is_bad(n, m->in.slot, why);
-        return NULL;
+        return why == replay_foreign ? why : NULL;
     }
     note_whole(n, SLICE("VONG.DUMP"), m, m->bytes);
     of(n)->dumps_in++;

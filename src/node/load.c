@@ -48,7 +48,7 @@ void load_bytes(struct node *n, const struct node_event *ev, struct node_out *ou
     out->load_commands = l->batch.commands.n;
     l->bytes_done += out->load_used;
     const struct aof_command *failed;
-    const char *why = replay_batch(n, &l->batch, &failed);
+    const char *why = replay_batch(n, &l->batch, REPLAY_ANY, &failed);
     if (why != NULL)
         aof_refuse(&l->reader, failed, why);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "node/replay.h"
 
+#include "base/hash.h"
 #include "base/num.h"
+#include "cmd/keys.h"
 #include "node/state.h"
 
 enum { REPLAY_AHEAD = 32 }; /* as many as a batch of requests (hot-path.md) */
@@ -62,8 +64,28 @@ static bool is_own_word(const struct node *n, const struct slice *argv, uint32_t
     return is_flush(n, argv, argc, step) || is_spare(n, argv, argc, step) || is_big(n, argv, argc, step);
 }
 
+const char replay_foreign[] = "a command with keys that are not of its slot";
+
+/* All its keys are: a peer, whatever is wrong with it, plants nothing in other slots. */
+static bool is_of_slot(const struct step *step, const struct slice *argv, uint32_t argc, unsigned slot)
+{
+    struct keys keys;
+    struct key_at at = {0};
+    if (step->act == ACT_FLUSH)
+        return step->key.slot == slot && step->to == slot;
+    if (step->act != ACT_COMMAND || (step->spec->first > 0 && step->spec->first == step->spec->last))
+        return step->key.slot == slot;
+    if (!keys_of(step->spec, argv, argc, &keys) || keys_n(&keys) == 0)
+        return false;
+    while (keys_next(&keys, &at))
+        if (slot_of(argv[at.at]) != slot)
+            return false;
+    return true;
+}
+
 /* Finds, hashes and fetches ahead; why *steps[*planned] is no command of a log, or NULL. */
-static const char *plan(struct node *n, const struct aof_batch *b, size_t from, struct step *steps, size_t *planned)
+static const char *plan(struct node *n, const struct aof_batch *b, size_t from, unsigned slot, struct step *steps,
+                        size_t *planned)
 {
     const char *why = NULL;
     size_t i = 0;
@@ -72,8 +94,12 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
         const struct slice *argv = aof_argv(b, from + i);
         const struct spec *spec = spec_find(argv, c->argc);
         steps[i] = (struct step){.command = c, .spec = spec};
-        if (spec == NULL && is_own_word(n, argv, c->argc, &steps[i]))
-            continue;
+        if (spec == NULL && is_own_word(n, argv, c->argc, &steps[i])) {
+            if (slot == REPLAY_ANY || is_of_slot(&steps[i], argv, c->argc, slot))
+                continue;
+            why = replay_foreign;
+            break;
+        }
         if (spec == NULL || !spec_arity_fits(spec, c->argc)) {
             why = "a command that this server does not know";
             break;
@@ -85,6 +111,10 @@ static const char *plan(struct node *n, const struct aof_batch *b, size_t from, 
         if (spec->first > 0 && (uint32_t)spec->first < c->argc) {
             steps[i].key = key_of(&n->store, argv[spec->first]);
             store_prefetch_bucket(&n->store, c->db, &steps[i].key);
+        }
+        if (slot != REPLAY_ANY && !is_of_slot(&steps[i], argv, c->argc, slot)) {
+            why = replay_foreign;
+            break;
         }
     }
     *planned = i;
@@ -136,7 +166,7 @@ static bool apply(struct node *n, const struct slice *argv, const struct step *s
     return reply->errors == 0;
 }
 
-const char *replay_batch(struct node *n, const struct aof_batch *b, const struct aof_command **failed)
+const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slot, const struct aof_command **failed)
 {
     struct chain replies = {0};
     struct reply reply = {.out = &replies, .protocol = 2};
@@ -145,7 +175,7 @@ const char *replay_batch(struct node *n, const struct aof_batch *b, const struct
     for (size_t done = 0; done < b->commands.n && why == NULL;) {
         struct step steps[REPLAY_AHEAD];
         size_t planned;
-        why = plan(n, b, done, steps, &planned);
+        why = plan(n, b, done, slot, steps, &planned);
         for (size_t i = 0; i < planned; i++, done++) {
             if (!apply(n, aof_argv(b, done), &steps[i], &reply)) {
                 why = "a command that failed when it was applied";

@@ -81,15 +81,17 @@ static void slot_is_bad(struct node *n, unsigned slot, const char *why)
     repl_sync_again(&of(n)->repl, slot);
 }
 
+/* False: nor is what follows it taken; *malformed, if the link is to end, too. */
 static bool append_one(struct node *n, struct repl_guest *g, const struct repl_append *m, struct slice rest,
-                       const struct note *note, size_t used)
+                       const struct note *note, size_t used, const char **malformed)
 {
     const struct aof_command *failed;
     if (repl_may_append(&of(n)->repl, g->place, m, note->at) == REPL_DROP)
         return false;
-    const char *why = replay_batch(n, &of(n)->batch, &failed);
+    const char *why = replay_batch(n, &of(n)->batch, m->slot, &failed);
     if (why != NULL) {
         slot_is_bad(n, m->slot, why);
+        *malformed = why == replay_foreign ? why : NULL;
         return false;
     }
     if (m->blob != NULL)
@@ -103,6 +105,7 @@ static bool append_one(struct node *n, struct repl_guest *g, const struct repl_a
 static const char *take_append(struct node *n, struct repl_guest *g, const struct repl_append *m)
 {
     struct repl_append one = *m;
+    const char *malformed = NULL;
     for (size_t at = 0, used; at < m->bytes.n; at += used) {
         struct slice rest = slice_from(m->bytes, at);
         struct note note;
@@ -110,12 +113,12 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
         enum err err = aof_record(rest, &note, &of(n)->batch, &used);
         if (err != ERR_OK || note.slot != m->slot)
             return err == ERR_CORRUPT ? "the checksum of a record does not hold" : "a record is none";
-        if (!append_one(n, g, &one, rest, &note, used))
+        if (!append_one(n, g, &one, rest, &note, used, &malformed))
             break;
         one.before_epoch = note.at.epoch;
     }
     got(n, g, m->lsn);
-    return NULL;
+    return malformed;
 }
 
 /* -------------------------------------------------------------------- leaving */

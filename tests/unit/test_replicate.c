@@ -442,6 +442,38 @@ static void a_broken_checksum_closes_the_link_and_nothing_else(void **state)
     some_stop(&w);
 }
 
+/* Node 1 hears from its primary, node 0, a record of the slot that node 0 never made: this command. */
+static void forge(unsigned slot, const char *format, ...)
+{
+    char line[256], text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    struct chain body = {0}, out = {0};
+    struct buf record;
+    buf_init(&record, SIZE_MAX / 2);
+    struct position next = {at(0, slot).epoch, at(1, slot).seq + 1};
+    size_t words = 1, n = 0;
+    for (const char *c = line; *c != '\0'; c++)
+        words += *c == ' ';
+    n += (size_t)snprintf(text, sizeof(text), "*%zu\r\n", words);
+    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " "))
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "$%zu\r\n%s\r\n", strlen(word), word);
+    chain_put(&body, slice_of(text, n));
+    record_put_flat(&record, slot, next, &body);
+    put_repl(&out, &(struct repl_message){.type = REPL_APPEND,
+                                          .append = {.lsn = w.node[0].node->journal.appended.n, .slot = (uint16_t)slot,
+                                                     .epoch = next.epoch, .before_epoch = next.epoch, .bytes = buf_slice(&record)}});
+    struct some_link *l = records(0, 1);
+    assert_non_null(l);
+    assert_int_equal(buf_room(&l->there, out.n), ERR_OK);
+    l->there.n += chain_copy(&out, l->there.p + l->there.n, out.n);
+    chain_free(&body, NULL);
+    chain_free(&out, NULL);
+    buf_free(&record);
+}
+
 /* It does not do here what it did at the primary: this copy is not what it should be. */
 static void a_record_that_cannot_be_applied_has_its_slot_fetched_anew(void **state)
 {
@@ -452,22 +484,7 @@ static void a_record_that_cannot_be_applied_has_its_slot_fetched_anew(void **sta
     send_format(0, 1, "SET %s v", key);
     some_carry(&w);
     some_expect(&w, 0, 1, "+OK\r\n");
-    char text[128];
-    struct chain body = {0}, out = {0};
-    struct buf record;
-    buf_init(&record, SIZE_MAX / 2);
-    struct position next = {at(0, slot).epoch, at(0, slot).seq + 1};
-    chain_put(&body, slice_of(text, (size_t)snprintf(text, sizeof(text), "*3\r\n$5\r\nLPUSH\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key)));
-    record_put_flat(&record, slot, next, &body);
-    put_repl(&out, &(struct repl_message){.type = REPL_APPEND,
-                                          .append = {.lsn = w.node[0].node->journal.appended.n, .slot = (uint16_t)slot,
-                                                     .epoch = next.epoch, .before_epoch = next.epoch, .bytes = buf_slice(&record)}});
-    struct some_link *l = records(0, 1);
-    assert_int_equal(buf_room(&l->there, out.n), ERR_OK);
-    l->there.n += chain_copy(&out, l->there.p + l->there.n, out.n);
-    chain_free(&body, NULL);
-    chain_free(&out, NULL);
-    buf_free(&record);
+    forge(slot, "LPUSH %s x", key);
     some_carry(&w);
     assert_int_equal(w.node[1].node->cluster->replicas->dumps_in, 1);
     assert_false(w.node[1].node->slots[slot].frozen);
@@ -476,6 +493,39 @@ static void a_record_that_cannot_be_applied_has_its_slot_fetched_anew(void **sta
     some_carry(&w);
     some_expect(&w, 0, 1, ":2\r\n");
     assert_string_equal(held(1, key), "vw");
+    some_stop(&w);
+}
+
+/* Whatever is wrong with a primary's node, it plants nothing in slots of others. */
+static void a_record_of_another_slots_keys_is_refused(void **state)
+{
+    (void)state;
+    start_copied();
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 1, 0);
+    unsigned slot = slot_of(slice_str(key)), others = slot_of(slice_str(other));
+    send_format(0, 1, "SET %s v", key);
+    send_format(1, 2, "SET %s hers", other);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    some_expect(&w, 1, 2, "+OK\r\n");
+    for (unsigned i = 0; i < 7; i++) {
+        uint32_t id = records(0, 1)->link;
+        switch (i) {
+        case 0: forge(slot, "SET %s planted", other); break;
+        case 1: forge(slot, "MSET %s a %s planted", key, other); break;
+        case 2: forge(slot, "DEL %s %s", key, other); break;
+        case 3: forge(slot, "VONG.FLUSHSLOT %u", others); break;
+        case 4: forge(slot, "VONG.FLUSHSLOT 0 16383"); break;
+        case 5: forge(slot, "VONG.BIG %s 100 x", other); break;
+        default: forge(slot, "FLUSHALL"); break;
+        }
+        some_carry(&w);
+        assert_null(some_link_at(0, id));
+        assert_string_equal(held(1, other), "hers");
+        later(300); /* dialed again, and the slot fetched anew */
+        assert_false(w.node[1].node->slots[slot].frozen);
+        assert_string_equal(held(1, key), "v");
+    }
     some_stop(&w);
 }
 
@@ -598,7 +648,8 @@ static struct buf capture(unsigned slot, const char *key)
     for (uint32_t k = 1; k < 6; k++) {
         round.round = k;
         put_repl(&out, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &round});
-        struct slice set = SLICE("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
+        char text[128];
+        struct slice set = {text, (size_t)snprintf(text, sizeof(text), "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$1\r\nv\r\n", strlen(key), key)};
         uint32_t parts = k % 2;
         if (parts > 0) {
             put_repl(&out, &(struct repl_message){.type = REPL_OFFER, .n = 1, .rounds = &round});
@@ -707,6 +758,7 @@ UNIT_TESTS("replicate",
                 "a record that cannot be applied has its slot fetched anew by a dump (R4, 23)"),
            TEST(a_big_record_arrives_in_the_sight_of_both,
                 "while a big record arrives its replica is neither silent nor late (14)"),
+           TEST(a_record_of_another_slots_keys_is_refused, "a record that names keys of another slot ends its link, and touches nothing there (replication 3)"),
            TEST(a_proposal_is_no_longer_than_can_be_read, "a proposal has no more runs than one entry may (12)"),
            TEST(a_replica_that_reads_too_slowly_is_dialed_anew, "what a replica does not read is bounded, but for a dump (3, 23)"),
            TEST(a_position_of_another_cluster_is_none, "a position of another cluster is none here (23)"),
