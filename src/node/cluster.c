@@ -113,9 +113,13 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     if (kind == MARK_READ && s->routing->readonly && self->reads_when_down && !self->leased)
         return; /* what it tells may be undone, as at a replica: there is nobody who could confirm it */
     const struct repl *r = &n->cluster->replicas->repl;
-    uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0;
-    if (slot < SLOTS && own_has(n, slot))
+    uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0, newest = need;
+    if (slot < SLOTS && own_has(n, slot)) {
         need = repl_newest(r, slot);
+        newest = r->primary[slot].newest;
+    }
+    if (newest > s->routing->need.n)
+        s->routing->need.n = newest;
     uint8_t client = (uint8_t)s->routing->for_now.client;
     *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
 }

@@ -76,6 +76,7 @@ struct routing {
     size_t turns_n, turns_bytes;
     size_t reply_most; /* of late, from other nodes; 0: none has come yet */
     VEC(struct reply_mark) marks; /* of what may not leave yet, oldest first */
+    struct lsn need;   /* the newest record that anything of `out` tells of: this node's disk is to have it, too */
     /* of a connection that forwards */
     struct forward_for for_now;
     uint64_t refused_n;

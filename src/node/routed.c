@@ -223,6 +223,17 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
 }
 
 /* Its reply will wait in a turn if others are before it. */
+/* Without a watch, commands that read no data tell of no slot, whatever is under way in others. */
+static enum mark_kind kind_of_exec(const struct session *s)
+{
+    uint32_t flags = s->multi != NULL ? s->multi->flags : 0;
+    if ((flags & CMD_WRITE) != 0)
+        return MARK_WRITE;
+    bool tells = (flags & (CMD_READONLY | CMD_MAY_REPLICATE)) != 0 || !list_empty(&s->watches) ||
+                 (s->multi != NULL && s->multi->dirty);
+    return tells ? MARK_READ : MARK_FREE;
+}
+
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec)
 {
     bool queued = s->in_multi && (spec == NULL || spec->id != SPEC_EXEC); /* +QUEUED tells nothing of a slot */
@@ -230,7 +241,7 @@ enum routed routed_run(struct session *s, struct routed_here *here, unsigned slo
     here->slot = (uint16_t)slot;
     here->kind = !data ? MARK_FREE : (spec->flags & CMD_READONLY) != 0 ? MARK_READ : MARK_WRITE;
     if (spec != NULL && spec->id == SPEC_EXEC)
-        here->kind = s->multi != NULL && (s->multi->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ;
+        here->kind = kind_of_exec(s);
     here->begin = s->out.put;
     here->fresh = s->fresh_replies;
     here->turn = NULL;

@@ -166,12 +166,20 @@ static struct lsn settled(const struct node *n)
     return lsn_reached(stored, n->gate_floor) ? stored : n->gate_floor;
 }
 
-/* Everything written since the last turn waits for the newest record; what is stored opens. */
+/* What replies that were written up to now wait for. In a cluster each that tells of a slot is marked with that; others,
+ * those that other nodes gave among them, tell of nothing that is stored here. */
+static struct lsn need_of(const struct node *n, const struct session *s)
+{
+    return s->routing != NULL ? s->routing->need : n->journal.appended;
+}
+
+/* Everything written since the last turn waits for what it tells of; what is stored opens. */
 static void gates_judge(struct node *n, struct session *s)
 {
     struct lsn stored = settled(n);
+    struct lsn need = need_of(n, s);
     size_t mark = 0;
-    if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, n->journal.appended) &&
+    if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, need) &&
                              marks_held(n, s, &mark, s->out.put))) { /* nothing to wait for: no gate is made */
         s->open_end = s->out.put;
         s->fresh_replies = 0;
@@ -180,8 +188,8 @@ static void gates_judge(struct node *n, struct session *s)
     uint64_t last = s->gates.n > 0 ? s->gates.at[s->gates.n - 1].end : s->open_end;
     if (s->out.put > last) {
         const struct gate *newest = s->gates.n > 0 ? &s->gates.at[s->gates.n - 1] : NULL;
-        if (newest == NULL || newest->need.n != n->journal.appended.n || (s->routing != NULL && newest->since.us != n->now.us))
-            *vec_add(&s->gates) = (struct gate){.need = n->journal.appended, .since = n->now};
+        if (newest == NULL || newest->need.n != need.n || (s->routing != NULL && newest->since.us != n->now.us))
+            *vec_add(&s->gates) = (struct gate){.need = need, .since = n->now};
         s->gates.at[s->gates.n - 1].end = s->out.put;
         s->gates.at[s->gates.n - 1].replies += s->fresh_replies;
     }

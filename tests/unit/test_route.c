@@ -1106,6 +1106,32 @@ static void no_gate_waits_for_longer_than_two_timeouts(void **state)
     some_stop(&w);
 }
 
+/* What it tells is stored where it was computed, or is no data: another client's record holds nothing up. */
+static void replies_wait_for_the_disk_only_with_what_they_tell_of(void **state)
+{
+    (void)state;
+    some_start(&w, "appendonly yes\nappendfsync always");
+    const char *here = some_key(&w, 0, 0), *other = some_key(&w, 0, 1), *there = some_key(&w, 1, 0);
+    send_format(1, 1, "SET %s v", there);
+    all_disks();
+    some_expect(&w, 1, 1, "+OK\r\n");
+    send_format(0, 2, "SET %s w", here);
+    send_format(0, 1, "GET %s\nGET %s", there, other);
+    some_later(&w, 1);
+    some_expect(&w, 0, 1, "$1\r\nv\r\n$-1\r\n");
+    send_format(0, 1, "PING\nMULTI\nPING\nEXEC");
+    some_expect(&w, 0, 1, "+PONG\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    send_format(0, 1, "WATCH %s\nMULTI\nPING\nEXEC", here); /* whether it was touched is told */
+    send_format(0, 2, "DBSIZE");
+    some_later(&w, 1);
+    some_expect(&w, 0, 1, "");
+    some_expect(&w, 0, 2, "");
+    all_disks();
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    some_expect(&w, 0, 2, "+OK\r\n:1\r\n");
+    some_stop(&w);
+}
+
 UNIT_TESTS("routing",
            TEST(the_map_decides, "the map and the lease decide whose a slot is"),
            TEST(a_plain_client_finds_every_key_anywhere, "a plain client finds every key at every node"),
@@ -1156,4 +1182,5 @@ UNIT_TESTS("routing",
            TEST(a_lost_slot_closes_its_gates_and_no_others, "a lost slot closes its gates and no others (9)"),
            TEST(a_read_is_not_asked_again_behind_a_write_that_ran,
                 "a read whose slot was lost is not asked again behind a write that ran (10)"),
+           TEST(replies_wait_for_the_disk_only_with_what_they_tell_of, "a reply waits for this node's disk only with what it tells of (replication 5, 6)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"))
