@@ -76,6 +76,7 @@ static void lost(struct hosts *w, unsigned g, int64_t since)
 {
     int64_t now = w->planes.now.us;
     w->losses_n++;
+    w->given_up[g] |= since == 0;
     *vec_add(&w->histories[g].ops) = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = since};
 }
 

@@ -290,10 +290,11 @@ void hosts_copies(struct hosts *w, unsigned copies)
     if (copies > 1 && w->seed % 8 == 4)
         w->quorum = 1;
     rng_seed(&own, w->seed);
-    if (rng_below(&own, 2) == 0) /* next to nothing is kept: slots are sent whole ... */
+    bool dumps = w->seed % 4 == 0; /* there are moments to be hit in them (moments.c) */
+    if (rng_below(&own, 2) == 0 || dumps) /* next to nothing is kept: slots are sent whole ... */
         w->backlog_bytes = (int64_t)rng_below(&own, 4096);
-    if (rng_below(&own, 2) == 0) /* ... in many parts */
-        w->part_bytes = 1 + (size_t)rng_below(&own, 64);
+    if (rng_below(&own, 2) == 0 || dumps) /* ... in many parts */
+        w->part_bytes = 1 + (dumps ? 0 : (size_t)rng_below(&own, 64));
 }
 
 struct host *hosts_add(struct hosts *w, int join)
@@ -414,6 +415,8 @@ static void ask_progress(struct hosts *w)
 static void judge(struct hosts *w)
 {
     for (unsigned g = 0; g < GROUPS && w->planes.wrong[0] == '\0'; g++) {
+        if (w->given_up[g])
+            continue;
         struct history_judged judged = history_judge(&w->histories[g]);
         size_t stuck = judged.stuck;
         w->undecided_n += judged.verdict == HISTORY_UNDECIDED;

@@ -182,13 +182,14 @@ struct hosts {
     size_t first_n, proxies_n;
     struct caller callers[CALLERS];
     struct history histories[GROUPS];
+    bool given_up[GROUPS]; /* an operator gave up what was in sync: what is left may be of any age, and is not judged */
     struct rng rng, load_rng;
     enum appendfsync policy;
     bool load_on;
     int64_t values;        /* given to writes so far: each is unique */
     struct heap_node plight_due[PLIGHTS], mend_due, calm_due, tick_due, second_due;
     unsigned awaited;      /* the moment in which a host is to be hit next, a bit; 0: none */
-    int64_t busy_until_us; /* callers think less */
+    int64_t await_until_us, busy_until_us; /* callers think less */
     bool has[PLIGHTS];
     uint64_t fired[PLIGHTS];
     struct record_seen *records;

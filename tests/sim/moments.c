@@ -9,19 +9,28 @@
 #include "node/replicate.h"
 #include "tests/sim/hosts.h"
 
-enum { SECOND_US = 500 * 1000, AWAIT_US = 3000 * 1000 };
+enum { SECOND_US = 500 * 1000, AWAIT_US = 5000 * 1000, BUSY_US = 3000 * 1000 };
 enum { /* bits */
     MOMENT_DUMP_IN = 1,  /* a dump begins to be built here, */
     MOMENT_DUMP_OUT = 2, /* or to be sent */
-    MOMENT_PUMPED = 4,   /* copies have been sent what they lacked, and JOINED with it */
+    MOMENT_FOLLOWS = 4,  /* a copy was sent what it lacked, and JOINED with it, and has not joined */
     MOMENT_JOINS = 8,    /* JOINED came, and is not answered */
     MOMENT_PROPOSES = 16, /* in-sync sets were proposed */
     MOMENT_KNOWS = 32,   /* ... and their fate is known */
     MOMENT_HANDS = 64,   /* a handover was proposed */
     MOMENT_SERVES = 128, /* it serves more slots than before */
     MOMENTS_N = 8,
-    MOMENTS_OVER = MOMENT_PUMPED | MOMENT_KNOWS /* those that come when something ends */
+    MOMENTS_OVER = MOMENT_KNOWS /* those that come when something ends */
 };
+
+static bool has_follower(const struct repl *r)
+{
+    for (unsigned slot = bits_next(&r->copied, 0); slot < SLOTS; slot = bits_next(&r->copied, slot + 1))
+        for (unsigned k = 0; k < r->primary[slot].copies_n; k++)
+            if (r->primary[slot].copies[k].state == COPY_LIVE)
+                return true;
+    return false;
+}
 
 /* What it is in the midst of; and how many slots it serves. */
 static unsigned moments_of(const struct host *h, unsigned *serves)
@@ -32,8 +41,7 @@ static unsigned moments_of(const struct host *h, unsigned *serves)
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++)
         m |= (r->in[i].used && r->in[i].parts > 0 ? MOMENT_DUMP_IN : 0u) |
              (r->out[i].used && r->out[i].parts > 0 ? MOMENT_DUMP_OUT : 0u);
-    for (size_t i = 0; i < r->repl.peers.n; i++)
-        m |= r->repl.peers.at[i].behind.n > 0 ? MOMENT_PUMPED : 0u;
+    m |= h->world->awaited == MOMENT_FOLLOWS && has_follower(&r->repl) ? MOMENT_FOLLOWS : 0u; /* which takes long to find */
     m |= r->repl.proposed_slots > 0 ? MOMENT_PROPOSES | MOMENT_KNOWS : 0u;
     m |= c->handing_until.us != MONO_NEVER.us ? MOMENT_HANDS : 0u;
     *serves = (unsigned)bits_n(&h->node->owned);
@@ -44,12 +52,13 @@ static unsigned moments_of(const struct host *h, unsigned *serves)
 bool moments_await(struct hosts *w, struct host *h)
 {
     w->awaited = 1u << rng_below(&w->rng, MOMENTS_N);
-    w->busy_until_us = w->planes.now.us + AWAIT_US;
+    w->busy_until_us = w->planes.now.us + BUSY_US;
+    w->await_until_us = w->planes.now.us + AWAIT_US;
     for (size_t i = 0; i < w->planes.n; i++)
         w->host[i].moments = 0, w->host[i].serves = SLOTS;
     if (rng_below(&w->rng, 2) == 0)
         (void)plights_lag(w, &w->host[rng_below(&w->rng, w->planes.n)]);
-    if ((w->awaited & (MOMENT_PUMPED | MOMENT_JOINS)) != 0)
+    if ((w->awaited & (MOMENT_FOLLOWS | MOMENT_JOINS)) != 0)
         planes_break(&w->planes, h->plane->number);
     else if (w->awaited != MOMENT_HANDS)
         plights_end_host(w, h, rng_below(&w->rng, 2) == 0);
@@ -87,6 +96,6 @@ void moments_look(struct hosts *w)
         if ((come & w->awaited) != 0)
             hit(w, h, come & w->awaited);
     }
-    if (w->planes.now.us >= w->busy_until_us)
+    if (w->planes.now.us >= w->await_until_us)
         w->awaited = 0;
 }

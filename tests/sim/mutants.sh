@@ -1,6 +1,7 @@
 #!/bin/sh
 # Each clause of the slot protocol that mutants.list takes away, in a copy of one source file, is noticed by vong-sim-few's
-# checks within its seeds. Names of lines may be given: then only those are tried.
+# checks within its seeds. Those that need more than 60 seeds are tried with --all; names of lines may be given: then only
+# those are tried.
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${top_builddir:-.}
@@ -8,9 +9,13 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 n=0
 lines() {
-    grep '^m-' "$here/mutants.list" | while IFS= read -r line; do
-        [ $# -eq 0 ] || case " $* " in *" ${line%% *} "*) ;; *) continue ;; esac
-        printf '%s\n' "$line"
+    grep '^m-' "$here/mutants.list" | while IFS='@' read -r name seeds rest; do
+        if [ $# -eq 0 ]; then
+            [ "$seeds" -le 60 ] || continue
+        elif [ "$1" != --all ]; then
+            case " $* " in *" ${name% } "*) ;; *) continue ;; esac
+        fi
+        printf '%s@%s@%s\n' "$name" "$seeds" "$rest"
     done
 }
 made() { # file, edit: $dir/sim with it; else why not
