@@ -78,7 +78,7 @@ fi
 # ------------------------------------------------------------------------- a cluster
 
 # Long enough that no node of a busy machine is taken for dead.
-member="--cluster-enabled yes --cluster-node-timeout 3000"
+member="--cluster-enabled yes --cluster-node-timeout 3000 --replication-factor 1"
 
 each_says() { # directory, patterns: every member's CLUSTER INFO has a line for each of them
     members=$1

@@ -35,6 +35,8 @@ class Node(Server):
         self.join = join
         more = ["--cluster-enabled", "yes", "--cluster-port", self.cluster_port,
                 "--cluster-node-timeout", self.timeout_ms, "--enable-debug-command", "yes"]
+        if "--replication-factor" not in args:
+            more += ["--replication-factor", 1]  # who wants copies says so
         if seeds:
             more += ["--cluster-join", seeds]
         super().launch(*more, *args, **kw)

@@ -310,7 +310,7 @@ static void config_speaks_of_the_maps_settings(void **state)
     map_settings_preset(&w.map.settings);
     some_map(&w);
     some_send(&w, 0, 1, "CONFIG GET cluster-voters replication-factor\nCONFIG GET write-quorum");
-    some_expect(&w, 0, 1, "*4\r\n$14\r\ncluster-voters\r\n$1\r\n5\r\n$18\r\nreplication-factor\r\n$1\r\n1\r\n"
+    some_expect(&w, 0, 1, "*4\r\n$14\r\ncluster-voters\r\n$1\r\n5\r\n$18\r\nreplication-factor\r\n$1\r\n2\r\n"
                           "*2\r\n$12\r\nwrite-quorum\r\n$3\r\nall\r\n");
     some_send(&w, 0, 1, "CONFIG SET cluster-voters 4");
     some_expect(&w, 0, 1, "-ERR '4' is no value of cluster-voters: it goes from 1 to 5 and is odd\r\n");

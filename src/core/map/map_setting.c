@@ -10,7 +10,7 @@
 
 const struct map_setting map_setting_rows[MAP_SETTINGS] = {
     /*  name                      least  most               also            preset odd */
-    {"replication-factor",        1,     MAP_COPIES,       0,              1,     false, AT(replication_factor)},
+    {"replication-factor",        1,     MAP_COPIES,       0,              2,     false, AT(replication_factor)},
     {"write-quorum",              0,     MAP_COPIES,       MAP_W_MAJORITY, 0,     false, AT(write_quorum)},
     {"cluster-node-timeout",      100,   600000,            0,              1000,  false, AT(node_timeout_ms)},
     {"min-replicas-to-write",     0,     MAP_COPIES - 1,   0,              0,     false, AT(min_replicas)},
