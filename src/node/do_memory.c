@@ -3,6 +3,7 @@
 /* MEMORY, but for USAGE, which is a matter of the keyspace. */
 #include "node/call.h"
 #include "node/info.h"
+#include "node/stats.h"
 
 static void reply_named(struct reply *r, const char *name, size_t v)
 {
@@ -58,10 +59,10 @@ void node_memory_stats(struct call *c)
     reply_named(r, "peak.allocated", a.peak);
     reply_named(r, "total.allocated", a.used);
     reply_named(r, "startup.allocated", a.startup);
-    reply_named(r, "replication.backlog", 0);
+    reply_named(r, "replication.backlog", stats_backlog_bytes(c->node));
     reply_named(r, "clients.slaves", 0);
     reply_named(r, "clients.normal", a.clients);
-    reply_named(r, "cluster.links", 0);
+    reply_named(r, "cluster.links", stats_links_bytes(c->node));
     reply_named(r, "aof.buffer", a.log);
     reply_named(r, "lua.caches", 0);
     reply_named(r, "functions.caches", 0);

@@ -241,12 +241,6 @@ static void put_policy(struct buf *b, const struct node *n)
     options_got_free(&got);
 }
 
-static uint64_t backlog_bytes(const struct node *n)
-{
-    const struct backlog *at = n->cluster != NULL ? &n->cluster->replicas->repl.backlog : NULL;
-    return at != NULL && at->ring != NULL ? at->size : 0;
-}
-
 static void put_memory(struct buf *b, struct node *n, const uint64_t *figures)
 {
     struct memory_account a = memory_account(n);
@@ -274,12 +268,12 @@ static void put_memory(struct buf *b, struct node *n, const uint64_t *figures)
     put_gap(b, "allocator_rss", a.allocator_rss);
     put_gap(b, "rss_overhead", a.rss_overhead);
     put_gap(b, "mem_fragmentation", a.fragmentation);
-    put_count(b, "mem_not_counted_for_evict", 0);
-    put_count(b, "mem_replication_backlog", backlog_bytes(n));
-    put_count(b, "mem_total_replication_buffers", backlog_bytes(n));
+    put_count(b, "mem_not_counted_for_evict", stats_uncounted_bytes(n));
+    put_count(b, "mem_replication_backlog", stats_backlog_bytes(n));
+    put_count(b, "mem_total_replication_buffers", stats_backlog_bytes(n));
     put_count(b, "mem_clients_slaves", 0);
     put_count(b, "mem_clients_normal", figures[FIGURE_CLIENT_BYTES]);
-    put_count(b, "mem_cluster_links", 0);
+    put_count(b, "mem_cluster_links", stats_links_bytes(n));
     put_count(b, "mem_aof_buffer", a.log);
     put_fact(b, n, "mem_allocator", "libc");
     put_count(b, "active_defrag_running", 0);
@@ -393,7 +387,7 @@ static void put_replication(struct buf *b, struct node *n, const uint64_t *figur
     put_word(b, "master_replid2", "0000000000000000000000000000000000000000");
     put_count(b, "master_repl_offset", node_offset(n));
     put_word(b, "second_repl_offset", "-1");
-    put_count(b, "repl_backlog_active", backlog_bytes(n) > 0);
+    put_count(b, "repl_backlog_active", stats_backlog_bytes(n) > 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
     PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
     if (node_is_member(n))

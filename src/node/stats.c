@@ -2,8 +2,10 @@
 #include "node/stats.h"
 
 #include "node/call.h"
+#include "node/cluster.h"
 #include "node/latency.h"
 #include "node/multi.h"
+#include "node/replicate.h"
 #include "node/slowlog.h"
 
 void stats_init(struct node *n)
@@ -15,7 +17,9 @@ void stats_init(struct node *n)
     n->watched = watched_new();
     struct node_memory m = {0};
     n->world->memory(n->world, &m);
-    n->stats->startup = n->stats->allocated = m.allocated;
+    n->stats->allocated = m.allocated;
+    size_t backlog = stats_backlog_bytes(n); /* it is there from the start, and no part of what an empty server takes */
+    n->stats->startup = m.allocated > backlog ? m.allocated - backlog : 0;
     n->stats->rss = m.rss;
 }
 
@@ -102,15 +106,47 @@ double rate_of(const struct rate *r)
     return sum / RATE_SAMPLES;
 }
 
+size_t stats_backlog_bytes(const struct node *n)
+{
+    const struct backlog *b = n->cluster != NULL ? &n->cluster->replicas->repl.backlog : NULL;
+    return b != NULL && b->ring != NULL ? b->size : 0;
+}
+
+size_t stats_links_bytes(const struct node *n)
+{
+    size_t bytes = 0;
+    if (n->cluster == NULL)
+        return 0;
+    const struct replicas *r = n->cluster->replicas;
+    for (size_t i = 0; i < r->links.n; i++)
+        if (r->links.at[i] != NULL)
+            bytes += sizeof(struct repl_link) + r->links.at[i]->in.cap + link_unsent(r->links.at[i]);
+    for (const struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
+        const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        bytes += sizeof(*p) + p->in.cap + p->out.n + p->left;
+    }
+    return bytes;
+}
+
+size_t stats_uncounted_bytes(const struct node *n)
+{
+    size_t bytes = journal_bytes(&n->journal);
+    const struct replicas *r = n->cluster != NULL ? n->cluster->replicas : NULL;
+    for (size_t i = 0; r != NULL && i < r->links.n; i++)
+        bytes += r->links.at[i] != NULL ? link_unsent(r->links.at[i]) : 0;
+    return bytes;
+}
+
 /* Memory that is not the store's counts against maxmemory too: buffers, sessions, the allocator's
- * waste. Where the allocator tells nothing, the store's count is all there is. */
+ * waste; but for stats_uncounted_bytes. Where the allocator tells nothing, the store's count is all there is. */
 void stats_sample(struct node *n)
 {
     struct stats *s = n->stats;
     struct node_memory m = {0};
     n->world->memory(n->world, &m);
     size_t store = store_bytes(&n->store) + n->store.dying_bytes; /* what is dying asks nobody to make room */
-    n->memory_beside = m.allocated > store ? m.allocated - store : 0;
+    size_t apart = store + stats_uncounted_bytes(n);
+    n->memory_beside = m.allocated > apart ? m.allocated - apart : 0;
     s->allocated = m.allocated > store ? m.allocated : store;
     s->rss = m.rss;
     if (s->allocated > n->memory_peak)
