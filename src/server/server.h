@@ -158,7 +158,7 @@ struct server {
     struct lines links;
     bool links_waited;    /* in the turn before this one */
     size_t turn_requests; /* so many ran in this one */
-    char *arena; /* READ_ARENA_BYTES */
+    char *arena;          /* READ_ARENA_BYTES */
     size_t arena_at;
     struct request_arena slices;
     struct batch batch;
