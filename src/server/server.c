@@ -339,8 +339,8 @@ static void bury(struct server *s)
     reaper_collect(&s->reaper);
 }
 
-/* Clients that were answered in this turn are about to come back: what goes to other servers waits for the
- * next one, which does not wait, so that two turns cost them one message. */
+/* Clients that were answered in this turn are about to come back: what goes to other servers waits
+ * for the next one, which does not wait, so that two turns cost them one message. */
 static void links_write(struct server *s)
 {
     bool wait = s->turn_requests > 1 && !s->links_waited && !s->stop;
