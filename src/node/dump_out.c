@@ -278,6 +278,7 @@ static struct slice part_take(struct node *n, struct dump_out *d)
 static void part_say(struct node *n, struct dump_out *d, struct repl_link *l)
 {
     struct slice commands = part_take(n, d);
+    of(n)->dumps_bytes += commands.n;
     d->moved = n->now;
     link_say(l, &(struct repl_message){.type = REPL_DUMP, .dump = {.in = d->in, .part = d->parts++, .bytes = commands}});
     mem_free((char *)commands.p);
@@ -295,6 +296,7 @@ static void end(struct node *n, struct dump_out *d, struct repl_link *l)
     while (!is_last(d))
         part_say(n, d, l);
     struct slice last = part_take(n, d);
+    of(n)->dumps_bytes += last.n;
     link_say(l, &(struct repl_message){.type = REPL_DUMPED,
                                        .dumped = {.in = d->in, .parts = d->parts, .bytes = last, .at = at->at,
                                                   .starts_n = at->starts_n, .starts = at->starts}});

@@ -338,12 +338,23 @@ static void put_traffic(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "rejected_connections", figures[FIGURE_REJECTED]);
 }
 
+/* Copies of slots that this node sent whole, or what they lacked out of the backlog; where that did not reach, whole. */
+static void put_syncs(struct buf *b, const struct cluster *c)
+{
+    static const struct replicas none;
+    const struct replicas *r = c != NULL ? c->replicas : &none;
+    put_count(b, "sync_full", r->dumps_out);
+    put_count(b, "sync_partial_ok", r->repl.partial_n);
+    put_count(b, "sync_partial_err", r->repl.partial_failed_n);
+    put_count(b, "sync_full_bytes", r->dumps_bytes);
+    put_count(b, "sync_partial_bytes", r->repl.partial_bytes);
+}
+
 static void put_stats(struct buf *b, struct node *n, const uint64_t *figures)
 {
     const struct stats *s = n->stats;
     put_traffic(b, n, figures);
-    put_count(b, "sync_full", n->cluster != NULL ? n->cluster->replicas->dumps_out : 0); /* a slot each */
-    PUT_ZEROS(b, "sync_partial_ok", "sync_partial_err");
+    put_syncs(b, n->cluster);
     put_count(b, "expired_keys", n->cmd_stats.expired);
     text_put(b, SLICE("expired_stale_perc:0.00\r\n"));
     PUT_ZEROS(b, "expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds");

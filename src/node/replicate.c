@@ -249,10 +249,7 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
 {
     struct repl *r = &of(n)->repl;
     switch (m->type) {
-    case REPL_SYNC:
-        for (size_t i = 0; i < m->n; i++)
-            repl_where(r, place, &m->wheres[i]);
-        break;
+    case REPL_SYNC: repl_wheres(r, place, m->wheres, m->n); break;
     case REPL_JOINS:
         for (size_t i = 0; i < m->n; i++)
             repl_joins(r, place, &m->rounds[i]);

@@ -67,7 +67,8 @@ struct replicas {
     struct dump_in in[DUMPS_AT_ONCE];
     size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
     struct aof_batch record_batch;
-    uint64_t dumps_out, dumps_in;    /* counts */
+    uint64_t dumps_out, dumps_in;    /* counts, */
+    uint64_t dumps_bytes;            /* and what was sent of those that went out */
     struct compare compare;
 };
 

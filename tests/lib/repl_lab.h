@@ -82,7 +82,7 @@ struct lab {
     VEC(struct lab_record) made[LAB_SLOTS]; /* each record ever made */
     VEC(struct lab_proposal) proposals;
     size_t proposals_at; /* so many were decided */
-    unsigned dumps, appends, syncs; /* delivered */
+    unsigned dumps, appends, frames, syncs; /* delivered: of appends, how many messages they came in */
 };
 
 /* ------------------------------------------------------------------ messages */
@@ -410,10 +410,11 @@ static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
 static inline void lab_append(struct lab *l, struct lab_node *n, uint16_t from, const struct repl_append *m)
 {
     struct repl_append one = *m;
-    l->appends++;
+    l->frames++;
     for (size_t at = 0; at < m->bytes.n; at += sizeof(struct lab_record)) {
         struct lab_record rec;
         memcpy(&rec, m->bytes.p + at, sizeof(rec));
+        l->appends++;
         if (repl_may_append(&n->r, from, &one, rec.at) == REPL_DROP)
             break;
         lineage_take(&n->slots[m->slot], rec.at);
@@ -581,8 +582,7 @@ static inline bool lab_back(struct lab *l, unsigned from, unsigned to)
     switch (m.m.type) {
     case REPL_SYNC:
         l->syncs += (unsigned)m.m.n;
-        for (size_t i = 0; i < m.m.n; i++)
-            repl_where(r, (uint16_t)to, &m.m.wheres[i]);
+        repl_wheres(r, (uint16_t)to, m.m.wheres, m.m.n);
         break;
     case REPL_JOINS:
         for (size_t i = 0; i < m.m.n; i++)

@@ -350,6 +350,7 @@ static void a_backlog_that_does_not_reach_back_makes_a_dump(void **state)
     lab_mend(&l, 0, 2);
     lab_carry(&l);
     assert_int_equal(l.dumps, 1);
+    assert_true(l.node[0].r.partial_n == 0 && l.node[0].r.partial_failed_n == 1 && l.node[0].r.partial_bytes == 0);
     assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
     assert_int_equal(l.node[2].log[0].n, 1000);
     end();
@@ -389,11 +390,16 @@ static void write_twenty(unsigned node)
 /* Node 2 is sent the forty records that it missed, and nothing else. */
 static void assert_forty_come_from(unsigned node)
 {
-    unsigned appends = l.appends;
+    unsigned appends = l.appends, frames = l.frames;
+    const struct repl *r = &l.node[node].r;
+    uint64_t bytes = r->partial_bytes, copies = r->partial_n;
     lab_mend(&l, node, 2);
     lab_carry(&l);
     assert_int_equal(l.node[2].log[0].n, 41);
     assert_int_equal(l.appends, appends + 40);
+    assert_int_equal(l.frames, frames + 1); /* all of them together (3) */
+    assert_int_equal(r->partial_bytes, bytes + 40 * sizeof(struct lab_record));
+    assert_int_equal(r->partial_n, copies + 1);
     assert_int_equal(l.dumps, 0);
 }
 

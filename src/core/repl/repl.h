@@ -134,6 +134,7 @@ struct repl {
     struct bits unstored;  /* slots whose newest record is one of those, perhaps; none once */
     uint64_t unstored_upto; /* the log is stored up to here */
     struct backlog backlog;
+    uint64_t partial_n, partial_failed_n, partial_bytes; /* copies that it brought up to date, or did not reach; what was sent of it */
     uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
     struct primary_slot *primary; /* SLOTS */
     struct replica_slot *replica; /* SLOTS */
@@ -203,7 +204,7 @@ static inline void repl_record_alone(struct repl *r, unsigned slot, uint64_t lsn
 {
     r->primary[slot].newest = r->appended = lsn;
 }
-void repl_where(struct repl *r, uint16_t place, const struct repl_where *w); /* SYNC */
+void repl_wheres(struct repl *r, uint16_t place, const struct repl_where *w, size_t n); /* SYNC */
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
 /* Sends what replicas there lack, until `bytes` were said. False: there is more. */

@@ -3,11 +3,13 @@
 /* As primary: who follows, what each lacks, who holds what (replication 3 to 6, 23). */
 #include "core/repl/repl_inside.h"
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/mem.h"
 
 enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
 enum { BIG_BYTES = 1024 * 1024 };
+enum { RUN_BYTES = 60 * 1024 }; /* of records that are sent together, unless one is longer (3) */
 
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
 {
@@ -221,28 +223,43 @@ static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl
     return peer != NULL && peer->open && c != NULL && c->incarnation == peer->incarnation ? c : NULL;
 }
 
-void repl_where(struct repl *r, uint16_t place, const struct repl_where *w)
+/* True: it is answered from here on. */
+static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
 {
     struct copy *c = copy_heard(r, place, &w->in);
     if (c == NULL)
-        return;
+        return false;
     if (w->in.epoch != r->primary[w->in.slot].epoch) { /* it asks again until both have the same map */
         if (w->in.epoch > r->primary[w->in.slot].epoch)
             copy_turns(r, c, COPY_AWAY); /* 4: it takes nothing of this epoch any more */
-        return;
+        return false;
     }
     if (c->state != COPY_AWAY && c->round == w->in.round)
-        return; /* it is being answered */
+        return false; /* it is being answered */
     c->round = w->in.round;
     if (c->bad && w->at.seq == 0) { /* 29: it has deleted what it had */
         c->bad = false;
         c->heals = true;
     }
-    say(r, place, &(struct repl_message){.type = REPL_FROM, .n = 1, .rounds = &w->in});
     if (lineage_has(&r->slots[w->in.slot], w->at))
         behind(r, w->in.slot, c, w->at.seq + 1);
     else
         needs_dump(r, w->in.slot, c); /* 23 */
+    return true;
+}
+
+void repl_wheres(struct repl *r, uint16_t place, const struct repl_where *w, size_t n)
+{
+    struct repl_round rounds[ROUNDS_AT_ONCE];
+    size_t from_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (where(r, place, &w[i]))
+            rounds[from_n++] = w[i].in;
+        if (from_n == ROUNDS_AT_ONCE || (from_n > 0 && i == n - 1)) {
+            say(r, place, &(struct repl_message){.type = REPL_FROM, .n = from_n, .rounds = rounds});
+            from_n = 0;
+        }
+    }
 }
 
 unsigned repl_wants_dump(struct repl *r, uint16_t place)
@@ -293,32 +310,59 @@ static void rounds_say(struct repl *r, uint16_t place, const struct repl_round *
                                          .rounds = rounds});
 }
 
+/* The next records of its slot one behind the other, and the epoch before them. False: one was overwritten meanwhile. */
+static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *run, uint64_t *before_epoch)
+{
+    struct backlog_record rec;
+    for (*before_epoch = 0; c->todo_at < c->todo.n; c->todo_at++) {
+        if (!backlog_get(&r->backlog, c->todo.at[c->todo_at], &rec))
+            return false;
+        if (run->n > 0 && run->n + rec.bytes.n > most)
+            break;
+        if (run->n == 0)
+            *before_epoch = rec.before_epoch;
+        check(buf_add(run, rec.bytes) == ERR_OK);
+        c->next = rec.at.seq + 1;
+    }
+    return true;
+}
+
+static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
+{
+    struct buf run;
+    uint64_t before_epoch;
+    buf_init(&run, SIZE_MAX / 2);
+    bool is_there = run_take(r, c, *bytes < RUN_BYTES ? *bytes : RUN_BYTES, &run, &before_epoch);
+    if (is_there) {
+        r->partial_bytes += run.n;
+        *bytes -= *bytes < run.n ? *bytes : run.n;
+        say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
+                                                .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
+                                                           .epoch = r->primary[slot].epoch,
+                                                           .before_epoch = before_epoch, .bytes = buf_slice(&run)}});
+    }
+    buf_free(&run);
+    return is_there;
+}
+
 /* One step of a copy that is behind. True: it is no more. */
 static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
 {
-    struct backlog_record rec;
+    bool is_there = true;
     if (c->todo_at == c->todo.n) {
         if (c->next > r->slots[slot].at.seq) {
+            r->partial_n += c->todo.n > 0;
             copy_turns(r, c, COPY_LIVE);
             c->joined = r->appended;
             return true;
         }
-        if (!todo_find(r, slot, c)) {
-            needs_dump(r, slot, c);
-            return true;
-        }
+        is_there = todo_find(r, slot, c);
     }
-    if (!backlog_get(&r->backlog, c->todo.at[c->todo_at++], &rec)) { /* it was overwritten meanwhile */
-        needs_dump(r, slot, c);
-        return true;
-    }
-    c->next = rec.at.seq + 1;
-    *bytes -= *bytes < rec.bytes.n ? *bytes : rec.bytes.n;
-    say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
-                                            .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
-                                                       .epoch = r->primary[slot].epoch,
-                                                       .before_epoch = rec.before_epoch, .bytes = rec.bytes}});
-    return false;
+    if (is_there && run_say(r, slot, c, bytes))
+        return false;
+    r->partial_failed_n++;
+    needs_dump(r, slot, c);
+    return true;
 }
 
 bool repl_pump(struct repl *r, uint16_t place, size_t bytes)
