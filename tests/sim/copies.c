@@ -93,14 +93,15 @@ static bool is_behind(struct position a, struct position b)
     return a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq;
 }
 
-/* Of those that were in sync and are up, whoever has most of the slot; NULL: none is. */
+/* Of those that were in sync and have been up for a while, whoever has most of the slot; NULL: nobody has. */
 static const struct lineage *most_of(const struct hosts *w, const struct map *m, unsigned slot, const struct in_sync *s)
 {
     const struct lineage *most = NULL;
     for (unsigned i = 0; i < s->n; i++) {
         const struct host *h = &w->host[s->host[i]];
         const struct map_node *n = node_of(w, m, s->host[i]);
-        bool is_up = n != NULL && n->health == MAP_UP && h->node != NULL && h->loading == LOADED;
+        bool is_up = n != NULL && n->health == MAP_UP && w->planes.now.us - h->health_us > UP_US && h->node != NULL &&
+                     h->loading == LOADED;
         if (is_up && (most == NULL || is_behind(most->at, h->node->slots[slot].at)))
             most = &h->node->slots[slot];
     }
