@@ -236,7 +236,7 @@ bool plights_lag(struct hosts *w, struct host *h)
 static bool lose(struct hosts *w)
 {
     w->planes.lost_of_1000 = 1 + (unsigned)draw(w, 10);
-    w->planes.resend_us = 20 * 1000 + (int64_t)draw(w, 1000 * 1000);
+    w->planes.resend_us = 20 * 1000 + (int64_t)draw(w, 200 * 1000);
     hosts_say(w, "%u packets of 1000 come %lld us late", w->planes.lost_of_1000, (long long)w->planes.resend_us);
     plan(w, &w->calm_due, hosts_draw(w, CUT_US));
     return true;
