@@ -677,8 +677,6 @@ void control_step(struct control *c, const struct control_event *ev, struct cont
     c->out = out;
     c->now = ev->now;
     c->pulse = ev->pulse;
-    if (c->map_untold)
-        follow_tell_whole(c);
     if (c->standing == STANDING_NEW)
         event_when_new(c, ev);
     else

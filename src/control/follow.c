@@ -223,28 +223,20 @@ void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type
     tickets_decide(c, index, term, why_void);
 }
 
-void follow_tell_whole(struct control *c)
-{
-    struct word w = {.type = WORD_MAP, .map = mem_get(sizeof(struct map))};
-    map_init(w.map);
-    map_copy(w.map, &c->map);
-    control_tell(c, w);
-    c->map_untold = false;
-}
-
 void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m)
 {
     if (index <= c->map.index)
         return;
+    struct word w = {.type = WORD_MAP, .map = mem_get(sizeof(struct map))};
     tail_drop_front(c, c->tail.n);
     map_copy(&c->map, m);
     c->map.index = index;
     c->voters = *voters;
     c->voters_index = index;
     c->members_changed = true;
-    c->map_untold = true;
-    if (c->out != NULL)
-        follow_tell_whole(c);
+    map_init(w.map);
+    map_copy(w.map, &c->map);
+    control_tell(c, w);
     log_say(c->log, LOG_LEVEL_NOTICE, "map %llu: taken over whole, %zu members", (unsigned long long)index,
             map_members_n(&c->map));
     for (size_t i = 0; i < c->tickets.n; i++) /* their fate was among what was skipped: to be seen by trying again */

@@ -113,7 +113,6 @@ struct control {
     struct control_pulse pulse;
     struct rng rng;
     struct control_out *out; /* of the step under way; NULL between steps */
-    bool map_untold;         /* the start had it from a snapshot: told in the first step */
     enum standing standing;
     bool stopping;
     struct mono stop_until, transfer_retry;
@@ -252,7 +251,6 @@ void keep_free(struct control *c);
 /* ---- follow.c */
 void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes);
 void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m);
-void follow_tell_whole(struct control *c); /* to the data plane */
 enum err follow_readable(uint8_t type, struct slice bytes, char *why) MUST_CHECK; /* an entry of the log */
 void follow_ahead(struct control *c, uint16_t place, uint64_t index); /* that member has this much */
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);

@@ -608,40 +608,6 @@ static void a_snapshot_that_cannot_be_read_is_not_taken(void **state)
     end();
 }
 
-/* As a process finds it whose log had grown by so much that it took one. */
-static void a_start_from_a_snapshot_tells_the_whole_map(void **state)
-{
-    (void)state;
-    begin(14, 1);
-    assert_true(planes_until(&world, 10 * SECOND, whole));
-    struct plane *p = &world.at[0];
-    const struct map *m = control_map(p->control);
-    struct chain bytes = {0};
-    size_t n;
-    put_map(&bytes, m);
-    char *flat = chain_flat(&bytes, NULL, &n);
-    struct raft_loaded loaded = {
-        .saved = {.term = 9, .first = m->index + 1,
-                  .snapshot = {.index = m->index, .term = 9, .voters = {.n = 1, .at = {peer_of(p)}}, .bytes = slice_of(flat, n)}}};
-    struct identity identity = {.is_known = true, .in_cluster = true, .node = *control_id(p->control), .cluster = m->cluster};
-    struct control *c = control_new(&p->config, &identity, &loaded, &p->log, world.now);
-    struct control_out out = {0};
-    control_step(c, &(struct control_event){.type = CONTROL_DUE, .now = world.now}, &out);
-    assert_int_equal(out.words.n, 1);
-    assert_int_equal(out.words.at[0].type, WORD_MAP);
-    assert_int_equal(out.words.at[0].map->index, m->index);
-    assert_memory_equal(out.words.at[0].map->slots, m->slots, SLOTS * sizeof(m->slots[0]));
-    word_free(&out.words.at[0]);
-    for (size_t i = 0; i < out.disk.n; i++) {
-        chain_free(&out.disk.at[i].bytes, NULL);
-        mem_free(out.disk.at[i].names);
-    }
-    control_free(c);
-    control_out_free(&out);
-    mem_free(flat);
-    end();
-}
-
 /* Its checksums hold: another version wrote it, say. */
 static void a_log_that_cannot_be_read_is_told_at_the_start(void **state)
 {
@@ -1128,7 +1094,6 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_has_nobody_to_hand_over_to_stops_at_once, "a leader that is stopped with nobody to hand over to waits for nothing"),
            TEST(what_cannot_be_read_is_not_taken, "an entry that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_log_that_cannot_be_read_is_told_at_the_start, "a log that cannot be read is told before the start (C10)"),
-           TEST(a_start_from_a_snapshot_tells_the_whole_map, "a start from a snapshot tells the data plane the whole map (C2)"),
            TEST(a_snapshot_that_cannot_be_read_is_not_taken, "a snapshot that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_report_reaches_the_next_leader, "a report reaches who leads now, whoever led when its node last asked (replication 20)"),
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
