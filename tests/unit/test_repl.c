@@ -696,7 +696,7 @@ static void wants(unsigned n)
     struct map_slot *s = &l.map.slots[0];
     s->want_n = (uint8_t)n;
     map_replicas_follow(s);
-    l.map.slots_ver = ++l.map.index;
+    s->ver = l.map.slots_ver = ++l.map.index;
 }
 
 /* It sees two maps as one: that it was no replica between them only its primary knows. */
@@ -721,6 +721,42 @@ static void a_copy_that_was_unwanted_for_a_moment_follows_again(void **state)
     lab_write(&l, 0, 0);
     lab_carry(&l);
     assert_int_equal(l.node[2].log[0].n, 1);
+    end();
+}
+
+/* Its map is ahead: its primary answers it by the map of before, and then goes through both. */
+static void a_copy_that_asks_ahead_of_its_primary_follows_in_the_end(void **state)
+{
+    (void)state;
+    struct map between, now;
+    map_init(&between);
+    map_init(&now);
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 0, "012");
+    lab_maps(&l);
+    lab_carry(&l);
+    wants(2);
+    lab_map_to(&l, 2);
+    map_copy(&between, &l.map);
+    wants(3);
+    lab_map_to(&l, 2);
+    map_copy(&now, &l.map);
+    lab_carry(&l);
+    map_copy(&l.map, &between);
+    lab_map_to(&l, 0);
+    map_copy(&l.map, &now);
+    lab_maps(&l);
+    for (int i = 0; i < 10; i++) {
+        lab_later(&l, 100);
+        lab_carry(&l);
+    }
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 1);
+    map_free(&between);
+    map_free(&now);
     end();
 }
 
@@ -757,4 +793,6 @@ UNIT_TESTS("repl",
                 "on a slow link a question that is asked again does not undo its answer (23)"),
            TEST(a_reconnect_supersedes_what_was_said_before, "a reconnect supersedes the older session (14)"),
            TEST(a_copy_that_was_unwanted_for_a_moment_follows_again,
-                "a copy that was unwanted for a moment, which its node did not see, follows again (4)"))
+                "a copy that was unwanted for a moment, which its node did not see, follows again (4)"),
+           TEST(a_copy_that_asks_ahead_of_its_primary_follows_in_the_end,
+                "a copy that asks while its map is ahead of its primary's follows in the end (4)"))

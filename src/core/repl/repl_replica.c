@@ -162,6 +162,12 @@ void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl
     struct replica_slot *p = in->slot < SLOTS ? &r->replica[in->slot] : NULL;
     if (!replica_follows(r, place, in) || p->state != REPLICA_FOLLOWS)
         return;
+    if (map < r->map->slots[in->slot].ver) { /* it may yet apply that this copy was unwanted in between, and know nothing
+                                              * of it then: asked in a while, once more (4) */
+        p->round++;
+        p->state = REPLICA_ASKED;
+        return;
+    }
     p->join_map = map;
     p->join_at = upto;
     p->state = REPLICA_TO_JOIN;
