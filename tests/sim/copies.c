@@ -108,16 +108,6 @@ static const struct lineage *most_of(const struct hosts *w, const struct map *m,
     return most;
 }
 
-/* Did the group lose anything after that? A history knows no loss that goes back behind an earlier one. */
-static bool was_lost(const struct hosts *w, unsigned g, int64_t since)
-{
-    const struct history *h = &w->histories[g];
-    for (size_t i = h->ops.n; i > 0 && h->ops.at[i - 1].call >= since; i--)
-        if (h->ops.at[i - 1].is_loss)
-            return true;
-    return false;
-}
-
 /* With W = 1 its primary alone held what was acknowledged: once another is elected, what no member that is up had from it
  * is lost, and nothing before that (22, "What is promised"). */
 static void one_lost(struct hosts *w, const struct map *m, unsigned g, const struct in_sync *before)
@@ -129,10 +119,8 @@ static void one_lost(struct hosts *w, const struct map *m, unsigned g, const str
         return;
     for (uint64_t epoch = m->slots[slot].epoch - 1; epoch >= most->at.epoch && epoch > 0 && since == INT64_MAX; epoch--)
         since = hosts_recorded_us(w, slot, epoch, most->at.seq + 1);
-    if (since == INT64_MAX)
-        return;
-    w->given_up[g] |= was_lost(w, g, since);
-    lost(w, g, since);
+    if (since != INT64_MAX)
+        lost(w, g, since);
 }
 
 void copies_ended(struct hosts *w, struct host *h, int64_t since)

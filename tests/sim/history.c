@@ -24,6 +24,8 @@ struct state {
 struct step { /* of the order that is being tried */
     size_t op;
     struct state after;
+    uint64_t way;
+    size_t kept; /* of a loss: so many steps before it were not undone, by it or by one before it */
 };
 
 struct chain_of {
@@ -237,9 +239,20 @@ static unsigned joined(const struct search *s, const struct history_op *op, unsi
     return keys | its | (before != NULL ? keys_of(before, false) : 0);
 }
 
+/* What was answered before this moment is undone by none of the losses to come. */
+static int64_t lasts_before(const struct search *s)
+{
+    int64_t least = INT64_MAX;
+    for (size_t i = s->losses_done; i < s->losses_n; i++) {
+        int64_t since = s->h->ops.at[s->losses[i]].since;
+        least = since < least ? since : least;
+    }
+    return least;
+}
+
 static bool is_parting(const struct search *s, const struct history_op *urgent)
 {
-    return s->losses_done < s->losses_n && urgent->answer >= s->h->ops.at[s->losses[s->losses_done]].since;
+    return s->losses_done < s->losses_n && urgent->answer >= lasts_before(s);
 }
 
 /* The keys that the most urgent one has to do with, if need be by way of others that may come before it. Those of
@@ -285,35 +298,39 @@ static size_t candidates(const struct search *s, size_t *to, unsigned keys, int6
 static enum history_verdict go_on(struct search *s, const struct state *at, const struct chain_of *chain,
                                   uint64_t done_hash, uint64_t way);
 
-static enum history_verdict go_to(struct search *s, size_t i, const struct state *next, uint64_t done_hash, uint64_t way)
+static enum history_verdict go_to(struct search *s, size_t i, const struct state *next, size_t kept, uint64_t done_hash,
+                                  uint64_t way)
 {
     static const struct chain_of none;
     const struct history_op *op = &s->h->ops.at[i];
     uint64_t hash = done_hash ^ mix(i + 1);
-    if (s->losses_done < s->losses_n && op->answer < s->h->ops.at[s->losses[s->losses_done]].since)
+    if (s->losses_done < s->losses_n && op->answer < lasts_before(s))
         way = state_hash(next); /* as far as lose() goes back */
     else if (writes(op))
         way = mix(way ^ state_hash(next));
     if (!is_new(s, hash, next, way))
         return HISTORY_BAD;
-    s->path[s->depth++] = (struct step){i, *next};
+    s->path[s->depth++] = (struct step){i, *next, way, kept};
     enum history_verdict v = go_on(s, next, &none, hash, way);
     s->depth--;
     return v;
 }
 
-/* A power cut: any state from now back to the last that somebody was told of in time. */
-static enum history_verdict lose(struct search *s, size_t i, const struct state *at, uint64_t done_hash)
+/* A power cut: any state from now back to the last that somebody was told of in time. What an earlier one undid does
+ * not come back; but what it left may go. */
+static enum history_verdict lose(struct search *s, size_t i, const struct state *at, uint64_t done_hash, uint64_t way)
 {
     const struct history_op *loss = &s->h->ops.at[i];
-    enum history_verdict v = go_to(s, i, at, done_hash, state_hash(at));
-    for (size_t k = s->depth; v == HISTORY_BAD && k-- > 0;) {
-        const struct history_op *op = &s->h->ops.at[s->path[k].op];
-        if (op->is_loss || (!op->unsure && op->answer < loss->since))
+    enum history_verdict v = go_to(s, i, at, s->depth, done_hash, way);
+    for (size_t k = s->depth; v == HISTORY_BAD && k > 0;) {
+        const struct step *last = &s->path[k - 1];
+        const struct history_op *op = &s->h->ops.at[last->op];
+        if (!op->unsure && op->answer < loss->since)
             break;
+        k = op->is_loss ? last->kept : k - 1;
         struct state before = k > 0 ? s->path[k - 1].after : (struct state){{0}};
         if (writes(op))
-            v = go_to(s, i, &before, done_hash, state_hash(&before));
+            v = go_to(s, i, &before, k, done_hash, k > 0 ? s->path[k - 1].way : 0);
     }
     return v;
 }
@@ -350,7 +367,7 @@ static enum history_verdict try_sure(struct search *s, size_t i, const struct st
     s->losses_done += op->is_loss;
     while (s->low < s->sure_n && s->done[s->sure[s->low]])
         s->low++;
-    v = op->is_loss ? lose(s, i, at, done_hash) : go_to(s, i, &after, done_hash, way);
+    v = op->is_loss ? lose(s, i, at, done_hash, way) : go_to(s, i, &after, s->depth, done_hash, way);
     s->low = low;
     s->done[i] = false;
     s->losses_done -= op->is_loss;
@@ -396,7 +413,7 @@ static enum history_verdict try_unsure(struct search *s, size_t nth, const struc
     if (s->losses_done < s->losses_n)
         way = mix(way ^ state_hash(&after));
     s->done[i] = true;
-    s->path[s->depth++] = (struct step){i, after};
+    s->path[s->depth++] = (struct step){i, after, way, s->depth};
     enum history_verdict v = go_on(s, &after, &longer, done_hash ^ mix(i + 1), way);
     s->depth--;
     s->done[i] = false;

@@ -36,6 +36,10 @@ const struct planted planted_rows[PLANTED] = {
     {"a power cut that takes what had lasted", "1-2 set a 5; 10 loss 4; 11-12 get a 0", "1-5 set a 5; 10 loss 4; 11-12 get a 0"},
     {"a power cut that takes the older and leaves the newer", "1-2 set a 5; 5-6 set b 6; 10 loss 0; 11-12 get a 0 + get b 6",
      "1-2 set a 5; 5-6 set b 6; 10 loss 0; 11-12 get a 5 + get b 0"},
+    {"a second power cut that takes what was read before it, and had lasted", "1-2 set a 5; 8 loss 0; 9-9 get a 5; 10 loss 9; 11-12 get a 0",
+     "1-2 set a 5; 8 loss 0; 9-9 get a 5; 10 loss 1; 11-12 get a 0"},
+    {"a second power cut that brings back what the first took", "1-2 set a 5; 8 loss 0; 9-9 get a 0; 10 loss 0; 11-12 get a 5",
+     "1-2 set a 5; 8 loss 0; 9-9 get a 0; 10 loss 0; 11-12 get a 0"},
 };
 
 void planted_read(struct history *to, const char *text)
