@@ -5,7 +5,7 @@
  *
  *     recover_look     the files of a stopped voter -> what they say, for an operator to compare
  *     recover_begin    decides what they are to be
- *     recover_step     asks for the next operation of the disk; recover_done: they are that
+ *     recover_step     asks for the next operation of the disk, until r->stage is RECOVER_DONE: they are that
  *
  * Entries that only the lost ones had are gone, so nothing of theirs may ever be taken for something of the new
  * group's (C11): its log begins at an index, in a term, and its slots at an epoch, that they cannot have reached; this

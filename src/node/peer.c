@@ -265,9 +265,9 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
         if (!never_sent)
             note_retry(n, f->link);
         flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
-    }
-    else
+    } else {
         flight_unsure(n, f, why, out);
+    }
 }
 
 /* Of a link that is over: in their order, each to its fate. */

@@ -222,7 +222,6 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
     flight_go(n, f, out);
 }
 
-/* Its reply will wait in a turn if others are before it. */
 /* Without a watch, commands that read no data tell of no slot, whatever is under way in others. */
 static enum mark_kind kind_of_exec(const struct session *s)
 {
@@ -234,6 +233,7 @@ static enum mark_kind kind_of_exec(const struct session *s)
     return tells ? MARK_READ : MARK_FREE;
 }
 
+/* Its reply will wait in a turn if others are before it. */
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec)
 {
     bool queued = s->in_multi && (spec == NULL || spec->id != SPEC_EXEC); /* +QUEUED tells nothing of a slot */

@@ -181,8 +181,8 @@ void seats_ask(struct node *n, struct session *s, const struct spec *spec, const
     session_hold(n, s, HELD_SEATS, MONO_NEVER);
     if (node_is_monitored(n))
         monitor_feed(n, s, q->argv, q->argc);
-    unsigned from = 0, upto = takes_of(spec) == TAKES_ORDER ? 1 : n->identity.seats_n;
-    for (unsigned to = from; to < upto; to++) {
+    unsigned upto = takes_of(spec) == TAKES_ORDER ? 1 : n->identity.seats_n;
+    for (unsigned to = 0; to < upto; to++) {
         if (to == n->identity.seat)
             continue;
         a->waits++;
@@ -251,7 +251,7 @@ static void run_over_all(struct node *n, struct seat_ask *a, struct reply *r, st
         slowlog_add(&sum->slowlog, slowlog);
         n->slowlog = sum->slowlog;
     }
-    if (takes == TAKES_LATENCY) {
+    if (takes == TAKES_LATENCY) { /* RESET is of this node's own, too */
         latency_add(&sum->latency, latency);
         n->latency = sum->latency;
     }

@@ -187,7 +187,8 @@ def test_clients_that_read_nothing_are_bounded(node, proxy):
 
 
 def test_reads_from_replicas(node, proxy):
-    """With read-from replica a client reads what it wrote, from replicas; set live; and goes on when a node dies."""
+    """With read-from replica a client reads from replicas, never less than its write before the last, in the end its last;
+    set live; and goes on when a node dies."""
     nodes = with_copies(node)
     p = proxy().at(nodes[1:2])
     until(lambda: p.info()["cluster_nodes_up"] == 3, 60)

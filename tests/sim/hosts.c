@@ -146,8 +146,7 @@ static void check_alone(struct hosts *w)
         serves[i] = hosts_serves(&w->host[i], &its[i]);
         for (size_t k = 0; k < i && serves[i]; k++)
             if (serves[k] && bits_meet(&its[i], &its[k]) &&
-                memcmp(&w->host[i].node->cluster->map.cluster, &w->host[k].node->cluster->map.cluster,
-                       sizeof(struct cluster_id)) == 0)
+                cluster_id_equal(&w->host[i].node->cluster->map.cluster, &w->host[k].node->cluster->map.cluster))
                 planes_wrong(&w->planes, "two may acknowledge for one slot (7)", (uint32_t)i);
     }
 }
@@ -171,7 +170,7 @@ static void check_equal(struct hosts *w, size_t i)
         if (k == i || w->host[k].node == NULL)
             continue;
         const struct map *other = control_map(w->host[k].plane->control);
-        if (other->index == m->index && memcmp(&m->cluster, &other->cluster, sizeof(m->cluster)) == 0 &&
+        if (other->index == m->index && cluster_id_equal(&m->cluster, &other->cluster) &&
             memcmp(m->slots, other->slots, SLOTS * sizeof(m->slots[0])) != 0)
             planes_wrong(&w->planes, "equal indexes, different maps", (uint32_t)i);
     }

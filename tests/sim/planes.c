@@ -855,7 +855,7 @@ bool planes_agree(struct planes *w)
         const struct map *m = control_map(p->control);
         if (first == NULL)
             first = m;
-        if (m->index == 0 || m->index != first->index || memcmp(&m->cluster, &first->cluster, sizeof(m->cluster)) != 0)
+        if (m->index == 0 || m->index != first->index || !cluster_id_equal(&m->cluster, &first->cluster))
             return false;
         up++;
     }
@@ -864,7 +864,7 @@ bool planes_agree(struct planes *w)
 
 static bool same_cluster(const struct plane *a, const struct plane *b)
 {
-    return memcmp(&a->data.map.cluster, &b->data.map.cluster, sizeof(a->data.map.cluster)) == 0;
+    return cluster_id_equal(&a->data.map.cluster, &b->data.map.cluster);
 }
 
 /* What it may serve now, word by word of the bits; NULL: it has no lease. */
@@ -921,7 +921,7 @@ static void check_maps(struct planes *w)
             continue;
         const struct map *m = control_map(p->control);
         if (before != NULL && m->index == before->index && m->index > 0 &&
-            memcmp(&m->cluster, &before->cluster, sizeof(m->cluster)) == 0 && !same_map(m, before))
+            cluster_id_equal(&m->cluster, &before->cluster) && !same_map(m, before))
             planes_wrong(w, "equal indexes, different maps", p->number);
         before = m;
     }

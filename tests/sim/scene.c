@@ -231,7 +231,7 @@ static void look_at_host(struct scene *s, unsigned i)
 /* Of a node that is alone in a cluster of its own nothing is told but itself. */
 static bool is_of_all(const struct scene *s, const struct map *m)
 {
-    return s->map.index == 0 || memcmp(&m->cluster, &s->map.cluster, sizeof(m->cluster)) == 0;
+    return s->map.index == 0 || cluster_id_equal(&m->cluster, &s->map.cluster);
 }
 
 static void look(struct hosts *w)

@@ -217,7 +217,6 @@ static void a_handover_that_is_not_wished_any_more_ends(void **state)
     some_stop(&w);
 }
 
-/* Until its lease is over the map has it as up. */
 /* One of W is gone and holds nothing more, so the handover would never be ready; and where each try follows the last at
  * the pace of the in-sync sets' looks, none of these would find the slot left alone. */
 static void who_is_gone_is_taken_out_before_a_handover_is_tried(void **state)
@@ -250,6 +249,7 @@ static void who_is_gone_is_taken_out_before_a_handover_is_tried(void **state)
     }
 }
 
+/* Until its lease is over the map has it as up. */
 static void who_is_being_stopped_gets_no_slot(void **state)
 {
     (void)state;

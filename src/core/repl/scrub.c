@@ -262,7 +262,7 @@ bool scrub_judge(struct repl *r, struct scrub_found *to)
     *to = (struct scrub_found){.slot = s->slot, .copies = s->member_n, .verdict = SCRUB_VOID};
     s->on = false;
     if (is_over || any_lost(s)) {
-        put_off(r, s->slot, s->number * 7919 + r->self * 104729u);
+        put_off(r, s->slot, s->number * 7919 + r->self * 104729u); /* nodes in each other's way wait for different times */
         return true;
     }
     if (equals_n(s, 0) == s->member_n) {
