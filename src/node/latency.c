@@ -210,7 +210,7 @@ void node_latency_reset(struct call *c)
         bool named = c->argc == 2;
         for (uint32_t k = 2; k < c->argc; k++)
             named = named || slice_is(c->argv[k], events[i].name);
-        bool there = others != NULL && others->latency->of[i] != NULL;
+        bool there = others != NULL && others->latency != NULL && others->latency->of[i] != NULL;
         if (!named || (l->of[i] == NULL && !there))
             continue;
         series_drop(l, i);

@@ -7,7 +7,6 @@ top=$(cd "$here/../.." && pwd)
 build=${top_builddir:-.}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-n=0
 lines() {
     grep '^m-' "$here/mutants.list" | while IFS='@' read -r name seeds rest; do
         if [ $# -eq 0 ]; then
@@ -16,6 +15,12 @@ lines() {
             case " $* " in *" ${name% } "*) ;; *) continue ;; esac
         fi
         printf '%s@%s@%s\n' "$name" "$seeds" "$rest"
+    done
+}
+stale() { # names of lines whose edit finds nothing any more, whether they are tried or not
+    lines --all | while IFS='@' read -r name seeds asked file edit what; do
+        file=$top/$(echo "$file" | tr -d ' ')
+        sed -e "$edit" "$file" | cmp -s "$file" - && echo "$name"
     done
 }
 made() { # file, edit: $dir/sim with it; else why not
@@ -30,7 +35,10 @@ made() { # file, edit: $dir/sim with it; else why not
         grep -v "/$object\$") $HIREDIS_LIBS $CRYPTO_LIBS -lm 2>&1
 }
 lines "$@" >"$dir/lines"
-echo "1..$(wc -l <"$dir/lines")"
+echo "1..$(($(wc -l <"$dir/lines") + 1))"
+n=1
+stale=$(stale)
+[ -z "$stale" ] && echo "ok 1 - each edit finds its place in the source" || echo "not ok 1 - edits find no place:" $stale
 while IFS='@' read -r name seeds asked file edit what; do
     n=$((n + 1))
     title="it is noticed when$what"
