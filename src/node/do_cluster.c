@@ -102,7 +102,7 @@ void node_cluster_help(struct call *c)
         "REBALANCE [PAUSE|RESUME|STATUS]", "    Slots on their way to where they are wanted.",
         "REPLICAS <node-id>", "    Nodes that have copies of its slots, a line each as in NODES, with these slots.",
         "RING", "    The circle of slots, and each node's share of it.",
-        "SCRUB [<slot> [DISCARD <node-id>]]", "    Slots whose copies differ; have a slot's compared now, or one of them fetched anew.",
+        "SCRUB [<slot> [DISCARD <node-id>]]", "    Slots whose copies differ; have a slot's compared soon, or one of them fetched anew.",
         "SETTINGS GET|SET <name> <value>", "    What the whole cluster is set to.",
         "SHARDS", "    Slots and who serves them, by group of nodes.",
         "SLOTS", "    Ranges of slots and who serves them.",

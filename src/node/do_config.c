@@ -103,7 +103,10 @@ static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *er
     const struct door_option *door = door_option(c->node, t);
     if (door != NULL && c->node->identity.is_proxy) {
         options_trial_free(t);
-        return options_set_failed(slice_str(door->name), "a proxy opens its doors at its start: change it in the configuration file or on the command line, and start it again", error);
+        return options_set_failed(slice_str(door->name),
+                                  "a proxy opens its doors at its start: change it in the configuration "
+                                  "file or on the command line, and start it again",
+                                  error);
     }
     if (door != NULL) {
         if (listen_or_refuse(c, door, t, error))

@@ -37,8 +37,7 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     check(n->by_conn.at[conn] == NULL);
     struct session *s = mem_zero(sizeof(*s));
     s->conn = conn;
-    uint64_t step = n->identity.seats_n > 0 ? n->identity.seats_n : 1; /* each number at one seat alone */
-    s->id = ++n->sessions_made * step + n->identity.seat;
+    s->id = node_number(n, ++n->sessions_made);
     s->protocol = 2;
     s->fd = ev->opened.fd;
     s->is_unix = ev->opened.is_unix;

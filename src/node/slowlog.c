@@ -114,8 +114,7 @@ void slowlog_note(struct node *n, const struct session *s, const struct slice *a
         return;
     struct slowlog *l = n->slowlog;
     struct slow_entry *e = entry_of(s, argv, argc);
-    unsigned step = n->identity.seats_n > 0 ? n->identity.seats_n : 1; /* each number at one seat alone */
-    e->id = l->next_id++ * step + n->identity.seat;
+    e->id = node_number(n, l->next_id++);
     e->seconds = n->wall.ms / 1000;
     e->us = (int64_t)(ns / 1000);
     list_push(&l->entries, &e->link);

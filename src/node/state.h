@@ -127,6 +127,12 @@ static inline bool own_has(const struct node *n, unsigned slot) /* own.h */
     return bits_has(&n->owned, slot);
 }
 
+/* The k-th of this node's; a proxy's threads have each their own numbers. */
+static inline uint64_t node_number(const struct node *n, uint64_t k)
+{
+    return k * (n->identity.seats_n > 0 ? n->identity.seats_n : 1) + n->identity.seat;
+}
+
 /* Clients are told of a cluster; a proxy hides it. */
 static inline bool node_is_member(const struct node *n)
 {

@@ -65,7 +65,7 @@ struct scrub_found {
     enum scrub_verdict verdict;
     uint16_t slot;
     unsigned copies;        /* compared */
-    uint16_t at[MAP_REPLICAS]; /* OTHERS, ALARM: whose differ from the one of most, or from this node's */
+    uint16_t at[MAP_REPLICAS]; /* OTHERS, MINE, ALARM: whose differ from the one of most, or from this node's */
     unsigned n;
 };
 
