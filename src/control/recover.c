@@ -39,6 +39,14 @@ static enum err replay(struct recover *r, const struct raft_saved *saved, char *
     return ERR_OK;
 }
 
+/* A recovery was cut short: its log is the new group's, and this node votes as before. */
+static bool is_half_done(const struct recover *r)
+{
+    struct raft_peer self = {r->identity.node, r->identity.voter};
+    return r->last > 0 && r->last % RECOVER_INDEXES == 0 && r->voters.n == 1 &&
+           node_id_equal(&r->voters.at[0].node, &self.node) && !raft_peer_equal(&r->voters.at[0], &self);
+}
+
 static const char *unfit(const struct recover *r, const struct identity *id, const struct raft_loaded *loaded)
 {
     struct raft_peer self = {id->node, id->voter};
@@ -48,6 +56,8 @@ static const char *unfit(const struct recover *r, const struct identity *id, con
         return "the node of this directory has no log of the controllers: it did not vote. Take one that did";
     if (map_find(&r->map, &id->node) == MAP_NOBODY)
         return "the cluster has removed the node of this directory: take another voter";
+    if (is_half_done(r))
+        return NULL;
     if (!raft_voters_has(&r->voters, &self))
         return "the node of this directory did not vote any more when its log ended: take one that did";
     if (r->voters.n == 1)
@@ -91,12 +101,16 @@ void recover_begin(struct recover *r, const struct data_id *voter)
 {
     uint16_t self = map_find(&r->map, &r->identity.node);
     check(r->stage == RECOVER_LOOKS && self != MAP_NOBODY);
+    if (is_half_done(r)) {
+        r->identity.voter = r->voters.at[0].data;
+        r->stage = RECOVER_SNAPSHOT;
+        return;
+    }
     r->map.index = (recover_group(r->last) + 1) * RECOVER_INDEXES;
     r->map.nodes_ver = r->map.index;
     r->map.nodes.at[self].voter = r->identity.voter = *voter;
     slots_without_primary(&r->map);
-    r->stage = RECOVER_NODE_FILE;
-    identity_store(&r->steps, NODE_FILE_HANDLE, r->node_file, &r->identity);
+    r->stage = RECOVER_BEGUN;
 }
 
 /* First the term: a snapshot is never of a later one than the log (raft_init). */
@@ -134,7 +148,7 @@ void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *ou
     if (!raft_file_is_idle(&r->file) || !steps_idle(&r->steps))
         return;
     switch (r->stage) {
-    case RECOVER_NODE_FILE:
+    case RECOVER_BEGUN:
         store_term(r);
         r->stage = RECOVER_TERM;
         break;
@@ -142,11 +156,16 @@ void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *ou
         store_snapshot(r);
         r->stage = RECOVER_SNAPSHOT;
         break;
-    case RECOVER_SNAPSHOT: r->stage = RECOVER_DONE; return;
+    case RECOVER_SNAPSHOT: /* the node's file last: the log tells what it is to say (is_half_done) */
+        identity_store(&r->steps, NODE_FILE_HANDLE, r->node_file, &r->identity);
+        r->stage = RECOVER_NODE_FILE;
+        break;
+    case RECOVER_NODE_FILE: r->stage = RECOVER_DONE; return;
     case RECOVER_LOOKS:
     case RECOVER_DONE: return;
     }
     raft_file_run(&r->file, out);
+    steps_run(&r->steps, out);
 }
 
 const char *recover_failed(const struct recover *r, char to[RECOVER_WHAT_BYTES], int *system_errno)

@@ -30,7 +30,7 @@ static inline uint64_t recover_group(uint64_t index) /* how many recoveries ther
     return index / RECOVER_INDEXES;
 }
 
-enum recover_stage { RECOVER_LOOKS, RECOVER_NODE_FILE, RECOVER_TERM, RECOVER_SNAPSHOT, RECOVER_DONE };
+enum recover_stage { RECOVER_LOOKS, RECOVER_BEGUN, RECOVER_TERM, RECOVER_SNAPSHOT, RECOVER_NODE_FILE, RECOVER_DONE };
 
 struct recover {
     struct map map;             /* as of the log's end; after recover_begin: what the new group begins with */
@@ -49,7 +49,7 @@ struct recover {
  * name of the identity's. r is to be freed in any case. */
 enum err recover_look(struct recover *r, const struct identity *identity, const struct raft_loaded *loaded,
                       const char *node_file, char why[WIRE_WHY_BYTES]) MUST_CHECK;
-void recover_begin(struct recover *r, const struct data_id *voter); /* voter: random, this node's from now on */
+void recover_begin(struct recover *r, const struct data_id *voter); /* voter: random, this node's from now on, unless it has one of a recovery that was cut short */
 /* done: NULL at first, then the answer to what was asked for. Until r->stage is RECOVER_DONE; a crash before that is
  * followed by another recovery. */
 void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *out);

@@ -707,7 +707,7 @@ void plane_start(struct planes *w, struct plane *p)
 }
 
 /* As --recover-controller does, in no time. */
-static void recover(struct planes *w, struct plane *p, struct recover *r)
+static bool recover(struct planes *w, struct plane *p, struct recover *r, size_t most)
 {
     struct disk_ops ops = {0};
     struct disk_done done;
@@ -715,18 +715,25 @@ static void recover(struct planes *w, struct plane *p, struct recover *r)
     p->disk.now = w->now;
     recover_begin(r, &voter);
     recover_step(r, NULL, &ops);
-    for (size_t i = 0; i < ops.n; i++) {
+    size_t i = 0;
+    for (; i < ops.n && i < most; i++) {
         struct sim_lane *lane = &p->disk.lanes[ops.at[i].lane];
         check(!sim_disk_take(&p->disk, &ops.at[i], &done));
         heap_remove(&w->calendar, &lane->due);
         check(sim_disk_due(&p->disk, &lane->due, &done));
         recover_step(r, &done, &ops);
     }
-    check(r->stage == RECOVER_DONE);
+    for (; i < ops.n; i++) {
+        chain_free(&ops.at[i].bytes, NULL);
+        mem_free(ops.at[i].names);
+    }
     mem_free(ops.at);
+    if (r->stage != RECOVER_DONE)
+        sim_disk_power_cut(&p->disk);
+    return r->stage == RECOVER_DONE;
 }
 
-bool plane_recover(struct planes *w, struct plane *p, char why[WIRE_WHY_BYTES])
+bool plane_recover(struct planes *w, struct plane *p, size_t most, char why[WIRE_WHY_BYTES])
 {
     struct raft_found found[RAFT_FILES];
     struct raft_loaded loaded;
@@ -738,7 +745,7 @@ bool plane_recover(struct planes *w, struct plane *p, char why[WIRE_WHY_BYTES])
     check(raft_file_load(&loaded, found, find_raft(p, found)) == ERR_OK);
     bool good = recover_look(&r, &identity, &loaded, "nodes.conf", why) == ERR_OK;
     if (good)
-        recover(w, p, &r);
+        good = recover(w, p, &r, most);
     recover_free(&r);
     raft_loaded_free(&loaded);
     identity_free(&identity);

@@ -140,8 +140,9 @@ void plane_start(struct planes *w, struct plane *p);
 void plane_loaded(struct planes *w, struct plane *p, bool is_new); /* ops: its data plane has read its log */
 void plane_kill(struct planes *w, struct plane *p, bool power); /* kill -9, or its power too */
 struct plane *plane_end(struct planes *w, uint32_t number); /* an is_end, of a number that no host has */
-/* The controller begins anew with what lies on its disk; it is down. False: it may not, why. */
-bool plane_recover(struct planes *w, struct plane *p, char why[WIRE_WHY_BYTES]);
+/* The controller begins anew with what lies on its disk; it is down. False: it may not, why; or it lost its power
+ * behind so many operations of the disk. */
+bool plane_recover(struct planes *w, struct plane *p, size_t most, char why[WIRE_WHY_BYTES]);
 void plane_freeze(struct planes *w, struct plane *p, bool frozen);
 void plane_stop(struct planes *w, struct plane *p); /* asks; then p->stopped */
 void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut); /* one way */
