@@ -77,7 +77,7 @@ static bool copies_are(const struct repl *r, const struct primary_slot *p, const
     return k == p->copies_n;
 }
 
-/* Who stays keeps its state; of who is gone, or runs anew, nothing is known. */
+/* Who stays keeps its state; of who is gone, or runs anew, nothing is known but that its copy was wrong. */
 static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *s)
 {
     struct primary_slot *p = &r->primary[slot];
@@ -92,7 +92,8 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
             made[n++] = *old;
             old->todo.at = NULL; /* moved */
         } else {
-            made[n++] = (struct copy){.place = s->replicas[i], .incarnation = incarnation, .since = r->now};
+            made[n++] = (struct copy){.place = s->replicas[i], .incarnation = incarnation, .since = r->now,
+                                      .bad = old != NULL && (old->bad || old->heals)}; /* 29: as far as is known */
         }
     }
     for (unsigned k = 0; k < p->copies_n; k++)
