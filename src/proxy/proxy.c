@@ -197,8 +197,16 @@ void proxy_serve(struct proxy *p)
     map_thread_stop(&p->map);
 }
 
+static void send_nobody(struct server *s, unsigned to, struct seat_word *word)
+{
+    (void)s;
+    (void)to;
+    seat_word_free(word);
+}
+
 void proxy_free(struct proxy *p)
 {
+    p->seats.send = send_nobody; /* who is freed may have something to say to who is no more */
     for (unsigned i = 0; i < p->seats.n; i++) {
         struct worker *w = &p->workers[i];
         server_free(&w->server);
