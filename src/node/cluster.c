@@ -103,7 +103,8 @@ static void note_slot(struct routing *r, unsigned slot)
         r->wrote_here_n = WROTE_SLOTS + 1;
 }
 
-void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked)
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked,
+               uint8_t client)
 {
     if (s->routing != NULL && kind == MARK_WRITE && s->routing->wrote_here_n <= WROTE_SLOTS)
         note_slot(s->routing, slot);
@@ -120,7 +121,6 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     }
     if (newest > s->routing->need.n)
         s->routing->need.n = newest;
-    uint8_t client = (uint8_t)s->routing->for_now.client;
     *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
 }
 

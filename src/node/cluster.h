@@ -103,7 +103,8 @@ struct turn {
     bool lost;         /* a gather's: a part ran here that may not be kept, which is its reply whatever the others say */
     uint8_t kind;      /* of a reply that was computed here: enum mark_kind */
     uint16_t slot;
-    uint32_t asked;    /* as its session asked when it came */
+    uint32_t asked;    /* as its session asked when it came, */
+    uint8_t client;    /* and for which of its clients (routed_client) */
     uint32_t replies;
     size_t held_bytes; /* as counted in turns_bytes */
     struct chain bytes;
@@ -239,7 +240,8 @@ struct mono cluster_due(const struct node *n);
 struct routing *routing_new(uint8_t forward);
 void routing_free(struct node *n, struct session *s); /* its turns are forgotten, its own link is closed later */
 /* From begin to the end of out. */
-void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked);
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked,
+               uint8_t client);
 /* Those of replies that begin before `end`, from the *from-th on, which then is the first that may reach beyond. */
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end);
 void marks_left(struct session *s); /* up to open_end they left */
@@ -283,6 +285,10 @@ static inline uint32_t routed_asked(const struct session *s)
 {
     const struct routing *r = s->routing;
     return r->forward != 0 ? (uint32_t)r->for_now.quorum : r->quorum;
+}
+static inline uint8_t routed_client(const struct session *s) /* for whom it forwards now */
+{
+    return s->routing != NULL ? (uint8_t)s->routing->for_now.client : 0;
 }
 /* Why what reads or writes this slot, or all of this node's (SLOT_ANY), is refused now; NULL: it is not (replication 5). */
 const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked);

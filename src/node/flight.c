@@ -57,6 +57,7 @@ struct turn *turn_new(struct session *s, size_t held_bytes)
     t->session = s;
     t->held_bytes = held_bytes + TURN_BYTES;
     t->asked = routed_asked(s);
+    t->client = routed_client(s);
     list_push(&s->routing->turns, &t->in_session);
     s->routing->turns_n++;
     s->routing->turns_bytes += t->held_bytes;
@@ -143,7 +144,7 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
             chain_append(&s->out, &t->bytes);
             s->fresh_replies += t->replies;
         }
-        marks_put(n, s, begin, t->slot, t->kind, t->asked);
+        marks_put(n, s, begin, t->slot, t->kind, t->asked, t->client);
         turn_end(n, t);
         any = true;
     }
@@ -316,7 +317,7 @@ static void turn_answer(struct node *n, struct turn *t, struct slice reply)
     uint64_t begin = s->out.put;
     chain_put(&s->out, reply);
     s->fresh_replies++;
-    marks_put(n, s, begin, t->slot, (enum mark_kind)t->kind, t->asked);
+    marks_put(n, s, begin, t->slot, (enum mark_kind)t->kind, t->asked, t->client);
     t->kind = MARK_FREE;
 }
 
@@ -492,7 +493,7 @@ static struct route read_route(struct node *n, struct flight *f, struct route r)
 {
     const struct options *o = n->options;
     bool may = n->identity.is_proxy && o->read_from != READ_FROM_PRIMARY && f->place == MAP_NOBODY && !f->by_primary &&
-               !f->on_own && !f->is_exec && (f->request.spec->flags & CMD_READONLY) != 0 && f->turn->asked == REPL_ASKS_NOTHING;
+               !f->on_own && !f->is_exec && (f->request.spec->flags & CMD_READONLY) != 0 && f->turn->asked == REPL_ASKS_NOTHING && !f->turn->session->routing->watches_far;
     uint16_t at = may ? route_read(&n->cluster->map, f->slot, o->read_from, o->cluster_zone, f->session_id) : MAP_NOBODY;
     f->by_copy = at != MAP_NOBODY && (r.to == ROUTE_FORWARD || r.to == ROUTE_DOWN);
     return f->by_copy ? (struct route){.to = ROUTE_FORWARD, .peer = at} : r;

@@ -211,7 +211,7 @@ static void migrate_end(struct node *n, struct migration *m, const char *text, s
         reply_error(&r, slice_str(text));
         stats_error(n, r.error_code);
     }
-    marks_put(n, s, begin, slot, MARK_WRITE, REPL_ASKS_NOTHING);
+    marks_put(n, s, begin, slot, MARK_WRITE, REPL_ASKS_NOTHING, routed_client(s));
     session_owed_done(n, s, &silent, out);
 }
 

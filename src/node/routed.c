@@ -469,7 +469,7 @@ void routed_end(struct node *n, struct session *s, struct routed_here *here, str
     struct turn *t = here->turn;
     s->aside = NULL;
     if (t == NULL) {
-        marks_put(n, s, here->begin, here->slot, here->kind, routed_asked(s));
+        marks_put(n, s, here->begin, here->slot, here->kind, routed_asked(s), routed_client(s));
         return;
     }
     t->replies = s->fresh_replies - here->fresh;

@@ -393,7 +393,7 @@ static inline void mark_plain(struct node *n, struct session *s, const struct pl
 {
     if (s->routing != NULL)
         marks_put(n, s, begin, p->key.slot, (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ,
-                  REPL_ASKS_NOTHING);
+                  REPL_ASKS_NOTHING, routed_client(s));
 }
 
 static inline bool is_direct(const struct node *n, const struct planned *p)

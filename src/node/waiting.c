@@ -171,7 +171,7 @@ static void waiting_end(struct node *n, struct session *s, struct node_out *out)
     struct reply r = session_owed_reply(s, &silent);
     uint64_t begin = s->out.put;
     reply_waited(n, &r, s->waiting);
-    marks_put(n, s, begin, SLOT_LEASE, MARK_READ, REPL_ASKS_NOTHING);
+    marks_put(n, s, begin, SLOT_LEASE, MARK_READ, REPL_ASKS_NOTHING, routed_client(s));
     waiting_forget(s);
     session_owed_done(n, s, &silent, out);
 }

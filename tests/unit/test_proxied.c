@@ -223,6 +223,8 @@ static void reads_go_where_read_from_says(void **state)
     assert_int_equal(gets_at(copy), 2);
     says("CLIENT QUORUM all\nGET a", "+OK\r\n$-1\r\n");
     says("CLIENT QUORUM cluster", "+OK\r\n");
+    says("WATCH a\nGET a", "+OK\r\n$-1\r\n"); /* what it leads to is to hold only if nobody wrote before it */
+    says("UNWATCH", "+OK\r\n");
     assert_int_equal(gets_at(copy), 2);
     w.stopped[primary] = true; /* a read behind the session's own write waits for it */
     some_send(&w, PROXY, 1, "SET a 1\nGET a");
