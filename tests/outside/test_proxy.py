@@ -307,10 +307,14 @@ def test_a_stop_answers_what_is_under_way(node, proxy):
     """SIGTERM: what was sent is answered, then the process ends with 0; so does SHUTDOWN, at all threads."""
     nodes = form(node, 2)
     p = proxy().at(nodes[:1], "--threads", 2)
+    watching = [p.socket() for _ in range(4)]  # at both threads
+    for m in watching:
+        m.sendall(b"MONITOR\r\n")
+        assert m.recv(5) == b"+OK\r\n"
     s = p.socket()
     nodes[1].process.send_signal(signal.SIGSTOP)
     s.sendall(b"".join(b"SET stop%d 1\r\n" % i for i in range(50)))
-    until(lambda: sum(p.info()["requests_under_way"] for _ in range(1)) > 0 or b"+OK" in s.recv(1, 0x2), 60)
+    until(lambda: p.info()["requests_forwarded"] >= 50, 60)
     p.process.send_signal(signal.SIGTERM)
     until(lambda: "Asked to stop" in p.log, 60)
     nodes[1].process.send_signal(signal.SIGCONT)

@@ -591,7 +591,8 @@ static void a_lost_read_sees_no_later_write_of_its_client(void **state)
         struct one *o = &w.node[2];
         const char *key = some_key(&w, 2, 0);
         one_step(o, (struct node_event){.type = NODE_OPENED,
-                                        .opened = {.conn = 5, .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
+                                        .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
+                                                   .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
         o->lease = mono_after(o->now, 1000);
         send_format(2, 5, "VONG.FOR 1 1 0 default 1 0\nGET %s\nVONG.FOR 1 1 0 default %u 0\nSET %s v", key, writer, key);
         o->now.us += 1000; /* the process stood still */
