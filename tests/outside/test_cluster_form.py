@@ -72,7 +72,8 @@ def test_a_node_with_keys_does_not_join(node):
         late.call("GET", "k")
     late.stop()
     late.start()
-    until(lambda: late.call("GET", "k") == "v", 60)
+    until(lambda: late.info().get("cluster_state") == "ok", 60)
+    assert late.call("GET", "k") == "v"
     assert first.info()["cluster_known_nodes"] == "1"
 
 
