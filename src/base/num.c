@@ -51,6 +51,12 @@ void num_put_hex(char *to, uint64_t v, unsigned digits)
     }
 }
 
+void num_put_hex_bytes(char *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        num_put_hex(to + 2 * i, b[i], 2);
+}
+
 bool num_get_u64(struct slice s, uint64_t *v)
 {
     if (s.n == 0 || s.n > NUM_I64_CHARS || (s.p[0] == '0' && s.n > 1))

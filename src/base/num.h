@@ -46,6 +46,7 @@ static inline size_t num_put_u64(char *to, uint64_t v) /* at most NUM_I64_CHARS 
 }
 /* exactly `digits`, lowercase, zero-padded */
 void num_put_hex(char *to, uint64_t v, unsigned digits);
+void num_put_hex_bytes(char *to, const uint8_t *b, size_t n); /* two digits each */
 
 bool num_get_i64(struct slice s, int64_t *v);
 bool num_get_u64(struct slice s, uint64_t *v);

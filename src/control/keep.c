@@ -14,7 +14,6 @@
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
 
-enum { IDENTITY_HANDLE = 8 }; /* of the performer's files; raft_file has the first ones */
 enum { SNAPSHOT_WASTE_BYTES = 1024 * 1024 }; /* of log that a snapshot makes superfluous: then one is taken */
 
 /* ---------------------------------------------------------------- one step of raft */
@@ -296,7 +295,7 @@ void keep_disk(struct control *c)
     found(c);
     take_snapshot(c);
     if (c->identity_changed && steps_idle(&c->steps)) {
-        identity_store(&c->steps, IDENTITY_HANDLE, c->config.node_file, &c->identity);
+        identity_store(&c->steps, c->config.node_file, &c->identity);
         c->identity_changed = false;
     }
     steps_run(&c->steps, &c->out->disk);

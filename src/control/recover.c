@@ -8,7 +8,6 @@
 #include "core/map/map_entry.h"
 #include "wire/wire_map.h"
 
-enum { NODE_FILE_HANDLE = 8 }; /* raft_file has the first ones */
 
 /* ---------------------------------------------------------------------- the look */
 
@@ -157,7 +156,7 @@ void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *ou
         r->stage = RECOVER_SNAPSHOT;
         break;
     case RECOVER_SNAPSHOT: /* the node's file last: the log tells what it is to say (is_half_done) */
-        identity_store(&r->steps, NODE_FILE_HANDLE, r->node_file, &r->identity);
+        identity_store(&r->steps, r->node_file, &r->identity);
         r->stage = RECOVER_NODE_FILE;
         break;
     case RECOVER_NODE_FILE: r->stage = RECOVER_DONE; return;

@@ -49,7 +49,8 @@ struct recover {
  * name of the identity's. r is to be freed in any case. */
 enum err recover_look(struct recover *r, const struct identity *identity, const struct raft_loaded *loaded,
                       const char *node_file, char why[WIRE_WHY_BYTES]) MUST_CHECK;
-void recover_begin(struct recover *r, const struct data_id *voter); /* voter: random, this node's from now on, unless it has one of a recovery that was cut short */
+/* voter: random, this node's from now on, unless it has one of a recovery that was cut short. */
+void recover_begin(struct recover *r, const struct data_id *voter);
 /* done: NULL at first, then the answer to what was asked for. Until r->stage is RECOVER_DONE; a crash before that is
  * followed by another recovery. */
 void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *out);

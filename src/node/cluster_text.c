@@ -9,8 +9,7 @@
 
 void cluster_id_text(const struct node_id *id, char to[NODE_ID_CHARS])
 {
-    for (size_t i = 0; i < sizeof(id->b); i++)
-        num_put_hex(to + 2 * i, id->b[i], 2);
+    num_put_hex_bytes(to, id->b, sizeof(id->b));
 }
 
 const struct word_peer *cluster_peer(const struct cluster *c, uint16_t place)

@@ -140,6 +140,16 @@ void info_figures_add(uint64_t *to, const uint64_t *more)
         to[i] = !is_most[i] ? to[i] + more[i] : to[i] > more[i] ? to[i] : more[i];
 }
 
+/* Of all seats, this one included, or of this node where it is the only one. */
+static void figures_told(struct node *n, uint64_t *to)
+{
+    const struct seat_share *all = seats_others(n);
+    if (all != NULL)
+        memcpy(to, all->figures, sizeof(all->figures));
+    else
+        info_figures(n, to);
+}
+
 static int64_t started_seconds(const struct node *n)
 {
     return (n->wall.ms - (n->now.us - n->started.us) / 1000) / 1000;
@@ -147,9 +157,8 @@ static int64_t started_seconds(const struct node *n)
 
 /* ----------------------------------------------------------------- sections */
 
-static void put_server(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_server(struct buf *b, struct node *n)
 {
-    (void)figures;
     int64_t up = (n->now.us - n->started.us) / 1000000;
     put_word(b, "redis_version", REDIS_VERSION);
     put_word(b, "server_name", "vong");
@@ -179,8 +188,10 @@ static void put_server(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "io_threads_active", 0);
 }
 
-static void put_clients(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_clients(struct buf *b, struct node *n)
 {
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
     put_count(b, "connected_clients", figures[FIGURE_CLIENTS]);
     put_count(b, "cluster_connections", 0);
     put_count(b, "maxclients", (uint64_t)n->options->maxclients);
@@ -241,8 +252,10 @@ static void put_policy(struct buf *b, const struct node *n)
     options_got_free(&got);
 }
 
-static void put_memory(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_memory(struct buf *b, struct node *n)
 {
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
     struct memory_account a = memory_account(n);
     put_bytes(b, "used_memory", a.used);
     put_bytes(b, "used_memory_rss", a.rss);
@@ -296,9 +309,8 @@ static void put_loading(struct buf *b, struct node *n)
     put_count(b, "loading_eta_seconds", done > 0 ? took * left / done : 1);
 }
 
-static void put_persistence(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_persistence(struct buf *b, struct node *n)
 {
-    (void)figures;
     const struct journal *j = &n->journal;
     bool is_on = j->state != JOURNAL_OFF;
     put_count(b, "loading", n->loading);
@@ -322,8 +334,10 @@ static void put_persistence(struct buf *b, struct node *n, const uint64_t *figur
         put_loading(b, n);
 }
 
-static void put_traffic(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_traffic(struct buf *b, struct node *n)
 {
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
     const struct stats *s = n->stats;
     put_count(b, "total_connections_received", figures[FIGURE_CONNECTIONS]);
     put_count(b, "total_commands_processed", s->calls);
@@ -350,10 +364,12 @@ static void put_syncs(struct buf *b, const struct cluster *c)
     put_count(b, "sync_partial_bytes", r->repl.partial_bytes);
 }
 
-static void put_stats(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_stats(struct buf *b, struct node *n)
 {
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
     const struct stats *s = n->stats;
-    put_traffic(b, n, figures);
+    put_traffic(b, n);
     put_syncs(b, n->cluster);
     put_count(b, "expired_keys", n->cmd_stats.expired);
     text_put(b, SLICE("expired_stale_perc:0.00\r\n"));
@@ -385,9 +401,8 @@ static void put_stats(struct buf *b, struct node *n, const uint64_t *figures)
               "acl_access_denied_channel");
 }
 
-static void put_replication(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_replication(struct buf *b, struct node *n)
 {
-    (void)figures;
     put_word(b, "role", "master");
     if (node_is_member(n))
         cluster_followers_text(n, b);
@@ -405,9 +420,8 @@ static void put_replication(struct buf *b, struct node *n, const uint64_t *figur
         cluster_copies_text(n, b);
 }
 
-static void put_cpu(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_cpu(struct buf *b, struct node *n)
 {
-    (void)figures;
     static const char *const names[] = {"used_cpu_sys", "used_cpu_user", "used_cpu_sys_children",
                                         "used_cpu_user_children", "used_cpu_sys_main_thread",
                                         "used_cpu_user_main_thread"};
@@ -415,16 +429,14 @@ static void put_cpu(struct buf *b, struct node *n, const uint64_t *figures)
         put_fact(b, n, names[i], "0.000000");
 }
 
-static void put_nothing(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_nothing(struct buf *b, struct node *n)
 {
-    (void)figures;
     (void)b;
     (void)n;
 }
 
-static void put_commandstats(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_commandstats(struct buf *b, struct node *n)
 {
-    (void)figures;
     for (size_t i = 0; i < SPEC_N; i++) {
         const struct command_stats *c = &n->stats->commands[i];
         if (c->calls == 0 && c->rejected == 0 && c->failed == 0)
@@ -439,9 +451,8 @@ static void put_commandstats(struct buf *b, struct node *n, const uint64_t *figu
     }
 }
 
-static void put_errorstats(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_errorstats(struct buf *b, struct node *n)
 {
-    (void)figures;
     for (size_t i = 0; i < n->stats->errors_n; i++)
         text_putf(b, "errorstat_%s:count=%llu\r\n", n->stats->errors[i].code,
                   (unsigned long long)n->stats->errors[i].n);
@@ -459,9 +470,8 @@ static void put_percentile(struct buf *b, const struct histogram *h, double perc
     text_putf(b, "p%.*s=%.3f", n, name, (double)histogram_percentile(h, percent) / 1000);
 }
 
-static void put_latencystats(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_latencystats(struct buf *b, struct node *n)
 {
-    (void)figures;
     const struct option_percentiles *p = &n->options->latency_tracking_info_percentiles;
     for (size_t i = 0; i < SPEC_N; i++) {
         const struct histogram *h = n->stats->commands[i].latency;
@@ -476,15 +486,13 @@ static void put_latencystats(struct buf *b, struct node *n, const uint64_t *figu
     }
 }
 
-static void put_cluster(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_cluster(struct buf *b, struct node *n)
 {
-    (void)figures;
     put_count(b, "cluster_enabled", node_is_member(n));
 }
 
-static void put_keyspace(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_keyspace(struct buf *b, struct node *n)
 {
-    (void)figures;
     for (unsigned db = 0; db < n->store.dbs_n; db++) {
         size_t keys = store_keys_n(&n->store, db), dues = store_dues_n(&n->store, db);
         if (keys == 0)
@@ -496,8 +504,10 @@ static void put_keyspace(struct buf *b, struct node *n, const uint64_t *figures)
     }
 }
 
-static void put_proxy(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_proxy(struct buf *b, struct node *n)
 {
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
     struct proxy_view v = cluster_proxy_view(n);
     put_fact(b, n, "proxy_threads", "1");
     put_fact(b, n, "proxy_thread", "0");
@@ -516,10 +526,9 @@ static void put_proxy(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "writes_uncertain", figures[FIGURE_UNCERTAIN]);
 }
 
-static void put_upstreams(struct buf *b, struct node *n, const uint64_t *figures)
+static void put_upstreams(struct buf *b, struct node *n)
 {
     const struct seat_share *others = seats_others(n);
-    (void)figures;
     if (others == NULL)
         upstreams_count(n);
     upstreams_put(n, others != NULL ? &others->upstreams : &n->cluster->upstreams, b);
@@ -531,7 +540,7 @@ enum section_of { OF_SERVERS = 1, OF_PROXIES = 2, OF_BOTH = 3 };
 
 struct section {
     const char *name, *title;
-    void (*put)(struct buf *b, struct node *n, const uint64_t *figures);
+    void (*put)(struct buf *b, struct node *n);
     bool by_default;
     uint8_t of; /* enum section_of */
 };
@@ -571,18 +580,13 @@ static bool is_asked_for(const struct call *c, const struct section *s)
 void node_info(struct call *c)
 {
     struct buf b;
-    uint64_t mine[FIGURES_N];
-    const struct seat_share *others = seats_others(c->node);
-    const uint64_t *figures = others != NULL ? others->figures : mine; /* this one's are in the sum */
-    if (others == NULL)
-        info_figures(c->node, mine);
     uint8_t of = c->node->identity.is_proxy ? OF_PROXIES : OF_SERVERS;
     buf_init(&b, SIZE_MAX);
     for (size_t i = 0; i < SECTIONS_N; i++) {
         if ((sections[i].of & of) == 0 || !is_asked_for(c, &sections[i]))
             continue;
         text_putf(&b, "%s# %s\r\n", b.n > 0 ? "\r\n" : "", sections[i].title);
-        sections[i].put(&b, c->node, figures);
+        sections[i].put(&b, c->node);
     }
     reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);

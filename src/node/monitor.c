@@ -8,9 +8,9 @@
 #include "node/seats.h"
 
 /* Text in quotes, as redis-cli would type it. */
-static void put_quoted(struct chain *to, struct slice s)
+static void put_quoted(struct buf *to, struct slice s)
 {
-    chain_put(to, SLICE("\""));
+    text_put(to, SLICE("\""));
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i], text[8];
         size_t n = 2;
@@ -31,12 +31,12 @@ static void put_quoted(struct chain *to, struct slice s)
                 n = (size_t)snprintf(text, sizeof(text), "\\x%02x", (unsigned char)c);
             }
         }
-        chain_put(to, slice_of(text, n));
+        text_put(to, slice_of(text, n));
     }
-    chain_put(to, SLICE("\""));
+    text_put(to, SLICE("\""));
 }
 
-static void put_line(struct chain *to, const struct node *n, const struct session *s,
+static void put_line(struct buf *to, const struct node *n, const struct session *s,
                      const struct slice *argv, uint32_t argc)
 {
     uint64_t secrets = call_secrets(argv, argc);
@@ -47,12 +47,23 @@ static void put_line(struct chain *to, const struct node *n, const struct sessio
     int head_n = snprintf(head, sizeof(head), "+%lld.%06lld [%u %s%.*s]",
                           (long long)(n->wall.ms / 1000), (long long)node_second_us(n),
                           s->db, s->is_unix ? "unix:" : "", (int)peer.n, peer.p);
-    chain_put(to, slice_of(head, (size_t)head_n));
+    text_put(to, slice_of(head, (size_t)head_n));
     for (uint32_t i = 0; i < argc; i++) {
-        chain_put(to, SLICE(" "));
+        text_put(to, SLICE(" "));
         put_quoted(to, call_is_secret(secrets, i) ? SLICE("(redacted)") : argv[i]);
     }
-    chain_put(to, SLICE("\r\n"));
+    text_put(to, SLICE("\r\n"));
+}
+
+void monitors_show(struct node *n, struct slice lines)
+{
+    for (struct list *l = n->monitors.next; l != &n->monitors; l = l->next) {
+        struct session *m = CONTAINER_OF(l, struct session, in_monitors);
+        if (m->closing)
+            continue;
+        chain_put(&m->out, lines);
+        session_produced(n, m);
+    }
 }
 
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc)
@@ -60,18 +71,12 @@ void monitor_feed(struct node *n, const struct session *s, const struct slice *a
     const struct spec *spec = spec_find(argv, argc);
     if (spec == NULL || n->loading || (spec->flags & (CMD_ADMIN | CMD_SKIP_MONITOR)) != 0)
         return;
-    struct chain line = {0};
+    struct buf line;
+    buf_init(&line, SIZE_MAX / 2);
     put_line(&line, n, s, argv, argc);
-    for (struct list *l = n->monitors.next; l != &n->monitors; l = l->next) {
-        struct session *m = CONTAINER_OF(l, struct session, in_monitors);
-        if (m->closing)
-            continue;
-        for (const struct chain_part *p = line.head; p != NULL; p = p->next)
-            chain_put(&m->out, slice_of(p->p, p->n));
-        session_produced(n, m);
-    }
-    seats_show(n, &line);
-    chain_free(&line, NULL);
+    monitors_show(n, buf_slice(&line));
+    seats_show(n, buf_slice(&line));
+    buf_free(&line);
 }
 
 void node_monitor(struct call *c)

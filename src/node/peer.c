@@ -45,9 +45,7 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     list_init(&l->in_dirty);
     buf_init(&l->in, SIZE_MAX / 2);
     list_push(&n->cluster->links, &l->in_cluster);
-    struct upstream *u = upstream_at(n, place);
-    u->reconnects += u->lost > 0;
-    u->lost -= u->lost > 0;
+    upstream_note(n, place, UPSTREAM_DIALED);
     *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip),
                                               .port = to->at.cluster_port, .use = protocol, .peer = to->id};
     return l;
@@ -203,7 +201,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     list_push(&l->sent, &f->in_where);
     n->cluster->forwarded++;
     n->cluster->by_copies += f->by_copy;
-    upstream_at(n, l->place)->requests++;
+    upstream_note(n, l->place, UPSTREAM_SENT);
     if (f->is_write)
         note_wrote(f->turn->session, l);
     if (l->open && list_empty(&l->in_dirty))
@@ -241,7 +239,7 @@ static void note_retry(struct node *n, const struct peer_link *l)
 {
     n->cluster->retried++;
     if (is_member(n, l))
-        upstream_at(n, l->place)->retried++;
+        upstream_note(n, l->place, UPSTREAM_RETRIED);
 }
 
 /* A read may go again, but not behind a later write of its connection to its slot that may have been run:
@@ -278,7 +276,7 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
     struct list lost;
     list_init(&lost);
     if (is_member(n, l) && !l->forsaken)
-        upstream_at(n, l->place)->lost++;
+        upstream_note(n, l->place, UPSTREAM_LOST);
     while (!list_empty(&l->sent)) {
         struct list *first = l->sent.next;
         list_drop(first);
@@ -340,7 +338,7 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         return;
     }
     list_drop(&f->in_where);
-    if (n->identity.is_proxy && !f->is_wait && is_member(n, l))
+    if (!f->is_wait && is_member(n, l))
         upstream_answered(n, l->place, (uint64_t)(n->now.us - f->sent.us) * 1000);
     n->cluster->any_forsaken |= list_empty(&l->sent) && !is_member(n, l);
     refused |= f->is_refused;

@@ -114,6 +114,23 @@ static void share_answer(struct seat_share *to, struct slice reply)
         text_put(&to->text, slice_of(end + 2, (size_t)v));
 }
 
+/* What this seat has of what a command takes. */
+static void share_mine(struct node *n, uint8_t takes, struct seat_share *to)
+{
+    if (takes & TAKES_STATS) {
+        uint64_t mine[FIGURES_N];
+        info_figures(n, mine);
+        info_figures_add(to->figures, mine);
+        upstreams_count(n);
+        upstreams_add(&to->upstreams, &n->cluster->upstreams);
+        stats_add(&to->stats, n->stats);
+    }
+    if (takes & TAKES_SLOWLOG)
+        slowlog_add(&to->slowlog, n->slowlog);
+    if (takes & TAKES_LATENCY)
+        latency_add(&to->latency, n->latency);
+}
+
 static void share_add(struct seat_share *to, struct seat_share *more)
 {
     to->n += more->n;
@@ -238,22 +255,11 @@ static void run_over_all(struct node *n, struct seat_ask *a, struct reply *r, st
     struct latency *latency = n->latency;
     struct seat_share *sum = &a->share;
     uint8_t takes = takes_of(a->request.spec);
-    if (takes & TAKES_STATS) {
-        uint64_t mine[FIGURES_N];
-        info_figures(n, mine);
-        info_figures_add(sum->figures, mine);
-        upstreams_count(n);
-        upstreams_add(&sum->upstreams, &n->cluster->upstreams);
-        stats_add(&sum->stats, stats);
-        n->stats = sum->stats;
-    }
-    if (takes & TAKES_SLOWLOG) {
-        slowlog_add(&sum->slowlog, slowlog);
-        n->slowlog = sum->slowlog;
-    }
-    if (takes == TAKES_LATENCY) { /* RESET is of this node's own, too */
-        latency_add(&sum->latency, latency);
-        n->latency = sum->latency;
+    if (!(takes & TAKES_ANSWER)) { /* which is of this node's own, too */
+        share_mine(n, takes, sum);
+        n->stats = takes & TAKES_STATS ? sum->stats : stats;
+        n->slowlog = takes & TAKES_SLOWLOG ? sum->slowlog : slowlog;
+        n->latency = takes & TAKES_LATENCY ? sum->latency : latency;
     }
     n->seats->others = sum;
     run(n, a->session, &a->request, r, out);
@@ -291,16 +297,7 @@ static void answer(struct node *n, struct seat_word *w, struct node_out *out)
     struct seat_share *share = &told->share;
     uint8_t takes = takes_of(w->request.spec);
     told->token = w->token;
-    if (takes & TAKES_STATS) {
-        info_figures(n, share->figures);
-        upstreams_count(n);
-        upstreams_add(&share->upstreams, &n->cluster->upstreams);
-        stats_add(&share->stats, n->stats);
-    }
-    if (takes & TAKES_SLOWLOG)
-        slowlog_add(&share->slowlog, n->slowlog);
-    if (takes & TAKES_LATENCY)
-        latency_add(&share->latency, n->latency);
+    share_mine(n, takes, share);
     if (takes & (TAKES_ANSWER | TAKES_ORDER)) {
         struct chain bytes = {0};
         struct reply r = {.out = &bytes, .protocol = 2};
@@ -341,17 +338,6 @@ static void follow(struct node *n, const struct kept_request *k, struct node_out
     vec_free(&pairs);
 }
 
-static void show(struct node *n, struct slice lines)
-{
-    for (struct list *l = n->monitors.next; l != &n->monitors; l = l->next) {
-        struct session *m = CONTAINER_OF(l, struct session, in_monitors);
-        if (m->closing)
-            continue;
-        chain_put(&m->out, lines);
-        session_produced(n, m);
-    }
-}
-
 void seats_take(struct node *n, struct seat_word *w, struct node_out *out)
 {
     uint64_t bit = UINT64_C(1) << w->from;
@@ -363,7 +349,7 @@ void seats_take(struct node *n, struct seat_word *w, struct node_out *out)
         n->seats->wanted_by = w->wanted ? n->seats->wanted_by | bit : n->seats->wanted_by & ~bit;
         n->is_watched = n->seats->wanted_by != 0;
         break;
-    case SEAT_LINES: show(n, buf_slice(&w->lines)); break;
+    case SEAT_LINES: monitors_show(n, buf_slice(&w->lines)); break;
     }
 }
 
@@ -385,12 +371,11 @@ void seats_give_up(struct node *n, struct node_out *out)
         ask_done(n, CONTAINER_OF(n->seats->asks.next, struct seat_ask, in_asks), out);
 }
 
-void seats_show(struct node *n, const struct chain *line)
+void seats_show(struct node *n, struct slice line)
 {
     if (n->seats->wanted_by == 0)
         return;
-    for (const struct chain_part *p = line->head; p != NULL; p = p->next)
-        text_put(&n->seats->lines, slice_of(p->p, p->n));
+    text_put(&n->seats->lines, line);
 }
 
 void seats_step_end(struct node *n, struct node_out *out)

@@ -52,7 +52,7 @@ enum figure {
     FIGURES_N
 };
 
-/* What other seats told, added up. */
+/* What seats told, added up. */
 struct seat_share {
     int64_t n;       /* what the command answered as a number, an OK being 1 */
     struct buf text; /* what it answered as text, one behind the other */
@@ -89,9 +89,9 @@ void seats_give_up(struct node *n, struct node_out *out);   /* at the end: what 
 void seats_take(struct node *n, struct seat_word *w, struct node_out *out);
 void seats_tell_options(struct node *n, const struct option_trial *t, struct node_out *out); /* all others follow */
 /* A line for monitors of other seats; it leaves with the step. */
-void seats_show(struct node *n, const struct chain *line);
+void seats_show(struct node *n, struct slice line);
 void seats_step_end(struct node *n, struct node_out *out);
-/* What others told of the command that runs; NULL: it is this node's alone. */
+/* What all told of the command that runs, this seat included; NULL: it is this node's alone. */
 const struct seat_share *seats_others(const struct node *n);
 
 #endif

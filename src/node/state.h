@@ -267,13 +267,17 @@ void watch_slots_lost(struct node *n, const struct bits *slots); /* whatever is 
 
 /* ---- monitor.c */
 void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */
+void monitors_show(struct node *n, struct slice lines);
 
 /* ---- do_save.c */
 void backup_look(struct node *n, struct node_out *out); /* after the disk answered: BACKUP may be, too */
 
 /* ---- do_config.c */
-void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out); /* as set elsewhere */
-void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r, struct node_out *out); /* another seat's */
+/* As set at another seat. */
+void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out);
+/* Another seat's CONFIG SET. */
+void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r,
+                    struct node_out *out);
 void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */
 void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
 

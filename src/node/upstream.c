@@ -20,15 +20,33 @@ static struct upstream *reach(struct upstreams *all, size_t place)
     return &all->at[place];
 }
 
-struct upstream *upstream_at(struct node *n, uint16_t place)
+static struct upstream *upstream_at(struct node *n, uint16_t place)
 {
     struct upstream *u = reach(&n->cluster->upstreams, place);
     renew(u, &n->cluster->map.nodes.at[place].id);
     return u;
 }
 
+void upstream_note(struct node *n, uint16_t place, enum upstream_event what)
+{
+    if (!n->identity.is_proxy)
+        return;
+    struct upstream *u = upstream_at(n, place);
+    switch (what) {
+    case UPSTREAM_SENT: u->requests++; break;
+    case UPSTREAM_RETRIED: u->retried++; break;
+    case UPSTREAM_LOST: u->lost++; break;
+    case UPSTREAM_DIALED:
+        u->reconnects += u->lost > 0;
+        u->lost -= u->lost > 0;
+        break;
+    }
+}
+
 void upstream_answered(struct node *n, uint16_t place, uint64_t ns)
 {
+    if (!n->identity.is_proxy)
+        return;
     struct upstream *u = upstream_at(n, place);
     if (u->latency == NULL)
         u->latency = mem_zero(sizeof(*u->latency));

@@ -25,7 +25,10 @@ struct upstreams { /* a vec, by places in the map */
     size_t n, cap;
 };
 
-struct upstream *upstream_at(struct node *n, uint16_t place);
+enum upstream_event { UPSTREAM_DIALED, UPSTREAM_SENT, UPSTREAM_RETRIED, UPSTREAM_LOST };
+
+/* Both do nothing at a node that is no proxy. */
+void upstream_note(struct node *n, uint16_t place, enum upstream_event what);
 void upstream_answered(struct node *n, uint16_t place, uint64_t ns);
 void upstreams_count(struct node *n);
 void upstreams_add(struct upstreams *to, const struct upstreams *from);

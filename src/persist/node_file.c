@@ -17,8 +17,7 @@ static void put_text(struct chain *to, const char *text)
 static void put_hex_line(struct chain *to, const char *word, const uint8_t *b, size_t n)
 {
     char hex[2 * 20];
-    for (size_t i = 0; i < n; i++)
-        num_put_hex(hex + 2 * i, b[i], 2);
+    num_put_hex_bytes(hex, b, n);
     put_text(to, word);
     chain_put(to, slice_of(hex, 2 * n));
     put_text(to, "\n");
@@ -155,17 +154,17 @@ void identity_free(struct identity *i)
     vec_free(&i->peers);
 }
 
-void identity_store(struct steps *s, uint32_t handle, const char *name, const struct identity *i)
+void identity_store(struct steps *s, const char *name, const struct identity *i)
 {
     char aside[DISK_NAME_BYTES];
     struct chain bytes = {0};
     snprintf(aside, sizeof(aside), "%s.tmp", name);
     identity_put(&bytes, i);
     step_unlink(s, aside); /* what a crash left of the last one */
-    step_open(s, handle, aside);
-    step_write(s, handle, &bytes);
-    step_sync(s, handle);
-    step_close(s, handle);
+    step_open(s, IDENTITY_HANDLE, aside);
+    step_write(s, IDENTITY_HANDLE, &bytes);
+    step_sync(s, IDENTITY_HANDLE);
+    step_close(s, IDENTITY_HANDLE);
     step_rename(s, aside, name);
     step_sync_dir(s, name);
 }

@@ -23,6 +23,7 @@
 
 enum { IDENTITY_PEERS = 64 };              /* enough to find one that lives */
 enum { IDENTITY_BYTES = 16 * 1024 };       /* more is no file of ours */
+enum { IDENTITY_HANDLE = 8 };              /* of the performer's files; raft_file has the first ones */
 
 struct identity_peer {
     char ip[IP_BYTES];
@@ -44,7 +45,7 @@ void identity_put(struct chain *to, const struct identity *i);
 enum err identity_get(struct identity *i, struct slice file) MUST_CHECK;
 void identity_free(struct identity *i);
 
-/* The file `name` becomes i. handle: of the file aside, `name`.tmp. */
-void identity_store(struct steps *s, uint32_t handle, const char *name, const struct identity *i);
+/* The file `name` becomes i; until then it lies aside, as `name`.tmp with IDENTITY_HANDLE. */
+void identity_store(struct steps *s, const char *name, const struct identity *i);
 
 #endif

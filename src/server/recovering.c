@@ -24,8 +24,7 @@ static void tell_member(const struct map *m, const struct node_id *id, const cha
 {
     char hex[2 * sizeof(id->b)];
     uint16_t place = map_find(m, id);
-    for (size_t i = 0; i < sizeof(id->b); i++)
-        num_put_hex(hex + 2 * i, id->b[i], 2);
+    num_put_hex_bytes(hex, id->b, sizeof(id->b));
     printf("  %.*s %s:%u%s\n", (int)sizeof(hex), hex,
            place == MAP_NOBODY ? "?" : m->nodes.at[place].at.ip,
            place == MAP_NOBODY ? 0U : (unsigned)m->nodes.at[place].at.port, note);

@@ -151,8 +151,7 @@ void wire_put_hex(struct chain *to, const uint8_t *b, size_t n)
 {
     char text[2 * 64];
     check(n <= sizeof(text) / 2);
-    for (size_t i = 0; i < n; i++)
-        num_put_hex(text + 2 * i, b[i], 2);
+    num_put_hex_bytes(text, b, n);
     wire_put_bytes(to, slice_of(text, 2 * n));
 }
 

@@ -303,7 +303,8 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
 
 /* ---- time */
 
-void repl_alive(struct repl *r); /* a few times in T/10: says ALIVE where nothing else was said, and SYNC again where it was not answered */
+/* A few times in T/10: says ALIVE where nothing else was said, and SYNC again where it was not answered. */
+void repl_alive(struct repl *r);
 bool repl_is_silent(const struct repl *r, uint16_t place); /* its link is to be closed (14) */
 struct mono repl_due(const struct repl *r); /* repl_look, at the latest */
 
