@@ -50,6 +50,15 @@ uint16_t control_leader(const struct control *c)
                                                                                                  : MAP_NOBODY;
 }
 
+bool control_hear_leader(struct control *c, const struct node_id *id)
+{
+    uint16_t leader = map_find(&c->map, id);
+    if (leader == MAP_NOBODY || leader == control_place(c))
+        return false;
+    c->leader_hint = leader;
+    return true;
+}
+
 /* To whom a word for the leader goes: whoever does not lead answers who does. */
 uint16_t control_passes_to(const struct control *c)
 {

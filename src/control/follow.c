@@ -46,6 +46,8 @@ static void tail_entries(const struct control *c, uint64_t from, struct wire_ent
 {
     size_t bytes = 0;
     *to = (struct wire_entries){.first = from};
+    if (raft_is_voter(&c->raft)) /* others have it from hearsay */
+        to->leader = c->raft.leader.node;
     for (size_t i = from - c->tail_first; i < c->tail.n && to->n < FETCH_ENTRIES; i++) {
         const struct tail_entry *t = &c->tail.at[i];
         bytes += t->n;
@@ -322,6 +324,7 @@ enum err follow_entries(struct control *c, const struct wire_entries *m, char *w
         TRY(follow_readable(m->at[i].type, m->at[i].bytes, why));
         follow_entry(c, index, m->at[i].term, m->at[i].type, m->at[i].bytes);
     }
+    (void)control_hear_leader(c, &m->leader);
     c->fetch_due = c->now;
     return ERR_OK;
 }

@@ -196,6 +196,8 @@ int64_t control_timeout_us(const struct control *c);        /* T */
 uint16_t control_place(const struct control *c);            /* this node's in the map, or MAP_NOBODY */
 uint16_t control_leader(const struct control *c);           /* who leads, or who knows; MAP_NOBODY: nobody is known */
 uint16_t control_passes_to(const struct control *c);
+/* A voter said so. False: it is no other member. */
+bool control_hear_leader(struct control *c, const struct node_id *id);
 bool control_is_lost(const struct control *c);              /* no map, or none of the others is reached */
 void control_leads_or_not(struct control *c);
 

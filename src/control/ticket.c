@@ -107,10 +107,7 @@ static uint16_t next_member(const struct control *c, uint16_t place)
 void ticket_proposed(struct control *c, const struct wire_proposed *m)
 {
     struct ticket *t = find(c, m->token);
-    uint16_t leader = map_find(&c->map, &m->leader);
-    if (leader != MAP_NOBODY && leader != control_place(c))
-        c->leader_hint = leader;
-    else if (m->index == 0) /* it does not know either: the next one may */
+    if (!control_hear_leader(c, &m->leader) && m->index == 0) /* it does not know either: the next one may */
         c->leader_hint = next_member(c, c->leader_hint);
     if (t == NULL)
         return; /* given up, or what a node proposes for itself */

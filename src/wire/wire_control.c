@@ -128,11 +128,12 @@ enum err get_fetch(struct wire_in *in, struct wire_fetch *m)
     return wire_get_end(in);
 }
 
-/* ------------------ VONG.ENTRIES <first> <n> (<term> <type> <bytes>) ... */
+/* --------- VONG.ENTRIES <leader> <first> <n> (<term> <type> <bytes>) ... */
 
 void put_entries(struct chain *to, const struct wire_entries *m)
 {
-    wire_put_head(to, WIRE_ENTRIES, 2 + 3 * m->n);
+    wire_put_head(to, WIRE_ENTRIES, 3 + 3 * m->n);
+    wire_put_id(to, &m->leader);
     wire_put_u64(to, m->first);
     wire_put_u64(to, m->n);
     for (size_t i = 0; i < m->n; i++) {
@@ -144,6 +145,7 @@ void put_entries(struct chain *to, const struct wire_entries *m)
 
 enum err get_entries(struct wire_in *in, struct wire_entries *m)
 {
+    TRY(wire_get_id(in, &m->leader));
     TRY(wire_get_u64(in, &m->first));
     TRY(wire_get_count(in, FETCH_ENTRIES, 3, &m->n));
     for (size_t i = 0; i < m->n; i++) {

@@ -65,6 +65,7 @@ struct wire_entry {
     struct slice bytes;
 };
 struct wire_entries {
+    struct node_id leader; /* as the answerer knows it; all zero: unknown */
     uint64_t first;
     size_t n;
     struct wire_entry at[FETCH_ENTRIES];

@@ -527,6 +527,29 @@ static void a_leader_that_is_stopped_hands_over(void **state)
         assert_true(stop_leader(seed, 2) < 100);
 }
 
+/* Everybody that runs tells of one that leads, and runs. */
+static bool one_is_named(struct planes *w)
+{
+    const struct plane *leader = planes_leader(w);
+    for (size_t i = 0; leader != NULL && i < w->n; i++)
+        if (w->at[i].control != NULL && !node_id_equal(&w->at[i].view.leader, control_id(leader->control)))
+            return false;
+    return leader != NULL;
+}
+
+static void who_only_follows_learns_who_leads(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        begin(seed, 7);
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        plane_kill(&world, planes_leader(&world), false);
+        planes_run(&world, SECOND);
+        assert_true(planes_until(&world, 10 * SECOND, one_is_named));
+        end();
+    }
+}
+
 static void who_has_nobody_to_hand_over_to_stops_at_once(void **state)
 {
     (void)state;
@@ -1113,6 +1136,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_copied_directory_serves_once, "of a node and its copy one serves, and the other says why (replication 19)"),
            TEST(who_lost_its_disk_joins_anew, "who lost its disk joins anew; the node it was is forgotten (replication 18)"),
            TEST(a_leader_that_is_stopped_hands_over, "a leader that is stopped hands over first"),
+           TEST(who_only_follows_learns_who_leads, "who only follows the log learns who leads"),
            TEST(who_has_nobody_to_hand_over_to_stops_at_once, "a leader that is stopped with nobody to hand over to waits for nothing"),
            TEST(what_cannot_be_read_is_not_taken, "an entry that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_log_that_cannot_be_read_is_told_at_the_start, "a log that cannot be read is told before the start (C10)"),
