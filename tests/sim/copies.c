@@ -93,17 +93,26 @@ static bool is_behind(struct position a, struct position b)
     return a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq;
 }
 
-/* Of those that were in sync and have been up for a while, whoever has most of the slot; NULL: nobody has. */
-static const struct lineage *most_of(const struct hosts *w, const struct map *m, unsigned slot, const struct in_sync *s)
+/* Where it is in the group's slot, or was when the run ended that the map knows of; NULL: it loads. */
+static const struct position *place_of(const struct host *h, const struct map_node *n, unsigned g)
 {
-    const struct lineage *most = NULL;
+    if (h->ended_run == n->incarnation)
+        return &h->ended_at[g];
+    return h->node != NULL && h->loading == LOADED ? &h->node->slots[group_slot(g)].at : NULL;
+}
+
+/* Of those that were in sync and have been up for a while, as the map has it, the place of whoever has most of the slot;
+ * NULL: there is none. */
+static const struct position *most_of(const struct hosts *w, const struct map *m, unsigned g, const struct in_sync *s)
+{
+    const struct position *most = NULL;
     for (unsigned i = 0; i < s->n; i++) {
         const struct host *h = &w->host[s->host[i]];
         const struct map_node *n = node_of(w, m, s->host[i]);
-        bool is_up = n != NULL && n->health == MAP_UP && w->planes.now.us - h->health_us > UP_US && h->node != NULL &&
-                     h->loading == LOADED;
-        if (is_up && (most == NULL || is_behind(most->at, h->node->slots[slot].at)))
-            most = &h->node->slots[slot];
+        bool is_up = n != NULL && n->health == MAP_UP && w->planes.now.us - h->health_us > UP_US;
+        const struct position *at = is_up ? place_of(h, n, g) : NULL;
+        if (at != NULL && (most == NULL || is_behind(*most, *at)))
+            most = at;
     }
     return most;
 }
@@ -114,13 +123,20 @@ static void one_lost(struct hosts *w, const struct map *m, unsigned g, const str
 {
     unsigned slot = group_slot(g);
     int64_t since = INT64_MAX;
-    const struct lineage *most = most_of(w, m, slot, before);
+    const struct position *most = most_of(w, m, g, before);
     if (!before->electing || m->slots[slot].primary == MAP_NOBODY || !map_w_was_one(m, &m->slots[slot]) || most == NULL)
         return;
-    for (uint64_t epoch = m->slots[slot].epoch - 1; epoch >= most->at.epoch && epoch > 0 && since == INT64_MAX; epoch--)
-        since = hosts_recorded_us(w, slot, epoch, most->at.seq + 1);
+    for (uint64_t epoch = m->slots[slot].epoch - 1; epoch >= most->epoch && epoch > 0 && since == INT64_MAX; epoch--)
+        since = hosts_recorded_us(w, slot, epoch, most->seq + 1);
     if (since != INT64_MAX)
         lost(w, g, since);
+}
+
+void copies_left(struct host *h)
+{
+    h->ended_run = control_incarnation(h->plane->control);
+    for (unsigned g = 0; g < GROUPS; g++)
+        h->ended_at[g] = h->node->slots[group_slot(g)].at;
 }
 
 void copies_ended(struct hosts *w, struct host *h, int64_t since)

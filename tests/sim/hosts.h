@@ -88,6 +88,8 @@ struct host {
     int64_t handed_us;        /* it last proposed to hand slots over */
     int64_t bad_disk_us;      /* since then its log's disk may have taken nothing */
     VEC(int64_t) lacks;       /* of each run: what it did from then on its disk may lack; INT64_MAX: it has all */
+    uint32_t ended_run;       /* the newest that ended, and where it was then in each group's slot */
+    struct position ended_at[GROUPS];
     int64_t unsynced_us;      /* what it did then or later was perhaps not synced when it ended */
     uint64_t fences[SLOTS];   /* as told in reports */
     uint64_t checked;         /* the applied map when node_check was last asked */
@@ -265,6 +267,7 @@ void callers_end(struct hosts *w); /* who is not answered now never is */
 /* ---- copies.c */
 void copies_look(struct hosts *w, const struct map *m); /* somebody knows this map */
 void copies_proposed(struct hosts *w, const struct map *m, const struct map_entry *e); /* an ISR entry, by who has this map */
+void copies_left(struct host *h); /* its run ends now */
 void copies_ended(struct hosts *w, struct host *h, int64_t since); /* about to; from then on its disk may lack what it did */
 bool copies_are_full(struct planes *w); /* all slots have as many in sync as are wanted */
 void copies_alter(struct hosts *w); /* BREAK_COPY_ALTERED */

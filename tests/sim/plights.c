@@ -72,6 +72,8 @@ void plights_may_lose(struct hosts *w, struct host *h, bool power)
         since = h->bad_disk_us;
     if (h->is_leaving)
         since = 0; /* who dies while FORGET drains it is given up with what it holds (22) */
+    if (h->loading == LOADED)
+        copies_left(h);
     copies_ended(w, h, since);
 }
 

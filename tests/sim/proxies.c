@@ -142,7 +142,7 @@ void proxy_ended(struct proxy *p)
 static void freeze(struct proxy *p, bool frozen)
 {
     host_freeze(&p->host, frozen, frozen);
-    if (!frozen)
+    if (!frozen && p->relay != NULL) /* what it was told before may have been its end */
         planes_plan(&p->host.world->planes, &p->due, p->host.world->planes.now);
 }
 

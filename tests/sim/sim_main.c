@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
 
 /* vong-sim: seeds through the false world, or a scenario with its exact answer. */
 #include <signal.h>
@@ -277,7 +278,9 @@ static bool number(const char *text, uint64_t *v)
 int main(int argc, char **argv)
 {
     struct task task = {.seed = 1, .seeds_n = 1, .copies = 1};
-    signal(SIGABRT, aborted);
+    struct sigaction once = {.sa_handler = aborted, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGABRT, &once, NULL);
+    sigaction(SIGSEGV, &once, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was found is seen although a long run is cut short */
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
