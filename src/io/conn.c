@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE_PIECES = 128 }; /* of 16 KiB: more than a socket takes at once */
+enum { WRITE_PIECES = 128 };
 
 void conn_init(struct conn *c, int fd, uint8_t kind)
 {
@@ -46,7 +46,8 @@ size_t conn_write(struct conn *c, struct chain *from, size_t upto, struct graves
 {
     struct chain_piece pieces[WRITE_PIECES];
     struct iovec iov[WRITE_PIECES];
-    size_t n = chain_pieces(from, pieces, WRITE_PIECES, upto);
+    size_t n = chain_pieces(from, pieces, WRITE_PIECES,
+                            upto < CONN_WRITE_MAX_BYTES ? upto : CONN_WRITE_MAX_BYTES);
     for (size_t i = 0; i < n; i++)
         iov[i] = (struct iovec){(void *)pieces[i].p, pieces[i].n};
     ssize_t r;

@@ -20,13 +20,17 @@ struct conn {
     bool refused; /* the last write was not taken whole: wait for WATCH_WRITE */
 };
 
+/* A socket takes megabytes at once, which is milliseconds: others have their turn before. */
+enum { CONN_WRITE_MAX_BYTES = 256 * 1024 };
+
 enum conn_got { CONN_BYTES, CONN_NOTHING, CONN_ENDED, CONN_BROKEN };
 
 void conn_init(struct conn *c, int fd, uint8_t kind); /* fd: connected, non-blocking; taken */
 void conn_close(struct conn *c, struct loop *l);
 enum conn_got conn_read(struct conn *c, char *to, size_t n, size_t *got);
 
-/* One writev of at most the first upto bytes; those written are consumed. Returns how many. */
+/* One writev of at most the first upto bytes, and CONN_WRITE_MAX_BYTES; those written are consumed.
+ * Returns how many. */
 size_t conn_write(struct conn *c, struct chain *from, size_t upto, struct graves *g);
 
 void conn_keepalive(struct conn *c, int seconds); /* tcp-keepalive; 0: off */

@@ -142,6 +142,8 @@ struct flight {
     const char *why;      /* it was parked; with its code */
 };
 
+enum link_carries { CARRIES_READS, CARRIES_WRITES, CARRIES_LONG };
+
 struct peer_link {
     struct list in_cluster, in_dirty;
     uint32_t id;
@@ -152,7 +154,7 @@ struct peer_link {
     bool open;
     struct mono dialed, heard;
     struct session *own;   /* NULL: shared */
-    bool is_long;          /* shared, for what is long */
+    uint8_t carries;       /* shared: enum link_carries */
     bool by_copy;          /* shared, for reads that read-from sends there; READONLY is said first */
     bool said_readonly;
     bool waits;            /* its session's, for WAIT alone */
@@ -323,8 +325,9 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f);
 void peer_flush(struct node *n, struct node_out *out);
 void peer_look(struct node *n, struct node_out *out); /* the map changed, or time went on: which are over? */
 struct mono peer_due(const struct node *n);
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t place,
-                               struct node_out *out); /* NULL: it is full */
+/* before: the one of the same session and slot that is next before it, if any. NULL: it is full. */
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+                               struct node_out *out);
 void peer_links_forsake(struct node *n, const struct session *s); /* it is gone, and its own links with it */
 bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct node_out *out); /* false: not ours */
 bool peer_took(struct node *n, uint32_t link, size_t left);

@@ -455,7 +455,7 @@ static void give_up(struct node *n, struct flight *f, struct node_out *out)
 static void go_forward(struct node *n, struct flight *f, const struct flight *before, uint16_t place,
                        struct node_out *out)
 {
-    struct peer_link *l = peer_link_of(n, f, place, out);
+    struct peer_link *l = peer_link_of(n, f, before, place, out);
     if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
         flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why, AGAIN_US);
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Links that forward: one to each node and protocol version, another for what is long, and one of its own
- * for each session that watches keys or runs transactions elsewhere.
+/* Links that forward: to each node and for each protocol version one for reads, one for writes and one for what is
+ * long, and one of its own for each session that watches keys or runs transactions elsewhere.
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets), it
  * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
@@ -13,7 +13,9 @@
 #include "node/cluster.h"
 
 enum { LINK_MAX_BYTES = 16 * 1024 * 1024 }; /* given and not taken; more waits where it came from */
-enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see is_long */
+enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see carried_by */
+enum { TOO_LONG_BYTES = 256 * 1024 };       /* of a reply: who waits behind it is late */
+enum { SHARED_MAX = 8 };                    /* links of a node and protocol: no more of them are made for that */
 enum { PASS_BYTES = 64 * 1024 };            /* of a reply that is not whole: they go on to its client */
 enum { SILENT_TIMES = 3 };                  /* node timeouts: no gate over there waits for longer than two */
 
@@ -59,27 +61,58 @@ static bool is_member(const struct node *n, const struct peer_link *l)
 }
 
 /* What is long goes over a link of its own, so that what is short does not wait behind it: requests, those of
- * whoever was answered at length of late, and what is of all keys. Of one session and slot nothing overtakes (10). */
-static bool is_long(const struct flight *f)
+ * whoever was answered at length of late, and what is of all keys. A write's answer waits for copies and disks, and
+ * nobody's read is to wait with it. */
+static enum link_carries carried_by(const struct flight *f)
 {
-    return f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY;
+    if (f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY)
+        return CARRIES_LONG;
+    return f->is_write ? CARRIES_WRITES : CARRIES_READS;
 }
 
-static struct peer_link *shared_link(struct node *n, const struct flight *f, uint16_t place, struct node_out *out)
+static bool may_carry(const struct node *n, const struct peer_link *l, const struct flight *f, uint16_t place)
 {
+    return l->place == place && l->protocol == f->protocol && l->by_copy == f->by_copy && l->own == NULL && !l->forsaken &&
+           is_member(n, l);
+}
+
+static bool is_idle(const struct peer_link *l)
+{
+    return list_empty(&l->sent) && l->left + l->out.n == 0;
+}
+
+/* What follows an unanswered one of its session and slot goes where that went: elsewhere it would have to wait for its
+ * answer (10). Not what is long behind what is short. */
+static struct peer_link *followed_link(const struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+                                       enum link_carries what)
+{
+    struct peer_link *l = before != NULL && before->state == FLIGHT_SENT ? before->link : NULL;
+    if (l == NULL || (what == CARRIES_LONG && l->carries != CARRIES_LONG) || !may_carry(n, l, f, place))
+        return NULL;
+    return l;
+}
+
+static struct peer_link *shared_link(struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+                                     struct node_out *out)
+{
+    enum link_carries what = carried_by(f);
+    struct peer_link *fit = followed_link(n, f, before, place, what), *idle = NULL;
     struct list *links = &n->cluster->links;
-    bool lengthy = is_long(f);
-    for (struct list *l = links->next; l != links; l = l->next) {
+    for (struct list *l = links->next; l != links && fit == NULL; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        bool fits = p->place == place && p->protocol == f->protocol && p->is_long == lengthy && p->by_copy == f->by_copy &&
-                    p->own == NULL;
-        if (fits && !p->forsaken && is_member(n, p))
-            return p->left + p->out.n < LINK_MAX_BYTES ? p : NULL;
+        if ((p->carries != what && p->carries != CARRIES_LONG) || !may_carry(n, p, f, place))
+            continue;
+        if (p->carries == what)
+            fit = p;
+        else if (is_idle(p))
+            idle = p;
     }
-    struct peer_link *made = link_new(n, place, f->protocol, NULL, out);
-    made->is_long = lengthy;
-    made->by_copy = f->by_copy;
-    return made;
+    if (fit == NULL) {
+        fit = idle != NULL ? idle : link_new(n, place, f->protocol, NULL, out);
+        fit->carries = (uint8_t)what;
+        fit->by_copy = f->by_copy;
+    }
+    return fit->left + fit->out.n < LINK_MAX_BYTES ? fit : NULL;
 }
 
 static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s, struct node_out *out)
@@ -95,14 +128,15 @@ static struct peer_link *waiting_link(struct node *n, uint16_t place, struct ses
     return made;
 }
 
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, uint16_t place, struct node_out *out)
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+                               struct node_out *out)
 {
     struct session *s = f->turn->session;
     struct peer_link *own = s->routing->own;
     if (f->is_wait)
         return waiting_link(n, place, s, out);
     if (!f->on_own)
-        return shared_link(n, f, place, out);
+        return shared_link(n, f, before, place, out);
     if (own != NULL && own->place == place && is_member(n, own))
         return own;
     if (own != NULL)
@@ -376,6 +410,25 @@ static size_t pass_on(struct node *n, struct peer_link *l, struct slice in, stru
     return bytes;
 }
 
+/* The reply that is next turns out to be longer than anybody wants to wait behind: whoever comes now goes over another
+ * link, one that is idle or a new one. */
+static void note_too_long(struct node *n, struct peer_link *l, size_t there)
+{
+    size_t known = l->frame.at > there ? l->frame.at : there;
+    unsigned like = 0;
+    if (l->carries == CARRIES_LONG || l->own != NULL || list_empty(&l->sent))
+        return;
+    const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
+    if (f->passed + known <= TOO_LONG_BYTES)
+        return;
+    for (struct list *at = n->cluster->links.next; at != &n->cluster->links; at = at->next) {
+        const struct peer_link *p = CONTAINER_OF(at, struct peer_link, in_cluster);
+        like += p->own == NULL && p->place == l->place && p->protocol == l->protocol;
+    }
+    if (like < SHARED_MAX)
+        l->carries = CARRIES_LONG;
+}
+
 /* Whole replies from the front of in; how many bytes they took; *good: false, what follows is none. */
 static size_t read_replies(struct node *n, struct peer_link *l, struct slice in, bool *good, struct node_out *out)
 {
@@ -383,6 +436,8 @@ static size_t read_replies(struct node *n, struct peer_link *l, struct slice in,
     while (at < in.n) {
         enum frame_found found = frame_end(&l->frame, slice_from(in, at));
         *good = found != FRAME_BAD && (found == FRAME_MORE || !list_empty(&l->sent));
+        if (found == FRAME_MORE)
+            note_too_long(n, l, in.n - at);
         if (found == FRAME_MORE)
             at += pass_on(n, l, slice_from(in, at), out);
         if (found != FRAME_WHOLE || !*good)

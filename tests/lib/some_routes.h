@@ -54,6 +54,28 @@ static inline struct some_link *only_link(unsigned from, unsigned to)
     return NULL;
 }
 
+/* What was given to it has left. */
+static inline void all_is_taken(const struct some_link *l)
+{
+    one_step(&w.node[l->from], (struct node_event){.type = NODE_LINK_TOOK, .link = {.link = l->link}});
+}
+
+/* As the node at its other end would answer, in pieces. */
+static inline void answer_some(const struct some_link *l, struct slice in)
+{
+    one_step(&w.node[l->from], (struct node_event){.type = NODE_LINK_BYTES, .link = {.link = l->link, .in = in}});
+}
+
+static inline void answer_x(const struct some_link *l, size_t n)
+{
+    char x[32 * 1024];
+    memset(x, 'x', sizeof(x));
+    for (size_t piece; n > 0; n -= piece) {
+        piece = n < sizeof(x) ? n : sizeof(x);
+        answer_some(l, slice_of(x, piece));
+    }
+}
+
 /* What is said to it and not looked at. */
 static inline void say_hello(unsigned node, uint32_t conn, unsigned protocol)
 {

@@ -164,6 +164,36 @@ static void bytes_go_both_ways(void **state)
     assert_int_equal(t.freed, 1);
 }
 
+static size_t read_there(int fd)
+{
+    static char got[256 * 1024];
+    ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void what_is_long_goes_in_several_turns(void **state)
+{
+    (void)state;
+    enum { LONG = 3 * CONN_WRITE_MAX_BYTES };
+    static const char x[LONG];
+    struct told t = {0};
+    struct chain bytes = {0};
+    size_t got = 0;
+    begin();
+    int other = through(&t);
+    chain_put(&bytes, slice_of(x, LONG));
+    line_send(&t.line, &bytes);
+    for (unsigned writes = 1; writes <= 2; writes++) { /* the second one waits until the loop says that there is room */
+        lines_write(&lines);
+        assert_int_equal(t.took, 1);
+        assert_in_range(t.line.out.n, LONG - CONN_WRITE_MAX_BYTES, LONG - 1);
+    }
+    TURN_UNTIL((got += read_there(other)) == LONG);
+    assert_true(chain_empty(&t.line.out));
+    close(other);
+    end();
+}
+
 static void who_is_not_reached_is_told_why(void **state)
 {
     (void)state;
@@ -311,6 +341,7 @@ static void a_descriptor_is_taken_and_given(void **state)
 
 UNIT_TESTS("line",
            TEST(bytes_go_both_ways, "bytes go both ways, and the end is told once, behind them (S8)"),
+           TEST(what_is_long_goes_in_several_turns, "what is long goes in several turns, others' between them (I3)"),
            TEST(who_is_not_reached_is_told_why, "who is not reached, or no host, is told apart, and is dead (S8)"),
            TEST(a_name_is_looked_up_elsewhere, "a name is looked up by a thread, an address needs none (S8)"),
            TEST(nothing_is_told_of_who_was_dropped, "nothing is told of a line that was dropped (S8)"),

@@ -113,7 +113,10 @@ static void what_is_long_has_a_link_of_its_own(void **state)
     some_send(&w, PROXY, 2, "GET {a}long"); /* a long reply makes the next of its session go there, */
     some_carry(&w);
     expect_begins(PROXY, 2, "$100000\r\n");
-    assert_int_equal(links_n(), 2);
+    some_send(&w, PROXY, 2, "GET {a}long");
+    some_carry(&w);
+    expect_begins(PROXY, 2, "$100000\r\n");
+    assert_int_equal(links_n(), 3); /* one for reads, too */
     w.stopped[slot_of(SLICE("a")) % 2] = true;
     some_send(&w, PROXY, 2, "GET {a}long");
     some_send(&w, PROXY, 1, "GET {a}short\nINCR {a}short"); /* and the other's does not */
@@ -123,7 +126,7 @@ static void what_is_long_has_a_link_of_its_own(void **state)
     for (struct list *at = w.node[PROXY].node->cluster->links.next; at != &w.node[PROXY].node->cluster->links; at = at->next) {
         l = CONTAINER_OF(at, struct peer_link, in_cluster);
         for (struct list *f = l->sent.next; f != &l->sent; f = f->next)
-            sent[l->is_long]++;
+            sent[l->carries == CARRIES_LONG]++;
     }
     assert_int_equal(sent[0], 2);
     assert_int_equal(sent[1], 1);
@@ -131,6 +134,81 @@ static void what_is_long_has_a_link_of_its_own(void **state)
     some_carry(&w);
     one_expect(&w.node[PROXY], 1, "$1\r\n1\r\n:2\r\n");
     mem_free(line);
+    end();
+}
+
+/* The link over which the proxy sent what this client waits for now. */
+static struct some_link *link_for(uint32_t conn)
+{
+    const struct session *s = session_at(w.node[PROXY].node, conn);
+    const struct list *links = &w.node[PROXY].node->cluster->links;
+    for (const struct list *at = links->next; at != links; at = at->next) {
+        const struct peer_link *l = CONTAINER_OF(at, struct peer_link, in_cluster);
+        for (const struct list *f = l->sent.next; f != &l->sent; f = f->next)
+            if (CONTAINER_OF(f, struct flight, in_where)->session_id == s->id)
+                return some_link_at(PROXY, l->id);
+    }
+    fail_msg("nothing of it is away");
+    return NULL;
+}
+
+static void nobody_waits_behind_a_reply_that_turns_out_long(void **state)
+{
+    (void)state;
+    enum { LONG = 1000 * 1000 };
+    start_proxy();
+    w.stopped[0] = w.stopped[1] = true;
+    uint32_t first[2];
+    for (unsigned round = 0; round < 4; round++) {
+        uint32_t asks = 1 + round % 2, other = 2 - round % 2;
+        for (uint32_t c = 1; c <= 2; c++)
+            session_at(w.node[PROXY].node, c)->routing->reply_most = 0; /* as if they had just come */
+        send_format(PROXY, asks, "GET {a}long");
+        some_carry(&w);
+        struct some_link *l = link_for(asks);
+        all_is_taken(l);
+        answer_some(l, SLICE("$1000000\r\n"));
+        send_format(PROXY, other, "GET {a}short");
+        some_carry(&w);
+        struct some_link *free_one = link_for(other);
+        assert_ptr_not_equal(l, free_one);
+        answer_some(free_one, SLICE("$1\r\nv\r\n"));
+        expect_begins(PROXY, other, "$1\r\nv\r\n");
+        answer_x(l, LONG);
+        answer_some(l, SLICE("\r\n"));
+        expect_begins(PROXY, asks, "$1000000\r\nxx");
+        if (round < 2)
+            first[round] = l->link;
+        else
+            assert_int_equal(l->link, first[round % 2]); /* the two change places: no more are made */
+    }
+    assert_int_equal(links_n(), 2);
+    end();
+}
+
+static void no_read_waits_with_anothers_write(void **state)
+{
+    (void)state;
+    start_proxy();
+    w.stopped[0] = w.stopped[1] = true;
+    some_send(&w, PROXY, 1, "SET {a}1 v");
+    some_send(&w, PROXY, 2, "GET {a}1");
+    some_carry(&w);
+    struct some_link *writes = link_for(1), *reads = link_for(2);
+    assert_ptr_not_equal(writes, reads);
+    answer_some(reads, SLICE("$1\r\nb\r\n"));
+    one_expect(&w.node[PROXY], 2, "$1\r\nb\r\n");
+    some_send(&w, PROXY, 1, "GET {a}1"); /* its own waits for it: it goes behind it, not after its answer */
+    answer_some(writes, SLICE("+OK\r\n"));
+    assert_ptr_equal(link_for(1), writes);
+    some_send(&w, PROXY, 1, "SET {a}1 w"); /* so does a write behind that */
+    answer_some(writes, SLICE("$1\r\nv\r\n+OK\r\n"));
+    one_expect(&w.node[PROXY], 1, "+OK\r\n$1\r\nv\r\n+OK\r\n");
+    some_send(&w, PROXY, 1, "GET {a}1");
+    assert_ptr_equal(link_for(1), reads); /* nothing of it is away now */
+    answer_some(reads, SLICE("$1\r\nw\r\n"));
+    one_expect(&w.node[PROXY], 1, "$1\r\nw\r\n");
+    assert_int_equal(links_n(), 2);
     end();
 }
 
@@ -338,6 +416,8 @@ UNIT_TESTS("proxied",
            TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
            TEST(replies_keep_their_order_through_two_nodes, "replies of two nodes leave in the order of the requests (N1)"),
            TEST(what_is_long_has_a_link_of_its_own, "what is long goes over a link of its own (N18)"),
+           TEST(nobody_waits_behind_a_reply_that_turns_out_long, "nobody waits behind a reply that turns out to be long (N18)"),
+           TEST(no_read_waits_with_anothers_write, "no read waits with a write of another's (N18)"),
            TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
            TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),
            TEST(reads_go_where_read_from_says, "reads go where read-from says, in their session's order (N20)"),
