@@ -81,6 +81,7 @@ struct routing {
     struct forward_for for_now;
     uint64_t refused_n;
     VEC(struct refused_slot) refused;
+    bool let_go; /* it was told that nothing more of it is run */
     /* transactions elsewhere */
     struct peer_link *own;  /* for MULTI and WATCH of this session alone; NULL: none */
     bool watches_far;       /* keys are watched over `own`, */
@@ -159,6 +160,7 @@ struct peer_link {
     bool said_readonly;
     bool waits;            /* its session's, for WAIT alone */
     bool forsaken;         /* it was a session's own, which is gone: it is hung up */
+    bool let_go;           /* its node is being stopped: nothing that it has not answered was run there, or will be */
     struct list sent;      /* flights, oldest first */
     struct chain out;      /* goes at the step's end */
     uint64_t put;          /* bytes ever given to the link, those in out included */
@@ -278,6 +280,7 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
 bool routed_is_direct(const struct node *n, const struct session *s, const struct spec *spec, unsigned slot);
 void routed_end(struct node *n, struct session *s, struct routed_here *here, struct node_out *out);
 void routed_refused(struct session *s, unsigned slot); /* a forwarded command of this slot was refused */
+bool routed_let_go(struct node *n); /* who forwards is told to go elsewhere; true: nobody is left who does (27) */
 enum route_asker routed_asker(const struct node *n, const struct session *s);
 void routed_refuse(struct node *n, struct session *s, const char *text, struct node_out *out);
 void routed_refuse_down(struct node *n, struct session *s, const char *why, struct node_out *out);

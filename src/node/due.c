@@ -187,6 +187,20 @@ static void stop_proxy(struct node *n, struct node_out *out)
     out->exit_code = 0;
 }
 
+/* 27: slots go to others, then who forwards goes there. */
+static bool waits_for_others(struct node *n)
+{
+    if (mono_reached(n->now, n->stop_until))
+        return false;
+    if (!n->loading && !cluster_is_left(n))
+        return true;
+    if (routed_let_go(n))
+        return false;
+    int64_t patience_us = map_timeout_us(&n->cluster->map.settings); /* who has not hung up by then hangs */
+    n->stop_until = mono_earlier(n->stop_until, mono_after(n->now, patience_us));
+    return true;
+}
+
 void stop_look(struct node *n, struct node_out *out)
 {
     if (!n->stop_asked)
@@ -195,7 +209,7 @@ void stop_look(struct node *n, struct node_out *out)
         stop_proxy(n, out);
         return;
     }
-    if (n->cluster != NULL && !n->loading && !cluster_is_left(n) && !mono_reached(n->now, n->stop_until))
+    if (n->cluster != NULL && waits_for_others(n))
         return;
     const struct journal *j = &n->journal;
     const char *why = commit_refuses(n);

@@ -305,7 +305,7 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
 /* Of a link that is over: in their order, each to its fate. */
 static void link_end(struct node *n, struct peer_link *l, const char *why, struct node_out *out)
 {
-    uint64_t taken = l->put - l->out.n - l->left;
+    uint64_t taken = l->let_go ? 0 : l->put - l->out.n - l->left;
     struct routing *own = l->own != NULL ? l->own->routing : NULL;
     struct list lost;
     list_init(&lost);
@@ -443,6 +443,10 @@ static size_t read_replies(struct node *n, struct peer_link *l, struct slice in,
         if (found != FRAME_WHOLE || !*good)
             break;
         struct slice reply = slice_of(in.p + at, l->frame.at);
+        l->let_go = begins(reply, "-STOPPED ");
+        *good = !l->let_go;
+        if (l->let_go)
+            break;
         l->frame = (struct frame){0};
         at += reply.n;
         answered(n, l, reply, out);
@@ -469,8 +473,12 @@ bool peer_bytes(struct node *n, uint32_t link, struct slice in, struct node_out 
     }
     if (l->in.n == 0)
         buf_free(&l->in);
-    if (!good)
-        peer_hang_up(n, l, "its node answered what is no reply", out);
+    if (good)
+        return true;
+    bool let_go = l->let_go;
+    peer_hang_up(n, l, "its node answered what is no reply", out);
+    if (let_go)
+        n->cluster->parked_at = mono_after(n->now, 10 * 1000); /* the map is on its way */
     return true;
 }
 

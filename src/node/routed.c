@@ -199,6 +199,26 @@ static void take_for(struct node *n, struct session *s, const struct request *q,
     *vec_add(&out->drop) = s->conn;
 }
 
+/* What is on its way here would be of unknown fate at this node's end. */
+bool routed_let_go(struct node *n)
+{
+    bool none = true;
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->routing->forward == 0 || s->closing)
+            continue;
+        none = false;
+        if (s->routing->let_go || session_is_owed(s) || s->routing->turns_n > 0)
+            continue;
+        struct reply r = session_reply(s);
+        reply_error(&r, SLICE("STOPPED this node is being stopped: nothing more of this connection is run"));
+        s->fresh_replies++;
+        s->routing->let_go = true;
+        session_produced(n, s);
+    }
+    return none;
+}
+
 /* ------------------------------------------------------------------ one slot */
 
 /* At a proxy, MONITOR shows what its clients ask, wherever it runs. */
@@ -402,6 +422,8 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
         routed_hold(n, s, true);
         return ROUTED_HELD;
     }
+    if (r->let_go)
+        return ROUTED_TAKEN; /* its sender reads of it on this connection */
     if (r->forward != 0 && slice_is(q->argv[0], "vong.for")) {
         take_for(n, s, q, out);
         return ROUTED_TAKEN;
@@ -460,7 +482,7 @@ bool routed_is_direct(const struct node *n, const struct session *s, const struc
     if (bits_has(&c->thin, slot))
         return false;
     if (r->forward != 0)
-        return r->refused.n == 0 && r->for_now.epoch <= c->served[slot];
+        return !r->let_go && r->refused.n == 0 && r->for_now.epoch <= c->served[slot];
     return r->settled || c->mine_n == SLOTS || (r->seen != NULL && bits_has(r->seen, slot));
 }
 

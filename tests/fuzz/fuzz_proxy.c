@@ -24,7 +24,7 @@ FUZZ_EXAMPLES(FUZZ_EXAMPLE("c\1*2\r\n$3\r\nGET\r\n$1\r\nk\r\n\1SET a 1\r\nMGET a
               FUZZ_EXAMPLE("c\1HELLO 3\r\nGET a\r\n\1DEL a b c\r\nMSET a 1 b 2\r\nDBSIZE\r\nSCAN 0\r\n\1RENAME a b\r\nnothing\r\n"),
               FUZZ_EXAMPLE("c\1*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$40000\r\nxxxx\3\4\1yyyy"),
               FUZZ_EXAMPLE("n\1$1\r\nv\r\n:1\r\n\6*2\r\n$1\r\na\r\n$-1\r\n\2+OK\r\n\5\1+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"),
-              FUZZ_EXAMPLE("n\5\1-MOVED 1 10.0.0.1:7000\r\n-TRYAGAIN no\r\n\6-CLUSTERDOWN no\r\n-LOADING no\r\n-UNSERVED no\r\n\3\1$1\r\nv\r\n"),
+              FUZZ_EXAMPLE("n\5\1-MOVED 1 10.0.0.1:7000\r\n-TRYAGAIN no\r\n\6-CLUSTERDOWN no\r\n-LOADING no\r\n-UNSERVED no\r\n-STOPPED no\r\n\3\1$1\r\nv\r\n"),
               FUZZ_EXAMPLE("n\1$100000\r\nxxxxxxxxxxxxxxxxxxxx\6:5\r\n\5\4\1:1\r\n*-1\r\n%1\r\n+a\r\n:1\r\n"));
 
 enum { CLIENTS = 3, NODES = 2, LINKS = 256, TEXT_BYTES = 1024 * 1024, END_STEPS = 20000, AT_ONCE_MOST = 10000 };

@@ -145,7 +145,8 @@ static void in_sync_alone_it_reads_on(void **state)
     assert_int_equal(slot_at(key)->primary, 0);
     assert_false(w.node[0].out.stop); /* it has what nobody else has */
     one_step(&w.node[0], (struct node_event){.type = NODE_STOP});
-    assert_true(w.node[0].out.stop); /* who stops it waits for nothing */
+    some_carry(&w);
+    assert_true(w.node[0].out.stop); /* who stops it waits for nothing but that who forwards hangs up */
     assert_int_equal(w.node[0].out.exit_code, 1);
     some_stop(&w);
 }
@@ -245,7 +246,64 @@ static void a_replica_whose_disk_is_slow_reads_no_further(void **state)
     some_stop(&w);
 }
 
+static void is_told_to_stop(unsigned node)
+{
+    one_step(&w.node[node], (struct node_event){.type = NODE_STOP});
+    go_on(400, SOME_NODES);
+}
+
+static void what_is_on_its_way_to_who_stops_goes_to_its_heir(void **state)
+{
+    (void)state;
+    start_copied("appendonly no");
+    const char *key = some_key(&w, 0, 0);
+    send_format(2, 1, "SET %s early", key);
+    some_carry(&w);
+    some_expect(&w, 2, 1, "+OK\r\n");
+    struct some_link *l = w.links;
+    while (!(l->used && l->from == 2 && l->to == 0 && l->use == USE_FORWARD2))
+        l++;
+    send_format(2, 1, "APPEND %s late", key);
+    assert_true(l->there.n > 0);
+    buf_clear(&l->there); /* it does not get there before the end */
+    is_told_to_stop(0);
+    assert_int_equal(slot_at(key)->primary, 1);
+    assert_true(w.node[0].out.stop);
+    some_expect(&w, 2, 1, ":9\r\n");
+    some_stop(&w);
+}
+
+static void who_stops_runs_nothing_more_of_whom_it_has_let_go(void **state)
+{
+    (void)state;
+    for (int closes = 0; closes <= 1; closes++) {
+        start_copied("appendonly no\nshutdown-timeout 60");
+        const char *key = some_key(&w, 0, 0);
+        one_step(&w.node[0], (struct node_event){.type = NODE_OPENED,
+                                                 .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
+                                                            .use = USE_FORWARD2, .from = some_id(2), .incarnation = 1}});
+        send_format(0, 5, "VONG.FOR 1 1 0 default 1 0\nSET %s early", key);
+        go_on(25, SOME_NODES);
+        some_expect(&w, 0, 5, "+OK\r\n");
+        is_told_to_stop(0);
+        some_expect(&w, 0, 5, "-STOPPED this node is being stopped: nothing more of this connection is run\r\n");
+        send_format(0, 5, "SET %s late\nPING", key);
+        go_on(100, SOME_NODES);
+        some_expect(&w, 0, 5, "");
+        assert_false(w.node[0].out.stop);
+        if (closes)
+            one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 5});
+        go_on(closes ? 25 : 1000, SOME_NODES); /* who does not hang up is not waited for any longer than T */
+        assert_true(w.node[0].out.stop);
+        some_stop(&w);
+    }
+}
+
 UNIT_TESTS("leaving",
+           TEST(what_is_on_its_way_to_who_stops_goes_to_its_heir,
+                "what was forwarded to a node that stops and did not get there is run by who has the slot then (27)"),
+           TEST(who_stops_runs_nothing_more_of_whom_it_has_let_go,
+                "who stops says so to those who forward, runs nothing more of theirs, and waits for them to hang up (27)"),
            TEST(a_failed_disk_gives_its_slots_away_and_the_node_ends,
                 "a failed disk: UNCERTAIN, its slots go elsewhere from memory, and the node ends with an error (28)"),
            TEST(what_waits_for_a_replica_alone_is_not_failed, "what is stored and waits for a replica is not failed with the disk (28)"),
