@@ -411,6 +411,31 @@ static void who_was_removed_for_lag_waits_and_twice_as_long_each_time(void **sta
     end();
 }
 
+static void a_removal_that_is_void_does_not_count(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    l.node[1].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(2 * LAG_MS);
+    for (int i = 0; i < 6; i++) {
+        l.map.slots[0].ver = ++l.map.index; /* it was computed from an older map (13) */
+        l.map.slots_ver = l.map.index;
+        decide();
+        assert_true(isr_is("01"));
+        wait(2 * LOOK_MS);
+    }
+    decide();
+    assert_true(isr_is("0"));
+    l.node[1].stuck = false;
+    lab_hang_up(&l, 0, 1); /* it joins anew now */
+    lab_guest_gone(&l, 0, 1);
+    wait(1000 + 4 * LOOK_MS);
+    assert_true(wishes(newest(), "01"));
+    end();
+}
+
 static void where_members_are_few_none_waits(void **state)
 {
     (void)state;
@@ -713,6 +738,7 @@ UNIT_TESTS("repl_isr",
            TEST(a_joiner_that_falls_behind_ends_the_attempt, "a joiner that falls behind ends the attempt (11)"),
            TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
                 "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),
+           TEST(a_removal_that_is_void_does_not_count, "a removal that is void does not count (14)"),
            TEST(where_members_are_few_none_waits, "where members are too few none waits (14)"),
            TEST(who_is_suspect_is_not_added, "who is SUSPECT is not added (13)"),
            TEST(doubt_lasts_until_the_map_shows_its_fate, "in doubt W of both sets count, until the map shows n; the way out is n + 1 (12)"),

@@ -43,6 +43,7 @@ struct copy {
     bool offered;        /* DUMP: OFFER was said */
     bool bad;            /* its content is wrong: it leaves the in-sync set, and is to be fetched anew (29); */
     bool heals;          /* it is being fetched */
+    bool leaving;        /* a set without it was proposed */
     uint64_t next;       /* BEHIND: the seq it is sent next */
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
     size_t todo_at;      /* and how many of them it was sent */

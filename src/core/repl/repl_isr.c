@@ -173,13 +173,26 @@ static void attempt_end(struct repl *r, unsigned slot)
     bits_remove(&r->doubt, slot);
 }
 
+static void note_leaving(struct repl *r, unsigned slot)
+{
+    struct isr now = isr_of(&r->map->slots[slot]);
+    for (unsigned i = 0; i < now.n; i++) {
+        struct copy *c = copy_at(r, slot, now.node[i]);
+        if (c != NULL)
+            c->leaving = !isr_has(&r->primary[slot].next, now.node[i]) && map_wishes(&r->map->slots[slot], now.node[i]);
+    }
+}
+
+/* Of a proposal whose fate is known: one that was void has removed nobody. */
 static void note_removals(struct repl *r, unsigned slot)
 {
     struct primary_slot *p = &r->primary[slot];
     struct isr now = isr_of(&r->map->slots[slot]);
-    for (unsigned i = 0; i < now.n; i++) {
-        struct copy *c = copy_at(r, slot, now.node[i]);
-        if (c == NULL || isr_has(&p->next, now.node[i]) || !map_wishes(&r->map->slots[slot], now.node[i]))
+    for (unsigned k = 0; k < p->copies_n; k++) {
+        struct copy *c = &p->copies[k];
+        bool gone = c->leaving && !isr_has(&now, c->place);
+        c->leaving = false;
+        if (!gone)
             continue;
         bool again = c->removed.us != 0 && !mono_reached(r->now, mono_after(c->removed, REMOVAL_COUNTS_US));
         c->hold_off_us = !again ? HOLD_OFF_US : c->hold_off_us < HOLD_OFF_MOST_US / 2 ? 2 * c->hold_off_us : HOLD_OFF_MOST_US;
@@ -230,7 +243,7 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
         if (p->proposed ? !may_still(r, &p->next) : again || bits_has(taken, slot) || !is_ready(r, slot))
             continue;
         if (!p->proposed)
-            note_removals(r, slot);
+            note_leaving(r, slot);
         r->proposed_slots += !p->proposed;
         p->proposed = true;
         *vec_add(&to->at) = (struct repl_wish){(uint16_t)slot, p->next};
@@ -320,8 +333,10 @@ void isr_map(struct repl *r)
         return;
     r->proposed_n = me->proposed_n;
     for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS && r->proposed_slots > 0; slot = bits_next(&r->doubt, slot + 1))
-        if (r->primary[slot].proposed)
+        if (r->primary[slot].proposed) {
+            note_removals(r, slot);
             attempt_end(r, slot);
+        }
 }
 
 struct mono repl_due(const struct repl *r)
