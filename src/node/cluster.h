@@ -295,8 +295,9 @@ static inline uint8_t routed_client(const struct session *s) /* for whom it forw
 {
     return s->routing != NULL ? (uint8_t)s->routing->for_now.client : 0;
 }
-/* Why what reads or writes this slot, or all of this node's (SLOT_ANY), is refused now; NULL: it is not (replication 5). */
-const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked);
+/* Why a command of these flags of this slot, or of all of this node's (SLOT_ANY), is refused now; NULL: it is not
+ * (replication 5). */
+const char *routed_thin(const struct node *n, unsigned slot, uint32_t flags, uint32_t asked);
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec);
 void routed_says_cluster(struct session *s); /* READONLY, READWRITE, ASKING */
 void routed_hold(struct node *n, struct session *s, bool drains);

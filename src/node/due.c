@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What is due: the end of waits, expiry, freeing in steps, samples, and the end of the process.
+/* What is due: the end of waits, expiry, freeing in steps, samples, and the end of the process. (Eviction: memory.c.)
  *
  * Every piece has a budget small enough that a turn stays far under a millisecond; what is left
  * over asks for the next step at once, after the requests that came meanwhile. */
-#include <assert.h>
-
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/seats.h"
 #include "node/waiting.h"
 #include "store/expire.h"
 
-static_assert((int)MAXMEMORY_VOLATILE_LRU == (int)EVICT_VOLATILE_LRU &&
-                  (int)MAXMEMORY_NOEVICTION == (int)EVICT_NOEVICTION,
-              "the option's policies are the store's");
-
 enum { CRON_US = 100 * 1000 };      /* samples, clocks: ten times a second */
 enum { IDLE_BUDGET_ENTRIES = 1000 }; /* freed in one step: about 100 us */
 enum { EXPIRE_BUDGET_ENTRIES = 400 }; /* looked at in one step, of which each may become a DEL */
 enum { EXPIRE_AGAIN_US = 1000 };      /* while many are due: between steps of about 100 us */
-enum { EVICT_BUDGET_KEYS = 64 };     /* for one command that needs memory, and in one step */
-enum { EVICT_SLACK = 32 };           /* writers wait while more than this share of maxmemory is to go */
 
 /* ------------------------------------------------------------------- expiry */
 
@@ -31,8 +23,7 @@ bool due_may_drop(const struct node *n)
     return !pause_is_on(n) && (n->cluster == NULL || n->cluster->self.leased);
 }
 
-/* False: it is not ours to say that it is gone. */
-static bool drop_recorded(struct node *n, unsigned db, struct slice name)
+bool due_drop(struct node *n, unsigned db, struct slice name)
 {
     struct key k = key_of(&n->store, name);
     if (!own_has(n, k.slot))
@@ -47,7 +38,7 @@ static bool drop_recorded(struct node *n, unsigned db, struct slice name)
 static void expire_drop(void *who, unsigned db, struct slice name)
 {
     struct node *n = who;
-    n->cmd_stats.expired += drop_recorded(n, db, name);
+    n->cmd_stats.expired += due_drop(n, db, name);
 }
 
 static void expire_some(struct node *n)
@@ -62,69 +53,6 @@ static void expire_some(struct node *n)
     latency_end(n, LATENCY_EXPIRE_CYCLE, began);
     if (done.again_ms == 0)
         n->expire_at = mono_after(n->now, EXPIRE_AGAIN_US);
-}
-
-/* ----------------------------------------------------------------- eviction */
-
-static size_t memory_used(const struct node *n)
-{
-    return store_bytes(&n->store) + n->memory_beside;
-}
-
-static bool memory_is_over(const struct node *n, size_t slack)
-{
-    size_t limit = n->memory_limit;
-    return limit > 0 && memory_used(n) > limit && memory_used(n) - limit > slack;
-}
-
-/* A piece of the way down to maxmemory; what is left over is done between requests. false: the
- * policy lets nothing more go. */
-static bool evict_keys(struct node *n)
-{
-    n->evicting = false;
-    for (int tries = 0; memory_is_over(n, 0); tries++) {
-        if (tries == EVICT_BUDGET_KEYS) {
-            n->evicting = true;
-            return true;
-        }
-        unsigned db;
-        struct entry *e = evict_pick(&n->store, (enum evict_policy)n->options->maxmemory_policy,
-                                     (unsigned)n->options->maxmemory_samples, &n->evict, &db);
-        if (e == NULL)
-            return false;
-        uint64_t began = latency_begin(n);
-        n->evicted += drop_recorded(n, db, entry_key(e));
-        latency_end(n, LATENCY_EVICTION_DEL, began);
-    }
-    return true;
-}
-
-static bool evict_some(struct node *n)
-{
-    uint64_t began = latency_begin(n);
-    bool more = evict_keys(n);
-    latency_end(n, LATENCY_EVICTION_CYCLE, began);
-    return more;
-}
-
-bool memory_short(struct node *n)
-{
-    if (!due_may_drop(n) || commit_refuses(n) != NULL)
-        return false; /* the writer waits, or is refused for that: nothing needs to go for it */
-    return memory_is_over(n, 0) && !evict_some(n);
-}
-
-bool memory_holds(const struct node *n)
-{
-    return n->evicting && memory_is_over(n, n->memory_limit / EVICT_SLACK);
-}
-
-static void evict_on(struct node *n)
-{
-    if (!due_may_drop(n) || commit_refuses(n) != NULL)
-        n->evicting = false; /* the next writer goes on with it, or is refused for its own reason */
-    if (n->evicting)
-        (void)evict_some(n); /* what cannot be evicted is told to the next writer */
 }
 
 /* --------------------------------------------------------------------- stop */
@@ -234,7 +162,7 @@ void due_step(struct node *n, struct node_out *out)
 {
     waiting_due(n, out);
     expire_some(n);
-    evict_on(n);
+    memory_step(n);
     if (store_has_idle_work(&n->store))
         store_idle(&n->store, IDLE_BUDGET_ENTRIES);
     if (n->cluster != NULL) {

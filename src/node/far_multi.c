@@ -117,7 +117,7 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
         return routed_run(s, here, SLOT_ANY, spec);
     struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
     bool runs = to.to == ROUTE_HERE && !bits_has(&c->handing, slot);
-    const char *thin = runs ? routed_thin(n, slot, (s->multi->flags & CMD_WRITE) != 0, routed_asked(s)) : NULL;
+    const char *thin = runs ? routed_thin(n, slot, s->multi->flags, routed_asked(s)) : NULL;
     if (thin != NULL)
         return exec_thin(n, s, thin, out);
     if (runs)

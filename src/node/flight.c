@@ -414,7 +414,8 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
         return;
     }
-    const char *thin = f->is_wait ? NULL : routed_thin(n, f->slot, f->is_write, t->asked);
+    uint32_t flags = f->is_exec ? s->multi->flags : f->request.spec->flags;
+    const char *thin = f->is_wait ? NULL : routed_thin(n, f->slot, flags, t->asked);
     if (thin != NULL) {
         flight_error(n, f, thin, out);
         return;

@@ -350,8 +350,9 @@ static void ack(struct node *n, struct session *s)
     now.has_no_log = n->journal.state == JOURNAL_OFF;
     now.leased = n->cluster->self.leased;
     now.grows = g->grows;
+    memory_tell(n, g, &now);
     if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log &&
-        now.leased == g->told.leased)
+        now.leased == g->told.leased && now.full == g->told.full && (now.wants > 0) == (g->told.wants > 0))
         return;
     g->asked = g->grows = false;
     g->told = now;

@@ -40,6 +40,7 @@ struct replicas *replicas_new(struct node *n)
     r->ops.say = say;
     r->part_bytes = DUMP_PART_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
+    memory_begin(r);
     repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots, (uint64_t)n->options->repl_backlog_size);
     return r;
 }
@@ -65,6 +66,7 @@ void replicas_free(struct node *n)
     vec_free(&r->guests);
     vec_free(&r->dial_at);
     vec_free(&r->wishes.at);
+    evict_pool_free(&r->evict);
     buf_free(&r->record);
     repl_read_free(&r->read);
     aof_batch_free(&r->batch);
@@ -383,7 +385,8 @@ static void thin_look(struct node *n)
     struct cluster *c = n->cluster;
     c->thin = (struct bits){0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->served[slot] != 0 && (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) || repl_is_unstored(&of(n)->repl, slot)))
+        if (c->served[slot] != 0 && (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) || repl_is_unstored(&of(n)->repl, slot) ||
+                                     repl_is_full(&of(n)->repl, slot)))
             bits_add(&c->thin, slot);
 }
 
@@ -422,7 +425,8 @@ void replicate_look(struct node *n, struct node_out *out)
     if (n->loading || c->self.place == MAP_NOBODY)
         return;
     clock_tell(n);
-    if (repl_disk_caught_up(&r->repl))
+    bool thinner = repl_full_turned(&r->repl);
+    if (repl_disk_caught_up(&r->repl) || thinner)
         thin_look(n);
     repl_join(&r->repl);
     if (mono_reached(n->now, r->look_at)) {

@@ -15,6 +15,7 @@
 #include "node/slot_dump.h"
 #include "node/node.h"
 #include "persist/aof.h"
+#include "store/evict.h"
 #include "wire/wire_repl.h"
 
 struct session;
@@ -47,6 +48,7 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     bool heard;              /* it has said something: it may be spoken to */
     bool asked;              /* ALIVE came: it is answered even if nothing is new */
     bool grows;              /* more came of what is not whole yet: asked, too */
+    uint64_t evictable;      /* so many of its keys here could be evicted, as memory.c counted last */
 };
 
 struct replicas {
@@ -70,6 +72,8 @@ struct replicas {
     uint64_t dumps_out, dumps_in;    /* counts, */
     uint64_t dumps_bytes;            /* and what was sent of those that went out */
     struct compare compare;
+    struct evict_pool evict;         /* of what goes for those who have copies (memory.c), */
+    struct evict_from evict_from;    /* and from where */
 };
 
 struct replicas *replicas_new(struct node *n);

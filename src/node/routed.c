@@ -114,8 +114,9 @@ void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint1
     put_refusal(n, s, &bytes, out);
 }
 
-static const char *why_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked)
+static const char *why_thin(const struct node *n, unsigned slot, uint32_t flags, uint32_t asked)
 {
+    bool writes = (flags & CMD_WRITE) != 0;
     const struct repl *r = &n->cluster->replicas->repl;
     if (writes && repl_is_unstored(r, slot) && commit_refuses(n) != NULL)
         return n->cluster->misconf;
@@ -126,18 +127,20 @@ static const char *why_thin(const struct node *n, unsigned slot, bool writes, ui
                    : "CLUSTERDOWN the newest write is not on this node's disk, which is full: make room on it";
     if (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked))
         return writes ? "NOREPLICAS Not enough good replicas to write." : "NOREPLICAS Not enough good replicas to read.";
+    if ((flags & CMD_DENYOOM) && repl_is_full(r, slot))
+        return "OOM command not allowed when used memory > 'maxmemory' at a node with a copy.";
     return NULL;
 }
 
-const char *routed_thin(const struct node *n, unsigned slot, bool writes, uint32_t asked)
+const char *routed_thin(const struct node *n, unsigned slot, uint32_t flags, uint32_t asked)
 {
     const struct cluster *c = n->cluster;
     const char *why = NULL;
     if (slot < SLOTS)
-        return (asked != REPL_ASKS_NOTHING && c->served[slot] != 0) || bits_has(&c->thin, slot) ? why_thin(n, slot, writes, asked)
+        return (asked != REPL_ASKS_NOTHING && c->served[slot] != 0) || bits_has(&c->thin, slot) ? why_thin(n, slot, flags, asked)
                                                                                                 : NULL;
     for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && why == NULL; i = bits_next(&c->thin, i + 1))
-        why = why_thin(n, i, writes, REPL_ASKS_NOTHING);
+        why = why_thin(n, i, flags, REPL_ASKS_NOTHING);
     return why;
 }
 
@@ -307,7 +310,7 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     /* nothing of a transaction flies before EXEC */
     bool waits = !s->in_multi && (bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot)));
-    const char *thin = routed_thin(n, slot, (spec->flags & CMD_WRITE) != 0, routed_asked(s));
+    const char *thin = routed_thin(n, slot, spec->flags, routed_asked(s));
     if (to.to == ROUTE_HERE && !waits && thin != NULL) {
         refuse_thin(n, s, slot, thin, out);
         return ROUTED_TAKEN;
@@ -392,9 +395,8 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
         return ROUTED_TAKEN;
     }
-    bool writes = data && !s->in_multi && (spec->flags & CMD_WRITE) != 0;
     bool counts = data && !waits && !s->in_multi;
-    const char *thin = counts ? routed_thin(n, SLOT_ANY, writes, REPL_ASKS_NOTHING) : NULL;
+    const char *thin = counts ? routed_thin(n, SLOT_ANY, spec->flags, REPL_ASKS_NOTHING) : NULL;
     if (thin != NULL) {
         refuse_thin(n, s, SLOT_ANY, thin, out);
         return ROUTED_TAKEN;

@@ -45,6 +45,14 @@ struct load {
     bool clean; /* as the shell was told */
 };
 
+/* Of a node in a cluster that is over maxmemory. */
+struct shortage {
+    size_t over, left;    /* by so many bytes when it was looked at last; what primaries elsewhere are to evict of these */
+    uint64_t own, others; /* keys that could go: its own, and those of who can be asked; */
+    size_t over_then;     /* as it was when they were counted; */
+    struct mono count_at; /* which they are again then */
+};
+
 struct node {
     struct options *options; /* borrowed of the shell, which loaded them */
     struct log *log;
@@ -106,6 +114,7 @@ struct node {
     size_t memory_peak;
     uint64_t evicted;
     bool evicting;             /* over maxmemory: goes on between requests */
+    struct shortage shortage;  /* memory.c */
     bool loading;
     struct load *load;         /* while loading */
     struct mono next_cron, expire_at;
@@ -246,14 +255,24 @@ void options_applied(struct node *n); /* options changed: what is derived from t
 
 /* ---- due.c */
 bool due_may_drop(const struct node *n); /* what is due, or in maxmemory's way: not in a pause, nor without a lease */
+bool due_drop(struct node *n, unsigned db, struct slice name); /* by a record; false: it is not ours to say that it is gone */
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */
 void stop_begin(struct node *n, struct session *asked_by, bool at_once);
 bool stop_abort(struct node *n, struct node_out *out); /* SHUTDOWN ABORT; false: none under way */
 void stop_look(struct node *n, struct node_out *out);
+
+/* ---- memory.c */
 bool memory_short(struct node *n); /* over maxmemory, and the policy lets nothing go */
 bool memory_holds(const struct node *n); /* far over it while eviction goes on: writers wait */
+void memory_step(struct node *n); /* what is left of eviction, and what others want evicted here */
+struct repl_guest;
+struct repl_ack;
+struct replicas;
+void memory_begin(struct replicas *r);
+/* What a primary of copies here is told of this node's memory. */
+void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to);
 
 /* ---- multi.c */
 bool multi_queues(struct call *c); /* in MULTI and not one of those that run: queued, answered */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/evict.h"
 
+#include <limits.h>
+
 #include "base/check.h"
 #include "base/mem.h"
 #include "store/slots.h"
 
 enum { LFU_MAX = 255 };
+enum { SLOTS_TRIED = 64 }; /* for one of those that are meant: about 10 us */
 enum { KEPT_KEY_BYTES = 1024 }; /* a longer candidate's memory is not kept for the next one */
 
 /* ------------------------------------------------------------- the clocks */
@@ -147,6 +150,19 @@ static enum slots_index index_for(enum evict_policy policy)
     return is_volatile(policy) ? SLOTS_DUES : SLOTS_KEYS;
 }
 
+bool evict_may(const struct store *s, enum evict_policy policy)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < s->dbs_n && policy != EVICT_NOEVICTION; i++)
+        n += slots_sum(s, i, index_for(policy));
+    return n > 0;
+}
+
+size_t evict_candidates_n(const struct store *s, enum evict_policy policy, unsigned slot)
+{
+    return policy == EVICT_NOEVICTION ? 0 : table_n(slots_table(s, slot, index_for(policy)));
+}
+
 static uint64_t score_of(const struct store *s, enum evict_policy policy, const struct entry *e)
 {
     if (policy == EVICT_VOLATILE_TTL)
@@ -156,8 +172,19 @@ static uint64_t score_of(const struct store *s, enum evict_policy policy, const 
     return evict_idle_seconds(s, e);
 }
 
+/* A slot by chance, of those that are meant; UINT_MAX: none of them came. */
+static unsigned pick_slot(struct store *s, unsigned db, enum slots_index index, const struct evict_from *from)
+{
+    for (unsigned i = 0; i < SLOTS_TRIED; i++) {
+        unsigned at = slots_pick(s, db, index);
+        if (from == NULL || from->has(from, at))
+            return at;
+    }
+    return UINT_MAX;
+}
+
 /* Of a slotted store each sample is of a slot by chance: keys of one tag are often of one age. */
-static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, unsigned samples)
+static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, unsigned samples, const struct evict_from *from)
 {
     enum slots_index index = index_for(pool->policy);
     unsigned most = s->is_slotted ? 1 : EVICT_SAMPLES_MAX;
@@ -166,7 +193,9 @@ static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, u
     while (samples > 0) {
         struct entry *seen[EVICT_SAMPLES_MAX];
         unsigned want = samples < most ? samples : most;
-        unsigned at = slots_pick(s, db, index);
+        unsigned at = pick_slot(s, db, index, from);
+        if (at == UINT_MAX)
+            return;
         const struct table *t = slots_table(s, at, index);
         size_t n = table_sample(t, &s->rng, seen, want);
         for (size_t i = 0; i < n; i++)
@@ -177,13 +206,13 @@ static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, u
 }
 
 /* The best candidate that is still there. */
-static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, unsigned *db)
+static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, const struct evict_from *from, unsigned *db)
 {
     while (pool->n > 0) {
         const struct evict_candidate *c = &pool->at[0];
         const struct place *p = table_find(slots_table(s, c->at, index_for(pool->policy)), c->hash,
                                            slice_of(c->key, c->key_n));
-        bool aside = store_slot_is_aside(s, c->at); /* since it was seen */
+        bool aside = store_slot_is_aside(s, c->at) || (from != NULL && !from->has(from, c->at)); /* since it was seen */
         *db = slots_db(s, c->at);
         pool_remove(pool, 0);
         if (p != NULL && !aside)
@@ -192,19 +221,20 @@ static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, u
     return NULL;
 }
 
-static struct entry *pick_random(struct store *s, struct evict_pool *pool, unsigned *db)
+static struct entry *pick_random(struct store *s, struct evict_pool *pool, const struct evict_from *from, unsigned *db)
 {
     for (unsigned i = 0; i < s->dbs_n; i++) {
         *db = pool->next_db++ % s->dbs_n;
         enum slots_index index = index_for(pool->policy);
-        if (slots_sum(s, *db, index) > 0)
-            return table_random(slots_table(s, slots_pick(s, *db, index), index), &s->rng);
+        unsigned at = slots_sum(s, *db, index) > 0 ? pick_slot(s, *db, index, from) : UINT_MAX;
+        if (at != UINT_MAX)
+            return table_random(slots_table(s, at, index), &s->rng);
     }
     return NULL;
 }
 
-struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples,
-                         struct evict_pool *pool, unsigned *db)
+struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
+                         const struct evict_from *from, unsigned *db)
 {
     if (policy != pool->policy) { /* scores of one policy mean nothing to another */
         while (pool->n > 0)
@@ -214,8 +244,8 @@ struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned sam
     if (policy == EVICT_NOEVICTION)
         return NULL;
     if (policy == EVICT_ALLKEYS_RANDOM || policy == EVICT_VOLATILE_RANDOM)
-        return pick_random(s, pool, db);
+        return pick_random(s, pool, from, db);
     for (unsigned i = 0; i < s->dbs_n; i++)
-        pool_sample(s, pool, i, samples > 0 ? samples : 1);
-    return pool_pick(s, pool, db);
+        pool_sample(s, pool, i, samples > 0 ? samples : 1, from);
+    return pool_pick(s, pool, from, db);
 }

@@ -50,10 +50,20 @@ struct evict_pool {
 void evict_pool_init(struct evict_pool *pool);
 void evict_pool_free(struct evict_pool *pool);
 
+/* Which slots are meant. */
+struct evict_from {
+    bool (*has)(const struct evict_from *from, unsigned slot);
+};
+
 /* The entry to drop next and its database, or NULL: there is none to drop. Nothing is changed in the
- * store; the caller drops it, or is offered another one next time. */
-struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples,
-                         struct evict_pool *pool, unsigned *db);
+ * store; the caller drops it, or is offered another one next time. from: of these slots alone, if by chance one is
+ * found there; else NULL. It has a pool of its own. */
+struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
+                         const struct evict_from *from, unsigned *db);
+
+/* How many entries of a slot the policy could let go; and is there any in all that are not aside? */
+size_t evict_candidates_n(const struct store *s, enum evict_policy policy, unsigned slot);
+bool evict_may(const struct store *s, enum evict_policy policy);
 
 /* What OBJECT IDLETIME and OBJECT FREQ say, and RESTORE's IDLETIME and FREQ set. */
 uint64_t evict_idle_seconds(const struct store *s, const struct entry *e);

@@ -239,7 +239,7 @@ static enum err get_bad(struct wire_in *in, struct repl_bad *m)
     return wire_get_end(in);
 }
 
-/* ------------------------- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> */
+/* ----------- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> <full> <wants> */
 
 static void put_ack(struct chain *to, const struct repl_ack *a)
 {
@@ -248,6 +248,8 @@ static void put_ack(struct chain *to, const struct repl_ack *a)
     wire_put_bool(to, a->has_no_log);
     wire_put_bool(to, a->leased);
     wire_put_bool(to, a->grows);
+    wire_put_bool(to, a->full);
+    wire_put_u64(to, a->wants);
 }
 
 static enum err get_ack(struct wire_in *in, struct repl_ack *a)
@@ -257,6 +259,8 @@ static enum err get_ack(struct wire_in *in, struct repl_ack *a)
     TRY(wire_get_bool(in, &a->has_no_log));
     TRY(wire_get_bool(in, &a->leased));
     TRY(wire_get_bool(in, &a->grows));
+    TRY(wire_get_bool(in, &a->full));
+    TRY(wire_get_u64(in, &a->wants));
     return wire_get_end(in);
 }
 
@@ -273,9 +277,9 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_SYNC: return 1 + 5 * m->n;
     case REPL_DUMPED: return 8 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
-    case REPL_DUMP:
-    case REPL_ACK: return 5;
+    case REPL_DUMP: return 5;
     case REPL_DIGEST: return 8;
+    case REPL_ACK:
     case REPL_DIGESTED: return 7;
     case REPL_BAD:
     case REPL_PULL: return 4;

@@ -141,27 +141,202 @@ static void a_primary_that_is_cut_off_is_read_as_copies_are(void **state)
     some_stop(&w);
 }
 
-/* Evicting what is a copy would be a record of somebody else's slot. */
+/* ------------------------------------------------------------------------ memory */
+
+enum { VALUE_BYTES = 200 };
+
+/* So many keys of each node, and the memory that node 1 has for its own and for copies of node 0's. */
+static size_t fill(unsigned keys)
+{
+    for (unsigned i = 0; i < SOME_NODES * keys; i++) {
+        send_format(0, 1, "SET %s %0*u", some_key(&w, i % SOME_NODES, i / SOME_NODES), VALUE_BYTES, i);
+        some_carry(&w);
+    }
+    for (unsigned node = 0; node < SOME_NODES; node++) {
+        assert_int_equal(store_keys_n(&w.node[node].node->store, 0), keys);
+        assert_int_equal(store_aside_keys_n(&w.node[node].node->store), keys);
+    }
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[0].got[1]);
+    return store_bytes(&w.node[1].node->store);
+}
+
+static void limit(unsigned node, size_t bytes, const char *policy)
+{
+    send_format(node, 2, "CONFIG SET maxmemory-policy %s maxmemory %zu", policy, bytes);
+    some_expect(&w, node, 2, "+OK\r\n");
+}
+
+static size_t own_keys(unsigned node)
+{
+    return store_keys_n(&w.node[node].node->store, 0);
+}
+
+static size_t copies_at(unsigned node)
+{
+    return store_aside_keys_n(&w.node[node].node->store);
+}
+
+static void let_evict(void)
+{
+    for (unsigned i = 0; i < 100; i++)
+        some_later(&w, 10);
+    for (unsigned node = 0; node < SOME_NODES; node++)
+        assert_int_equal(copies_at(some_next(node)), own_keys(node));
+}
+
+/* R13. Evicting what is a copy would be a record of somebody else's slot: its primary is asked to. */
+static void memory_full_of_copies_has_their_primary_evict(void **state)
+{
+    (void)state;
+    start_copied();
+    size_t bytes = fill(200);
+    limit(0, 0, "allkeys-lru");
+    limit(2, 0, "allkeys-lru");
+    limit(1, bytes / 4 * 3, "allkeys-lru");
+    let_evict();
+    send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_expect(&w, 1, 2, "+OK\r\n");
+    assert_true(store_bytes(&w.node[1].node->store) <= bytes / 4 * 3);
+    assert_in_range(copies_at(1), 100, 180); /* both gave something, */
+    assert_in_range(own_keys(1), 100, 180);
+    assert_in_range(copies_at(1) + own_keys(1), 270, 310); /* and not more than was wanted; */
+    assert_int_equal(own_keys(2), 200); /* who has no copies there gave nothing */
+    assert_false(w.node[0].node->evicting || w.node[1].node->evicting);
+    some_stop(&w);
+}
+
+/* A node that owns nothing that could go is helped as well, and its own writers are not refused meanwhile. */
+static void memory_full_of_copies_alone_has_their_primary_evict(void **state)
+{
+    (void)state;
+    start_copied();
+    size_t bytes = fill(200);
+    limit(0, 0, "volatile-ttl");
+    limit(1, 0, "volatile-ttl");
+    for (unsigned i = 0; i < 200; i++) {
+        send_format(0, 1, "EXPIRE %s %u", some_key(&w, 0, i), 1000 + i);
+        some_carry(&w);
+    }
+    bytes = store_bytes(&w.node[1].node->store);
+    limit(1, bytes - bytes / 10, "volatile-ttl");
+    let_evict();
+    assert_true(store_bytes(&w.node[1].node->store) <= bytes - bytes / 10);
+    assert_int_equal(own_keys(1), 200);
+    assert_in_range(own_keys(0), 120, 190);
+    send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_expect(&w, 1, 2, "+OK\r\n");
+    some_stop(&w);
+}
+
+static void expect_writes(bool are_refused)
+{
+    send_format(0, 2, "SET %s v", some_key(&w, 0, 0));
+    some_carry(&w);
+    expect_begins(0, 2, are_refused ? "-OOM command not allowed when used memory > 'maxmemory' at a node with a copy.\r\n"
+                                    : "+OK\r\n");
+    send_format(0, 2, "MULTI\nSET %s v\nEXEC", some_key(&w, 0, 0));
+    some_carry(&w);
+    expect_begins(0, 2, are_refused ? "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: OOM"
+                                    : "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+}
+
+/* As at one server: what needs memory is refused, reads and DEL run. */
+static void memory_that_nothing_may_leave_refuses_writes(const char *there, const char *at_primary)
+{
+    start_copied();
+    size_t bytes = fill(50);
+    limit(0, 0, at_primary);
+    limit(1, bytes / 2, there);
+    let_evict();
+    expect_writes(true);
+    send_format(0, 2, "STRLEN %s\nDEL %s", some_key(&w, 0, 0), some_key(&w, 0, 1));
+    some_carry(&w);
+    some_expect(&w, 0, 2, ":200\r\n:1\r\n");
+    send_format(2, 2, "SET %s v", some_key(&w, 2, 0)); /* has its copies elsewhere */
+    some_carry(&w);
+    some_expect(&w, 2, 2, "+OK\r\n");
+    limit(1, 0, "noeviction");
+    let_evict();
+    expect_writes(false);
+    some_stop(&w);
+}
+
+static void with_noeviction_a_full_copy_refuses_what_needs_memory(void **state)
+{
+    (void)state;
+    memory_that_nothing_may_leave_refuses_writes("noeviction", "allkeys-lru");
+}
+
+static void a_primary_that_may_not_evict_refuses_instead(void **state)
+{
+    (void)state;
+    memory_that_nothing_may_leave_refuses_writes("allkeys-lru", "noeviction");
+}
+
 static void eviction_takes_none_but_its_own(void **state)
 {
     (void)state;
     start_copied();
-    for (unsigned i = 0; i < 50; i++)
-        send_format(0, 1, "SET %s 0123456789012345678901234567890123456789", some_key(&w, i % 2, i));
-    some_carry(&w);
-    size_t copies = store_aside_keys_n(&w.node[1].node->store);
-    size_t own = store_keys_n(&w.node[1].node->store, 0);
-    assert_int_equal(copies, 25);
-    assert_int_equal(own, 25);
-    some_send(&w, 1, 2, "CONFIG SET maxmemory-policy allkeys-lru\nCONFIG SET maxmemory 1");
+    fill(25);
+    limit(1, 1, "allkeys-lru");
+    let_evict();
     send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
     some_carry(&w);
-    expect_begins(1, 2, "+OK\r\n+OK\r\n-OOM");
-    for (unsigned i = 0; i < 50; i++)
-        some_later(&w, 10);
-    assert_int_equal(store_keys_n(&w.node[1].node->store, 0), 0);
-    assert_int_equal(store_aside_keys_n(&w.node[1].node->store), copies);
+    expect_begins(1, 2, "-OOM");
+    assert_int_equal(own_keys(1), 0);
+    assert_int_equal(copies_at(1), 25);
     assert_false(w.node[1].node->evicting); /* and does not go on looking */
+    some_stop(&w);
+}
+
+static uint64_t memory_figure(unsigned node, const char *name)
+{
+    char line[64];
+    some_send(&w, node, 2, "INFO memory");
+    one_step(&w.node[node], (struct node_event){.type = NODE_RELEASE});
+    struct buf *got = &w.node[node].got[2];
+    size_t n = (size_t)snprintf(line, sizeof(line), "\r\n%s:", name);
+    const char *at = memmem(got->p, got->n, line, n);
+    assert_non_null(at);
+    uint64_t value = strtoull(at + n, NULL, 10);
+    buf_clear(got);
+    return value;
+}
+
+static void allocated_200000_beside(struct node_world *world, struct node_memory *to)
+{
+    const struct one *o = CONTAINER_OF(world, struct one, world);
+    to->allocated = store_bytes(&o->node->store) + 200000;
+}
+
+/* What is on its way to a copy counts as of a link, and against no maxmemory: it is gone by itself. */
+static void what_is_on_its_way_is_not_counted_for_eviction(void **state)
+{
+    (void)state;
+    enum { BIG = 100000 };
+    start_copied();
+    w.node[0].world.memory = allocated_200000_beside;
+    one_later(&w.node[0], 100);
+    some_carry(&w);
+    uint64_t links = memory_figure(0, "mem_cluster_links");
+    assert_in_range(links, sizeof(struct repl_link), 1000000);
+    assert_int_equal(memory_figure(0, "mem_not_counted_for_evict"), 0);
+    assert_int_equal(w.node[0].node->memory_beside, 200000);
+    char *line = calloc(1, BIG + 64);
+    (void)snprintf(line, BIG + 64, "SET %s %0*u", some_key(&w, 0, 0), BIG, 1);
+    some_send(&w, 0, 1, line);
+    free(line);
+    uint64_t on_its_way = memory_figure(0, "mem_not_counted_for_evict");
+    assert_in_range(on_its_way, BIG, BIG + 500);
+    assert_int_equal(memory_figure(0, "mem_cluster_links"), links + on_its_way);
+    one_later(&w.node[0], 100);
+    assert_in_range(w.node[0].node->memory_beside, 200000 - BIG - 600, 200000 - BIG);
+    some_carry(&w);
+    assert_int_equal(memory_figure(0, "mem_not_counted_for_evict"), 0);
+    assert_in_range(memory_figure(0, "mem_cluster_links"), links, links + 1000);
     some_stop(&w);
 }
 
@@ -540,4 +715,13 @@ UNIT_TESTS("copies",
            TEST(a_quorum_that_is_none_is_refused, "CLIENT QUORUM of what is no number of copies is an error"),
            TEST(slots_shards_and_replicas_tell_of_copies, "CLUSTER SLOTS, SHARDS and REPLICAS tell of copies, range by range"),
            TEST(info_and_role_tell_how_far_copies_are, "INFO replication and ROLE tell how far copies are"),
-           TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"))
+           TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"),
+           TEST(memory_full_of_copies_has_their_primary_evict,
+                "memory is made by all whose keys fill it: this node's own, and those of copies by their primary (R13)"),
+           TEST(memory_full_of_copies_alone_has_their_primary_evict,
+                "memory full of copies where none of its own may go has their primary evict (R13)"),
+           TEST(with_noeviction_a_full_copy_refuses_what_needs_memory,
+                "with noeviction a full node with a copy has what needs memory refused, reads and DEL run (R13)"),
+           TEST(a_primary_that_may_not_evict_refuses_instead, "a primary that may not evict for a copy refuses instead (R13)"),
+           TEST(what_is_on_its_way_is_not_counted_for_eviction,
+                "what is on its way to a copy is of mem_cluster_links, and counts against no maxmemory"))

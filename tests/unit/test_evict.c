@@ -38,7 +38,7 @@ static unsigned evict_n(struct store *s, enum evict_policy policy, unsigned n)
     evict_pool_init(&pool);
     unsigned low = 0, db;
     for (unsigned i = 0; i < n; i++) {
-        struct entry *e = evict_pick(s, policy, 5, &pool, &db);
+        struct entry *e = evict_pick(s, policy, 5, &pool, NULL, &db);
         assert_non_null(e);
         low += number_of(e) < 5000;
         struct key k = key_of(s, entry_key(e));
@@ -90,7 +90,7 @@ static void old_used_and_new(struct store *s, unsigned *cold, unsigned *hot)
     for (unsigned i = 0; i < 25000; i++) {
         clock_at(s, 1030 + i / 5000);
         put_aged(s, "late", i);
-        const struct entry *e = evict_pick(s, EVICT_ALLKEYS_LRU, 10, &pool, &db);
+        const struct entry *e = evict_pick(s, EVICT_ALLKEYS_LRU, 10, &pool, NULL, &db);
         assert_non_null(e);
         struct key k = key_of(s, entry_key(e));
         *cold += k.s.p[0] == 'c';
@@ -164,14 +164,14 @@ static void volatile_policies_take_only_what_has_an_expiry(void **state)
         for (unsigned i = 0; i < 300; i++)
             put(&s, i % 3, i, i % 10 == 0 ? 5000 : 0);
         for (unsigned i = 0; i < 30; i++) {
-            struct entry *e = evict_pick(&s, rows[row], 5, &pool, &db);
+            struct entry *e = evict_pick(&s, rows[row], 5, &pool, NULL, &db);
             assert_non_null(e);
             assert_int_equal(number_of(e) % 10, 0);
             assert_int_equal(number_of(e) % 3, db);
             struct key k = key_of(&s, entry_key(e));
             assert_true(store_drop(&s, db, &k));
         }
-        assert_null(evict_pick(&s, rows[row], 5, &pool, &db));
+        assert_null(evict_pick(&s, rows[row], 5, &pool, NULL, &db));
         assert_int_equal(store_keys_n(&s, 0) + store_keys_n(&s, 1) + store_keys_n(&s, 2), 270);
         evict_pool_free(&pool);
         store_free(&s);
@@ -192,12 +192,12 @@ static void allkeys_policies_take_everything_in_the_end(void **state)
         for (unsigned i = 0; i < 300; i++)
             put(&s, i % 3, i, i % 2 == 0 ? 5000 : 0);
         for (unsigned i = 0; i < 300; i++) {
-            struct entry *e = evict_pick(&s, rows[row], 5, &pool, &db);
+            struct entry *e = evict_pick(&s, rows[row], 5, &pool, NULL, &db);
             assert_non_null(e);
             struct key k = key_of(&s, entry_key(e));
             assert_true(store_drop(&s, db, &k));
         }
-        assert_null(evict_pick(&s, rows[row], 5, &pool, &db));
+        assert_null(evict_pick(&s, rows[row], 5, &pool, NULL, &db));
         evict_pool_free(&pool);
         store_free(&s);
     }
@@ -212,7 +212,7 @@ static void noeviction_takes_nothing(void **state)
     store_init(&s, 1, 1, NULL);
     evict_pool_init(&pool);
     put(&s, 0, 1, 5000);
-    assert_null(evict_pick(&s, EVICT_NOEVICTION, 5, &pool, &db));
+    assert_null(evict_pick(&s, EVICT_NOEVICTION, 5, &pool, NULL, &db));
     evict_pool_free(&pool);
     store_free(&s);
 }
@@ -228,13 +228,13 @@ static void candidates_that_are_gone_are_passed_over(void **state)
     evict_pool_init(&pool);
     for (unsigned i = 0; i < 200; i++)
         put(&s, 0, i, 0);
-    assert_non_null(evict_pick(&s, EVICT_ALLKEYS_LRU, 64, &pool, &db));
+    assert_non_null(evict_pick(&s, EVICT_ALLKEYS_LRU, 64, &pool, NULL, &db));
     assert_int_equal(pool.n, EVICT_POOL - 1);
     store_flush(&s, 0);
     struct entry *only = put(&s, 1, 7, 0);
-    assert_ptr_equal(evict_pick(&s, EVICT_ALLKEYS_LRU, 5, &pool, &db), only);
+    assert_ptr_equal(evict_pick(&s, EVICT_ALLKEYS_LRU, 5, &pool, NULL, &db), only);
     assert_int_equal(db, 1);
-    assert_ptr_equal(evict_pick(&s, EVICT_VOLATILE_TTL, 5, &pool, &db), NULL);
+    assert_ptr_equal(evict_pick(&s, EVICT_VOLATILE_TTL, 5, &pool, NULL, &db), NULL);
     assert_int_equal(pool.n, 0); /* another policy, another pool */
     evict_pool_free(&pool);
     store_free(&s);
@@ -255,7 +255,7 @@ static void long_keys_are_evicted_too(void **state)
         assert_int_equal(store_put(&s, 0, &k, SLICE("v"), WALL_NEVER), ERR_OK);
     }
     for (unsigned i = 0; i < 26; i++) {
-        struct entry *e = evict_pick(&s, EVICT_ALLKEYS_LRU, 5, &pool, &db);
+        struct entry *e = evict_pick(&s, EVICT_ALLKEYS_LRU, 5, &pool, NULL, &db);
         assert_non_null(e);
         struct key k = key_of(&s, entry_key(e));
         assert_true(store_drop(&s, 0, &k));

@@ -171,18 +171,60 @@ static void eviction_finds_the_idlest_over_all_slots(void **state)
     }
     unsigned old = 0;
     for (unsigned i = 0; i < 500; i++) {
-        struct entry *e = evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, &db);
+        struct entry *e = evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, NULL, &db);
         struct key k = key_of(&s, entry_key(e));
         assert_int_equal(db, 0);
         old += evict_idle_seconds(&s, e) > 0;
         assert_true(store_drop(&s, db, &k));
     }
     assert_true(old > 480);
-    assert_null(evict_pick(&s, EVICT_VOLATILE_RANDOM, 10, &pool, &db));
-    assert_non_null(evict_pick(&s, EVICT_ALLKEYS_RANDOM, 10, &pool, &db));
+    assert_null(evict_pick(&s, EVICT_VOLATILE_RANDOM, 10, &pool, NULL, &db));
+    assert_non_null(evict_pick(&s, EVICT_ALLKEYS_RANDOM, 10, &pool, NULL, &db));
     evict_pool_free(&pool);
     store_check(&s);
     store_free(&s);
+}
+
+static bool is_odd(const struct evict_from *from, unsigned slot)
+{
+    (void)from;
+    return slot % 2 == 1;
+}
+
+static void eviction_from_some_slots_finds_the_idlest_there(void **state)
+{
+    (void)state;
+    static const enum evict_policy rows[] = {EVICT_ALLKEYS_LRU, EVICT_ALLKEYS_RANDOM};
+    const struct evict_from odd = {is_odd};
+    for (size_t row = 0; row < 2; row++) {
+        struct store s;
+        struct evict_pool pool;
+        unsigned db, odd_n = 0;
+        store_init_slotted(&s, 5, NULL);
+        evict_pool_init(&pool);
+        for (unsigned tag = 0; tag < 300; tag++) { /* what is idlest is elsewhere */
+            char name[NAME_BYTES];
+            unsigned slot = tagged(&s, name, tag, 0).slot;
+            store_clock(&s, (struct wall){slot % 2 == 0 ? 1000 : 900000});
+            put(&s, tag, 0, 0);
+            odd_n += slot % 2;
+        }
+        assert_true(evict_may(&s, rows[row]) && !evict_may(&s, EVICT_VOLATILE_TTL) && !evict_may(&s, EVICT_NOEVICTION));
+        for (; odd_n > 20; odd_n--) {
+            struct entry *e = evict_pick(&s, rows[row], 5, &pool, &odd, &db);
+            assert_non_null(e);
+            struct key k = key_of(&s, entry_key(e));
+            assert_int_equal(k.slot % 2, 1);
+            assert_true(store_drop(&s, db, &k));
+        }
+        for (struct entry *e; (e = evict_pick(&s, rows[row], 5, &pool, &odd, &db)) != NULL;) {
+            struct key k = key_of(&s, entry_key(e));
+            assert_int_equal(k.slot % 2, 1);
+            assert_true(store_drop(&s, db, &k));
+        }
+        evict_pool_free(&pool);
+        store_free(&s);
+    }
 }
 
 /* -------------------------------------------------------------------- expiry */
@@ -267,10 +309,10 @@ static void a_slot_aside_is_in_no_count_scan_flush_expiry_or_eviction(void **sta
     for (uint64_t cursor = copy < mine ? from_copy : 0, more = 1; more != 0; more = cursor)
         cursor = store_scan(&s, 0, cursor, 10, seen_in, seen);
     assert_true(seen[copy] == 0 && seen[mine] >= 101);
-    assert_int_equal(slot_of(entry_key(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, &db))), mine);
+    assert_int_equal(slot_of(entry_key(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, NULL, &db))), mine);
     store_slot_set_aside(&s, mine, true); /* what the pool knows of it is not picked, either */
-    assert_null(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, &db));
-    assert_null(evict_pick(&s, EVICT_VOLATILE_RANDOM, 10, &pool, &db));
+    assert_null(evict_pick(&s, EVICT_ALLKEYS_LRU, 10, &pool, NULL, &db));
+    assert_null(evict_pick(&s, EVICT_VOLATILE_RANDOM, 10, &pool, NULL, &db));
     assert_null(store_random(&s, 0));
     assert_int_equal(expire_step(&s, now, 1000, drop_due, &d).again_ms, EXPIRE_NEVER_MS);
     store_flush(&s, 0);
@@ -311,6 +353,7 @@ UNIT_TESTS("slots",
            TEST(each_key_has_the_same_chance_whatever_its_slot,
                 "a key by chance: each has the same one, whatever its slot"),
            TEST(eviction_finds_the_idlest_over_all_slots, "eviction samples all slots"),
+           TEST(eviction_from_some_slots_finds_the_idlest_there, "eviction from some slots takes of these alone"),
            TEST(what_is_due_goes_from_every_slot, "what is due goes from every slot, many or few"),
            TEST(a_slot_aside_is_in_no_count_scan_flush_expiry_or_eviction,
                 "a slot that is another node's is in nothing that is of a database as a whole (S10)"),

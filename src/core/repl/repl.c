@@ -121,6 +121,7 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     peer->leaves = peer->has_no_log = peer->leased = false;
     peer->incarnation = incarnation;
     peer->sent = peer->held = peer->synced = 0;
+    peer->wants = peer->relieved = 0;
     peer->heard = r->ran;
     peer->grew = (struct mono){0};
     peer->big_lsn = peer->big_mib = 0;
@@ -135,6 +136,7 @@ void repl_peer_closed(struct repl *r, uint16_t place)
         return;
     peer->open = false;
     peer->samples_n = 0;
+    peer_is_full(r, peer, false);
     peer_forget(peer);
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         struct copy *c = copy_at(r, slot, place);

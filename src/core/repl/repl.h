@@ -99,6 +99,9 @@ struct repl_peer { /* one other node, by place */
     bool leaves;         /* it said that it holds nothing more */
     bool has_no_log;     /* and that it keeps nothing on a disk */
     bool leased;         /* and, newly, that it has a lease */
+    bool full;           /* its memory is, and nothing can be evicted for it: what would need more is refused */
+    uint64_t wants;      /* so many bytes are to be evicted for it, */
+    uint64_t relieved;   /* and up to this lsn some were: what it says it wants, before it holds that, is too much */
     bool guest;          /* its link to here is; */
     uint32_t guest_incarnation;
     uint64_t sent;       /* lsn of the newest frame */
@@ -152,6 +155,8 @@ struct repl {
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
     struct mono propose_again; /* it may be lost: another, with a greater n */
     bool offers;             /* some dump may have been offered that is not pulled */
+    bool wanted;             /* some peer wants memory, */
+    bool full_turned;        /* and whether one is full is not as it was told last */
     bool look;               /* an in-sync set may be due for a change */
     struct mono look_at;
     struct mono ask_again;   /* SYNCs that were not answered */
@@ -264,6 +269,19 @@ bool repl_may_lead(const struct repl *r, uint16_t place);
 /* Writes to it are refused now (NOREPLICAS), since too few are in sync (5); so are reads that ask for more of them. */
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked);
 bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked);
+
+/* ---- memory of the nodes with copies (R13) */
+
+static inline bool repl_is_wanted(const struct repl *r) /* something is to be evicted for others */
+{
+    return r->wanted;
+}
+bool repl_wants(const struct repl *r, unsigned slot);                     /* in this slot */
+void repl_relieved(struct repl *r, unsigned slot, uint64_t bytes);        /* so much of it was, by records up to now */
+void repl_unrelieved(struct repl *r, bool none); /* no more is, until it is asked for again; none: nothing may be evicted */
+/* May what needs memory not run in this slot, since a copy's node has none? */
+bool repl_is_full(const struct repl *r, unsigned slot);
+bool repl_full_turned(struct repl *r); /* for some slot that changed since this was asked last */
 
 /* ---- as replica */
 

@@ -26,6 +26,10 @@ void replica_mapped(struct repl *r); /* all slots were told of the map */
 bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in); /* it does, in this round */
 void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
 
+/* ---- repl_memory.c */
+void peer_is_full(struct repl *r, struct repl_peer *peer, bool full);
+void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a); /* its held was counted */
+
 /* ---- repl_isr.c */
 void settle_map(struct repl *r, unsigned slot, bool is_new); /* is_new: this node's epoch of it began */
 void isr_map(struct repl *r); /* the fate of what was proposed */

@@ -101,6 +101,8 @@ struct repl_ack {
     bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
     bool leased;           /* it may serve what it is made primary of (7) */
     bool grows;            /* more came of a message that is not whole yet: it is at work on a big record (14) */
+    bool full;             /* it is over its maxmemory, and there is nothing that could be evicted for it */
+    uint64_t wants;        /* it is over by so many bytes of this primary's slots, which that one is to evict */
 };
 
 struct repl_message {

@@ -429,6 +429,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         peer->samples_n--;
     }
     sample_rest(r, peer);
+    peer_wants(r, peer, a);
 }
 
 /* ------------------------------------------------------------ who holds what */
