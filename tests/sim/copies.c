@@ -101,11 +101,14 @@ static const struct position *place_of(const struct host *h, const struct map_no
     return h->node != NULL && h->loading == LOADED ? &h->node->slots[group_slot(g)].at : NULL;
 }
 
-/* Of those that were in sync and have been up for a while, as the map has it, the place of whoever has most of the slot;
- * NULL: there is none. */
+/* Of who is elected now, and those that were in sync and have been up for a while, as the map has it, the place of whoever
+ * has most of the slot; NULL: there is none. */
 static const struct position *most_of(const struct hosts *w, const struct map *m, unsigned g, const struct in_sync *s)
 {
+    uint16_t elected = m->slots[group_slot(g)].primary;
     const struct position *most = NULL;
+    if (elected != MAP_NOBODY)
+        most = place_of(&w->host[host_of(w, m, elected)], &m->nodes.at[elected], g);
     for (unsigned i = 0; i < s->n; i++) {
         const struct host *h = &w->host[s->host[i]];
         const struct map_node *n = node_of(w, m, s->host[i]);
