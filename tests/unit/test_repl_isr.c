@@ -436,6 +436,26 @@ static void a_removal_that_is_void_does_not_count(void **state)
     end();
 }
 
+static void a_primary_that_is_suspect_proposes_nothing(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.map.nodes.at[0].health = MAP_SUSPECT;
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    l.node[2].stuck = true;
+    lab_write(&l, 0, 0);
+    wait(4 * LAG_MS);
+    assert_true(in_doubt());
+    assert_null(newest());
+    l.map.nodes.at[0].health = MAP_UP;
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    wait(2 * LOOK_MS);
+    assert_true(wishes(newest(), "01"));
+    end();
+}
+
 static void where_members_are_few_none_waits(void **state)
 {
     (void)state;
@@ -739,6 +759,7 @@ UNIT_TESTS("repl_isr",
            TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
                 "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),
            TEST(a_removal_that_is_void_does_not_count, "a removal that is void does not count (14)"),
+           TEST(a_primary_that_is_suspect_proposes_nothing, "a primary that is SUSPECT proposes nothing: it would be void (13)"),
            TEST(where_members_are_few_none_waits, "where members are too few none waits (14)"),
            TEST(who_is_suspect_is_not_added, "who is SUSPECT is not added (13)"),
            TEST(doubt_lasts_until_the_map_shows_its_fate, "in doubt W of both sets count, until the map shows n; the way out is n + 1 (12)"),

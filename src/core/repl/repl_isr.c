@@ -238,9 +238,10 @@ static bool may_still(const struct repl *r, const struct isr *next)
 static void propose(struct repl *r, const struct bits *taken, struct repl_wishes *to)
 {
     bool again = r->proposed_slots > 0;
+    bool rests = again || r->map->nodes.at[r->self].health != MAP_UP; /* 13: it would be void */
     for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS; slot = bits_next(&r->doubt, slot + 1)) {
         struct primary_slot *p = &r->primary[slot];
-        if (p->proposed ? !may_still(r, &p->next) : again || bits_has(taken, slot) || !is_ready(r, slot))
+        if (p->proposed ? !may_still(r, &p->next) : rests || bits_has(taken, slot) || !is_ready(r, slot))
             continue;
         if (!p->proposed)
             note_leaving(r, slot);
