@@ -16,7 +16,6 @@
 #include "base/slice.h"
 
 enum { CHAIN_REF_BYTES = 16 * 1024 };   /* below this a copy is cheaper than an iovec */
-enum { CHAIN_CHUNK_BYTES = 16 * 1024 }; /* the greatest chunk; the first ones are smaller */
 
 struct chain_part {
     struct chain_part *next;
@@ -27,6 +26,9 @@ struct chain_part {
     size_t n;          /* bytes left from p */
     char own[];
 };
+
+/* the greatest chunk, of 16 KiB with its part: what allocators have a class for; the first ones are smaller */
+enum { CHAIN_CHUNK_BYTES = 16 * 1024 - sizeof(struct chain_part) };
 
 struct chain {
     struct chain_part *head, *tail;
