@@ -73,6 +73,36 @@ enum err file_read(int fd, char *to, size_t n, size_t *got)
     return ERR_OK;
 }
 
+static enum err read_at(int fd, uint64_t offset, uint64_t n, struct chain *to)
+{
+    while (n > 0) {
+        char *room = chain_room(to, CHAIN_CHUNK_BYTES);
+        ssize_t r = pread(fd, room, n < CHAIN_CHUNK_BYTES ? n : CHAIN_CHUNK_BYTES, (off_t)offset);
+        if (r == 0)
+            return ERR_OK;
+        if (r < 0 && errno != EINTR)
+            return ERR_IO;
+        if (r > 0) {
+            chain_fill(to, (size_t)r);
+            offset += (uint64_t)r;
+            n -= (uint64_t)r;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err file_read_at(const char *name, uint64_t offset, uint64_t n, struct chain *to)
+{
+    int fd = open_patiently(name, O_RDONLY, 0);
+    if (fd < 0)
+        return ERR_IO;
+    enum err err = read_at(fd, offset, n, to);
+    int why = errno;
+    close(fd);
+    errno = why;
+    return err;
+}
+
 /* The iovec's first bytes are done with. */
 static void skip(struct iovec **v, int *v_n, size_t done)
 {

@@ -16,6 +16,8 @@
 enum err file_open_append(const char *name, int *fd) MUST_CHECK; /* created if absent */
 enum err file_open_read(const char *name, int *fd, uint64_t *size) MUST_CHECK;
 enum err file_read(int fd, char *to, size_t n, size_t *got) MUST_CHECK; /* got < n: the end */
+/* Of a file from `offset` on, n bytes at most, behind what the chain holds. */
+enum err file_read_at(const char *name, uint64_t offset, uint64_t n, struct chain *to) MUST_CHECK;
 /* All of the chain's bytes, which stay in it. written: how many reached the file, also on
  * failure. */
 enum err file_write(int fd, const struct chain *bytes, uint64_t *written) MUST_CHECK;

@@ -352,7 +352,7 @@ static void put_traffic(struct buf *b, struct node *n)
     put_count(b, "rejected_connections", figures[FIGURE_REJECTED]);
 }
 
-/* Copies of slots that this node sent whole, or what they lacked out of the backlog; where that did not reach, whole. */
+/* Copies of slots that this node sent whole, or what they lacked out of the backlog, or of the log; where neither reached, whole. */
 static void put_syncs(struct buf *b, const struct cluster *c)
 {
     static const struct replicas none;
@@ -362,6 +362,8 @@ static void put_syncs(struct buf *b, const struct cluster *c)
     put_count(b, "sync_partial_err", r->repl.partial_failed_n);
     put_count(b, "sync_full_bytes", r->dumps_bytes);
     put_count(b, "sync_partial_bytes", r->repl.partial_bytes);
+    put_count(b, "sync_partial_log", r->repl.logged_n);
+    put_count(b, "sync_partial_log_bytes", r->repl.logged_bytes);
 }
 
 static void put_stats(struct buf *b, struct node *n)

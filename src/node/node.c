@@ -227,6 +227,7 @@ static void disk_done(struct node *n, const struct disk_done *ev, struct node_ou
         rewrite_done(&n->rewrite, &done);
         backup_look(n, out);
         break;
+    case ASKER_CATCH_UP: catch_up_done(n, &done); break;
     case ASKER_RAFT: check(!"the controllers' log has a performer of its own"); break;
     }
 }

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "node/cluster.h"
 
-enum { LINK_ROOM_BYTES = 1024 * 1024 };  /* so much unsent of what a replica lacks: the rest waits */
+enum { RECORDS_FEW = 64 }; /* fewer than these are sent as they are, however few keys there are */
 
 static struct replicas *of(const struct node *n)
 {
@@ -33,11 +33,18 @@ static void say(struct repl_ops *ops, uint16_t place, bool to_replica, const str
     session_produced(r->node, s);
 }
 
+/* A record sent stands for about one key of a dump; which is built and swapped in, and is better avoided. */
+static bool is_longer(struct repl_ops *ops, unsigned slot, uint64_t records)
+{
+    const struct node *n = CONTAINER_OF(ops, struct replicas, ops)->node;
+    return catch_up_may(n) && records <= 2 * store_slot_keys_n(&n->store, slot) + RECORDS_FEW;
+}
+
 struct replicas *replicas_new(struct node *n)
 {
     struct replicas *r = mem_zero(sizeof(*r));
     r->node = n;
-    r->ops.say = say;
+    r->ops = (struct repl_ops){.say = say, .is_longer = is_longer};
     r->part_bytes = DUMP_PART_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
     memory_begin(r);
@@ -60,8 +67,10 @@ void replicas_free(struct node *n)
     dump_free(n);
     compare_free(n);
     for (size_t i = 0; i < r->links.n; i++)
-        if (r->links.at[i] != NULL)
+        if (r->links.at[i] != NULL) {
+            catch_up_drop(n, r->links.at[i]->id);
             link_free(r, r->links.at[i]);
+        }
     vec_free(&r->links);
     vec_free(&r->guests);
     vec_free(&r->dial_at);
@@ -123,6 +132,7 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
 static void link_end(struct node *n, struct repl_link *l)
 {
     uint16_t place = l->place;
+    catch_up_drop(n, l->id);
     of(n)->dial_at.at[place] = mono_after(n->now, map_timeout_us(&n->cluster->map.settings) / 20);
     link_free(of(n), l);
     repl_peer_closed(&of(n)->repl, place);
@@ -313,12 +323,14 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
 
 /* ------------------------------------------------------- the end of a step */
 
-static void pump(struct node *n, struct repl_link *l)
+static void pump(struct node *n, struct repl_link *l, struct disk_ops *disk)
 {
     if (link_unsent(l) < LINK_ROOM_BYTES)
         l->dump_left = 0;
-    while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
-        ;
+    do
+        while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
+            ;
+    while (catch_up_look(n, l, disk)); /* what was read up to meets what the backlog has now, or never */
     dump_look(n, l);
 }
 
@@ -328,7 +340,7 @@ static void links_flush(struct node *n, struct node_out *out)
         struct repl_link *l = of(n)->links.at[i];
         if (l == NULL || !l->open)
             continue;
-        pump(n, l);
+        pump(n, l, &out->disk);
         if (l->out.n == 0)
             continue;
         l->left += l->out.n;

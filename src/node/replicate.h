@@ -11,6 +11,7 @@
 #define NODE_REPLICATE_H
 
 #include "core/repl/repl.h"
+#include "node/catch_up.h"
 #include "node/compare.h"
 #include "node/slot_dump.h"
 #include "node/node.h"
@@ -19,6 +20,8 @@
 #include "wire/wire_repl.h"
 
 struct session;
+
+enum { LINK_ROOM_BYTES = 1024 * 1024 }; /* so much unsent of what a replica lacks: the rest waits */
 
 struct repl_link { /* from here to a replica's node */
     uint32_t id;
@@ -67,6 +70,8 @@ struct replicas {
     struct dump_out out[DUMPS_AT_ONCE];
     VEC(struct dump_pull) pulls;     /* that wait for one of these */
     struct dump_in in[DUMPS_AT_ONCE];
+    struct log_pass passes[PASSES_AT_ONCE];
+    uint64_t pass_tokens;
     size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
     struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in;    /* counts, */

@@ -246,7 +246,7 @@ static void slots_note(struct rewrite *rw)
     for (unsigned slot = 0; slot < j->slots_n; slot++) {
         const struct lineage *l = &j->slots[slot];
         unsigned n = l->at.seq > 0 ? l->starts_n : 0;
-        rw->then[slot] = (struct slot_then){l->at, l->epoch, l->fence, n};
+        rw->then[slot] = (struct slot_then){l->at, l->epoch, l->fence, n, l->turns};
         for (unsigned i = 0; i < n; i++)
             *vec_add(&rw->starts) = l->starts[i];
     }
@@ -340,8 +340,8 @@ static void range_put(struct rewrite *rw, struct slice name, uint64_t epoch, uns
 }
 
 /* Of so many slots what is to be told: position and history; where there is no record yet, the epoch; and
- * fences. Runs of slots that are alike are told in one. True: all are told. */
-static bool slots_put(struct rewrite *rw, unsigned count)
+ * fences. Runs of slots that are alike are told in one. */
+static void slots_put(struct rewrite *rw, unsigned count)
 {
     unsigned end = rw->journal->slots_n - rw->slot_at < count ? rw->journal->slots_n : rw->slot_at + count;
     for (unsigned slot = rw->slot_at, to; slot < end; slot = to) {
@@ -361,7 +361,6 @@ static bool slots_put(struct rewrite *rw, unsigned count)
     }
     rw->slot_at = end;
     piece_end(rw);
-    return end == rw->journal->slots_n;
 }
 
 /* The base is whole: it becomes the log's first file, or the backup's only one. */
@@ -390,9 +389,8 @@ static void end_walk(struct rewrite *rw)
 
 static void walk(struct rewrite *rw)
 {
-    if (rw->then != NULL) {
-        if (slots_put(rw, STEP_SLOTS))
-            slots_forget(rw);
+    if (rw->then != NULL && rw->slot_at < rw->journal->slots_n) {
+        slots_put(rw, STEP_SLOTS);
         return;
     }
     if (rewrite_bytes(rw) < PAUSE_BYTES && walk_step(rw->store, STEP_ENTRIES, STEP_BYTES))
@@ -400,6 +398,13 @@ static void walk(struct rewrite *rw)
 }
 
 /* ----------------------------------------------------------------------- end */
+
+/* What the increments hold of slots begins at T now (23). */
+static void slots_based(struct rewrite *rw)
+{
+    for (unsigned slot = 0; rw->then != NULL && slot < rw->journal->slots_n; slot++)
+        lineage_based(&rw->journal->slots[slot], rw->then[slot].at.seq, rw->then[slot].turns);
+}
 
 /* The new manifest is on disk: what it does not name may go. */
 static void end(struct rewrite *rw)
@@ -415,12 +420,14 @@ static void end(struct rewrite *rw)
             step_unlink(&rw->steps, path);
         }
         vec_clear(&rw->old);
+        slots_based(rw);
         rw->base_bytes = rw->base_size;
         rw->older_bytes = 0;
         rw->failures = 0;
         if (rw->turning_on && !rw->cancelled) /* off and on again meanwhile: the log begins anew */
             rw->wants_on = false;
     }
+    slots_forget(rw);
     rw->phase = REWRITE_CLEAN;
 }
 

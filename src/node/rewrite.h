@@ -36,6 +36,7 @@ struct slot_then {
     struct position at;
     uint64_t epoch, fence;
     unsigned starts_n; /* so many of rewrite.starts are its own, behind those of the slots before it */
+    uint32_t turns;
 };
 
 struct rewrite {
@@ -69,7 +70,7 @@ struct rewrite {
     struct effects entries;     /* walked, not yet a piece */
     struct chain pieces;        /* not yet handed to the disk */
     uint64_t base_size, asked, synced;
-    struct slot_then *then;     /* in a cluster: the slots as of T; those before slot_at are told */
+    struct slot_then *then;     /* in a cluster: the slots as of T, to the end; those before slot_at are told */
     unsigned slot_at;
     VEC(struct epoch_start) starts; /* their histories; the next slot's are at */
     size_t start_at;

@@ -265,6 +265,43 @@ bool aof_first_key(struct slice record, struct slice *key)
            parse_bulk(&p, key) == PARSED;
 }
 
+/* The first `n` numbers behind the first word. */
+static bool turn_numbers(struct parse *p, unsigned n, uint64_t *v)
+{
+    struct slice word;
+    for (unsigned i = 0; i < n; i++)
+        if (parse_bulk(p, &word) != PARSED || !num_get_u64(word, &v[i]) || v[i] >= SLOTS)
+            return false;
+    return true;
+}
+
+bool aof_turns(struct slice mark, unsigned *from, unsigned *to)
+{
+    struct parse p = {.in = mark, .at = line_length(mark, NOTE_LINE_BYTES), .in_max = mark.n};
+    uint64_t argc, v[2] = {0, SLOTS - 1};
+    struct slice name;
+    if (parse_number(&p, '*', &argc) != PARSED || argc == 0 || parse_bulk(&p, &name) != PARSED)
+        return false;
+    bool good = false;
+    switch (mark_of(name)) {
+    case MARK_SLOT:
+    case MARK_DUMP:
+    case MARK_PARTS:
+        good = turn_numbers(&p, 1, v);
+        v[1] = v[0];
+        break;
+    case MARK_DROP: good = turn_numbers(&p, 2, v); break;
+    case MARK_CLUSTER: good = true; break;
+    case MARK_EPOCH:
+    case MARK_FENCE:
+    case MARK_PART:
+    case MARKS: break;
+    }
+    *from = (unsigned)v[0];
+    *to = (unsigned)v[1];
+    return good;
+}
+
 /* A word for who runs the batch, whose other arguments follow. */
 static void hand_word(struct aof_reader *r, struct aof_batch *b, struct slice word, uint32_t argc)
 {
@@ -394,9 +431,10 @@ static bool mark_range(struct aof_reader *r, const struct slice *argv, uint32_t 
 void aof_convert(struct lineage *slots)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        lineage_reset(&slots[slot]);
+        lineage_clear(&slots[slot]);
         lineage_begin(&slots[slot], 0);
         lineage_next(&slots[slot]);
+        slots[slot].logged = slots[slot].at.seq; /* that one is no record */
     }
 }
 
@@ -760,11 +798,20 @@ static size_t scan(struct aof_reader *r, struct slice in, bool at_end)
 
 /* ---------------------------------------------------------------- the files */
 
+/* What the base says of slots is no turn in an increment. */
+static void increments_begin(struct aof_reader *r)
+{
+    for (unsigned slot = 0; r->o.slots != NULL && slot < SLOTS; slot++)
+        lineage_based(&r->o.slots[slot], r->o.slots[slot].at.seq, r->o.slots[slot].turns);
+}
+
 void aof_file(struct aof_reader *r, const char *name, bool is_base, uint64_t size)
 {
     if (r->files_n > 0 && r->offset != r->size && !r->is_refused)
         refuse(r, "the file's size is not what it was");
     r->had_increment = r->files_n > 0 && !r->is_base;
+    if (!is_base && !r->had_increment)
+        increments_begin(r);
     r->files_n++;
     snprintf(r->name, sizeof(r->name), "%s", name);
     r->size_before = r->size;

@@ -132,6 +132,8 @@ void aof_refuse(struct aof_reader *r, const struct aof_command *c, const char *w
 enum err aof_record(struct slice in, struct note *n, struct aof_batch *b, size_t *used) MUST_CHECK;
 /* The first key of its first command, for who fetches ahead: nothing of it was checked. False: none was found. */
 bool aof_first_key(struct slice record, struct slice *key);
+/* Is this mark (#V 0 0 0) a turn (lineage.h) of the slots from..to? */
+bool aof_turns(struct slice mark, unsigned *from, unsigned *to);
 /* Commands one behind the other, as in a record or a dump. */
 enum err aof_commands(struct slice in, struct aof_batch *b) MUST_CHECK;
 

@@ -32,7 +32,8 @@ enum disk_op_type {
     DISK_SYNC_DIR, /* the directory of name */
     DISK_UNLINK,   /* a file or an empty directory; that there is no such is no error */
     DISK_TRUNCATE, /* name to `size` bytes, synced */
-    DISK_SPACE     /* how many bytes are free for us where `name` is: in done.written */
+    DISK_SPACE,    /* how many bytes are free for us where `name` is: in done.written */
+    DISK_READ      /* of `name` the bytes from `offset` on, `size` at most; fewer: the file ends there */
 };
 
 enum { DISK_NAME_BYTES = 320 }; /* appenddirname + '/' + appendfilename + suffixes */
@@ -47,7 +48,7 @@ struct disk_op {
     bool at_once;
     uint32_t file;      /* a handle that the asker chose at OPEN; small numbers, reused after CLOSE */
     uint64_t token;     /* comes back */
-    uint64_t size;
+    uint64_t size, offset;
     struct chain bytes; /* the performer takes them */
     struct disk_names *names; /* of an operation that names files; mem_get, the performer takes it */
 };
@@ -59,7 +60,7 @@ struct disk_done {
     int system_errno; /* for the log line */
     uint64_t ns;      /* how long it took */
     uint64_t written; /* bytes of a WRITE that reached the file, also when it failed */
-    struct chain rest; /* of a failed WRITE: the bytes that did not; the asker takes them */
+    struct chain rest; /* of a failed WRITE: the bytes that did not, of a READ those that were read; the asker takes them */
 };
 
 struct disk_ops { /* a vec */
@@ -68,7 +69,7 @@ struct disk_ops { /* a vec */
 };
 
 /* Who asked is in the token's upper byte. */
-enum disk_asker { ASKER_JOURNAL = 1, ASKER_STEPS, ASKER_RAFT };
+enum disk_asker { ASKER_JOURNAL = 1, ASKER_STEPS, ASKER_RAFT, ASKER_CATCH_UP };
 
 static inline enum disk_asker disk_asker(uint64_t token)
 {

@@ -153,6 +153,10 @@ void journal_sync_soon(struct journal *j); /* at the next flush, whatever the po
 
 /* Up to which record a gate is open: written, or synced under `always`. */
 struct lsn journal_stored(const struct journal *j);
+static inline uint64_t journal_readable(const struct journal *j) /* bytes of the present file that were written */
+{
+    return j->file.size - (j->writing ? j->writing_n : 0);
+}
 bool journal_is_idle(const struct journal *j); /* all that was appended is written, and synced if asked for */
 bool journal_is_behind(const struct journal *j); /* too much waits for a disk that is well, but slow */
 bool journal_has_handle(const struct journal *j, uint32_t handle); /* in use, or its CLOSE is under way */

@@ -7,6 +7,7 @@ static const char *const verbs[] = {
     [DISK_OPEN] = "open",     [DISK_WRITE] = "write",   [DISK_SYNC] = "fsync",
     [DISK_CLOSE] = "close",   [DISK_RENAME] = "rename", [DISK_SYNC_DIR] = "fsync of the directory",
     [DISK_UNLINK] = "unlink", [DISK_TRUNCATE] = "truncate", [DISK_SPACE] = "statvfs",
+    [DISK_READ] = "read",
 };
 
 static void copy_name(char to[DISK_NAME_BYTES], const char *name)

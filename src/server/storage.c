@@ -45,6 +45,7 @@ static enum err run(struct storage *s, struct disk_op *op, struct disk_done *don
     case DISK_UNLINK: return file_unlink(op->names->name);
     case DISK_TRUNCATE: return file_truncate(op->names->name, op->size);
     case DISK_SPACE: return file_space(op->names->name, &done->written);
+    case DISK_READ: return file_read_at(op->names->name, op->offset, op->size, &op->bytes);
     }
     return ERR_IO;
 }
@@ -64,6 +65,9 @@ static void settle(struct storage *s, struct disk_op *op, struct disk_done *done
 {
     if (op->type == DISK_WRITE && done->err != ERR_OK) {
         chain_consume(&op->bytes, done->written, s->graves);
+        done->rest = op->bytes;
+        op->bytes = (struct chain){0};
+    } else if (op->type == DISK_READ) {
         done->rest = op->bytes;
         op->bytes = (struct chain){0};
     }

@@ -42,7 +42,7 @@ struct false_disk {
     bool broken[FD_HANDLES]; /* an operation failed with ERR_IO */
     size_t space;            /* bytes left; SIZE_MAX: plenty */
     size_t fail_at, ops_n;   /* the fail_at-th operation from now fails with ERR_IO; 0: none */
-    size_t syncs, writes;
+    size_t syncs, writes, reads, read_bytes;
 };
 
 static inline struct fd_name *fd_find(struct fd_dir *d, const char *name)
@@ -109,6 +109,20 @@ static inline void fd_rename(struct false_disk *d, const char *from, const char 
     strcpy(fd_find(&d->names, from)->name, to);
 }
 
+static inline void fd_read(struct false_disk *d, struct disk_op *op, struct disk_done *done)
+{
+    int inode = fd_inode_of(d, op->names->name);
+    done->err = inode >= 0 ? ERR_OK : ERR_IO;
+    done->system_errno = inode >= 0 ? 0 : 2;
+    if (inode < 0)
+        return;
+    const struct fd_inode *f = &d->inodes[inode];
+    size_t at = op->offset < f->n ? (size_t)op->offset : f->n;
+    chain_put(&done->rest, slice_head(slice_of(f->p + at, f->n - at), (size_t)op->size));
+    d->reads++;
+    d->read_bytes += done->rest.n;
+}
+
 static inline void fd_do(struct false_disk *d, struct disk_op *op, struct disk_done *done)
 {
     switch (op->type) {
@@ -135,6 +149,7 @@ static inline void fd_do(struct false_disk *d, struct disk_op *op, struct disk_d
         break;
     }
     case DISK_SPACE: done->written = d->space; break;
+    case DISK_READ: fd_read(d, op, done); break;
     }
 }
 

@@ -46,6 +46,11 @@ struct lab_link { /* from a primary's node to a replica's */
     VEC(struct lab_message) there, back;
     size_t there_at, back_at; /* so many were delivered */
     unsigned guest;           /* the session the replica knows; 0: none */
+    struct lab_pass {         /* over the primary's log */
+        bool on;
+        size_t at[LAB_SLOTS]; /* of what is logged there */
+        uint32_t turns[LAB_SLOTS];
+    } pass;
     VEC(struct lab_due) due;  /* the replica's, of that session */
     struct repl_ack told;
     bool asked;
@@ -60,6 +65,7 @@ struct lab_node {
     struct lineage *slots;
     uint64_t *served;
     VEC(struct lab_record) log[LAB_SLOTS];
+    VEC(struct lab_record) logged[LAB_SLOTS]; /* its increments: whatever was appended, and turns, which have no position */
     uint64_t appended, stored;
     bool stuck; /* its disk: nothing is stored */
 };
@@ -79,6 +85,9 @@ struct lab {
     struct mono now;
     size_t pump_bytes;
     bool offers; /* dumps are offered, and made once they are pulled */
+    bool logs;   /* what the backlog has no more may be read from the log: pass_n records at a time */
+    unsigned pass_n, passes;
+    unsigned unwritten_n; /* so many of each slot's newest are not in its file yet */
     VEC(struct lab_record) made[LAB_SLOTS]; /* each record ever made */
     VEC(struct lab_proposal) proposals;
     size_t proposals_at; /* so many were decided */
@@ -143,6 +152,13 @@ static inline void lab_say(struct repl_ops *ops, uint16_t place, bool to_replica
     }
 }
 
+static inline bool lab_is_longer(struct repl_ops *ops, unsigned slot, uint64_t records)
+{
+    (void)slot;
+    (void)records;
+    return CONTAINER_OF(ops, struct lab_node, ops)->lab->logs;
+}
+
 /* ---------------------------------------------------------------- birth, end */
 
 static inline void lab_clock(struct lab *l, unsigned i)
@@ -156,6 +172,7 @@ static inline void lab_start(struct lab *l, uint32_t w)
     memset(l, 0, sizeof(*l));
     l->now = (struct mono){1000000};
     l->pump_bytes = 1024 * 1024;
+    l->pass_n = 1000;
     map_init(&l->map);
     l->map.index = l->map.nodes_ver = l->map.slots_ver = 1;
     l->map.settings.replication_factor = LAB_NODES;
@@ -168,7 +185,7 @@ static inline void lab_start(struct lab *l, uint32_t w)
         struct lab_node *n = &l->node[i];
         n->lab = l;
         n->place = i;
-        n->ops.say = lab_say;
+        n->ops = (struct repl_ops){.say = lab_say, .is_longer = lab_is_longer};
         n->slots = lineages_new(SLOTS);
         n->served = mem_zero(SLOTS * sizeof(n->served[0]));
         map_init(&n->map);
@@ -201,6 +218,8 @@ static inline void lab_stop(struct lab *l)
         map_free(&n->map);
         for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
             vec_free(&n->log[slot]);
+        for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
+            vec_free(&n->logged[slot]);
     }
     for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
         vec_free(&l->made[slot]);
@@ -228,7 +247,7 @@ static inline void lab_hang_up(struct lab *l, unsigned from, unsigned to)
     struct lab_link *k = &l->link[from][to];
     if (!k->open)
         return;
-    k->open = false;
+    k->open = k->pass.on = false;
     lab_link_clear(k);
     lab_clock(l, from);
     repl_peer_closed(&l->node[from].r, (uint16_t)to);
@@ -346,7 +365,7 @@ static inline uint64_t lab_write(struct lab *l, unsigned i, unsigned slot)
     lab_clock(l, i);
     lineage_take(at, (struct position){at->epoch, at->at.seq + 1});
     rec.at = at->at;
-    *vec_add(&n->log[slot]) = rec;
+    *vec_add(&n->log[slot]) = *vec_add(&n->logged[slot]) = rec;
     *vec_add(&l->made[slot]) = rec;
     n->appended++;
     repl_record(&n->r, slot, rec.before_epoch, n->appended, slice_of((const char *)&rec, sizeof(rec)), NULL);
@@ -389,6 +408,50 @@ static inline void lab_pull(struct lab *l, unsigned i)
         lab_say(&l->node[i].ops, place, false, &(struct repl_message){.type = REPL_PULL, .pull = p});
 }
 
+/* Its log is rewritten: what is appended from now on is all there is of it beside a base. */
+static inline void lab_rewrite(struct lab_node *n)
+{
+    for (unsigned slot = 0; slot < LAB_SLOTS; slot++) {
+        lineage_based(&n->slots[slot], n->slots[slot].at.seq, n->slots[slot].turns);
+        vec_clear(&n->logged[slot]);
+    }
+    for (unsigned to = 0; to < LAB_NODES; to++)
+        for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
+            n->lab->link[n->place][to].pass.at[slot] = 0;
+}
+
+static inline void lab_pass_begin(struct lab_node *n, struct lab_pass *p, uint16_t to)
+{
+    *p = (struct lab_pass){.on = true};
+    assert_true(repl_log_begins(&n->r, to) > 0);
+    n->lab->passes++;
+    for (unsigned slot = 0; slot < LAB_SLOTS; slot++)
+        p->turns[slot] = n->slots[slot].turns;
+}
+
+/* As node/catch_up does, but slot by slot. */
+static inline void lab_pass(struct lab *l, unsigned from, unsigned to)
+{
+    struct lab_node *n = &l->node[from];
+    struct lab_pass *p = &l->link[from][to].pass;
+    unsigned left = l->pass_n;
+    if (!p->on && repl_wants_log(&n->r, (uint16_t)to))
+        lab_pass_begin(n, p, (uint16_t)to);
+    for (unsigned slot = 0; p->on && slot < LAB_SLOTS; slot++)
+        for (; p->at[slot] + l->unwritten_n < n->logged[slot].n && left > 0; p->at[slot]++, left--) {
+            struct lab_record rec = n->logged[slot].at[p->at[slot]];
+            if (rec.at.seq == 0)
+                p->turns[slot] -= p->turns[slot] > 0;
+            else if (p->turns[slot] == 0 && repl_log_takes(&n->r, (uint16_t)to, slot, rec.at))
+                repl_log_record(&n->r, (uint16_t)to, slot, rec.at, slice_of((const char *)&rec, sizeof(rec)));
+        }
+    if (!p->on || left == 0 || !repl_log_say(&n->r, (uint16_t)to, l->pump_bytes))
+        return;
+    p->on = false;
+    repl_log_ends(&n->r, (uint16_t)to);
+    (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+}
+
 static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
 {
     struct lab_node *n = &l->node[from];
@@ -397,6 +460,7 @@ static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
         return;
     lab_clock(l, from);
     (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+    lab_pass(l, from, to);
     while ((slot = repl_wants_dump(&n->r, (uint16_t)to)) != SLOTS) {
         if (l->offers)
             repl_offer(&n->r, (uint16_t)to, slot);
@@ -418,7 +482,7 @@ static inline void lab_append(struct lab *l, struct lab_node *n, uint16_t from, 
         if (repl_may_append(&n->r, from, &one, rec.at) == REPL_DROP)
             break;
         lineage_take(&n->slots[m->slot], rec.at);
-        *vec_add(&n->log[m->slot]) = rec;
+        *vec_add(&n->log[m->slot]) = *vec_add(&n->logged[m->slot]) = rec;
         n->appended++;
         repl_keep(&n->r, m->slot, one.before_epoch, slice_of(m->bytes.p + at, sizeof(rec)));
         one.before_epoch = rec.at.epoch;
@@ -436,6 +500,7 @@ static inline void lab_swap(struct lab *l, struct lab_node *n, uint16_t from, co
     else
         assert_true(lineage_set(&n->slots[d->in.slot], d->at, d->starts, d->starts_n));
     vec_clear(&n->log[d->in.slot]);
+    *vec_add(&n->logged[d->in.slot]) = (struct lab_record){.at = {0, 0}};
     for (size_t i = 0; i < m->content_n; i++)
         *vec_add(&n->log[d->in.slot]) = m->content[i];
     n->appended++;
@@ -466,6 +531,7 @@ static inline void lab_bad(struct lab_node *n, uint16_t from, const struct repl_
     if (!scrub_may_reset(&n->r, from, &m->in, m->map))
         return;
     lineage_clear(&n->slots[m->in.slot]);
+    *vec_add(&n->logged[m->in.slot]) = (struct lab_record){.at = {0, 0}};
     vec_clear(&n->log[m->in.slot]);
     n->appended++;
     repl_sync_again(&n->r, m->in.slot);

@@ -9,7 +9,7 @@ import time
 import redis
 
 from conftest import Wire, free_port, request, until
-from interplay import come_back, keys_of, lose, settle, settled, slot_of, wait_equal
+from interplay import come_back, digests, keys_of, lose, settle, settled, slot_of, wait_equal
 from members import is_whole, node, wait_whole  # noqa: F401: node is a fixture
 from test_failover import has_copies
 
@@ -212,3 +212,30 @@ def test_rewrite_while_catching_up(node):  # noqa: F811
     assert nodes[0].call("EXISTS", *gone) == 0
     come_back(nodes[1], nodes, 2)
     wait_equal(nodes, 2, deleted=gone)
+
+
+def syncs(nodes):
+    told = [n.call("INFO", "stats") for n in nodes]
+    return {name: sum(t[name] for t in told) for name in
+            ("sync_full_bytes", "sync_partial_bytes", "sync_partial_log", "sync_partial_log_bytes")}
+
+
+def test_out_of_the_log(node):  # noqa: F811
+    """who was away longer than the backlog remembers is sent what it missed out of the logs, and little else (23)"""
+    nodes = settled(node)
+    victim, others = nodes[2], nodes[:2]
+    fill(nodes[0], {f"l{i}": "first" for i in range(16000)})
+    for n in others:
+        n.call("CONFIG", "SET", "repl-backlog-size", 16 * 1024)
+    lose(victim, others, "killed")
+    before = syncs(others)
+    later = {f"l{i}": f"{i}:{'y' * 1000}" for i in range(0, 16000, 2)}
+    fill(nodes[0], later)
+    come_back(victim, nodes, 2)
+    wait_equal(nodes, 2)
+    assert wrong(victim, later, may_lack=False) == []
+    sent = {name: n - before[name] for name, n in syncs(others).items()}
+    missed = 1000 * len(digests([victim], list(later)))
+    assert sent["sync_partial_log"] > 1000, sent
+    assert missed * 0.8 < sent["sync_partial_log_bytes"], (sent, missed)  # the rest the backlog had
+    assert sent["sync_partial_bytes"] + sent["sync_full_bytes"] < missed * 1.4, (sent, missed)

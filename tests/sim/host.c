@@ -743,6 +743,8 @@ void host_start(struct host *h)
     h->options.appendfsync = w->policy;
     h->options.cluster_enabled = true;
     h->options.repl_backlog_size = w->backlog_bytes;
+    if (w->rewrite_bytes > 0)
+        h->options.auto_aof_rewrite_min_size = w->rewrite_bytes;
     if (w->copies > 1)
         h->options.cluster_scrub_period = SCRUB_S;
     h->disk.now = w->planes.now;

@@ -294,6 +294,8 @@ void hosts_copies(struct hosts *w, unsigned copies)
         w->backlog_bytes = (int64_t)rng_below(&own, 4096);
     if (rng_below(&own, 2) == 0 || dumps) /* ... in many parts */
         w->part_bytes = 1 + (dumps ? 0 : (size_t)rng_below(&own, 64));
+    if (rng_below(&own, 2) == 0) /* what is sent out of logs is bounded by rewrites (23) */
+        w->rewrite_bytes = 1 + (int64_t)rng_below(&own, 64 * 1024);
 }
 
 struct host *hosts_add(struct hosts *w, int join)

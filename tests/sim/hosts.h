@@ -207,6 +207,7 @@ struct hosts {
     uint64_t skipped;      /* BREAK_SETTLE_SKIPPED: settings up to this index were called settled */
     size_t part_bytes;     /* of dumps; */
     int64_t backlog_bytes; /* repl-backlog-size */
+    int64_t rewrite_bytes; /* logs over that are rewritten, now and then; 0: none is */
     uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
 };
 

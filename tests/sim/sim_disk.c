@@ -237,6 +237,16 @@ static enum err do_unlink(struct sim_disk *d, const struct disk_op *op)
     return ERR_OK;
 }
 
+static enum err do_read(struct sim_disk *d, struct disk_op *op)
+{
+    const struct sim_inode *f = sim_disk_file(d, op->names->name);
+    if (f == NULL || f->broken)
+        return ERR_IO;
+    size_t at = op->offset < f->n ? (size_t)op->offset : f->n;
+    chain_put(&op->bytes, slice_head(slice_of(f->p + at, f->n - at), (size_t)op->size));
+    return ERR_OK;
+}
+
 static enum err run(struct sim_disk *d, struct disk_op *op, struct disk_done *done)
 {
     struct sim_lane *l = &d->lanes[op->lane];
@@ -255,6 +265,7 @@ static enum err run(struct sim_disk *d, struct disk_op *op, struct disk_done *do
     case DISK_UNLINK: return do_unlink(d, op);
     case DISK_TRUNCATE: return d->broken == BREAK_TAIL_NOT_CUT ? ERR_OK : do_truncate(d, op);
     case DISK_SPACE: done->written = d->room; return ERR_OK;
+    case DISK_READ: return do_read(d, op);
     }
     return ERR_IO;
 }
@@ -265,7 +276,7 @@ static struct disk_done perform(struct sim_disk *d, struct disk_op *op)
     done.err = run(d, op, &done);
     done.system_errno = done.err == ERR_OK ? 0 : done.err == ERR_FULL ? ENOSPC_NUMBER : EIO_NUMBER;
     d->failed_n += done.err == ERR_IO;
-    if (op->type == DISK_WRITE && done.err != ERR_OK) {
+    if (op->type == DISK_READ || (op->type == DISK_WRITE && done.err != ERR_OK)) {
         done.rest = op->bytes;
         op->bytes = (struct chain){0};
     }

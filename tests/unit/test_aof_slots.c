@@ -133,6 +133,7 @@ static void what_the_base_has_is_passed_over(void **state)
     assert_string_equal(r.l.text, "0 SET k B\n0 SET k d\n");
     assert_true(r.slots[5].at.epoch == 4 && r.slots[5].at.seq == 4 && r.slots[5].starts_n == 2);
     assert_false(r.slots[5].frozen);
+    assert_true(r.slots[5].logged == 3 && r.slots[5].turns == 0); /* it has those before, too, but who would know? */
     read_free(&r);
     struct loaded alone = load_files(files, 2, 50, 9);
     assert_int_equal(alone.verdict, AOF_REFUSED);
@@ -259,9 +260,44 @@ static void a_dump_replaces_content_position_and_history(void **state)
     assert_string_equal(r.l.text, "0 SET k a\n0 VONG.FLUSHSLOT 5\n0 SET a 1\n0 SET b 2\n0 SET k c\n0 SET k d\n");
     const struct lineage *l = &r.slots[5];
     assert_true(!l->frozen && l->at.epoch == 4 && l->at.seq == 8 && l->starts_n == 2);
+    assert_true(l->logged == 7 && l->turns == 1); /* 8 may be read back, behind the dump */
     assert_true(l->starts[0].epoch == 2 && l->starts[0].first == 1 && l->starts[1].epoch == 4 && l->starts[1].first == 5);
     read_free(&r);
     mem_free(log.p);
+}
+
+static struct slice mark_alone(struct bytes *b, const char *command)
+{
+    mark(&b->chain, command);
+    return taken(b);
+}
+
+/* Where what a log says before a mark is no history of these slots (lineage.h). */
+static void marks_tell_where_histories_turn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command;
+        int from, to; /* -1: nowhere */
+    } marks[] = {{"*6\r\n$9\r\nVONG.SLOT\r\n$1\r\n7\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n1\r\n", 7, 7},
+                 {"*5\r\n$9\r\nVONG.DUMP\r\n$4\r\n7000\r\n$1\r\n0\r\n$1\r\n0\r\n$0\r\n\r\n", 7000, 7000},
+                 {"*7\r\n$10\r\nVONG.PARTS\r\n$2\r\n12\r\n$1\r\n4\r\n$1\r\n6\r\n$1\r\n1\r\n$1\r\n4\r\n$1\r\n5\r\n", 12, 12},
+                 {"*3\r\n$9\r\nVONG.DROP\r\n$1\r\n3\r\n$5\r\n16383\r\n", 3, SLOTS - 1},
+                 {"*1\r\n$12\r\nVONG.CLUSTER\r\n", 0, SLOTS - 1},
+                 {"*4\r\n$10\r\nVONG.EPOCH\r\n$1\r\n4\r\n$1\r\n0\r\n$1\r\n9\r\n", -1, -1},
+                 {"*4\r\n$10\r\nVONG.FENCE\r\n$1\r\n4\r\n$1\r\n0\r\n$1\r\n9\r\n", -1, -1},
+                 {"*5\r\n$9\r\nVONG.PART\r\n$1\r\n0\r\n$1\r\n5\r\n$1\r\n0\r\n$0\r\n\r\n", -1, -1},
+                 {"*3\r\n$9\r\nVONG.DROP\r\n$1\r\n3\r\n$5\r\n16384\r\n", -1, -1},
+                 {"*2\r\n$9\r\nVONG.DUMP\r\n$1\r\nx\r\n", -1, -1},
+                 {"*1\r\n$9\r\nVONG.DROP\r\n", -1, -1}};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        struct bytes b = {0};
+        unsigned from, to;
+        bool is_turn = aof_turns(mark_alone(&b, marks[i].command), &from, &to);
+        assert_true(is_turn == (marks[i].from >= 0));
+        assert_true(!is_turn || ((int)from == marks[i].from && (int)to == marks[i].to));
+        mem_free(b.p);
+    }
 }
 
 static void an_empty_dump_empties_its_slot_but_for_the_fence(void **state)
@@ -324,6 +360,7 @@ UNIT_TESTS("aof_slots",
            TEST(a_record_tells_its_first_key, "the first key of a record is found without its crc; of none, nothing is"),
            TEST(a_dump_replaces_content_position_and_history,
                 "a dump replaces what its slot held, its position and its history, and thaws it (replication 23, 25)"),
+           TEST(marks_tell_where_histories_turn, "marks tell where a slot's history turns (R14)"),
            TEST(an_empty_dump_empties_its_slot_but_for_the_fence, "an empty dump empties its slot, but for the fence (20, 23)"),
            TEST(a_torn_dump_changes_nothing, "a dump that is cut off anywhere changes nothing (23)"),
            TEST(a_dump_that_is_none_refuses_the_start, "a dump that is not well-formed refuses the start"),

@@ -56,6 +56,36 @@ static void a_history_knows_its_positions(void **state)
     lineage_reset(&l);
 }
 
+static void each_seq_has_an_epoch(void **state)
+{
+    (void)state;
+    struct lineage l = some();
+    assert_true(lineage_epoch_of(&l, 0) == 0 && lineage_epoch_of(&l, 1) == 3 && lineage_epoch_of(&l, 4) == 3);
+    assert_true(lineage_epoch_of(&l, 5) == 6 && lineage_epoch_of(&l, 7) == 6);
+    lineage_reset(&l);
+}
+
+static void turns_and_bases_bound_what_is_logged(void **state)
+{
+    (void)state;
+    struct lineage l = some();
+    struct epoch_start start = {9, 1};
+    assert_true(l.logged == 0 && l.turns == 0);
+    lineage_based(&l, 5, 0); /* as of a while ago */
+    assert_true(l.logged == 5 && l.turns == 0);
+    assert_true(lineage_set(&l, at(9, 20), &start, 1));
+    assert_true(l.logged == 20 && l.turns == 1);
+    write(&l, 3);
+    lineage_based(&l, 7, 0); /* as of before the turn */
+    assert_true(l.logged == 20 && l.turns == 1);
+    lineage_based(&l, 22, 1);
+    assert_true(l.logged == 22 && l.turns == 0);
+    lineage_clear(&l);
+    assert_true(l.logged == 0 && l.turns == 1);
+    lineage_check(&l);
+    lineage_reset(&l);
+}
+
 static void what_is_read_back_fits_or_not(void **state)
 {
     (void)state;
@@ -143,6 +173,8 @@ UNIT_TESTS("lineage",
                 "a record that is taken ends epochs that began without one (R1, R2, 23)"),
            TEST(seqs_go_on_across_epochs, "seqs go on across epochs; an empty one leaves no trace (R1, R2)"),
            TEST(a_history_knows_its_positions, "a history knows which positions lie on it (replication 23)"),
+           TEST(each_seq_has_an_epoch, "each seq of a history has an epoch (23)"),
+           TEST(turns_and_bases_bound_what_is_logged, "turns and bases bound what can be read back (R14)"),
            TEST(what_is_read_back_fits_or_not, "a record read back is next, known, or behind a gap (25)"),
            TEST(sixty_four_epochs_are_kept, "64 epochs are kept, the oldest forgotten (23)"),
            TEST(a_told_history_is_taken_if_it_is_one, "a history that was told is taken if it is one (R2)"))

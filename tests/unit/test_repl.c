@@ -381,6 +381,145 @@ static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
     end();
 }
 
+/* ------------------------------------------------------------------ out of the log */
+
+/* Node 2 lacks more than the backlog has. */
+static void away(unsigned records)
+{
+    all_in_sync(MAP_W_MAJORITY);
+    l.logs = true;
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    while (records-- > 0)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_mend(&l, 0, 2);
+}
+
+static void what_the_backlog_has_no_more_is_read_from_the_log(void **state)
+{
+    (void)state;
+    away(1000);
+    const struct repl *r = &l.node[0].r;
+    unsigned appends = l.appends, frames = l.frames;
+    l.pass_n = 10; /* and records are made between the pieces */
+    lab_dial(&l, 0);
+    for (int i = 0; i < 20; i++) {
+        lab_pump(&l, 0, 2);
+        while (lab_there(&l, 0, 2) || lab_back(&l, 0, 2))
+            ;
+        lab_release(&l, 2);
+        lab_write(&l, 0, 0);
+    }
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_LOG);
+    l.pass_n = 1000;
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 1021);
+    assert_int_equal(l.appends, appends + 1000 + 20 + 20); /* node 1 got the twenty as well */
+    assert_true(l.dumps == 0 && l.passes == 1);
+    assert_true(l.frames < frames + 100); /* records of a slot go together (3) */
+    assert_true(r->partial_n == 1 && r->logged_n == 1 && r->logged_bytes == 1020 * sizeof(struct lab_record));
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    end();
+}
+
+/* What the log has of an epoch that nobody knows of any more is not sent. */
+static void what_is_not_on_the_history_is_passed_over_in_the_log(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    l.logs = true;
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 5; i++)
+        lab_write(&l, 0, 0); /* in node 0's log alone */
+    lab_elect(&l, 0, 1, "12");
+    lab_maps(&l);
+    lab_cut(&l, 1, 2);
+    lab_write(&l, 1, 0);
+    lab_carry(&l); /* node 0 has it anew, by a dump: its log says so */
+    assert_int_equal(l.dumps, 1);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 1, 0);
+    lab_carry(&l);
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l); /* node 2 stands before the dump */
+    assert_int_equal(l.dumps, 2);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_true(l.dumps == 2 && l.passes == 1);
+    lab_check(&l);
+    end();
+}
+
+static void what_the_log_does_not_reach_makes_a_dump_at_once(void **state)
+{
+    (void)state;
+    away(1000);
+    lab_rewrite(&l.node[0]);
+    lab_carry(&l);
+    assert_true(l.dumps == 1 && l.passes == 0);
+    end();
+}
+
+/* A rewrite takes the files away that were not read yet. */
+static void what_the_log_loses_under_a_pass_makes_a_dump(void **state)
+{
+    (void)state;
+    away(1000);
+    l.pass_n = 10;
+    lab_dial(&l, 0);
+    for (int i = 0; i < 20; i++) {
+        lab_pump(&l, 0, 2);
+        while (lab_there(&l, 0, 2) || lab_back(&l, 0, 2))
+            ;
+    }
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_LOG);
+    lab_rewrite(&l.node[0]);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(l.dumps == 1 && l.node[0].r.partial_failed_n == 1);
+    assert_int_equal(l.node[2].log[0].n, 1002);
+    end();
+}
+
+/* Nor is the past of a slot sent to who has nothing of it. */
+static void a_copy_that_has_nothing_gets_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    l.logs = true;
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_true(l.dumps == 1 && l.passes == 0);
+    end();
+}
+
+/* Each pass ends short of what was made meanwhile, of which the backlog has nothing. */
+static void passes_that_do_not_catch_up_end_in_a_dump(void **state)
+{
+    (void)state;
+    away(1000);
+    backlog_resize(&l.node[0].r.backlog, 0);
+    l.unwritten_n = 1;
+    l.pass_n = 2000;
+    for (unsigned i = 0; i < 4; i++)
+        lab_carry(&l);
+    assert_true(l.dumps == 1 && l.passes == 3);
+    end();
+}
+
 static void write_twenty(unsigned node)
 {
     for (int i = 0; i < 20; i++)
@@ -776,6 +915,12 @@ UNIT_TESTS("repl",
            TEST(a_refusal_is_said_before_the_ack, "a refusal is said before any ack at or beyond it (4)"),
            TEST(what_was_on_its_way_before_the_answer_is_passed_over, "what was on its way before the answer is passed over (4)"),
            TEST(a_replica_is_sent_what_it_lacks_and_nothing_else, "a replica is sent what it lacks and nothing else (23)"),
+           TEST(what_the_backlog_has_no_more_is_read_from_the_log, "what the backlog has no more is read from the log, as long as records are made (23)"),
+           TEST(what_is_not_on_the_history_is_passed_over_in_the_log, "what is not on the slot's history is passed over in the log (R14)"),
+           TEST(what_the_log_does_not_reach_makes_a_dump_at_once, "what the log does not reach either makes a dump, and no pass over it (23)"),
+           TEST(what_the_log_loses_under_a_pass_makes_a_dump, "what a rewrite takes away under a pass makes a dump (23)"),
+           TEST(a_copy_that_has_nothing_gets_a_dump, "a copy that has nothing of a slot gets a dump, not its past (23)"),
+           TEST(passes_that_do_not_catch_up_end_in_a_dump, "passes that do not catch up end in a dump (23)"),
            TEST(what_was_missed_comes_from_the_backlog_in_a_later_epoch_too, "what was missed comes from the backlog in a later epoch, too (23)"),
            TEST(a_new_primary_sends_what_it_took_as_a_replica, "a new primary sends from what it took as a replica (23)"),
            TEST(what_came_by_a_dump_is_in_no_backlog, "what came by a dump is in no backlog (R10, 23)"),

@@ -685,6 +685,7 @@ static void histories_change_while_the_base_is_written(void **state)
         assert_false(b->frozen);
         assert_true(a->at.seq == b->at.seq && a->at.epoch == b->at.epoch && a->starts_n == b->starts_n);
         assert_memory_equal(a->starts, b->starts, a->starts_n * sizeof(a->starts[0]));
+        assert_true(a->logged == b->logged && a->turns == b->turns); /* what is told at run time and what is read */
     }
     loaded_free(&got);
     lineages_free(was, SLOTS);

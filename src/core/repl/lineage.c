@@ -17,9 +17,16 @@ void lineage_reset(struct lineage *l)
 
 void lineage_clear(struct lineage *l)
 {
-    uint64_t fence = l->fence;
+    struct lineage cleared = {.fence = l->fence, .turns = l->turns + 1};
     lineage_reset(l);
-    l->fence = fence;
+    *l = cleared;
+}
+
+void lineage_based(struct lineage *l, uint64_t seq, uint32_t turns)
+{
+    if (l->turns == turns)
+        l->logged = seq;
+    l->turns -= turns;
 }
 
 void lineages_free(struct lineage *l, unsigned n)
@@ -98,6 +105,14 @@ bool lineage_has(const struct lineage *l, struct position p)
     return false;
 }
 
+uint64_t lineage_epoch_of(const struct lineage *l, uint64_t seq)
+{
+    for (unsigned i = l->starts_n; seq > 0 && i-- > 0;)
+        if (l->starts[i].first <= seq)
+            return l->starts[i].epoch;
+    return 0;
+}
+
 enum lineage_fit lineage_fit(const struct lineage *l, struct position p)
 {
     if (lineage_takes(l, p))
@@ -110,13 +125,12 @@ enum lineage_fit lineage_fit(const struct lineage *l, struct position p)
 
 bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts, unsigned n)
 {
-    uint64_t fence = l->fence;
     if (n == 0 || n > LINEAGE_EPOCHS || at.seq == 0 || at.seq > INT64_MAX)
         return false;
     for (unsigned i = 1; i < n; i++)
         if (starts[i].epoch <= starts[i - 1].epoch || starts[i].first <= starts[i - 1].first)
             return false;
-    struct lineage made = {.at = at, .epoch = starts[n - 1].epoch, .fence = fence};
+    struct lineage made = {.at = at, .epoch = starts[n - 1].epoch, .fence = l->fence, .turns = l->turns + 1, .logged = at.seq};
     for (unsigned i = 0; i < n; i++)
         starts_add(&made, starts[i]);
     if (made.starts[n - 1].first > at.seq + 1 || !lineage_has(&made, at)) {
@@ -131,6 +145,7 @@ bool lineage_set(struct lineage *l, struct position at, const struct epoch_start
 void lineage_check(const struct lineage *l)
 {
     check(l->starts_n <= LINEAGE_EPOCHS);
+    check(l->logged <= l->at.seq);
     for (unsigned i = 1; i < l->starts_n; i++) {
         check(l->starts[i].epoch > l->starts[i - 1].epoch); /* R2 */
         check(l->starts[i].first > l->starts[i - 1].first); /* R2 */

@@ -8,7 +8,11 @@
  *
  * A position lies on this history if its epoch is among the starts and its seq is below the next
  * epoch's first. Where an epoch ended without a record its start is taken out when the next one
- * begins; of more than LINEAGE_EPOCHS the oldest are forgotten. */
+ * begins; of more than LINEAGE_EPOCHS the oldest are forgotten.
+ *
+ * `logged` and `turns` say what of it can be read back from the log's increments. Where a slot's content was
+ * replaced, dropped, or taken over from another cluster, a mark in the log says so: a turn. What lies before its last
+ * turn is not its history, whatever position it names. */
 #ifndef CORE_REPL_LINEAGE_H
 #define CORE_REPL_LINEAGE_H
 
@@ -27,6 +31,8 @@ struct lineage {
     struct epoch_start *starts; /* oldest first; NULL while there are none */
     uint8_t starts_n, starts_cap;
     bool frozen;         /* records are missing: nothing is taken until it has synced (25) */
+    uint32_t turns;      /* so many are in the increments of this node's log; behind the last of them, or the base, are */
+    uint64_t logged;     /* all records after this seq */
 };
 
 /* Alone there is one, in its only epoch. */
@@ -38,7 +44,7 @@ static inline struct lineage lineage_alone(void)
 struct lineage *lineages_new(unsigned n); /* mem_get; zeroed: no epoch has begun */
 void lineages_free(struct lineage *l, unsigned n);
 void lineage_reset(struct lineage *l); /* as new */
-void lineage_clear(struct lineage *l); /* as new, but for its fence (R3) */
+void lineage_clear(struct lineage *l); /* a turn: as new, but for its fence (R3) */
 
 /* The position of the next record, which it takes (R1). */
 static inline struct position lineage_next(struct lineage *l)
@@ -69,8 +75,14 @@ bool lineage_has(const struct lineage *l, struct position p);
 enum lineage_fit { LINEAGE_NEXT, LINEAGE_KNOWN, LINEAGE_GAP };
 enum lineage_fit lineage_fit(const struct lineage *l, struct position p);
 
-/* The history as it was told: starts in their order, position and newest epoch. False: it is none. */
+/* The epoch of the record at this seq of the history; 0: of none, seq being 0. */
+uint64_t lineage_epoch_of(const struct lineage *l, uint64_t seq);
+
+/* A turn: the history as it was told: starts in their order, position and newest epoch. False: it is none. */
 bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts, unsigned n);
+
+/* A base as of that moment, when it stood at seq behind so many turns, took the place of what was logged before. */
+void lineage_based(struct lineage *l, uint64_t seq, uint32_t turns);
 
 void lineage_check(const struct lineage *l); /* R1 to R3 */
 

@@ -19,6 +19,7 @@ void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, stru
 static void peer_forget(struct repl_peer *peer)
 {
     vec_free(&peer->behind);
+    vec_free(&peer->logs);
     vec_free(&peer->dumps);
 }
 

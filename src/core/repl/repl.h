@@ -11,15 +11,20 @@
  *
  * A copy of a slot at one replica, as its primary sees it:
  *
- *     AWAY -> BEHIND -> LIVE -> JOINED          it is in the log's reach: sent what it lacks, then all there is
- *       \-> DUMP ---------/                     it is not, or has what nobody else has: a dump first; a long one
- *                                                is offered, and made once it is pulled
+ *     AWAY -> BEHIND -> LIVE -> JOINED          it is in the backlog's reach: sent what it lacks, then all there is
+ *       |      | ^ \
+ *       |      v |  \                            it is in that of the log's increments: sent what a pass over these
+ *       |      LOG   |                            finds (node/catch_up); the rest is in the backlog
+ *       |            v
+ *       \----------> DUMP -> BEHIND              in neither, or it has what nobody else has: a dump first; a long
+ *                                                one is offered, and made once it is pulled
  *
  * What is to be said goes through `say` at once. */
 #ifndef CORE_REPL_REPL_H
 #define CORE_REPL_REPL_H
 
 #include "base/bits.h"
+#include "base/buf.h"
 #include "base/moment.h"
 #include "base/vec.h"
 #include "core/map/map.h"
@@ -30,6 +35,7 @@
 enum copy_state {
     COPY_AWAY,   /* no link, or it has not said where it stands in this epoch */
     COPY_BEHIND, /* it is being sent what it lacks, out of the backlog */
+    COPY_LOG,    /* ... out of the log, or waits for that */
     COPY_DUMP,   /* it needs a dump, or is being sent one */
     COPY_LIVE,   /* it is sent every record as it is made; JOINED was said */
     COPY_JOINED  /* and answered: its acks count, once they reach `joined` (4) */
@@ -44,7 +50,12 @@ struct copy {
     bool bad;            /* its content is wrong: it leaves the in-sync set, and is to be fetched anew (29); */
     bool heals;          /* it is being fetched */
     bool leaving;        /* a set without it was proposed */
-    uint64_t next;       /* BEHIND: the seq it is sent next */
+    uint8_t passes;      /* over the log for it, since it said where it stands */
+    bool in_pass;        /* LOG: the one under way is for it */
+    bool logged;         /* some of what it was sent came out of the log */
+    struct buf run;      /* LOG: was read and not said yet: records one behind the other, */
+    uint64_t run_from;   /* from this seq on */
+    uint64_t next;       /* BEHIND, LOG: the seq it is sent next */
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
     size_t todo_at;      /* and how many of them it was sent */
     uint64_t joined;     /* LIVE, JOINED: the lsn JOINED named */
@@ -117,12 +128,16 @@ struct repl_peer { /* one other node, by place */
     } samples[REPL_SAMPLES];
     unsigned samples_from, samples_n;
     VEC(uint16_t) behind; /* slots with a BEHIND copy there, */
+    VEC(uint16_t) logs;   /* a LOG copy, */
+    size_t logs_at;       /* so many of these were looked at to be said */
     VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */
 };
 
 struct repl_ops {
     /* Is put on the link to (to_replica) or from that node. Borrowed. */
     void (*say)(struct repl_ops *ops, uint16_t place, bool to_replica, const struct repl_message *m);
+    /* Is a dump of the slot likely to be longer than so many of its records? */
+    bool (*is_longer)(struct repl_ops *ops, unsigned slot, uint64_t records);
 };
 
 struct repl {
@@ -138,7 +153,8 @@ struct repl {
     struct bits unstored;  /* slots whose newest record is one of those, perhaps; none once */
     uint64_t unstored_upto; /* the log is stored up to here */
     struct backlog backlog;
-    uint64_t partial_n, partial_failed_n, partial_bytes; /* copies that it brought up to date, or did not reach; what was sent of it */
+    uint64_t partial_n, partial_failed_n, partial_bytes; /* copies brought up to date by what they lacked, or not; what was sent of it */
+    uint64_t logged_n, logged_bytes; /* of these, out of the log */
     uint64_t *places; /* SLOTS: of each slot's newest record in the backlog, as primary or replica; 0: not kept */
     struct primary_slot *primary; /* SLOTS */
     struct replica_slot *replica; /* SLOTS */
@@ -215,6 +231,17 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
 /* Sends what replicas there lack, until `bytes` were said. False: there is more. */
 bool repl_pump(struct repl *r, uint16_t place, size_t bytes);
+/* Copies there lack what the backlog has no more, and the log's increments may have. A pass over these, from the
+ * oldest on to all that is written, begins: for how many. */
+bool repl_wants_log(const struct repl *r, uint16_t place);
+unsigned repl_log_begins(struct repl *r, uint16_t place);
+/* It found a record. Is that one the next of a copy there? Then it is kept, whole, until it is said with others of
+ * its slot: the log has those of all slots by turns. */
+bool repl_log_takes(struct repl *r, uint16_t place, unsigned slot, struct position at);
+void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct position at, struct slice bytes);
+bool repl_log_say(struct repl *r, uint16_t place, size_t bytes); /* until so many were said. False: there is more */
+/* It is over, or cannot go on: the backlog may reach now, or there will be another, or dumps. */
+void repl_log_ends(struct repl *r, uint16_t place);
 /* A slot whose copy there needs a dump, which is to be said now, or offered; SLOTS: none. */
 unsigned repl_wants_dump(struct repl *r, uint16_t place);
 struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned slot); /* of that copy's dump */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
+enum { PASSES_MOST = 3 };       /* over the log for one answer: records may come faster than they are read */
 enum { BIG_BYTES = 1024 * 1024 };
 enum { RUN_BYTES = 60 * 1024 }; /* of records that are sent together, unless one is longer (3) */
 
@@ -26,13 +27,21 @@ static void todo_free(struct copy *c)
     c->todo_at = 0;
 }
 
+static void copy_free(struct copy *c)
+{
+    todo_free(c);
+    buf_free(&c->run);
+}
+
 void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 {
     if ((c->state == COPY_JOINED) != (state == COPY_JOINED))
         c->since = r->now; /* of others the time counts as one: a link that comes and goes is no progress (14) */
     c->state = (uint8_t)state;
+    c->in_pass = false;
     if (state != COPY_BEHIND)
         todo_free(c);
+    buf_free(&c->run);
 }
 
 static void needs_dump(struct repl *r, unsigned slot, struct copy *c)
@@ -54,7 +63,7 @@ void primary_end(struct repl *r, unsigned slot)
 {
     struct primary_slot *p = &r->primary[slot];
     for (unsigned k = 0; k < p->copies_n; k++)
-        todo_free(&p->copies[k]);
+        copy_free(&p->copies[k]);
     mem_free(p->copies);
     r->proposed_slots -= p->proposed;
     r->doubt_n -= p->in_doubt;
@@ -90,14 +99,15 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
         struct copy *old = copy_at(r, slot, s->replicas[i]);
         if (old != NULL && old->incarnation == incarnation) {
             made[n++] = *old;
-            old->todo.at = NULL; /* moved */
+            old->todo.at = NULL; /* moved, */
+            old->run.p = NULL;
         } else {
             made[n++] = (struct copy){.place = s->replicas[i], .incarnation = incarnation, .since = r->now,
                                       .bad = old != NULL && (old->bad || old->heals)}; /* 29: as far as is known */
         }
     }
     for (unsigned k = 0; k < p->copies_n; k++)
-        todo_free(&p->copies[k]);
+        copy_free(&p->copies[k]);
     mem_free(p->copies);
     p->copies = made;
     p->copies_n = n;
@@ -238,6 +248,8 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
     if (c->state != COPY_AWAY && c->round == w->in.round)
         return false; /* it is being answered */
     c->round = w->in.round;
+    c->logged = false;
+    c->passes = w->at.seq > 0 ? 0 : PASSES_MOST; /* what has nothing needs the slot and not its past */
     if (c->bad && w->at.seq == 0) { /* 29: it has deleted what it had */
         c->bad = false;
         c->heals = true;
@@ -328,6 +340,15 @@ static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *ru
     return true;
 }
 
+static void records_say(struct repl *r, unsigned slot, const struct copy *c, uint64_t before_epoch, struct slice bytes)
+{
+    r->partial_bytes += bytes.n;
+    say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
+                                            .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
+                                                       .epoch = r->primary[slot].epoch,
+                                                       .before_epoch = before_epoch, .bytes = bytes}});
+}
+
 static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
 {
     struct buf run;
@@ -335,15 +356,126 @@ static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes
     buf_init(&run, SIZE_MAX / 2);
     bool is_there = run_take(r, c, *bytes < RUN_BYTES ? *bytes : RUN_BYTES, &run, &before_epoch);
     if (is_there) {
-        r->partial_bytes += run.n;
         *bytes -= *bytes < run.n ? *bytes : run.n;
-        say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
-                                                .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
-                                                           .epoch = r->primary[slot].epoch,
-                                                           .before_epoch = before_epoch, .bytes = buf_slice(&run)}});
+        records_say(r, slot, c, before_epoch, buf_slice(&run));
     }
     buf_free(&run);
     return is_there;
+}
+
+/* ------------------------------------------------------------ out of the log */
+
+/* The backlog does not reach back to it. False: nor does the log, or it is not worth it. */
+static bool needs_log(struct repl *r, unsigned slot, struct copy *c)
+{
+    const struct lineage *l = &r->slots[slot];
+    if (c->passes >= PASSES_MOST || c->next <= l->logged || !r->ops->is_longer(r->ops, slot, l->at.seq + 1 - c->next))
+        return false;
+    c->passes++;
+    copy_turns(r, c, COPY_LOG);
+    *vec_add(&r->peers.at[c->place].logs) = (uint16_t)slot;
+    return true;
+}
+
+bool repl_wants_log(const struct repl *r, uint16_t place)
+{
+    return r->peers.at[place].logs.n > 0;
+}
+
+unsigned repl_log_begins(struct repl *r, uint16_t place)
+{
+    const struct repl_peer *peer = &r->peers.at[place];
+    unsigned n = 0;
+    for (size_t i = 0; i < peer->logs.n; i++) {
+        struct copy *c = copy_at(r, peer->logs.at[i], place);
+        if (c != NULL && c->state == COPY_LOG && !c->in_pass) {
+            c->in_pass = true;
+            n++;
+        }
+    }
+    return n;
+}
+
+static struct copy *copy_in_pass(const struct repl *r, uint16_t place, unsigned slot)
+{
+    struct copy *c = copy_at(r, slot, place);
+    return c != NULL && c->state == COPY_LOG && c->in_pass ? c : NULL;
+}
+
+/* What is on the slot's history is the record of its position, whoever made it (R14); where one is missing before it,
+ * the log lost it. */
+bool repl_log_takes(struct repl *r, uint16_t place, unsigned slot, struct position at)
+{
+    struct copy *c = copy_in_pass(r, place, slot);
+    if (c == NULL || at.seq < c->next || !lineage_has(&r->slots[slot], at))
+        return false;
+    if (at.seq == c->next)
+        return true;
+    r->partial_failed_n++;
+    needs_dump(r, slot, c);
+    return false;
+}
+
+static void logged_say(struct repl *r, unsigned slot, struct copy *c)
+{
+    r->logged_bytes += c->run.n;
+    c->logged = true;
+    records_say(r, slot, c, lineage_epoch_of(&r->slots[slot], c->run_from - 1), buf_slice(&c->run));
+    buf_free(&c->run);
+}
+
+void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct position at, struct slice bytes)
+{
+    struct copy *c = copy_in_pass(r, place, slot);
+    check(c != NULL && c->next == at.seq);
+    if (c->run.n == 0) {
+        buf_init(&c->run, SIZE_MAX / 2);
+        c->run_from = at.seq;
+    }
+    check(buf_add(&c->run, bytes) == ERR_OK);
+    c->next = at.seq + 1;
+    if (c->run.n >= RUN_BYTES)
+        logged_say(r, slot, c);
+}
+
+bool repl_log_say(struct repl *r, uint16_t place, size_t bytes)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    for (; peer->logs_at < peer->logs.n; peer->logs_at++) {
+        unsigned slot = peer->logs.at[peer->logs_at];
+        struct copy *c = copy_in_pass(r, place, slot);
+        if (c == NULL || c->run.n == 0)
+            continue;
+        if (bytes == 0)
+            return false;
+        bytes -= c->run.n < bytes ? c->run.n : bytes;
+        logged_say(r, slot, c);
+    }
+    peer->logs_at = 0;
+    return true;
+}
+
+void repl_log_ends(struct repl *r, uint16_t place)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    size_t kept = 0;
+    for (size_t i = 0; i < peer->logs.n; i++) {
+        uint16_t slot = peer->logs.at[i];
+        struct copy *c = copy_at(r, slot, place);
+        if (c == NULL || c->state != COPY_LOG)
+            continue;
+        if (!c->in_pass) {
+            peer->logs.at[kept++] = slot;
+            continue;
+        }
+        if (c->run.n > 0)
+            logged_say(r, slot, c);
+        behind(r, slot, c, c->next);
+    }
+    peer->logs.n = kept;
+    peer->logs_at = 0;
+    if (kept == 0)
+        vec_free(&peer->logs);
 }
 
 /* One step of a copy that is behind. True: it is no more. */
@@ -352,7 +484,8 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
     bool is_there = true;
     if (c->todo_at == c->todo.n) {
         if (c->next > r->slots[slot].at.seq) {
-            r->partial_n += c->todo.n > 0;
+            r->partial_n += c->todo.n > 0 || c->logged;
+            r->logged_n += c->logged;
             copy_turns(r, c, COPY_LIVE);
             c->joined = r->appended;
             return true;
@@ -361,8 +494,10 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
     }
     if (is_there && run_say(r, slot, c, bytes))
         return false;
-    r->partial_failed_n++;
-    needs_dump(r, slot, c);
+    if (!needs_log(r, slot, c)) {
+        r->partial_failed_n++;
+        needs_dump(r, slot, c);
+    }
     return true;
 }
 
@@ -498,7 +633,7 @@ struct repl_lag repl_lag_of(const struct repl *r, unsigned slot, uint16_t place)
     if (c->state >= COPY_LIVE)
         lag.records = peer->sent - peer->held;
     else
-        lag.records = c->state == COPY_BEHIND ? seq + 1 - c->next : seq;
+        lag.records = c->state == COPY_BEHIND || c->state == COPY_LOG ? seq + 1 - c->next : seq;
     if (c->state == COPY_JOINED) /* nobody noted when, of what was made a moment ago */
         lag.us = peer->samples_n > 0 ? r->now.us - peer->samples[peer->samples_from].at.us : 0;
     return lag;
