@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vong-proxy beside twemproxy, each before three vong-servers of its own: what the proxy alone costs."""
 
+import contextlib
 import os
+import socket
 import statistics
 import sys
+import threading
+import time
 
 import bed
 from bed import Server, driven, fill, fresh, free_port, vong
 from figures import alternate, nothing, ratio_row
-from together import cluster, end
+from together import cluster, end, served_tags
 
 NODES, KEYS, BIG_KEYS = 3, 100000, 2000
+LONG_BYTES = 16 * 1024 * 1024
 
 NUTCRACKER = """\
 bench:
@@ -63,15 +68,90 @@ def added_latency(ours, theirs, direct_at):
               [v - direct for v in r[theirs.name]["p50"]], "%.1f", at_most=1.0)
 
 
-def group_proxy():
-    """All servers of a side share the first processor with its proxy; what is told of CPU is the proxy's alone."""
+def fetch(port, key, anew, stop):
+    """One client that gets the long value, over and over; anew: over a new connection each time."""
+    ask, into = b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key), bytearray(1 << 20)
+    s = socket.create_connection(("127.0.0.1", port), 60)
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(lambda: s.close())
+        while not stop.is_set():
+            if anew:
+                s.close()
+                s = socket.create_connection(("127.0.0.1", port), 60)
+            s.sendall(ask)
+            left = len(b"$%d\r\n" % LONG_BYTES) + LONG_BYTES + 2
+            while left > 0:
+                got = s.recv_into(into, min(left, len(into)))
+                if got == 0:
+                    sys.exit("the proxy closed the connection of who gets long values")
+                left -= got
+
+
+def p99(proxy, *others):
+    """Of four clients' GETs, while these run."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=f, args=(*args, stop)) for f, *args in others]
+    for t in threads:
+        t.start()
+    got = driven(proxy, command="get", pipeline=1, clients=4, keys=KEYS, seconds=max(2, bed.SECONDS))["p99"]
+    stop.set()
+    for t in threads:
+        t.join()
+    return got
+
+
+def stand(node, stop):
+    """It serves nobody for a second."""
+    if not stop.wait(0.3):
+        node.must("DEBUG", "SLEEP", "1")
+
+
+def beside(name, proxy, key, owner):
+    """What others' long values, and a command that takes its node a second, cost those who get short ones."""
+    with socket.create_connection(("127.0.0.1", proxy.port), 60) as s:
+        s.sendall(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n" % (len(key), key, LONG_BYTES) + bytes(LONG_BYTES) + b"\r\n")
+        if s.recv(100) != b"+OK\r\n":
+            sys.exit("%s does not take a value of 16 MB" % name)
+    node = owner()
+    loads = {"alone": [], "16 MB values": [(fetch, proxy.port, key, False)],
+             "16 MB values over new connections": [(fetch, proxy.port, key, True)],
+             "a second's command": [(stand, node)],
+             "16 MB values and a second's command": [(fetch, proxy.port, key, False), (stand, node)]}
+    got = {load: [] for load in loads}
+    for _ in range(min(3, bed.ROUNDS)):
+        for load, others in loads.items():
+            got[load].append(p99(proxy, *others))
+    for load in list(loads)[1:]:
+        ratio_row("%s: p99 us of GET beside %s, against alone" % (name, load), got[load], got["alone"], "%.0f",
+                  at_most=2.0 if proxy.name == "vong-proxy" else None)
+
+
+def both_sides(*settings):
+    """vong-proxy and its nodes, twemproxy and its servers: all servers of a side share the first processor with its proxy."""
     if bed.NUTCRACKER is None:
-        sys.exit("nutcracker is missing: Debian's package of that name is twemproxy")
-    nodes = cluster("behind", NODES, 1, "--appendonly", "no")
-    alone = [vong(fresh("alone-%d" % i), "--appendonly", "no").start() for i in range(NODES)]
+        sys.exit("nutcracker is missing: deps/install --bench")
+    nodes = cluster("behind", NODES, 1, "--appendonly", "no", *settings)
+    alone = [vong(fresh("alone-%d" % i), "--appendonly", "no", *settings).start() for i in range(NODES)]
     ours, theirs = our_proxy(nodes), twemproxy(alone)
     for s in (ours, theirs):
         fill(s, KEYS)
+    return ours, theirs, nodes, alone
+
+
+def group_beside():
+    """Not in a real-time class: there, who moves megabytes lets nobody else onto its processor before it has to wait."""
+    realtime, bed.REALTIME = bed.REALTIME, False
+    ours, theirs, nodes, alone = both_sides("--enable-debug-command", "yes")
+    key = b"{%s}long" % served_tags(nodes[0])[0].encode()
+    beside("proxy", ours, key, lambda: nodes[0])
+    beside("twemproxy", theirs, key, lambda: [s for s in alone if s.ask("EXISTS", key.decode()) == ":1"][0])
+    end(nodes + alone + [ours, theirs])
+    bed.REALTIME = realtime
+
+
+def group_proxy():
+    """What is told of CPU is the proxy's alone."""
+    ours, theirs, nodes, alone = both_sides()
     for command in "get", "set":
         for pipeline, goal in (1, 0.9), (16, 0.33), (64, None):
             compare(ours, theirs, goal, **workload(command, pipeline, 50, 64))

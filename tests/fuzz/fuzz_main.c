@@ -2,8 +2,8 @@
 
 /* Runs a fuzz target without a fuzzer: seeded mutations of its examples, for a stated count.
  *
- * With clang, `make fuzz` builds the same targets on libFuzzer instead; what that finds joins the
- * target's examples. The target must not crash, leak or read beyond its input: a build with
+ * With clang, `make fuzz` builds the same targets on libFuzzer instead, for which `--examples DIR` writes the examples
+ * as files to begin from; what that finds joins the target's examples. The target must not crash, leak or read beyond its input: a build with
  * --enable-sanitize is the judge. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,8 +79,24 @@ static void run_mutations(uint64_t seed, size_t count)
     }
 }
 
+static int write_examples(const char *directory)
+{
+    for (size_t i = 0; i < fuzz_examples_n; i++) {
+        char path[1024];
+        (void)snprintf(path, sizeof(path), "%s/example-%zu", directory, i);
+        FILE *to = fopen(path, "wb");
+        if (to == NULL || fwrite(fuzz_examples[i].p, 1, fuzz_examples[i].n, to) != fuzz_examples[i].n || fclose(to) != 0) {
+            perror(path);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--examples") == 0)
+        return write_examples(argv[2]);
     size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : FUZZ_COUNT;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     printf("1..2\n");
