@@ -12,7 +12,12 @@
 #include "tests/fuzz/fuzz.h"
 
 #ifndef FUZZ_COUNT
-#define FUZZ_COUNT 20000 /* mutations; a target whose inputs take long has fewer */
+#define FUZZ_COUNT 20000 /* mutations; a target whose inputs take long has fewer, and so has one beside sanitizers */
+#endif
+#ifdef __SANITIZE_ADDRESS__
+enum { COUNT = FUZZ_COUNT / 5 };
+#else
+enum { COUNT = FUZZ_COUNT };
 #endif
 enum { INPUT_MAX_BYTES = 4096 };
 
@@ -97,7 +102,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--examples") == 0)
         return write_examples(argv[2]);
-    size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : FUZZ_COUNT;
+    size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : COUNT;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     printf("1..2\n");
     for (size_t i = 0; i < fuzz_examples_n; i++)

@@ -11,7 +11,7 @@
 
 enum { MS = 1000, SECOND = 1000 * MS };
 enum { T_MS = 1000, GOSSIP_MS = T_MS / 10, INTERVALS = 8 };
-enum { FORM_MS = 30000, CALM_MS = 60000, WHOLE_MS = 30000, CHANGES = 5, DEATHS = 3 };
+enum { FORM_MS = 30000, CALM_MS = 20000, WHOLE_MS = 30000, CHANGES = 5, DEATHS = 3 };
 enum { DOWN_MS = T_MS + 200, SPLIT_VOTE_MS = T_MS / 4 }; /* a campaign that met another is tried again so much later */
 
 struct saying {

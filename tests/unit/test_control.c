@@ -106,7 +106,7 @@ static int64_t kill_one(uint64_t seed, bool leads)
 static void who_dies_is_down_within_the_timeout(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 20; seed++)
+    for (uint64_t seed = 1; seed <= SPARE(10); seed++)
         assert_true(kill_one(seed, false) <= 1200);
 }
 
@@ -115,7 +115,7 @@ static void a_leader_that_dies_is_down_as_soon(void **state)
 {
     (void)state;
     unsigned late = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(10); seed++) {
         int64_t ms = kill_one(seed, true);
         late += ms > 1200;
         assert_true(ms <= 1450);
@@ -126,7 +126,7 @@ static void a_leader_that_dies_is_down_as_soon(void **state)
 static void who_is_cut_off_has_no_lease_when_it_is_down(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(6); seed++) {
         begin(seed, 3);
         assert_true(planes_until(&world, 10 * SECOND, whole));
         victim = planes_leader(&world)->number;
@@ -166,7 +166,7 @@ static void a_minority_serves_nothing_and_says_why(void **state)
 static void a_power_cut_of_all_is_survived(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(6); seed++) {
         begin(seed, 3);
         assert_true(planes_until(&world, 10 * SECOND, whole));
         for (uint32_t i = 0; i < 3; i++)
@@ -523,7 +523,7 @@ static int64_t stop_leader(uint64_t seed, unsigned others)
 static void a_leader_that_is_stopped_hands_over(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++)
+    for (uint64_t seed = 1; seed <= SPARE(6); seed++)
         assert_true(stop_leader(seed, 2) < 100);
 }
 
@@ -540,7 +540,7 @@ static bool one_is_named(struct planes *w)
 static void who_only_follows_learns_who_leads(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 5; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(3); seed++) {
         begin(seed, 7);
         assert_true(planes_until(&world, 20 * SECOND, whole));
         plane_kill(&world, planes_leader(&world), false);
@@ -553,7 +553,7 @@ static void who_only_follows_learns_who_leads(void **state)
 static void who_has_nobody_to_hand_over_to_stops_at_once(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++)
+    for (uint64_t seed = 1; seed <= SPARE(6); seed++)
         assert_int_equal(stop_leader(seed, 0), 0);
 }
 
@@ -702,7 +702,7 @@ static unsigned restart_one(uint64_t seed, bool homes, uint64_t then)
 static void a_restart_at_home_waits_for_no_lease(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(6); seed++) {
         assert_int_equal(restart_one(seed, true, 0), MAP_UP);
         assert_int_equal(restart_one(seed, true, 4711), MAP_DOWN); /* elsewhere, or after a boot */
         assert_int_equal(restart_one(seed, false, 0), MAP_DOWN);   /* none is offered */
@@ -742,7 +742,7 @@ static bool second_is_down(struct planes *w)
 static void who_loads_votes_and_serves_later(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 5; seed++) {
+    for (uint64_t seed = 1; seed <= SPARE(3); seed++) {
         load_one(seed, 60 * SECOND, false);
         planes_run(&world, 10 * SECOND);
         assert_int_equal(health(victim), MAP_UP);
@@ -877,7 +877,7 @@ static bool three_vote(struct planes *w)
 static void who_votes_no_more_finds_who_leads(void **state)
 {
     (void)state;
-    for (uint64_t seed = 30; seed < 33; seed++) {
+    for (uint64_t seed = 30; seed < 30 + SPARE(3); seed++) {
         begin(seed, 5);
         assert_true(planes_until(&world, 10 * SECOND, whole));
         struct word fewer = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}};
@@ -904,7 +904,7 @@ static bool it_is_gone(struct planes *w)
 static void a_leader_that_is_removed_is_asked_no_more(void **state)
 {
     (void)state;
-    for (uint64_t seed = 40; seed < 43; seed++) {
+    for (uint64_t seed = 40; seed < 40 + SPARE(3); seed++) {
         begin(seed, 5);
         assert_true(planes_until(&world, 10 * SECOND, whole));
         all_reach_the_leader();
@@ -990,7 +990,7 @@ static void recover_third_voter(void)
 static void one_voter_that_is_left_begins_anew(void **state)
 {
     (void)state;
-    for (uint64_t seed = 70; seed < 73; seed++) {
+    for (uint64_t seed = 70; seed < 70 + SPARE(3); seed++) {
         begin_with_three_voters(seed);
         recover_third_voter();
         assert_true(planes_until(&world, 20 * SECOND, serves_anew));
@@ -1021,7 +1021,7 @@ static void a_recovery_that_was_cut_short_is_done_again(void **state)
 static void who_was_lost_comes_back_to_the_new_group(void **state)
 {
     (void)state;
-    for (uint64_t seed = 80; seed < 83; seed++) {
+    for (uint64_t seed = 80; seed < 80 + SPARE(3); seed++) {
         begin_with_three_voters(seed);
         recover_third_voter();
         assert_true(planes_until(&world, 20 * SECOND, serves_anew));
@@ -1096,7 +1096,7 @@ static void who_has_no_map_asks_until_somebody_has(void **state)
 static void all_are_elsewhere_and_meet(void **state)
 {
     (void)state;
-    for (uint64_t seed = 60; seed < 70; seed++) {
+    for (uint64_t seed = 60; seed < 60 + SPARE(5); seed++) {
         begin(seed, 3);
         assert_true(planes_until(&world, 10 * SECOND, whole));
         for (uint32_t i = 0; i < 3; i++)

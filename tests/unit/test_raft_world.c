@@ -19,7 +19,7 @@
 #include "wire/wire_raft.h"
 
 enum { NODES = 6, MS = 1000, T = 200 * MS, TROUBLE = 30 * T, CALM = 40 * T, ENTRIES = 1 << 14, TERMS = 1 << 12 };
-enum { SEEDS = 200, BREAK_SEEDS = 1000 };
+enum { SEEDS = SPARE(200), BREAK_SEEDS = 1000 };
 
 enum breakage {
     BREAK_NONE,

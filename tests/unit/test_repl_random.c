@@ -8,7 +8,7 @@
 #include "base/vec.h"
 #include "tests/lib/repl_lab.h"
 
-enum { SEEDS = 12 };
+enum { SEEDS = SPARE(6) };
 
 static struct lab l;
 static bool w_changes;

@@ -266,7 +266,7 @@ static void a_power_cut_anywhere_in_a_rewrite_loses_nothing_synced(void **state)
 {
     (void)state;
     size_t phases[REWRITE_CLEAN + 1] = {0};
-    for (uint64_t seed = 0; seed < 250; seed++) {
+    for (uint64_t seed = 0; seed < SPARE(250); seed++) {
         struct world w;
         world_init(&w, seed, true);
         w.value_is_big = seed % 3 == 0;
@@ -297,7 +297,7 @@ static void a_power_cut_anywhere_in_a_rewrite_loses_nothing_synced(void **state)
     }
     for (int phase = REWRITE_OPEN; phase <= REWRITE_END; phase++)
         if (phase != REWRITE_AT_T)
-            assert_true(phases[phase] > 5);
+            assert_true(phases[phase] > SPARE(5));
 }
 
 static void a_step_that_fails_leaves_the_old_log_valid(void **state)
@@ -371,7 +371,7 @@ static void switched_on_the_log_begins_with_a_rewrite(void **state)
 static void switched_off_a_rewrite_is_given_up(void **state)
 {
     (void)state;
-    for (size_t ops = 0; ops < 30; ops++) {
+    for (size_t ops = 0; ops < 30; ops += SPARE_STEP) {
         struct world w;
         world_init(&w, ops, true);
         w.value_is_big = true;
@@ -397,7 +397,7 @@ static void switched_off_a_rewrite_is_given_up(void **state)
 static void off_and_on_again_it_is_on(void **state)
 {
     (void)state;
-    for (size_t ops = 0; ops < 60; ops++) {
+    for (size_t ops = 0; ops < 60; ops += SPARE_STEP) {
         struct world w;
         world_init(&w, ops, false);
         for (size_t i = 0; i < 20; i++) {
