@@ -32,14 +32,19 @@ static void put_word(struct buf *b, const char *name, const char *text)
 }
 
 /* What the shell knows, or `otherwise`. */
-static void put_fact(struct buf *b, struct node *n, const char *name, const char *otherwise)
+static void put_fact_of(struct buf *b, struct node *n, const char *name, const char *of, const char *otherwise)
 {
     char text[FACT_BYTES];
-    struct slice fact = n->world->fact(n->world, name, text, sizeof(text));
+    struct slice fact = n->world->fact(n->world, of, text, sizeof(text));
     text_put(b, slice_str(name));
     text_put(b, SLICE(":"));
     text_put(b, fact.n > 0 ? fact : slice_str(otherwise));
     text_put(b, SLICE("\r\n"));
+}
+
+static void put_fact(struct buf *b, struct node *n, const char *name, const char *otherwise)
+{
+    put_fact_of(b, n, name, name, otherwise);
 }
 
 static void put_zeros(struct buf *b, const char *const *names, size_t n)
@@ -221,8 +226,9 @@ struct memory_account memory_account(struct node *n)
     a.startup = n->stats->startup;
     a.dataset = n->store.entry_bytes < a.used ? n->store.entry_bytes : a.used;
     a.overhead = a.used - a.dataset;
-    for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next)
-        a.clients += session_cost(n, CONTAINER_OF(l, struct session, in_all)).all;
+    uint64_t figures[FIGURES_N];
+    figures_told(n, figures);
+    a.clients = figures[FIGURE_CLIENT_BYTES];
     a.log = journal_bytes(&n->journal);
     size_t net = a.used > a.startup ? a.used - a.startup : 1;
     a.dataset_percent = 100.0 * (double)a.dataset / (double)net;
@@ -427,8 +433,9 @@ static void put_cpu(struct buf *b, struct node *n)
     static const char *const names[] = {"used_cpu_sys", "used_cpu_user", "used_cpu_sys_children",
                                         "used_cpu_user_children", "used_cpu_sys_main_thread",
                                         "used_cpu_user_main_thread"};
+    bool all_are_main = n->identity.seats_n > 1; /* each of them runs commands */
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        put_fact(b, n, names[i], "0.000000");
+        put_fact_of(b, n, names[i], names[all_are_main && i >= 4 ? i - 4 : i], "0.000000");
 }
 
 static void put_nothing(struct buf *b, struct node *n)

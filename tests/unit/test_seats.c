@@ -107,6 +107,31 @@ static void what_info_tells_is_of_all(void **state)
     end();
 }
 
+static long clients_bytes(unsigned seat)
+{
+    static const char name[] = "clients.normal\r\n:";
+    struct buf *got = &seats[seat].got[1];
+    send(seat, "MEMORY STATS");
+    const char *at = memmem(got->p, got->n, name, sizeof(name) - 1);
+    assert_non_null(at);
+    long n = strtol(at + sizeof(name) - 1, NULL, 10);
+    buf_clear(got);
+    return n;
+}
+
+static void what_clients_cost_is_of_all(void **state)
+{
+    (void)state;
+    start();
+    long before = clients_bytes(0);
+    for (uint32_t i = 2; i < 6; i++)
+        one_open(&seats[2], i);
+    long more = clients_bytes(0) - before;
+    assert_true(before > 0 && more > 0);
+    assert_int_equal(clients_bytes(1) - before, more);
+    end();
+}
+
 static void a_second_answer_is_as_the_first(void **state)
 {
     (void)state;
@@ -282,6 +307,7 @@ static void a_stop_waits_for_no_seat(void **state)
 
 UNIT_TESTS("seats",
            TEST(what_info_tells_is_of_all, "what INFO tells is of all threads (P6)"),
+           TEST(what_clients_cost_is_of_all, "what MEMORY STATS tells of clients is of all threads (P6)"),
            TEST(a_second_answer_is_as_the_first, "an answer over all threads changes nothing at any"),
            TEST(each_client_is_listed_once, "each client has one number, and any thread lists all (P6)"),
            TEST(any_client_is_killed, "a client is killed wherever it is (P6)"),
