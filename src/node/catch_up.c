@@ -151,9 +151,13 @@ static struct log_pass *pass_begin(struct node *n, const struct repl_link *l)
         p++;
     if (p == of(n)->passes + PASSES_AT_ONCE)
         return NULL;
-    *p = (struct log_pass){.used = true, .link = l->id, .place = l->place,
+    unsigned slots = repl_log_begins(r, l->place);
+    if (slots == 0) { /* who waited follows by now, or is away */
+        repl_log_ends(r, l->place);
+        return NULL;
+    }
+    *p = (struct log_pass){.used = true, .link = l->id, .place = l->place, .slots = slots,
                             .to = n->cluster->map.nodes.at[l->place].at, .begun = n->now};
-    p->slots = repl_log_begins(r, l->place);
     p->turns = mem_get(SLOTS * sizeof(p->turns[0]));
     for (unsigned slot = 0; slot < SLOTS; slot++)
         p->turns[slot] = n->slots[slot].turns;
