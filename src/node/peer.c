@@ -443,7 +443,8 @@ static size_t read_replies(struct node *n, struct peer_link *l, struct slice in,
         if (found != FRAME_WHOLE || !*good)
             break;
         struct slice reply = slice_of(in.p + at, l->frame.at);
-        l->let_go = begins(reply, "-STOPPED ");
+        const struct flight *first = CONTAINER_OF(l->sent.next, struct flight, in_where);
+        l->let_go = first->passed == 0 && begins(reply, "-STOPPED "); /* else it is the rest of a value */
         *good = !l->let_go;
         if (l->let_go)
             break;

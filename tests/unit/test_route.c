@@ -406,6 +406,36 @@ static void a_long_reply_goes_on_as_it_comes(void **state)
     some_stop(&w);
 }
 
+static void the_rest_of_a_long_value_is_no_word_of_its_node(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0), *other = some_key(&w, 1, 1);
+    send_format(1, 1, "SET %s 1", other);
+    some_expect(&w, 1, 1, "+OK\r\n");
+    w.stopped[1] = true;
+    send_format(0, 1, "GET %s", far);
+    send_format(0, 2, "GET %s\nINCR %s", other, other);
+    some_carry(&w);
+    struct some_link *l = only_link(0, 1);
+    assert_true(some_deliver(&w, l)); /* all three run there */
+    one_step(&w.node[1], (struct node_event){.type = NODE_RELEASE});
+    buf_clear(&w.node[1].got[l->conn]); /* and are answered: by hand, below */
+    all_is_taken(l);
+    static char in[9 + 131072];
+    memset(in, 'x', sizeof(in));
+    memcpy(in, "$131092\r\n", 9);
+    answer_some(l, slice_of(in, sizeof(in)));
+    answer_some(l, SLICE("-STOPPED xxxxxxxxxxx\r\n"));
+    if (l->used)
+        answer_some(l, SLICE("$1\r\n1\r\n:2\r\n"));
+    w.stopped[1] = false;
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 30);
+    some_expect(&w, 0, 2, "$1\r\n1\r\n:2\r\n");
+    some_stop(&w);
+}
+
 static void a_long_reply_that_breaks_off_ends_its_connection(void **state)
 {
     (void)state;
@@ -1135,6 +1165,7 @@ UNIT_TESTS("routing",
            TEST(a_silent_node_is_hung_up, "a silent node is hung up"),
            TEST(a_client_that_leaves_leaves_nothing_behind, "a client that leaves leaves nothing behind"),
            TEST(a_long_reply_goes_on_as_it_comes, "a long reply goes on to its client as it comes"),
+           TEST(the_rest_of_a_long_value_is_no_word_of_its_node, "the rest of a long value is no word of its node (10)"),
            TEST(a_long_reply_that_breaks_off_ends_its_connection, "a long reply that breaks off ends its connection, and no other"),
            TEST(parts_end_with_the_client_that_is_owed_too_much, "the parts of a command end with the client that is owed too much"),
            TEST(what_waits_behind_another_is_bounded, "what waits behind another reply is bounded, and its link goes on"),
