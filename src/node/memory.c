@@ -176,9 +176,10 @@ bool memory_short(struct node *n)
     return is_to_evict(n) && !evict_some(n);
 }
 
+/* Not for what others do not get on with: count() leaves no more than the slack to them then. */
 bool memory_holds(const struct node *n)
 {
-    return (n->evicting || n->shortage.left > 0) && memory_over(n) > slack_of(n);
+    return (n->evicting || n->shortage.left > slack_of(n)) && memory_over(n) > slack_of(n);
 }
 
 /* Copies come without a writer of this node's. What cannot be evicted is told to the next writer. */

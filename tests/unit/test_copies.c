@@ -292,6 +292,20 @@ static void eviction_takes_none_but_its_own(void **state)
     some_stop(&w);
 }
 
+static void a_writer_is_answered_though_others_do_not_evict(void **state)
+{
+    (void)state;
+    start_copied();
+    size_t bytes = fill(200);
+    limit(1, bytes / 4, "allkeys-lru"); /* node 0, whose copies are more than that, evicts nothing */
+    let_evict();
+    send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
+    for (unsigned i = 0; i < 1000; i++)
+        some_later(&w, 10);
+    expect_begins(1, 2, "-OOM");
+    some_stop(&w);
+}
+
 static uint64_t memory_figure(unsigned node, const char *name)
 {
     char line[64];
@@ -715,6 +729,7 @@ UNIT_TESTS("copies",
            TEST(a_quorum_that_is_none_is_refused, "CLIENT QUORUM of what is no number of copies is an error"),
            TEST(slots_shards_and_replicas_tell_of_copies, "CLUSTER SLOTS, SHARDS and REPLICAS tell of copies, range by range"),
            TEST(info_and_role_tell_how_far_copies_are, "INFO replication and ROLE tell how far copies are"),
+           TEST(a_writer_is_answered_though_others_do_not_evict, "a writer is answered though others do not evict"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"),
            TEST(memory_full_of_copies_has_their_primary_evict,
                 "memory is made by all whose keys fill it: this node's own, and those of copies by their primary (R13)"),
