@@ -6,9 +6,10 @@
 #include "node/replicate.h"
 #include "node/state.h"
 
-enum { READ_BYTES = 256 * 1024 };                 /* a turn's share: about a millisecond */
+enum { READ_BYTES = 256 * 1024 };                 /* a turn's share: about a millisecond (N22) */
 enum { READ_MOST_BYTES = 1024 * 1024 };           /* ... of a big record */
 enum { HOLD_BYTES = 4 * 1024 * 1024 };            /* kept until it is said, a slot's records together */
+/* It reads at most twice the increments as they were, and so much: others wait for its place. */
 enum { MORE_BYTES = 16 * 1024 * 1024 };
 enum { RECORD_MOST_BYTES = 1024 * 1024 * 1024 };  /* a longer one is none: values are shorter */
 
@@ -170,15 +171,17 @@ static struct log_pass *pass_begin(struct node *n, const struct repl_link *l)
 static void pass_end(struct node *n, struct log_pass *p, const char *why)
 {
     const struct endpoint *to = &p->to;
+    char path[DISK_NAME_BYTES];
+    log_increment_path(path, &n->rewrite.names, p->increment);
     if (why != NULL)
         log_say(n->log, LOG_LEVEL_WARNING,
-                "what the node at %s:%u lacks of %u slots cannot be read back from the log: increment %llu, byte %llu: "
-                "%s. It may be sent whole slots", to->ip, (unsigned)to->cluster_port, p->slots,
-                (unsigned long long)p->increment, (unsigned long long)p->offset, why);
+                "the node at %s:%u cannot be sent what it lacks of %u slots out of the log (%s, byte %llu): %s. It may be "
+                "sent whole slots", to->ip, (unsigned)to->cluster_port, p->slots,
+                p->increment > 0 ? path : "before its first file", (unsigned long long)p->offset, why);
     else
         log_say(n->log, LOG_LEVEL_NOTICE,
-                "the node at %s:%u was sent what it lacks of %u slots out of the log: %llu bytes, of %llu read in %lld ms",
-                to->ip, (unsigned)to->cluster_port, p->slots, (unsigned long long)p->sent, (unsigned long long)p->bytes,
+                "the node at %s:%u was sent %llu bytes of what it lacks of %u slots out of the log, of %llu read in %lld ms",
+                to->ip, (unsigned)to->cluster_port, (unsigned long long)p->sent, p->slots, (unsigned long long)p->bytes,
                 (long long)(n->now.us - p->begun.us) / 1000);
     repl_log_ends(&of(n)->repl, p->place);
     pass_free(p);
@@ -224,7 +227,7 @@ static const char *pass_takes(struct node *n, struct log_pass *p)
     if (!catch_up_may(n))
         return "the log was switched off";
     if (!take_items(n, p))
-        return "here is no record, or its checksum does not hold";
+        return "here is no record, or its checksum does not hold: BGREWRITEAOF writes the log anew";
     return p->at_end && (p->is_present || p->in.n > 0) ? "the file ends before it should" : NULL;
 }
 

@@ -6,11 +6,11 @@
  *     increments   | 5 ............ | 6 .................... | 7 ....... written | not yet written
  *     a pass          ------------------------------------------------------->  then: the backlog
  *
- * A pass goes over them once for all slots that a node lacks, a piece a turn and as fast as its link takes what is
- * found; what is not of these slots is passed over by its line alone, and of what is a few MiB are held, to be said
- * slot by slot. It ends where the log does, at what is written
- * by then: what is behind that is in the backlog. Where a rewrite removes a file before it was read, or it cannot be
- * read, the pass is over, and who lacks what was in it is sent whole slots. */
+ * A pass goes over them once for all slots that a node lacks, a piece a turn and as fast as its link
+ * takes what is found; what is not of these slots is passed over by its line alone, and of what is a
+ * few MiB are held, to be said slot by slot. It ends where the log does, at what is written by then:
+ * what is behind that is in the backlog. Where a rewrite removes a file before it was read, or it
+ * cannot be read, the pass is over, and who lacks what was in it is sent whole slots. */
 #ifndef NODE_CATCH_UP_H
 #define NODE_CATCH_UP_H
 
@@ -22,7 +22,7 @@
 struct node;
 struct repl_link;
 
-enum { PASSES_AT_ONCE = 2 };
+enum { PASSES_AT_ONCE = 2 }; /* a third node that comes back waits */
 
 struct log_pass {
     bool used;
@@ -43,8 +43,8 @@ struct log_pass {
     uint64_t left;      /* it goes no further than so many bytes: records may come faster than they are read */
     uint64_t held;      /* bytes of records that are not said yet, or some that are; */
     bool says;          /* they are being said, before more is read */
-    uint64_t bytes;     /* read, over all files; of which were sent */
-    uint64_t sent;
+    uint64_t bytes;     /* read, over all files, */
+    uint64_t sent;      /* and of these kept to be said */
     struct mono begun;
 };
 

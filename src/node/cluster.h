@@ -210,7 +210,8 @@ struct cluster {
     struct mono leave_at;    /* it is looked at again what can be handed over; */
     struct mono leave_most;  /* so long it waits to be let go (28) */
     struct bits thin;        /* too few copies are in sync: writes are refused (5), and reads if they are fewer than W;
-                                or it is alone, and the newest record is not stored (28) */
+                                or it is alone, and the newest record is not stored (28); or a copy's node is full:
+                                what needs memory is refused (8) */
     char misconf[128];       /* with a disk in trouble: what writes of such a slot are told */
     struct word_view view;
     uint64_t last_token;
@@ -296,7 +297,7 @@ static inline uint8_t routed_client(const struct session *s) /* for whom it forw
     return s->routing != NULL ? (uint8_t)s->routing->for_now.client : 0;
 }
 /* Why a command of these flags of this slot, or of all of this node's (SLOT_ANY), is refused now; NULL: it is not
- * (replication 5). */
+ * (replication 5, 8, 28). */
 const char *routed_thin(const struct node *n, unsigned slot, uint32_t flags, uint32_t asked);
 enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec);
 void routed_says_cluster(struct session *s); /* READONLY, READWRITE, ASKING */

@@ -340,10 +340,8 @@ static void put_persistence(struct buf *b, struct node *n)
         put_loading(b, n);
 }
 
-static void put_traffic(struct buf *b, struct node *n)
+static void put_traffic(struct buf *b, struct node *n, const uint64_t *figures)
 {
-    uint64_t figures[FIGURES_N];
-    figures_told(n, figures);
     const struct stats *s = n->stats;
     put_count(b, "total_connections_received", figures[FIGURE_CONNECTIONS]);
     put_count(b, "total_commands_processed", s->calls);
@@ -358,7 +356,7 @@ static void put_traffic(struct buf *b, struct node *n)
     put_count(b, "rejected_connections", figures[FIGURE_REJECTED]);
 }
 
-/* Copies of slots that this node sent whole, or what they lacked out of the backlog, or of the log; where neither reached, whole. */
+/* Copies of slots that were sent what they lacked out of the backlog, or of the log; where neither reached, whole. */
 static void put_syncs(struct buf *b, const struct cluster *c)
 {
     static const struct replicas none;
@@ -377,7 +375,7 @@ static void put_stats(struct buf *b, struct node *n)
     uint64_t figures[FIGURES_N];
     figures_told(n, figures);
     const struct stats *s = n->stats;
-    put_traffic(b, n);
+    put_traffic(b, n, figures);
     put_syncs(b, n->cluster);
     put_count(b, "expired_keys", n->cmd_stats.expired);
     text_put(b, SLICE("expired_stale_perc:0.00\r\n"));

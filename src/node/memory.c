@@ -3,7 +3,7 @@
 /* maxmemory: who evicts what when memory is short.
  *
  * Alone it is this node, at once. In a cluster a node's memory holds copies, too, which only their primaries evict
- * (replication 8, N8). Of what it is over maxmemory by a node takes the part upon itself that its own keys are of all that
+ * (replication 8, N8, N21). Of what it is over maxmemory by a node takes the part upon itself that its own keys are of all that
  * could go here, and says in its acks what it wants of whom of the rest. So keys go as from one pool, and nobody's own
  * go first because they are nearer. Only what the others do not get on with, and is more than EVICT_SLACK, it evicts
  * itself. */
@@ -16,7 +16,7 @@ static_assert((int)MAXMEMORY_VOLATILE_LRU == (int)EVICT_VOLATILE_LRU &&
               "the option's policies are the store's");
 
 enum { EVICT_BUDGET_KEYS = 64 };  /* for one command that needs memory, and in one step */
-enum { EVICT_SLACK = 32 };        /* writers wait while more than this share of maxmemory is to go */
+enum { EVICT_SLACK = 32 };        /* writers wait while more than one part in so many of maxmemory is to go */
 enum { COUNT_US = 100 * 1000 };   /* whose keys fill it is counted so often, while it is over */
 
 static size_t memory_over(const struct node *n)
@@ -92,6 +92,7 @@ void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to
     size_t left = left_to_others(n);
     double of_all = sh->others > 0 ? (double)g->evictable / (double)sh->others : 0;
     to->full = sh->over > 0 && sh->own + sh->others == 0;
+    /* with no key of its own that could go, all of it is others' */
     to->wants = sh->over > 0 ? (uint64_t)((double)(sh->own > 0 ? left : sh->over) * of_all) : 0;
 }
 

@@ -34,7 +34,7 @@ static void say(struct repl_ops *ops, uint16_t place, bool to_replica, const str
 }
 
 /* A record sent stands for about one key of a dump; which is built and swapped in, and is better avoided. */
-static bool is_longer(struct repl_ops *ops, unsigned slot, uint64_t records)
+static bool may_log(struct repl_ops *ops, unsigned slot, uint64_t records)
 {
     const struct node *n = CONTAINER_OF(ops, struct replicas, ops)->node;
     return catch_up_may(n) && records <= 2 * store_slot_keys_n(&n->store, slot) + RECORDS_FEW;
@@ -44,7 +44,7 @@ struct replicas *replicas_new(struct node *n)
 {
     struct replicas *r = mem_zero(sizeof(*r));
     r->node = n;
-    r->ops = (struct repl_ops){.say = say, .is_longer = is_longer};
+    r->ops = (struct repl_ops){.say = say, .may_log = may_log};
     r->part_bytes = DUMP_PART_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
     memory_begin(r);

@@ -256,7 +256,7 @@ static void run_over_all(struct node *n, struct seat_ask *a, struct reply *r, st
     struct latency *latency = n->latency;
     struct seat_share *sum = &a->share;
     uint8_t takes = takes_of(a->request.spec);
-    if (!(takes & TAKES_ANSWER)) { /* which is of this node's own, too */
+    if (!(takes & TAKES_ANSWER)) { /* else it runs for this seat, too, and the sum is the others' */
         share_mine(n, takes, sum);
         n->stats = takes & TAKES_STATS ? sum->stats : stats;
         n->slowlog = takes & TAKES_SLOWLOG ? sum->slowlog : slowlog;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The threads of a proxy, each of them a node of its own, as the one server that clients see.
+/* The threads of a proxy, each of them a node of its own, as the one server that clients see (N19).
  *
  *     INFO at seat 1      ASK to 0, 2, 3   ->  each tells its figures, or does its part
  *                         TOLD, TOLD, TOLD ->  with the last the command runs here, over the sum of all
@@ -91,7 +91,8 @@ void seats_tell_options(struct node *n, const struct option_trial *t, struct nod
 /* A line for monitors of other seats; it leaves with the step. */
 void seats_show(struct node *n, struct slice line);
 void seats_step_end(struct node *n, struct node_out *out);
-/* What all told of the command that runs, this seat included; NULL: it is this node's alone. */
+/* What seats told of the command that runs, added up. Figures, slow log and latency: this seat's are in it; where each
+ * seat runs the command: the others' alone. NULL: it is this node's alone. */
 const struct seat_share *seats_others(const struct node *n);
 
 #endif

@@ -47,10 +47,11 @@ struct load {
 
 /* Of a node in a cluster that is over maxmemory. */
 struct shortage {
-    size_t over, left;    /* by so many bytes when it was looked at last; what primaries elsewhere are to evict of these */
-    uint64_t own, others; /* keys that could go: its own, and those of who can be asked; */
-    size_t over_then;     /* as it was when they were counted; */
-    struct mono count_at; /* which they are again then */
+    size_t over;          /* bytes over maxmemory, when it was looked at last; */
+    size_t left;          /* so many of these are primaries' elsewhere to evict */
+    uint64_t own, others; /* keys that could go, as counted last: its own; copies whose primary can be asked */
+    size_t over_then;     /* `over` at that count; */
+    struct mono count_at; /* the next one */
 };
 
 struct node {

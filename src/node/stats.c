@@ -112,6 +112,14 @@ size_t stats_backlog_bytes(const struct node *n)
     return b != NULL && b->ring != NULL ? b->size : 0;
 }
 
+static size_t passes_bytes(const struct replicas *r)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < PASSES_AT_ONCE; i++)
+        bytes += r->passes[i].in.cap + r->passes[i].held;
+    return bytes;
+}
+
 size_t stats_links_bytes(const struct node *n)
 {
     size_t bytes = 0;
@@ -121,6 +129,7 @@ size_t stats_links_bytes(const struct node *n)
     for (size_t i = 0; i < r->links.n; i++)
         if (r->links.at[i] != NULL)
             bytes += sizeof(struct repl_link) + r->links.at[i]->in.cap + link_unsent(r->links.at[i]);
+    bytes += passes_bytes(r);
     for (const struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
         const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
         bytes += sizeof(*p) + p->in.cap + p->out.n + p->left;
@@ -134,7 +143,7 @@ size_t stats_uncounted_bytes(const struct node *n)
     const struct replicas *r = n->cluster != NULL ? n->cluster->replicas : NULL;
     for (size_t i = 0; r != NULL && i < r->links.n; i++)
         bytes += r->links.at[i] != NULL ? link_unsent(r->links.at[i]) : 0;
-    return bytes;
+    return r != NULL ? bytes + passes_bytes(r) : bytes;
 }
 
 /* Memory that is not the store's counts against maxmemory too: buffers, sessions, the allocator's

@@ -51,7 +51,7 @@ void stats_add(struct stats **to, const struct stats *from); /* what may be adde
 void histogram_more(struct histogram **to, const struct histogram *from); /* the same */
 void stats_copy_free(struct stats *s); /* one that stats_add made; NULL: nothing */
 /* Memory of the backlog; of connections to other nodes, without those that are sessions; and of what is on its way to
- * replicas and to the log, which counts against no maxmemory: evicting for it would make more of it. */
+ * replicas, or was read back for them, and to the log, which counts against no maxmemory: evicting for it would make more of it. */
 size_t stats_backlog_bytes(const struct node *n);
 size_t stats_links_bytes(const struct node *n);
 size_t stats_uncounted_bytes(const struct node *n);

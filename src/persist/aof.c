@@ -798,7 +798,7 @@ static size_t scan(struct aof_reader *r, struct slice in, bool at_end)
 
 /* ---------------------------------------------------------------- the files */
 
-/* What the base says of slots is no turn in an increment. */
+/* What the base says of slots is no turn in an increment (A5). */
 static void increments_begin(struct aof_reader *r)
 {
     for (unsigned slot = 0; r->o.slots != NULL && slot < SLOTS; slot++)

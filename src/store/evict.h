@@ -50,14 +50,14 @@ struct evict_pool {
 void evict_pool_init(struct evict_pool *pool);
 void evict_pool_free(struct evict_pool *pool);
 
-/* Which slots are meant. */
+/* Slots that keys may be taken of; has() is asked for one by chance, a few times. */
 struct evict_from {
     bool (*has)(const struct evict_from *from, unsigned slot);
 };
 
 /* The entry to drop next and its database, or NULL: there is none to drop. Nothing is changed in the
- * store; the caller drops it, or is offered another one next time. from: of these slots alone, if by chance one is
- * found there; else NULL. It has a pool of its own. */
+ * store; the caller drops it, or is offered another one next time. from: of these slots alone; NULL also
+ * where by chance none was found. It has a pool of its own. */
 struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
                          const struct evict_from *from, unsigned *db);
 

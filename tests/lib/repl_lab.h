@@ -152,7 +152,7 @@ static inline void lab_say(struct repl_ops *ops, uint16_t place, bool to_replica
     }
 }
 
-static inline bool lab_is_longer(struct repl_ops *ops, unsigned slot, uint64_t records)
+static inline bool lab_may_log(struct repl_ops *ops, unsigned slot, uint64_t records)
 {
     (void)slot;
     (void)records;
@@ -185,7 +185,7 @@ static inline void lab_start(struct lab *l, uint32_t w)
         struct lab_node *n = &l->node[i];
         n->lab = l;
         n->place = i;
-        n->ops = (struct repl_ops){.say = lab_say, .is_longer = lab_is_longer};
+        n->ops = (struct repl_ops){.say = lab_say, .may_log = lab_may_log};
         n->slots = lineages_new(SLOTS);
         n->served = mem_zero(SLOTS * sizeof(n->served[0]));
         map_init(&n->map);

@@ -207,19 +207,19 @@ static void memory_full_of_copies_has_their_primary_evict(void **state)
     some_stop(&w);
 }
 
-/* A node that owns nothing that could go is helped as well, and its own writers are not refused meanwhile. */
+/* A node that owns nothing that could go is helped as well, and its own writers are not refused then. */
 static void memory_full_of_copies_alone_has_their_primary_evict(void **state)
 {
     (void)state;
     start_copied();
-    size_t bytes = fill(200);
+    fill(200);
     limit(0, 0, "volatile-ttl");
     limit(1, 0, "volatile-ttl");
     for (unsigned i = 0; i < 200; i++) {
         send_format(0, 1, "EXPIRE %s %u", some_key(&w, 0, i), 1000 + i);
         some_carry(&w);
     }
-    bytes = store_bytes(&w.node[1].node->store);
+    size_t bytes = store_bytes(&w.node[1].node->store);
     limit(1, bytes - bytes / 10, "volatile-ttl");
     let_evict();
     assert_true(store_bytes(&w.node[1].node->store) <= bytes - bytes / 10);

@@ -191,7 +191,7 @@ static bool is_odd(const struct evict_from *from, unsigned slot)
     return slot % 2 == 1;
 }
 
-static void eviction_from_some_slots_finds_the_idlest_there(void **state)
+static void eviction_from_some_slots_takes_of_these_alone(void **state)
 {
     (void)state;
     static const enum evict_policy rows[] = {EVICT_ALLKEYS_LRU, EVICT_ALLKEYS_RANDOM};
@@ -353,7 +353,7 @@ UNIT_TESTS("slots",
            TEST(each_key_has_the_same_chance_whatever_its_slot,
                 "a key by chance: each has the same one, whatever its slot"),
            TEST(eviction_finds_the_idlest_over_all_slots, "eviction samples all slots"),
-           TEST(eviction_from_some_slots_finds_the_idlest_there, "eviction from some slots takes of these alone"),
+           TEST(eviction_from_some_slots_takes_of_these_alone, "eviction from some slots takes of these alone"),
            TEST(what_is_due_goes_from_every_slot, "what is due goes from every slot, many or few"),
            TEST(a_slot_aside_is_in_no_count_scan_flush_expiry_or_eviction,
                 "a slot that is another node's is in nothing that is of a database as a whole (S10)"),

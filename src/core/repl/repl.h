@@ -136,8 +136,9 @@ struct repl_peer { /* one other node, by place */
 struct repl_ops {
     /* Is put on the link to (to_replica) or from that node. Borrowed. */
     void (*say)(struct repl_ops *ops, uint16_t place, bool to_replica, const struct repl_message *m);
-    /* Is a dump of the slot likely to be longer than so many of its records? */
-    bool (*is_longer)(struct repl_ops *ops, unsigned slot, uint64_t records);
+    /* Are so many records of the slot to be read back from the log: is there one, and would a dump
+     * likely be longer? */
+    bool (*may_log)(struct repl_ops *ops, unsigned slot, uint64_t records);
 };
 
 struct repl {

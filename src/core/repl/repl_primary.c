@@ -369,7 +369,7 @@ static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes
 static bool needs_log(struct repl *r, unsigned slot, struct copy *c)
 {
     const struct lineage *l = &r->slots[slot];
-    if (c->passes >= PASSES_MOST || c->next <= l->logged || !r->ops->is_longer(r->ops, slot, l->at.seq + 1 - c->next))
+    if (c->passes >= PASSES_MOST || c->next <= l->logged || !r->ops->may_log(r->ops, slot, l->at.seq + 1 - c->next))
         return false;
     c->passes++;
     copy_turns(r, c, COPY_LOG);
