@@ -26,7 +26,8 @@ bool due_may_drop(const struct node *n)
 bool due_drop(struct node *n, unsigned db, struct slice name)
 {
     struct key k = key_of(&n->store, name);
-    if (!own_has(n, k.slot))
+    bool handing = n->cluster != NULL && bits_has(&n->cluster->handing, k.slot); /* replication 26 */
+    if (!own_has(n, k.slot) || handing)
         return false;
     effect_slot(&n->effects, k.slot);
     effect_del(&n->effects, db, name);

@@ -123,6 +123,16 @@ static const struct entry *pick(struct node *n, bool own, unsigned *db)
     return evict_pick(&n->store, policy_of(n), samples, own ? &n->evict : &r->evict, own ? NULL : &r->evict_from, db);
 }
 
+/* Has it nothing in those slots that might go, however long one looks? */
+static bool has_none_to_give(const struct node *n)
+{
+    bool none = true;
+    for (unsigned slot = 0; slot < SLOTS && none; slot++)
+        none = !own_has(n, slot) || evict_candidates_n(&n->store, policy_of(n), slot) == 0 ||
+               !repl_wants(&n->cluster->replicas->repl, slot);
+    return none;
+}
+
 static void evict_one(struct node *n, const struct entry *e, unsigned db)
 {
     unsigned slot = n->cluster != NULL ? key_of(&n->store, entry_key(e)).slot : 0;
@@ -151,7 +161,7 @@ static bool evict_keys(struct node *n)
         else if (own)
             return false;
         else
-            repl_unrelieved(&n->cluster->replicas->repl, !evict_may(&n->store, policy_of(n)));
+            repl_unrelieved(&n->cluster->replicas->repl, has_none_to_give(n));
     }
     n->evicting = true;
     return true;

@@ -150,14 +150,6 @@ static enum slots_index index_for(enum evict_policy policy)
     return is_volatile(policy) ? SLOTS_DUES : SLOTS_KEYS;
 }
 
-bool evict_may(const struct store *s, enum evict_policy policy)
-{
-    size_t n = 0;
-    for (unsigned i = 0; i < s->dbs_n && policy != EVICT_NOEVICTION; i++)
-        n += slots_sum(s, i, index_for(policy));
-    return n > 0;
-}
-
 size_t evict_candidates_n(const struct store *s, enum evict_policy policy, unsigned slot)
 {
     return policy == EVICT_NOEVICTION ? 0 : table_n(slots_table(s, slot, index_for(policy)));

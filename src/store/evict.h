@@ -61,9 +61,8 @@ struct evict_from {
 struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
                          const struct evict_from *from, unsigned *db);
 
-/* How many entries of a slot the policy could let go; and is there any in all that are not aside? */
+/* How many entries of a slot the policy could let go. */
 size_t evict_candidates_n(const struct store *s, enum evict_policy policy, unsigned slot);
-bool evict_may(const struct store *s, enum evict_policy policy);
 
 /* What OBJECT IDLETIME and OBJECT FREQ say, and RESTORE's IDLETIME and FREQ set. */
 uint64_t evict_idle_seconds(const struct store *s, const struct entry *e);

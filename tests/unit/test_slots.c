@@ -208,8 +208,10 @@ static void eviction_from_some_slots_takes_of_these_alone(void **state)
             store_clock(&s, (struct wall){slot % 2 == 0 ? 1000 : 900000});
             put(&s, tag, 0, 0);
             odd_n += slot % 2;
+            assert_true(evict_candidates_n(&s, rows[row], slot) > 0);
+            assert_int_equal(evict_candidates_n(&s, EVICT_VOLATILE_TTL, slot), 0);
+            assert_int_equal(evict_candidates_n(&s, EVICT_NOEVICTION, slot), 0);
         }
-        assert_true(evict_may(&s, rows[row]) && !evict_may(&s, EVICT_VOLATILE_TTL) && !evict_may(&s, EVICT_NOEVICTION));
         for (; odd_n > 20; odd_n--) {
             struct entry *e = evict_pick(&s, rows[row], 5, &pool, &odd, &db);
             assert_non_null(e);

@@ -20,6 +20,7 @@ static void peer_forget(struct repl_peer *peer)
 {
     vec_free(&peer->behind);
     vec_free(&peer->logs);
+    peer->logs_at = 0;
     vec_free(&peer->dumps);
 }
 
