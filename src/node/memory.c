@@ -18,6 +18,7 @@ static_assert((int)MAXMEMORY_VOLATILE_LRU == (int)EVICT_VOLATILE_LRU &&
 enum { EVICT_BUDGET_KEYS = 64 };  /* for one command that needs memory, and in one step */
 enum { EVICT_SLACK = 32 };        /* writers wait while more than one part in so many of maxmemory is to go */
 enum { COUNT_US = 100 * 1000 };   /* whose keys fill it is counted so often, while it is over */
+enum { STUCK_MOST = 5 };          /* counts in which it did not get less, until writers are refused */
 
 static size_t memory_over(const struct node *n)
 {
@@ -48,10 +49,6 @@ static void count(struct node *n)
 {
     struct shortage *sh = &n->shortage;
     const struct map *m = &n->cluster->map;
-    if (sh->over >= sh->over_then && sh->left > slack_of(n))
-        sh->left = slack_of(n); /* it did not get less since */
-    sh->over_then = sh->over;
-    sh->count_at = mono_after(n->now, COUNT_US);
     sh->own = sh->others = 0;
     for (uint16_t place = 0; place < n->cluster->replicas->guests.n; place++)
         if (guest_of(n, place) != NULL)
@@ -68,6 +65,32 @@ static void count(struct node *n)
     }
 }
 
+/* Where they do not get on, this node does what it can itself: at once, if it can. */
+static void progress_look(struct node *n)
+{
+    struct shortage *sh = &n->shortage;
+    sh->stuck = sh->over >= sh->over_then ? sh->stuck + (sh->stuck < STUCK_MOST) : 0;
+    if (sh->left > slack_of(n) && sh->stuck >= (sh->own > 0 ? 1 : STUCK_MOST))
+        sh->left = slack_of(n);
+    sh->over_then = sh->over;
+    sh->count_at = mono_after(n->now, COUNT_US);
+    count(n);
+}
+
+/* It has nothing that could go, perhaps since its slots are another's now: all of it is left to others, for whom writers
+ * wait while these get on. False: there are none, or they do not. */
+static bool leave_all(struct node *n)
+{
+    struct shortage *sh = &n->shortage;
+    if (n->cluster == NULL)
+        return false;
+    count(n);
+    if (sh->others == 0 || sh->stuck >= STUCK_MOST)
+        return false;
+    sh->left = sh->over;
+    return true;
+}
+
 /* What of the bytes that it is over by is left to others. */
 static size_t left_to_others(struct node *n)
 {
@@ -76,7 +99,7 @@ static size_t left_to_others(struct node *n)
     if (n->cluster == NULL)
         return 0;
     if (over > 0 && mono_reached(n->now, sh->count_at))
-        count(n);
+        progress_look(n);
     if (over > sh->over && sh->others > 0)
         sh->left += (size_t)((double)(over - sh->over) * (double)sh->others / (double)(sh->own + sh->others));
     if (sh->others == 0)
@@ -159,7 +182,7 @@ static bool evict_keys(struct node *n)
         if (e != NULL)
             evict_one(n, e, db);
         else if (own)
-            return false;
+            return leave_all(n);
         else
             repl_unrelieved(&n->cluster->replicas->repl, has_none_to_give(n));
     }
@@ -187,7 +210,7 @@ bool memory_short(struct node *n)
     return is_to_evict(n) && !evict_some(n);
 }
 
-/* Not for what others do not get on with: count() leaves no more than the slack to them then. */
+/* Not for what others do not get on with: progress_look leaves no more than the slack to them then. */
 bool memory_holds(const struct node *n)
 {
     return (n->evicting || n->shortage.left > slack_of(n)) && memory_over(n) > slack_of(n);

@@ -51,6 +51,7 @@ struct shortage {
     size_t left;          /* so many of these are primaries' elsewhere to evict */
     uint64_t own, others; /* keys that could go, as counted last: its own; copies whose primary can be asked */
     size_t over_then;     /* `over` at that count; */
+    unsigned stuck;       /* so many counts without its getting less; */
     struct mono count_at; /* the next one */
 };
 
