@@ -12,6 +12,7 @@ enum { DUMP_WINDOW = 4 };                   /* parts said and not taken */
 enum { STEP_PARTS = 2 };                    /* of one dump in a turn */
 enum { SCAN_ENTRIES = 256, SCAN_CHUNK = 8 }; /* between two parts; between two looks at their bytes */
 enum { LINK_BYTES = 256 * 1024 };           /* with more unsent on the link nothing is put behind it */
+enum { STEP_BYTES = 64 * 1024 };            /* of slots that are sent at once, over all links in a step: under 2 ms */
 enum { HOLD_PARTS = 70, HOLD_BIG_PARTS = 16 * HOLD_PARTS }; /* 4 MB; behind a big value records wait longer */
 
 /* Commands, or a big value on its way in pieces. */
@@ -337,10 +338,12 @@ void dump_look(struct node *n, struct repl_link *l)
     struct replicas *r = of(n);
     unsigned slot;
     while (link_unsent(l) < LINK_BYTES && (slot = repl_wants_dump(&r->repl, l->place)) != SLOTS) {
-        if (store_slot_bytes(&n->store, slot) <= r->part_bytes)
+        if (store_slot_bytes(&n->store, slot) > r->part_bytes)
+            repl_offer(&r->repl, l->place, slot);
+        else if (r->dumps_bytes - r->dumps_before < STEP_BYTES)
             say_at_once(n, l, slot);
         else
-            repl_offer(&r->repl, l->place, slot);
+            return; /* it still wants it: the next step goes on */
     }
 }
 
@@ -443,6 +446,8 @@ void dump_step(struct node *n)
 bool dump_is_due(const struct node *n)
 {
     bool has_room = false;
+    if (of(n)->dumps_bytes - of(n)->dumps_before >= STEP_BYTES)
+        return true;
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
         const struct dump_out *d = &of(n)->out[i];
         has_room |= !d->used;

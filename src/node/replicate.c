@@ -7,6 +7,7 @@
 #include "node/cluster.h"
 
 enum { RECORDS_FEW = 64 }; /* fewer than these are sent as they are, however few keys there are */
+enum { STEP_BYTES = 256 * 1024 }; /* of what a replica lacks, for each link in a step: under 1 ms */
 
 static struct replicas *of(const struct node *n)
 {
@@ -327,15 +328,18 @@ static void pump(struct node *n, struct repl_link *l, struct disk_ops *disk)
 {
     if (link_unsent(l) < LINK_ROOM_BYTES)
         l->dump_left = 0;
-    do
+    if (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, STEP_BYTES))
+        of(n)->pumps |= link_unsent(l) < LINK_ROOM_BYTES;
+    while (catch_up_look(n, l, disk)) /* what was read up to meets what the backlog has now, or never */
         while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
             ;
-    while (catch_up_look(n, l, disk)); /* what was read up to meets what the backlog has now, or never */
     dump_look(n, l);
 }
 
 static void links_flush(struct node *n, struct node_out *out)
 {
+    of(n)->dumps_before = of(n)->dumps_bytes;
+    of(n)->pumps = false;
     for (size_t i = 0; i < of(n)->links.n; i++) {
         struct repl_link *l = of(n)->links.at[i];
         if (l == NULL || !l->open)
@@ -462,5 +466,5 @@ struct mono replicate_due(const struct node *n)
 {
     if (n->loading || n->cluster->self.place == MAP_NOBODY)
         return MONO_NEVER;
-    return dump_is_due(n) ? n->now : mono_earlier(compare_due(n), mono_earlier(of(n)->look_at, repl_due(&of(n)->repl)));
+    return of(n)->pumps || dump_is_due(n) ? n->now : mono_earlier(compare_due(n), mono_earlier(of(n)->look_at, repl_due(&of(n)->repl)));
 }

@@ -75,7 +75,9 @@ struct replicas {
     size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
     struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in;    /* counts, */
-    uint64_t dumps_bytes;            /* and what was sent of those that went out */
+    uint64_t dumps_bytes;            /* and what was sent of those that went out, */
+    uint64_t dumps_before;           /* before this step */
+    bool pumps;                      /* more of what some replica lacks is to be sent at once */
     struct compare compare;
     struct evict_pool evict;         /* of what goes for those who have copies (memory.c), */
     struct evict_from evict_from;    /* and from where */

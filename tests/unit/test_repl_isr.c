@@ -370,6 +370,37 @@ static void a_joiner_is_added_once_it_holds_what_was_acknowledged(void **state)
     end();
 }
 
+/* Each proposal costs every node a look at its whole map: those of a joiner's slots go together, a loss does not wait. */
+static void additions_wait_for_others_and_removals_do_not(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_later(&l, LOOK_MS);
+    assert_true(wishes(newest(), "012"));
+    decide();
+    size_t before = l.proposals.n;
+    lab_elect(&l, 1, 0, "01");
+    lab_maps(&l);
+    lab_carry(&l);
+    lab_later(&l, LAB_T_MS / 50);
+    assert_true(l.node[0].r.primary[1].in_doubt);
+    assert_int_equal(l.proposals.n, before);
+    struct mono due = repl_due(&l.node[0].r);
+    assert_in_range(due.us - l.now.us, 1, LAB_T_MS * 1000 / 20); /* it wakes for that */
+    lab_later(&l, (due.us - l.now.us) / 1000 + 1);
+    assert_int_equal(l.proposals.n, before + 1);
+    decide();
+    assert_int_equal(l.map.slots[1].isr_n, 3);
+    l.map.nodes.at[2].health = MAP_SUSPECT;
+    l.map.index++;
+    l.map.nodes_ver = l.map.index;
+    lab_maps(&l);
+    lab_later(&l, LAB_T_MS / 50);
+    assert_int_equal(l.proposals.n, before + 2);
+    assert_int_equal(newest()->at.n, 2);
+    end();
+}
+
 static void a_joiner_that_falls_behind_ends_the_attempt(void **state)
 {
     (void)state;
@@ -755,6 +786,8 @@ UNIT_TESTS("repl_isr",
            TEST(a_lost_member_is_exchanged_for_one_that_caught_up, "a lost member is exchanged in one entry (14)"),
            TEST(a_joiner_is_added_once_it_holds_what_was_acknowledged,
                 "a joiner is proposed once it holds all that was acknowledged; replies wait for it before (11)"),
+           TEST(additions_wait_for_others_and_removals_do_not,
+                "additions of many slots go together within T/20, a removal goes at once (14)"),
            TEST(a_joiner_that_falls_behind_ends_the_attempt, "a joiner that falls behind ends the attempt (11)"),
            TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
                 "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),

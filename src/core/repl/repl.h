@@ -171,11 +171,13 @@ struct repl {
     unsigned proposed_slots; /* of which proposed, and the fate is not known */
     uint64_t proposed_n;     /* the newest proposal's of this incarnation */
     struct mono propose_again; /* it may be lost: another, with a greater n */
+    struct mono propose_next;  /* not before, unless */
+    bool urgent;               /* some attempt cannot wait */
     bool offers;             /* some dump may have been offered that is not pulled */
     bool wanted;             /* some peer wants memory, */
     bool full_turned;        /* and whether one is full is not as it was told last */
     bool look;               /* an in-sync set may be due for a change */
-    struct mono look_at;
+    struct mono look_at, look_next; /* at the latest, and at the earliest */
     struct mono ask_again;   /* SYNCs that were not answered */
     struct scrub scrub;
     VEC(uint16_t) to_join;   /* slots that are, or were, TO_JOIN */

@@ -200,6 +200,17 @@ static void note_removals(struct repl *r, unsigned slot)
     }
 }
 
+/* Somebody who is to be there leaves, or W are not there; else who is added, or leaves since others came, can wait for
+ * those of other slots: each proposal costs every node a look at all slots. */
+static bool is_urgent(const struct repl *r, unsigned slot, const struct isr *next)
+{
+    const struct map_slot *s = &r->map->slots[slot];
+    bool urgent = is_too_few(r, slot, s->isr_n);
+    for (unsigned i = 0; i < s->isr_n; i++)
+        urgent |= !isr_has(next, s->isr[i]) && map_wishes(s, s->isr[i]);
+    return urgent;
+}
+
 /* Begins, changes or ends the attempt of a slot that is not proposed. */
 static void attempt_look(struct repl *r, unsigned slot)
 {
@@ -214,6 +225,7 @@ static void attempt_look(struct repl *r, unsigned slot)
         return;
     r->doubt_n += !p->in_doubt;
     p->in_doubt = true;
+    r->urgent |= is_urgent(r, slot, &next);
     p->next = next;
     p->floor = p->newest; /* what is beyond it needs W of the next as well, from now on (11) */
     bits_add(&r->doubt, slot);
@@ -254,6 +266,8 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
         return;
     to->n = ++r->proposed_n;
     r->propose_again = mono_after(r->now, repl_timeout_us(r) / 2);
+    r->propose_next = mono_after(r->now, repl_timeout_us(r) / 20);
+    r->urgent = false;
 }
 
 /* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and nobody else follows. */
@@ -314,13 +328,15 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
     if (to->settles)
         to->settled = (struct bits){0};
     to->settles = false;
-    if (r->look || mono_reached(r->now, r->look_at)) {
+    if ((r->look && mono_reached(r->now, r->look_next)) || mono_reached(r->now, r->look_at)) {
         r->look = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
+        r->look_next = mono_after(r->now, repl_timeout_us(r) / 50);
         attempts_look(r, taken);
         settle_look(r, to);
     }
-    if (may && r->doubt_n > 0 && (r->proposed_slots == 0 || mono_reached(r->now, r->propose_again)))
+    bool due = r->proposed_slots > 0 ? mono_reached(r->now, r->propose_again) : r->urgent || mono_reached(r->now, r->propose_next);
+    if (may && r->doubt_n > 0 && due)
         propose(r, taken, to);
 }
 
@@ -342,5 +358,9 @@ void isr_map(struct repl *r)
 
 struct mono repl_due(const struct repl *r)
 {
-    return r->self != MAP_NOBODY && r->map->index > 0 ? r->look_at : MONO_NEVER;
+    if (r->self == MAP_NOBODY || r->map->index == 0)
+        return MONO_NEVER;
+    struct mono due = r->look ? mono_earlier(r->look_at, r->look_next) : r->look_at;
+    bool waits = r->doubt_n > 0 && !mono_reached(r->now, r->propose_next); /* else it is not ready: an ack will come */
+    return waits ? mono_earlier(due, r->propose_next) : due;
 }

@@ -11,6 +11,7 @@ enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
 enum { PASSES_MOST = 3 };       /* over the log for one answer: records may come faster than they are read */
 enum { BIG_BYTES = 1024 * 1024 };
 enum { RUN_BYTES = 60 * 1024 }; /* of records that are sent together, unless one is longer (3) */
+enum { FOUND_AS_BYTES = 64 };    /* a record that is looked for in the backlog takes as long as so many that are copied */
 
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
 {
@@ -491,6 +492,8 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
             return true;
         }
         is_there = todo_find(r, slot, c);
+        size_t cost = c->todo.n * FOUND_AS_BYTES;
+        *bytes -= cost < *bytes ? cost : *bytes;
     }
     if (is_there && run_say(r, slot, c, bytes))
         return false;
