@@ -84,7 +84,8 @@ static bool leave_all(struct node *n)
     struct shortage *sh = &n->shortage;
     if (n->cluster == NULL)
         return false;
-    count(n);
+    if (sh->own > 0) /* they are not, any more */
+        count(n);
     if (sh->others == 0 || sh->stuck >= STUCK_MOST)
         return false;
     sh->left = sh->over;

@@ -76,7 +76,7 @@ struct replicas {
     struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in;    /* counts, */
     uint64_t dumps_bytes;            /* and what was sent of those that went out, */
-    uint64_t dumps_before;           /* before this step */
+    uint64_t dumps_before;           /* dumps_bytes as this step began */
     bool pumps;                      /* more of what some replica lacks is to be sent at once */
     struct compare compare;
     struct evict_pool evict;         /* of what goes for those who have copies (memory.c), */
