@@ -123,12 +123,11 @@ def test_big_values_keep_copies_in_sync(node):  # noqa: F811
     assert far.call("CLUSTER", "SETTINGS", "SET", "replication-factor", 2) == "OK"
     until(lambda: has_copies(nodes, 2), 120)
     settle(nodes)
-    owner = nodes[1]
-    ranges = owner.call("CLUSTER", "SLOTS")
+    ranges = far.call("CLUSTER", "SLOTS")
 
-    def follows(key):
-        return any(r[0] <= slot_of(key) <= r[1] and r[3][1] == far.port for r in ranges)
-    key = next(k for k in keys_of(owner, 200) if follows(k))
+    def follows(key, owner):
+        return any(r[0] <= slot_of(key) <= r[1] and r[2][1] == owner.port and r[3][1] == far.port for r in ranges)
+    owner, key = next((n, k) for n in nodes[1:] for k in keys_of(n, 200) if follows(k, n))
     before = owner.info()["cluster_map_version"]
     value = random.Random(1).randbytes(40 * MB)
     c = redis.Redis(port=owner.port, socket_timeout=120)
