@@ -15,7 +15,7 @@
 #include "base/check.h"
 #include "base/slice.h"
 
-enum { CHAIN_REF_BYTES = 16 * 1024 };   /* below this a copy is cheaper than an iovec */
+enum { CHAIN_REF_BYTES = 16 * 1024 }; /* below this a copy is cheaper than an iovec */
 
 struct chain_part {
     struct chain_part *next;
@@ -27,7 +27,8 @@ struct chain_part {
     char own[];
 };
 
-/* the greatest chunk, of 16 KiB with its part: what allocators have a class for; the first ones are smaller */
+/* the greatest chunk, of 16 KiB with its part: what allocators have a class for; the first
+ * ones are smaller */
 enum { CHAIN_CHUNK_BYTES = 16 * 1024 - sizeof(struct chain_part) };
 
 struct chain {

@@ -74,8 +74,8 @@ static inline hash_block load128(const char *p)
     return b;
 }
 
-/* All of up to 16 bytes, in pieces that overlap: with the length, which goes in apart, another block
- * for each string. */
+/* All of up to 16 bytes, in pieces that overlap: with the length, which goes in apart, another
+ * block for each string. */
 static inline hash_block load_short(const char *p, size_t n)
 {
     return (hash_block){(long long)slice_word(slice_of(p, n)),
@@ -137,19 +137,43 @@ uint64_t hash_secret(const struct hash_secret *secret, struct slice s)
  * constants without a page of numbers. */
 #define NEXT16(x) (((x) << 1 & 0xffff) ^ ((x)&0x8000 ? 0x1021 : 0))
 enum { /* crcs of a single bit: number i of a byte with n bytes behind it is B_ni */
-    B_00 = 0x1021,       B_01 = NEXT16(B_00), B_02 = NEXT16(B_01), B_03 = NEXT16(B_02),
-    B_04 = NEXT16(B_03), B_05 = NEXT16(B_04), B_06 = NEXT16(B_05), B_07 = NEXT16(B_06),
-    B_10 = NEXT16(B_07), B_11 = NEXT16(B_10), B_12 = NEXT16(B_11), B_13 = NEXT16(B_12),
-    B_14 = NEXT16(B_13), B_15 = NEXT16(B_14), B_16 = NEXT16(B_15), B_17 = NEXT16(B_16),
-    B_20 = NEXT16(B_17), B_21 = NEXT16(B_20), B_22 = NEXT16(B_21), B_23 = NEXT16(B_22),
-    B_24 = NEXT16(B_23), B_25 = NEXT16(B_24), B_26 = NEXT16(B_25), B_27 = NEXT16(B_26),
-    B_30 = NEXT16(B_27), B_31 = NEXT16(B_30), B_32 = NEXT16(B_31), B_33 = NEXT16(B_32),
-    B_34 = NEXT16(B_33), B_35 = NEXT16(B_34), B_36 = NEXT16(B_35), B_37 = NEXT16(B_36)
+       B_00 = 0x1021,
+       B_01 = NEXT16(B_00),
+       B_02 = NEXT16(B_01),
+       B_03 = NEXT16(B_02),
+       B_04 = NEXT16(B_03),
+       B_05 = NEXT16(B_04),
+       B_06 = NEXT16(B_05),
+       B_07 = NEXT16(B_06),
+       B_10 = NEXT16(B_07),
+       B_11 = NEXT16(B_10),
+       B_12 = NEXT16(B_11),
+       B_13 = NEXT16(B_12),
+       B_14 = NEXT16(B_13),
+       B_15 = NEXT16(B_14),
+       B_16 = NEXT16(B_15),
+       B_17 = NEXT16(B_16),
+       B_20 = NEXT16(B_17),
+       B_21 = NEXT16(B_20),
+       B_22 = NEXT16(B_21),
+       B_23 = NEXT16(B_22),
+       B_24 = NEXT16(B_23),
+       B_25 = NEXT16(B_24),
+       B_26 = NEXT16(B_25),
+       B_27 = NEXT16(B_26),
+       B_30 = NEXT16(B_27),
+       B_31 = NEXT16(B_30),
+       B_32 = NEXT16(B_31),
+       B_33 = NEXT16(B_32),
+       B_34 = NEXT16(B_33),
+       B_35 = NEXT16(B_34),
+       B_36 = NEXT16(B_35),
+       B_37 = NEXT16(B_36)
 };
 #define IF16(x, i, n) ((x) >> (i)&1 ? B_##n##i : 0)
-#define R16(x, n) \
-    (IF16(x, 0, n) ^ IF16(x, 1, n) ^ IF16(x, 2, n) ^ IF16(x, 3, n) ^ \
-     IF16(x, 4, n) ^ IF16(x, 5, n) ^ IF16(x, 6, n) ^ IF16(x, 7, n))
+#define R16(x, n)                                                                    \
+    (IF16(x, 0, n) ^ IF16(x, 1, n) ^ IF16(x, 2, n) ^ IF16(x, 3, n) ^ IF16(x, 4, n) ^ \
+     IF16(x, 5, n) ^ IF16(x, 6, n) ^ IF16(x, 7, n))
 #define R16_4(x, n) R16(x, n), R16((x) + 1, n), R16((x) + 2, n), R16((x) + 3, n)
 #define R16_16(x, n) R16_4(x, n), R16_4((x) + 4, n), R16_4((x) + 8, n), R16_4((x) + 12, n)
 #define R16_64(x, n) R16_16(x, n), R16_16((x) + 16, n), R16_16((x) + 32, n), R16_16((x) + 48, n)

@@ -4,10 +4,10 @@
  *
  * - hash_secret: tables. Keyed anew in every process, so that nobody outside can choose keys that
  *   collide, nor learn to from the hashes he is told (a SCAN cursor is a piece of one). With the
- *   processor's AES instruction: AES-128's ten rounds, with round keys that are all independent, over
- *   the last 16 bytes; over what comes before them a MAC that chains four rounds a piece (after
- *   Daemen, Rijmen: "The MAC function Pelican 2.0"). Without it: SipHash-1-3. So a hash means nothing
- *   outside of its process.
+ *   processor's AES instruction: AES-128's ten rounds, with round keys that are all independent,
+ *   over the last 16 bytes; over what comes before them a MAC that chains four rounds a piece
+ *   (after Daemen, Rijmen: "The MAC function Pelican 2.0"). Without it: SipHash-1-3. So a hash
+ *   means nothing outside of its process.
  * - hash_keyed: SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), the same
  *   everywhere: digests.
  * - crc16: slots. CRC-16/XMODEM, as Redis Cluster's specification fixes it.

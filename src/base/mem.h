@@ -19,9 +19,10 @@ void *mem_try(size_t n) MUST_CHECK;                 /* NULL when refused */
 void *mem_resize(void *p, size_t n);                /* as realloc, never NULL */
 void *mem_try_resize(void *p, size_t n) MUST_CHECK; /* NULL when refused, p then untouched */
 void *mem_get_aligned(size_t n, size_t align);      /* align: a power of two; never NULL */
-char *mem_text(const char *p, size_t n);             /* a copy with a NUL behind it; p may be NULL where n is 0 */
-void mem_free(void *p);                             /* NULL is nothing */
-void mem_free_sized(void *p, size_t n);             /* n: what was asked for; faster */
+/* A copy with a NUL behind it; p may be NULL where n is 0. */
+char *mem_text(const char *p, size_t n);
+void mem_free(void *p);                 /* NULL is nothing */
+void mem_free_sized(void *p, size_t n); /* n: what was asked for; faster */
 
 /* How many bytes the allocator hands out for a request of n. */
 size_t mem_good_size(size_t n);

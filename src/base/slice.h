@@ -58,7 +58,8 @@ static inline uint64_t slice_word(struct slice s)
     return p[0] | (uint64_t)p[s.n / 2] << (8 * (s.n / 2)) | (uint64_t)p[s.n - 1] << (8 * (s.n - 1));
 }
 
-/* Words and keys have 8 to 16 bytes more often than not: two pieces, which overlap, without a call. */
+/* Words and keys have 8 to 16 bytes more often than not: two pieces, which overlap,
+ * without a call. */
 static inline bool slice_equal(struct slice a, struct slice b)
 {
     if (a.n != b.n)
@@ -72,8 +73,8 @@ struct slice_piece {
     uint64_t a, b;
 };
 
-/* All bytes of s to `to`, where they may overlap; what is behind them there. Up to 64 go in pieces that
- * overlap each other, without a call: all are read before any is written. */
+/* All bytes of s to `to`, where they may overlap; what is behind them there. Up to 64 go in pieces
+ * that overlap each other, without a call: all are read before any is written. */
 static inline char *slice_copy(char *to, struct slice s)
 {
     struct slice_piece w, x, y, z;

@@ -129,8 +129,8 @@ void cmd_scan(struct cmd *c)
     names_reply(&names);
 }
 
-/* Those that are due are dropped on the way, so it ends; while they are kept, one of them may be all
- * there is, and is told as by Redis. */
+/* Those that are due are dropped on the way, so it ends; while they are kept, one of them may be
+ * all there is, and is told as by Redis. */
 void cmd_randomkey(struct cmd *c)
 {
     enum { TRIES = 100 };

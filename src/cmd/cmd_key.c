@@ -294,7 +294,9 @@ void cmd_copy(struct cmd *c)
             replace = true;
         } else if (slice_is(c->argv[i], "db") && i + 1 < c->argc) {
             if (c->store->is_slotted && !slice_equal(c->argv[i + 1], SLICE("0"))) {
-                reply_error(c->reply, SLICE("ERR Copying to another database is not allowed in cluster mode"));
+                reply_error(
+                    c->reply,
+                    SLICE("ERR Copying to another database is not allowed in cluster mode"));
                 return;
             }
             if (!db_or_reply(c, ++i, &db))

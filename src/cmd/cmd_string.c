@@ -150,7 +150,8 @@ static void set_with_options(struct cmd *c)
     else
         reply_null(r);
     r->out = out;
-    if (o.time_at != 0 && is_over(c, until)) /* a kept time is the key's own: it is due when it is due */
+    /* a kept time is the key's own: it is due when it is due */
+    if (o.time_at != 0 && is_over(c, until))
         set_over(c, &k);
     else if (!set_or_reply(c, &k, 2, until)) {
         chain_free(&said, &c->store->graves);

@@ -21,16 +21,16 @@ struct effects_of_slot {
 };
 
 struct effects {
-    struct chain bytes; /* RESP commands one behind the other */
-    unsigned slot;      /* that they are effects on; alone 0 */
+    struct chain bytes;                 /* RESP commands one behind the other */
+    unsigned slot;                      /* that they are effects on; alone 0 */
     VEC(struct effects_of_slot) others; /* which are records of their own */
-    uint32_t others_n;  /* commands in them */
-    uint32_t n;         /* how many commands in all, SELECTs not counted */
-    uint32_t expired;   /* of which DELs of keys that were due: a read may leave those */
-    unsigned db; /* the database that the bytes end in; SELECTs are put in where it changes */
-    bool off;    /* while a record is replayed: nothing is recorded again */
-    /* Where a single short command may be written instead of into bytes: the owner's memory. Any other
-     * effect after it takes it back into bytes. */
+    uint32_t others_n;                  /* commands in them */
+    uint32_t n;                         /* how many commands in all, SELECTs not counted */
+    uint32_t expired; /* of which DELs of keys that were due: a read may leave those */
+    unsigned db;      /* the database that the bytes end in; SELECTs are put in where it changes */
+    bool off;         /* while a record is replayed: nothing is recorded again */
+    /* Where a single short command may be written instead of into bytes: the owner's memory. Any
+     * other effect after it takes it back into bytes. */
     char *window;
     size_t window_max, window_n; /* room, 0: no window; bytes written */
 };
@@ -68,8 +68,9 @@ void effect_expire(struct effects *e, unsigned db, struct slice key,
 
 void effect_flush_slot(struct effects *e, unsigned slot); /* VONG.FLUSHSLOT slot */
 
-/* Makes one body of what was left, for each slot: several commands are wrapped into MULTI and EXEC. Then
- * bytes may be taken, of `others` too, and effects_done (without others: n and expired set to 0). */
+/* Makes one body of what was left, for each slot: several commands are wrapped into MULTI and
+ * EXEC. Then bytes may be taken, of `others` too, and effects_done (without others: n and expired
+ * set to 0). */
 void effect_wrap(struct effects *e);
 void effects_done(struct effects *e);
 void effects_free(struct effects *e);

@@ -50,7 +50,8 @@ bool drop_due(struct cmd *c, unsigned db, const struct key *k)
     return true;
 }
 
-static inline __attribute__((always_inline)) struct entry *look(struct cmd *c, unsigned db, const struct key *k)
+static inline __attribute__((always_inline)) struct entry *look(struct cmd *c, unsigned db,
+                                                                const struct key *k)
 {
     struct entry *e = store_find(c->store, db, k);
     if (e != NULL && __builtin_expect(is_due(c, e), 0)) {

@@ -19,7 +19,8 @@ struct cmd_config {
     int64_t string_max_bytes; /* proto-max-bulk-len */
     int lfu_log_factor, lfu_decay_minutes;
     bool lfu; /* maxmemory-policy: OBJECT FREQ and IDLETIME depend on it */
-    bool keeps_due; /* CLIENT PAUSE, or no lease: what is due is not found, and dropped only after it */
+    /* CLIENT PAUSE, or no lease: what is due is not found, and dropped only after it */
+    bool keeps_due;
 };
 
 struct cmd_stats {
@@ -42,7 +43,7 @@ struct cmd {
     struct cmd_stats *stats;
     struct rng *rng;
     bool no_touch; /* CLIENT NO-TOUCH: accesses leave no trace for LRU and LFU */
-    bool replay; /* a record is applied: nothing expires, nothing is refused for its age */
+    bool replay;   /* a record is applied: nothing expires, nothing is refused for its age */
 };
 
 void cmd_exec(struct cmd *c); /* calls the spec's handler, which must be a DATA one */
@@ -62,7 +63,8 @@ struct entry *look_read(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_write(struct cmd *c, unsigned db, const struct key *k);
 struct entry *look_quiet(struct cmd *c, unsigned db, const struct key *k);
 
-/* In each round of a loop as long as whoever asks likes: now and then it is told that work goes on. */
+/* In each round of a loop as long as whoever asks likes: now and then it is told that
+ * work goes on. */
 static inline void cmd_goes_on(const struct cmd *c, uint32_t round)
 {
     if ((round & 1023) == 1023)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The prototypes of all handlers that touch nothing but the keyspace, from their rows: a row without
- * a handler does not link, a handler without a row has no prototype and does not compile. */
+/* The prototypes of all handlers that touch nothing but the keyspace, from their rows:
+ * a row without a handler does not link, a handler without a row has no prototype and
+ * does not compile. */
 #ifndef CMD_HANDLERS_H
 #define CMD_HANDLERS_H
 

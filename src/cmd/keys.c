@@ -154,18 +154,12 @@ bool keys_of(const struct spec *spec, const struct slice *argv, size_t argc, str
 {
     keys->n = 0;
     switch ((enum key_finder)spec->finder) {
-    case FIND_BY_SPECS:
-        return find_by_specs(spec, argv, argc, keys);
-    case FIND_SET:
-        return find_set(argv, argc, keys);
-    case FIND_BITFIELD:
-        return find_bitfield(argv, argc, keys);
-    case FIND_SORT:
-        return find_sort(argv, argc, keys);
-    case FIND_SORT_RO:
-        return find_one(keys, 1, KEY_RO | KEY_ACCESS);
-    case FIND_MIGRATE:
-        return find_migrate(argv, argc, keys);
+    case FIND_BY_SPECS: return find_by_specs(spec, argv, argc, keys);
+    case FIND_SET: return find_set(argv, argc, keys);
+    case FIND_BITFIELD: return find_bitfield(argv, argc, keys);
+    case FIND_SORT: return find_sort(argv, argc, keys);
+    case FIND_SORT_RO: return find_one(keys, 1, KEY_RO | KEY_ACCESS);
+    case FIND_MIGRATE: return find_migrate(argv, argc, keys);
     }
     check_failed("a finder has its case", __FILE__, __LINE__);
 }

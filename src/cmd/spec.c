@@ -18,39 +18,42 @@ struct name_slot {
 #include "cmd/spec_index.h"
 
 /* Categories that follow from the flags, as Redis derives them. */
-#define ACL_IMPLIED(flags)                                                                \
-    ((((flags) & CMD_WRITE) != 0 ? (uint32_t)ACL_WRITE : 0) |                             \
-     (((flags) & CMD_READONLY) != 0 ? (uint32_t)ACL_READ : 0) |                           \
-     (((flags) & CMD_ADMIN) != 0 ? (uint32_t)ACL_ADMIN | (uint32_t)ACL_DANGEROUS : 0) |   \
-     (((flags) & CMD_PUBSUB) != 0 ? (uint32_t)ACL_PUBSUB : 0) |                           \
-     (((flags) & CMD_BLOCKING) != 0 ? (uint32_t)ACL_BLOCKING : 0) |                       \
-     (((flags) & CMD_FAST) != 0 ? (uint32_t)ACL_FAST : (uint32_t)ACL_SLOW))
+#define ACL_IMPLIED(flags)                                                            \
+    ((((flags)&CMD_WRITE) != 0 ? (uint32_t)ACL_WRITE : 0) |                           \
+     (((flags)&CMD_READONLY) != 0 ? (uint32_t)ACL_READ : 0) |                         \
+     (((flags)&CMD_ADMIN) != 0 ? (uint32_t)ACL_ADMIN | (uint32_t)ACL_DANGEROUS : 0) | \
+     (((flags)&CMD_PUBSUB) != 0 ? (uint32_t)ACL_PUBSUB : 0) |                         \
+     (((flags)&CMD_BLOCKING) != 0 ? (uint32_t)ACL_BLOCKING : 0) |                     \
+     (((flags)&CMD_FAST) != 0 ? (uint32_t)ACL_FAST : (uint32_t)ACL_SLOW))
 
-#define AT(index, last_, step_, flags_)                                                      \
-    {                                                                                        \
+#define AT(index, last_, step_, flags_)                                                          \
+    {                                                                                            \
         .begin = BEGIN_INDEX, .extent = EXTENT_RANGE, .at = index, .last = last_, .step = step_, \
-        .flags = flags_                                                                      \
+        .flags = flags_                                                                          \
     }
-#define AFTER(word, from, last_, step_, flags_)                                              \
-    {                                                                                        \
-        .begin = BEGIN_KEYWORD, .extent = EXTENT_RANGE, .keyword = word, .at = from,         \
-        .last = last_, .step = step_, .flags = flags_                                        \
+#define AFTER(word, from, last_, step_, flags_)                                      \
+    {                                                                                \
+        .begin = BEGIN_KEYWORD, .extent = EXTENT_RANGE, .keyword = word, .at = from, \
+        .last = last_, .step = step_, .flags = flags_                                \
     }
-#define COUNTED(index, count_, first_, step_, flags_)                                        \
-    {                                                                                        \
-        .begin = BEGIN_INDEX, .extent = EXTENT_COUNTED, .at = index, .count = count_,        \
-        .first = first_, .step = step_, .flags = flags_                                      \
+#define COUNTED(index, count_, first_, step_, flags_)                                 \
+    {                                                                                 \
+        .begin = BEGIN_INDEX, .extent = EXTENT_COUNTED, .at = index, .count = count_, \
+        .first = first_, .step = step_, .flags = flags_                               \
     }
-#define SOMEWHERE(flags_)                                                        \
-    {                                                                            \
-        .begin = BEGIN_UNKNOWN, .extent = EXTENT_UNKNOWN, .flags = flags_        \
+#define SOMEWHERE(flags_)                                                 \
+    {                                                                     \
+        .begin = BEGIN_UNKNOWN, .extent = EXTENT_UNKNOWN, .flags = flags_ \
     }
-#define KEYS_BY(finder_, first_, last_, step_, ...)                              \
-    .first = first_, .last = last_, .step = step_, .finder = finder_,            \
+#define KEYS_BY(finder_, first_, last_, step_, ...)                                     \
+    .first = first_, .last = last_, .step = step_, .finder = finder_,                   \
     .keys_n = sizeof((const struct key_spec[]){__VA_ARGS__}) / sizeof(struct key_spec), \
-    .keys = (const struct key_spec[]){__VA_ARGS__}
-#define KEYS(first_, last_, step_, flags_)                                       \
-    KEYS_BY(FIND_BY_SPECS, first_, last_, step_,                                 \
+    .keys = (const struct key_spec[])                                                   \
+    {                                                                                   \
+        __VA_ARGS__                                                                     \
+    }
+#define KEYS(first_, last_, step_, flags_)       \
+    KEYS_BY(FIND_BY_SPECS, first_, last_, step_, \
             AT(first_, (last_) < 0 ? (last_) : (last_) - (first_), step_, flags_))
 #define NO_KEYS .keys_n = 0
 #define SINCE(version) .since = version
@@ -61,20 +64,40 @@ struct name_slot {
 #define NODE(function) SPEC_NODE
 
 #define CMD(id_, name_, arity_, handler_, group_, flags_, categories_, keys_, since_, complexity_, \
-            tips_, args_, summary_)                                                               \
-    [SPEC_##id_] = {.name = name_, .name_n = sizeof(name_) - 1, .id = SPEC_##id_,                 \
-                    .container = SPEC_NONE, .arity = arity_, .handler = handler_, .group = group_, \
-                    .flags = flags_, .categories = (categories_) | ACL_IMPLIED(flags_), keys_,    \
-                    since_, .complexity = complexity_, .tips = tips_, .args = args_,              \
+            tips_, args_, summary_)                                                                \
+    [SPEC_##id_] = {.name = name_,                                                                 \
+                    .name_n = sizeof(name_) - 1,                                                   \
+                    .id = SPEC_##id_,                                                              \
+                    .container = SPEC_NONE,                                                        \
+                    .arity = arity_,                                                               \
+                    .handler = handler_,                                                           \
+                    .group = group_,                                                               \
+                    .flags = flags_,                                                               \
+                    .categories = (categories_) | ACL_IMPLIED(flags_),                             \
+                    keys_,                                                                         \
+                    since_,                                                                        \
+                    .complexity = complexity_,                                                     \
+                    .tips = tips_,                                                                 \
+                    .args = args_,                                                                 \
                     .summary = summary_},
 #define SUB(container_, id_, name_, sub_, arity_, handler_, group_, flags_, categories_, keys_, \
-            since_, complexity_, tips_, args_, summary_)                                       \
-    [SPEC_##container_##_##id_] = {                                                            \
-        .name = name_ "|" sub_, .name_n = sizeof(name_ "|" sub_) - 1,                          \
-        .sub_at = sizeof(name_ "|") - 1, .id = SPEC_##container_##_##id_,                      \
-        .container = SPEC_##container_, .arity = arity_, .handler = handler_, .group = group_, \
-        .flags = flags_, .categories = (categories_) | ACL_IMPLIED(flags_), keys_, since_,     \
-        .complexity = complexity_, .tips = tips_, .args = args_, .summary = summary_},
+            since_, complexity_, tips_, args_, summary_)                                        \
+    [SPEC_##container_##_##id_] = {.name = name_ "|" sub_,                                      \
+                                   .name_n = sizeof(name_ "|" sub_) - 1,                        \
+                                   .sub_at = sizeof(name_ "|") - 1,                             \
+                                   .id = SPEC_##container_##_##id_,                             \
+                                   .container = SPEC_##container_,                              \
+                                   .arity = arity_,                                             \
+                                   .handler = handler_,                                         \
+                                   .group = group_,                                             \
+                                   .flags = flags_,                                             \
+                                   .categories = (categories_) | ACL_IMPLIED(flags_),           \
+                                   keys_,                                                       \
+                                   since_,                                                      \
+                                   .complexity = complexity_,                                   \
+                                   .tips = tips_,                                               \
+                                   .args = args_,                                               \
+                                   .summary = summary_},
 
 const struct spec specs[SPEC_N] = {
 #include "cmd/commands.def"

@@ -15,68 +15,69 @@
 #include "base/slice.h"
 
 /* Redis' flags, in the order COMMAND prints them, then our own, which it does not print (NULL). */
-#define CMD_FLAG_ROWS(X)                              \
-    X(CMD_WRITE, "write")                             \
-    X(CMD_READONLY, "readonly")                       \
-    X(CMD_DENYOOM, "denyoom")                         \
-    X(CMD_ADMIN, "admin")                             \
-    X(CMD_PUBSUB, "pubsub")                           \
-    X(CMD_NOSCRIPT, "noscript")                       \
-    X(CMD_BLOCKING, "blocking")                       \
-    X(CMD_LOADING, "loading")                         \
-    X(CMD_STALE, "stale")                             \
-    X(CMD_SKIP_MONITOR, "skip_monitor")               \
-    X(CMD_SKIP_SLOWLOG, "skip_slowlog")               \
-    X(CMD_ASKING, "asking")                           \
-    X(CMD_FAST, "fast")                               \
-    X(CMD_NO_AUTH, "no_auth")                         \
-    X(CMD_MAY_REPLICATE, "may_replicate")             \
-    X(CMD_NO_MANDATORY_KEYS, "no_mandatory_keys")     \
-    X(CMD_NO_ASYNC_LOADING, "no_async_loading")       \
-    X(CMD_NO_MULTI, "no_multi")                       \
-    X(CMD_MOVABLEKEYS, "movablekeys")                 \
-    X(CMD_ALLOW_BUSY, "allow_busy")                   \
-    X(CMD_BRIEF, NULL)  /* tiny, bounded cost per argument: see spec_is_brief */ \
-    X(CMD_SPLITS, NULL) /* equals the same command per key: may be split over slots */ \
-    X(CMD_SUBS, NULL)   /* has subcommands: a container, or COMMAND */ \
+#define CMD_FLAG_ROWS(X)                                                                 \
+    X(CMD_WRITE, "write")                                                                \
+    X(CMD_READONLY, "readonly")                                                          \
+    X(CMD_DENYOOM, "denyoom")                                                            \
+    X(CMD_ADMIN, "admin")                                                                \
+    X(CMD_PUBSUB, "pubsub")                                                              \
+    X(CMD_NOSCRIPT, "noscript")                                                          \
+    X(CMD_BLOCKING, "blocking")                                                          \
+    X(CMD_LOADING, "loading")                                                            \
+    X(CMD_STALE, "stale")                                                                \
+    X(CMD_SKIP_MONITOR, "skip_monitor")                                                  \
+    X(CMD_SKIP_SLOWLOG, "skip_slowlog")                                                  \
+    X(CMD_ASKING, "asking")                                                              \
+    X(CMD_FAST, "fast")                                                                  \
+    X(CMD_NO_AUTH, "no_auth")                                                            \
+    X(CMD_MAY_REPLICATE, "may_replicate")                                                \
+    X(CMD_NO_MANDATORY_KEYS, "no_mandatory_keys")                                        \
+    X(CMD_NO_ASYNC_LOADING, "no_async_loading")                                          \
+    X(CMD_NO_MULTI, "no_multi")                                                          \
+    X(CMD_MOVABLEKEYS, "movablekeys")                                                    \
+    X(CMD_ALLOW_BUSY, "allow_busy")                                                      \
+    X(CMD_BRIEF, NULL)  /* tiny, bounded cost per argument: see spec_is_brief */         \
+    X(CMD_SPLITS, NULL) /* equals the same command per key: may be split over slots */   \
+    X(CMD_SUBS, NULL)   /* has subcommands: a container, or COMMAND */                   \
     X(CMD_SYSCMD, NULL) /* for servers and test harnesses; COMMAND DOCS says "syscmd" */ \
-    X(CMD_OF_DISK, NULL) /* about files a server keeps its data in: a proxy has none, and refuses it */
+    X(CMD_OF_DISK,                                                                       \
+      NULL) /* about files a server keeps its data in: a proxy has none, and refuses it */
 
-#define CMD_CATEGORY_ROWS(X)             \
-    X(ACL_KEYSPACE, "keyspace")          \
-    X(ACL_READ, "read")                  \
-    X(ACL_WRITE, "write")                \
-    X(ACL_SET, "set")                    \
-    X(ACL_SORTEDSET, "sortedset")        \
-    X(ACL_LIST, "list")                  \
-    X(ACL_HASH, "hash")                  \
-    X(ACL_STRING, "string")              \
-    X(ACL_BITMAP, "bitmap")              \
-    X(ACL_HYPERLOGLOG, "hyperloglog")    \
-    X(ACL_GEO, "geo")                    \
-    X(ACL_STREAM, "stream")              \
-    X(ACL_PUBSUB, "pubsub")              \
-    X(ACL_ADMIN, "admin")                \
-    X(ACL_FAST, "fast")                  \
-    X(ACL_SLOW, "slow")                  \
-    X(ACL_BLOCKING, "blocking")          \
-    X(ACL_DANGEROUS, "dangerous")        \
-    X(ACL_CONNECTION, "connection")      \
-    X(ACL_TRANSACTION, "transaction")    \
+#define CMD_CATEGORY_ROWS(X)          \
+    X(ACL_KEYSPACE, "keyspace")       \
+    X(ACL_READ, "read")               \
+    X(ACL_WRITE, "write")             \
+    X(ACL_SET, "set")                 \
+    X(ACL_SORTEDSET, "sortedset")     \
+    X(ACL_LIST, "list")               \
+    X(ACL_HASH, "hash")               \
+    X(ACL_STRING, "string")           \
+    X(ACL_BITMAP, "bitmap")           \
+    X(ACL_HYPERLOGLOG, "hyperloglog") \
+    X(ACL_GEO, "geo")                 \
+    X(ACL_STREAM, "stream")           \
+    X(ACL_PUBSUB, "pubsub")           \
+    X(ACL_ADMIN, "admin")             \
+    X(ACL_FAST, "fast")               \
+    X(ACL_SLOW, "slow")               \
+    X(ACL_BLOCKING, "blocking")       \
+    X(ACL_DANGEROUS, "dangerous")     \
+    X(ACL_CONNECTION, "connection")   \
+    X(ACL_TRANSACTION, "transaction") \
     X(ACL_SCRIPTING, "scripting")
 
 /* What a command does with a key, in the order COMMAND prints it. */
-#define KEY_FLAG_ROWS(X)                                                      \
-    X(KEY_RO, "RO")         /* reads it, or data about it */                  \
-    X(KEY_RW, "RW")         /* changes it, depending on what it was */        \
-    X(KEY_OW, "OW")         /* overwrites it */                               \
-    X(KEY_RM, "RM")         /* deletes it without looking */                  \
-    X(KEY_ACCESS, "access") /* the value may show in the reply or elsewhere */ \
-    X(KEY_UPDATE, "update")                                                   \
-    X(KEY_INSERT, "insert") /* adds, never alters what was there */           \
-    X(KEY_DELETE, "delete")                                                   \
-    X(KEY_NOT_KEY, "not_key")       /* routed like a key, but none */         \
-    X(KEY_INCOMPLETE, "incomplete") /* there may be keys this does not find */ \
+#define KEY_FLAG_ROWS(X)                                                         \
+    X(KEY_RO, "RO")         /* reads it, or data about it */                     \
+    X(KEY_RW, "RW")         /* changes it, depending on what it was */           \
+    X(KEY_OW, "OW")         /* overwrites it */                                  \
+    X(KEY_RM, "RM")         /* deletes it without looking */                     \
+    X(KEY_ACCESS, "access") /* the value may show in the reply or elsewhere */   \
+    X(KEY_UPDATE, "update")                                                      \
+    X(KEY_INSERT, "insert") /* adds, never alters what was there */              \
+    X(KEY_DELETE, "delete")                                                      \
+    X(KEY_NOT_KEY, "not_key")         /* routed like a key, but none */          \
+    X(KEY_INCOMPLETE, "incomplete")   /* there may be keys this does not find */ \
     X(KEY_VARIABLE, "variable_flags") /* the flags depend on the options */
 
 #define SPEC_GROUP_ROWS(X)                \
@@ -142,17 +143,17 @@ struct key_spec {
 struct spec {
     const char *name; /* lowercase, "client|list" */
     uint8_t name_n;
-    uint8_t sub_at;     /* where the subcommand's own name begins; 0: not a subcommand */
-    uint16_t id;        /* enum spec_id: dense */
-    uint16_t container; /* enum spec_id, or SPEC_NONE */
-    int8_t arity;       /* command name included; negative: at least so many */
-    uint8_t handler;    /* enum spec_handler */
-    uint32_t flags;     /* enum cmd_flag */
-    uint32_t categories; /* enum acl_category */
+    uint8_t sub_at;           /* where the subcommand's own name begins; 0: not a subcommand */
+    uint16_t id;              /* enum spec_id: dense */
+    uint16_t container;       /* enum spec_id, or SPEC_NONE */
+    int8_t arity;             /* command name included; negative: at least so many */
+    uint8_t handler;          /* enum spec_handler */
+    uint32_t flags;           /* enum cmd_flag */
+    uint32_t categories;      /* enum acl_category */
     int8_t first, last, step; /* the keys as the triple of COMMAND; 0, 0, 0 without */
-    uint8_t finder;      /* enum key_finder */
+    uint8_t finder;           /* enum key_finder */
     uint8_t keys_n;
-    uint8_t group;       /* enum spec_group */
+    uint8_t group; /* enum spec_group */
     const struct key_spec *keys;
     const char *since;
     const char *deprecated_since; /* NULL: it is not */

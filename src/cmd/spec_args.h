@@ -21,15 +21,15 @@
 
 #include "base/slice.h"
 
-#define ARG_TYPE_ROWS(X)           \
-    X(ARG_STRING, "string")        \
-    X(ARG_INTEGER, "integer")      \
-    X(ARG_DOUBLE, "double")        \
-    X(ARG_KEY, "key")              \
-    X(ARG_PATTERN, "pattern")      \
-    X(ARG_UNIX_TIME, "unix-time")  \
+#define ARG_TYPE_ROWS(X)            \
+    X(ARG_STRING, "string")         \
+    X(ARG_INTEGER, "integer")       \
+    X(ARG_DOUBLE, "double")         \
+    X(ARG_KEY, "key")               \
+    X(ARG_PATTERN, "pattern")       \
+    X(ARG_UNIX_TIME, "unix-time")   \
     X(ARG_PURE_TOKEN, "pure-token") \
-    X(ARG_ONEOF, "oneof")          \
+    X(ARG_ONEOF, "oneof")           \
     X(ARG_BLOCK, "block")
 
 #define X(type, text) type,

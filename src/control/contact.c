@@ -13,8 +13,10 @@
 #include "base/mem.h"
 #include "control/inside.h"
 
-enum { UNREAD_MAX_BYTES = 80 * 1024 * 1024 };  /* the greatest frame and what follows it in one read */
-enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 }; /* between attempts to reach a member */
+/* The greatest frame and what follows it in one read. */
+enum { UNREAD_MAX_BYTES = 80 * 1024 * 1024 };
+/* Between attempts to reach a member. */
+enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 };
 
 static struct contact **bucket_of(struct control *c, uint32_t conn, bool is_link)
 {
@@ -126,8 +128,8 @@ void contacts_unfollowed(struct control *c)
 
 /* ---------------------------------------------------------------- opening */
 
-struct contact *contact_dial(struct control *c, enum contact_use use, const char *host, uint16_t port,
-                             const struct node_id *wanted)
+struct contact *contact_dial(struct control *c, enum contact_use use, const char *host,
+                             uint16_t port, const struct node_id *wanted)
 {
     struct contact *k = contact_new(c, ++c->last_link, true);
     k->use = (uint8_t)use;
@@ -162,7 +164,8 @@ void contact_dialed(struct control *c, const struct control_event *ev)
         drop(c, k);
         if (k->use == CONTACT_MEMBER && ev->dialed.how == CONTROL_DIALED_REFUSED)
             control_refused(c, &k->id);
-        control_missed(c, k, ev->dialed.how == CONTROL_DIALED_REFUSED ? "connection refused" : "not reached");
+        control_missed(
+            c, k, ev->dialed.how == CONTROL_DIALED_REFUSED ? "connection refused" : "not reached");
         return;
     }
     struct hello_self self = control_self(c);
@@ -177,7 +180,9 @@ void contact_dialed(struct control *c, const struct control_event *ev)
 /* A guest that brings clients' commands, or records, is the data plane's. */
 static void give(struct control *c, struct contact *k)
 {
-    struct control_give g = {.conn = k->conn, .use = (uint8_t)hello_use(k->hello.purpose), .from = k->hello.peer.id,
+    struct control_give g = {.conn = k->conn,
+                             .use = (uint8_t)hello_use(k->hello.purpose),
+                             .from = k->hello.peer.id,
                              .incarnation = k->hello.peer.incarnation};
     chain_put(&g.unread, buf_slice(&k->unread));
     *vec_add(&c->out->give) = g;
@@ -207,7 +212,8 @@ static void opened(struct control *c, struct contact *k)
 
 /* ---------------------------------------------------------------- reading */
 
-/* A cluster that forms has some for a moment: one end has not heard yet that the other is a member. */
+/* A cluster that forms has some for a moment: one end has not heard yet that the other
+ * is a member. */
 static bool is_growing_pain(const struct control *c, const struct hello *h)
 {
     static const struct cluster_id none;
@@ -216,13 +222,14 @@ static bool is_growing_pain(const struct control *c, const struct hello *h)
             (!c->identity.in_cluster || cluster_id_equal(&h->peer.cluster, &none)));
 }
 
-/* Said aloud once, and again when there is something else to say: it is tried again all the time. */
+/* Said aloud once, and again when there is something else to say: it is tried again
+ * all the time. */
 static void refused(struct control *c, struct contact *k)
 {
     bool again = strcmp(c->refusal, k->hello.why) == 0;
     memcpy(c->refusal, k->hello.why, sizeof(c->refusal));
-    log_say(c->log, again || is_growing_pain(c, &k->hello) ? LOG_LEVEL_VERBOSE : LOG_LEVEL_WARNING, "%s %s: %s",
-            k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
+    log_say(c->log, again || is_growing_pain(c, &k->hello) ? LOG_LEVEL_VERBOSE : LOG_LEVEL_WARNING,
+            "%s %s: %s", k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
     control_missed(c, k, k->hello.why);
     contact_end(c, k);
 }
@@ -253,11 +260,13 @@ static void read_frames(struct control *c, struct contact *k)
     while (!k->over) {
         struct wire_in in;
         size_t used = 0;
-        enum wire_read got = wire_next(&k->reader, slice_from(buf_slice(&k->unread), at), &in, &used);
+        enum wire_read got =
+            wire_next(&k->reader, slice_from(buf_slice(&k->unread), at), &in, &used);
         if (got == WIRE_MORE)
             break;
         if (got == WIRE_BAD) {
-            log_say(c->log, LOG_LEVEL_WARNING, "%s said what is no message: %s", k->peer, k->reader.why);
+            log_say(c->log, LOG_LEVEL_WARNING, "%s said what is no message: %s", k->peer,
+                    k->reader.why);
             put_refused(out_of(c, k), HELLO_MALFORMED, k->reader.why);
             contact_end(c, k);
             break;
@@ -290,7 +299,9 @@ void contact_closed(struct control *c, uint32_t conn, bool is_link)
     if (k == NULL)
         return;
     drop(c, k);
-    control_missed(c, k, k->open ? "the connection broke" : "it closed the connection before the handshake was through");
+    control_missed(c, k,
+                   k->open ? "the connection broke"
+                           : "it closed the connection before the handshake was through");
 }
 
 void contact_is_member(struct control *c, struct contact *k)
@@ -359,7 +370,8 @@ struct chain *contact_to_id(struct control *c, const struct node_id *id)
         return contact_to(c, place);
     for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
-        if (k->open && !k->over && (k->use == CONTACT_MEMBER || k->use == CONTACT_HINT) && node_id_equal(&k->id, id))
+        if (k->open && !k->over && (k->use == CONTACT_MEMBER || k->use == CONTACT_HINT) &&
+            node_id_equal(&k->id, id))
             return contact_answer(c, k);
     }
     return NULL;
@@ -408,8 +420,8 @@ static bool takes_too_long(const struct control *c, const struct contact *k)
     return !k->open && mono_reached(c->now, mono_after(k->since, HANDSHAKE_US));
 }
 
-/* A link to this member is kept. Where the map has it at our own address there is nobody but us: a node
- * that lost its disk came back as another. */
+/* A link to this member is kept. Where the map has it at our own address there is nobody but us: a
+ * node that lost its disk came back as another. */
 static bool is_dialed(const struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
@@ -418,13 +430,14 @@ static bool is_dialed(const struct control *c, uint16_t place)
     return n->used && n->at.ip[0] != '\0' && !is_here && !node_id_equal(&n->id, &c->identity.node);
 }
 
-/* Who was found, or came, before there was a map turns out to be one of it: where no address of the map
- * is right any more, the connection it came on is the only way back to it. */
+/* Who was found, or came, before there was a map turns out to be one of it: where no address of the
+ * map is right any more, the connection it came on is the only way back to it. */
 static void early_become_members(struct control *c)
 {
     for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
-        bool is_hint = k->use == CONTACT_HINT, may_be = is_hint || (k->use == CONTACT_MEMBER && !k->is_link);
+        bool is_hint = k->use == CONTACT_HINT,
+             may_be = is_hint || (k->use == CONTACT_MEMBER && !k->is_link);
         struct contact_peer *p = may_be && k->open && !k->over ? peer_of(c, &k->id) : NULL;
         if (p != NULL && is_hint)
             contact_is_member(c, k);
@@ -461,10 +474,12 @@ static struct mono next_look(const struct control *c)
 
 static bool is_as_it_was(const struct control *c)
 {
-    return !c->contacts_changed && c->contacts_nodes_ver == c->map.nodes_ver && c->contacts_standing == c->standing;
+    return !c->contacts_changed && c->contacts_nodes_ver == c->map.nodes_ver &&
+           c->contacts_standing == c->standing;
 }
 
-/* Most steps bring a message of one of many: all are looked at only where there may be something to do. */
+/* Most steps bring a message of one of many: all are looked at only where there may be
+ * something to do. */
 void contacts_due(struct control *c)
 {
     if (is_as_it_was(c) && !mono_reached(c->now, c->contacts_wake))

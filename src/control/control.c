@@ -44,10 +44,13 @@ uint16_t control_leader(const struct control *c)
 {
     if (!raft_peer_is_nobody(&c->raft.leader) && raft_is_voter(&c->raft))
         return map_find(&c->map, &c->raft.leader.node);
-    /* Who does not vote is not told who leads: any voter it reaches passes nothing on, but knows. */
-    bool is_other = c->leader_hint != control_place(c); /* who led, and votes no more, is to ask as well */
-    return is_other && c->leader_hint < c->map.nodes.n && c->map.nodes.at[c->leader_hint].used ? c->leader_hint
-                                                                                                 : MAP_NOBODY;
+    /* Who does not vote is not told who leads: any voter it reaches passes nothing
+     * on, but knows. */
+    /* who led, and votes no more, is to ask as well */
+    bool is_other = c->leader_hint != control_place(c);
+    return is_other && c->leader_hint < c->map.nodes.n && c->map.nodes.at[c->leader_hint].used
+               ? c->leader_hint
+               : MAP_NOBODY;
 }
 
 bool control_hear_leader(struct control *c, const struct node_id *id)
@@ -168,7 +171,8 @@ static void know_uncommitted(struct control *c, struct member_known *known, size
         if (r->type != RAFT_ENTRY_OWNER || get_map_entry(r->bytes, &e, why) != ERR_OK)
             continue;
         const struct node_id *about = e->type == MAP_RESTARTED ? &e->member.id : &e->about;
-        bool counts = e->type == MAP_SUSPECTED || e->type == MAP_DOWNED || e->type == MAP_CLEARED || e->type == MAP_RESTARTED;
+        bool counts = e->type == MAP_SUSPECTED || e->type == MAP_DOWNED || e->type == MAP_CLEARED ||
+                      e->type == MAP_RESTARTED;
         for (size_t k = 0; counts && k < n; k++)
             if (node_id_equal(&known[k].id, about)) {
                 known[k].about = MEMBER_STOPS;
@@ -185,28 +189,32 @@ static void member_look(struct control *c)
     VEC(struct member_known) known = {0};
     struct member_voter voters[RAFT_VOTERS_MAX];
     /* A node that does not vote any more hears of that as of everything else that is committed. */
-    const struct raft_voters *newest = c->voters_index > c->raft.voters_index ? &c->voters : &c->raft.voters;
+    const struct raft_voters *newest =
+        c->voters_index > c->raft.voters_index ? &c->voters : &c->raft.voters;
     for (uint16_t i = 0; i < c->map.nodes.n; i++) {
         const struct map_node *n = &c->map.nodes.at[i];
         if (!n->used)
             continue;
-        *vec_add(&known) = (struct member_known){
-            .id = n->id,
-            .incarnation = n->incarnation,
-            .about = n->health_index == 0 ? MEMBER_ABOUT_NONE : n->health == MAP_UP ? MEMBER_ALLOWS : MEMBER_STOPS,
-            .about_index = n->health_index,
-            .health = (enum map_health)n->health,
-            .health_index = n->health_index};
+        *vec_add(&known) = (struct member_known){.id = n->id,
+                                                 .incarnation = n->incarnation,
+                                                 .about = n->health_index == 0  ? MEMBER_ABOUT_NONE
+                                                          : n->health == MAP_UP ? MEMBER_ALLOWS
+                                                                                : MEMBER_STOPS,
+                                                 .about_index = n->health_index,
+                                                 .health = (enum map_health)n->health,
+                                                 .health_index = n->health_index};
     }
     know_uncommitted(c, known.at, known.n);
     for (size_t i = 0; i < newest->n; i++)
         voters[i] = (struct member_voter){newest->at[i].node, newest->at[i].data};
-    struct member_view v = {known.at, known.n, voters, newest->n, raft_voters_has(newest, &c->raft.self)};
+    struct member_view v = {known.at, known.n, voters, newest->n,
+                            raft_voters_has(newest, &c->raft.self)};
     member_do(c, &(struct member_event){.type = MEMBER_VIEW, .view = &v});
     vec_free(&known);
 }
 
-/* While a change of T is not settled the smaller is for leases, the larger for waits (replication, "Settings"). */
+/* While a change of T is not settled the smaller is for leases, the larger for
+ * waits (replication, "Settings"). */
 static void member_timeouts(struct control *c)
 {
     bool none = c->map.nodes.n == 0;
@@ -235,7 +243,8 @@ void control_member_anew(struct control *c)
     c->member_wake = c->now;
     c->lease = (struct mono){0};
     member_free(&c->member);
-    member_init(&c->member, &c->identity.node, c->identity.incarnation, rng_next(&c->rng), c->wait_us, c->now);
+    member_init(&c->member, &c->identity.node, c->identity.incarnation, rng_next(&c->rng),
+                c->wait_us, c->now);
 }
 
 /* Nobody listens at a member's port: it does not run, most likely (16). */
@@ -270,7 +279,8 @@ static void look_at_own_place(struct control *c)
     if (place == MAP_NOBODY && c->was_member)
         gone(c, "this node was removed from its cluster");
     else if (place != MAP_NOBODY && c->map.nodes.at[place].incarnation > c->identity.incarnation)
-        gone(c, "a later run of this node is a member: its data directory was copied, and the copy runs too");
+        gone(c, "a later run of this node is a member: its data directory was copied, and the copy "
+                "runs too");
     else if (place != MAP_NOBODY && !c->was_member)
         say_members(c);
     c->was_member |= place != MAP_NOBODY;
@@ -424,7 +434,8 @@ static enum err heard_here(struct control *c, struct contact *k, struct wire_in 
     return ERR_OK;
 }
 
-/* A stranger may ask to join or to meet, and a new member or a proxy for the map; a member everything else. */
+/* A stranger may ask to join or to meet, and a new member or a proxy for the map; a
+ * member everything else. */
 static bool may_say(const struct control *c, const struct contact *k, enum wire_type type)
 {
     bool meets = type == WIRE_JOIN || type == WIRE_MEET;
@@ -464,7 +475,8 @@ void control_heard(struct control *c, struct contact *k, struct wire_in *in)
     else if (in->type >= WIRE_JOIN && in->type <= WIRE_MET)
         e = heard_meeting(c, k, in, why);
     else
-        snprintf(why, sizeof(why), "%s is over once the connection is open", wire_spec(in->type)->name);
+        snprintf(why, sizeof(why), "%s is over once the connection is open",
+                 wire_spec(in->type)->name);
     if (e == ERR_OK)
         return;
     if (why[0] == '\0')
@@ -500,7 +512,8 @@ static void word(struct control *c, struct word *w)
     switch (w->type) {
     case WORD_ASK: ask(c, w); break;
     case WORD_APPLIED:
-        member_do(c, &(struct member_event){.type = MEMBER_OWN, .own = {.applied = w->applied, .load = c->pulse.load}});
+        member_do(c, &(struct member_event){.type = MEMBER_OWN,
+                                            .own = {.applied = w->applied, .load = c->pulse.load}});
         break;
     case WORD_PROPOSE: follow_propose(c, w->entry.entry); break;
     case WORD_REPORT: follow_report(c, w); break;
@@ -520,7 +533,8 @@ static void why_no_service(struct control *c, char *text, size_t n)
 {
     text[0] = '\0';
     if (c->standing == STANDING_OUT)
-        snprintf(text, n, "not yet joined: %.140s", c->why_not[0] != '\0' ? c->why_not : "no seed has answered yet");
+        snprintf(text, n, "not yet joined: %.140s",
+                 c->why_not[0] != '\0' ? c->why_not : "no seed has answered yet");
     else if (c->standing == STANDING_GONE)
         snprintf(text, n, "%s", c->why_gone);
     else if (c->standing == STANDING_LEAVING)
@@ -528,7 +542,8 @@ static void why_no_service(struct control *c, char *text, size_t n)
     else if (c->map.index == 0)
         snprintf(text, n, "no member of the cluster is reached, so there is no map yet");
     else if (mono_reached(c->now, c->lease))
-        snprintf(text, n, "no lease: fewer than a majority of the %zu voters answer this node", c->voters.n);
+        snprintf(text, n, "no lease: fewer than a majority of the %zu voters answer this node",
+                 c->voters.n);
 }
 
 static struct word_peer view_of(struct control *c, uint16_t place)
@@ -550,8 +565,11 @@ static struct word_peer view_of(struct control *c, uint16_t place)
 
 static void view_due(struct control *c)
 {
-    struct word_view v = {.leader = c->raft.leader.node, .term = c->raft.term, .voters = (unsigned)c->voters.n,
-                          .sent = c->sent, .received = c->received};
+    struct word_view v = {.leader = c->raft.leader.node,
+                          .term = c->raft.term,
+                          .voters = (unsigned)c->voters.n,
+                          .sent = c->sent,
+                          .received = c->received};
     uint16_t leader = control_leader(c);
     if (leader != MAP_NOBODY)
         v.leader = c->map.nodes.at[leader].id;
@@ -560,9 +578,11 @@ static void view_due(struct control *c)
                 strcmp(v.why_not, c->told.why_not) != 0;
     if (!news && !mono_reached(c->now, c->view_due))
         return;
-    if (leader != MAP_NOBODY && leader != control_place(c) && !node_id_equal(&v.leader, &c->told.leader)) {
+    if (leader != MAP_NOBODY && leader != control_place(c) &&
+        !node_id_equal(&v.leader, &c->told.leader)) {
         char name[NODE_NAME_BYTES];
-        log_say(c->log, LOG_LEVEL_NOTICE, "node %s leads the controller", say_node(&c->map.nodes.at[leader], name));
+        log_say(c->log, LOG_LEVEL_NOTICE, "node %s leads the controller",
+                say_node(&c->map.nodes.at[leader], name));
     }
     c->told = v;
     c->view_due = mono_after(c->now, VIEW_US);
@@ -628,7 +648,9 @@ static void event(struct control *c, const struct control_event *ev)
     case CONTROL_WORD: word(c, ev->word); break;
     case CONTROL_ANNOUNCE: form_announce(c, ev->at); break;
     case CONTROL_LOADED: form_loaded(c, ev->new_data); break;
-    case CONTROL_CLOCK_APART: member_do(c, &(struct member_event){.type = MEMBER_CLOCK_APART}); break;
+    case CONTROL_CLOCK_APART:
+        member_do(c, &(struct member_event){.type = MEMBER_CLOCK_APART});
+        break;
     case CONTROL_STOP:
         c->stopping = true;
         c->stop_until = mono_after(c->now, control_timeout_us(c));
@@ -658,9 +680,9 @@ static void out_clear(struct control_out *out)
     out->stopped = out->failed = false;
 }
 
-/* Until this start's incarnation is on disk, and what it has read of the controllers' log lasts (a kill -9 leaves a
- * tail that only the page cache knows), who calls is not heard, and is told nothing (C1). Who is in no
- * cluster has time until it has loaded: nobody waits for it. */
+/* Until this start's incarnation is on disk, and what it has read of the controllers' log lasts (a
+ * kill -9 leaves a tail that only the page cache knows), who calls is not heard, and is told
+ * nothing (C1). Who is in no cluster has time until it has loaded: nobody waits for it. */
 static void event_when_new(struct control *c, const struct control_event *ev)
 {
     if (ev->type == CONTROL_STORED)
@@ -727,7 +749,7 @@ void control_check(const struct control *c)
     raft_check(&c->raft);
     member_check(&c->member);
     check(c->tail.n == 0 || c->tail_first + c->tail.n == c->map.index + 1); /* C2 */
-    check(c->standing != STANDING_NEW || c->contacts.n == 0);             /* C1 */
+    check(c->standing != STANDING_NEW || c->contacts.n == 0);               /* C1 */
 }
 
 void control_free(struct control *c)

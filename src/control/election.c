@@ -25,12 +25,14 @@ static const struct map_node *node_of(const struct election_view *v, uint16_t pl
     return &v->map->nodes.at[place];
 }
 
-static bool is_other_data(const struct election_view *v, unsigned member, const struct election_report *r)
+static bool is_other_data(const struct election_view *v, unsigned member,
+                          const struct election_report *r)
 {
     return v->slot->isr_incarnation[member] < r->data_since;
 }
 
-/* The report of the member, as it was in sync: of the same run, or of a later one if nothing was lost since (22). */
+/* The report of the member, as it was in sync: of the same run, or of a later one if nothing was
+ * lost since (22). */
 static const struct election_report *own_report(const struct election_view *v, unsigned member)
 {
     const struct map_slot *s = v->slot;
@@ -41,7 +43,7 @@ static const struct election_report *own_report(const struct election_view *v, u
     return same || s->isr_incarnation[member] >= r->clean_since ? r : NULL;
 }
 
-/* -- Reports that are to be considered, in the order of `replicas` --------------------------------------- */
+/* -- Reports that are to be considered, in the order of `replicas` ----------------------------- */
 
 struct field {
     const struct election_report *at[MAP_REPLICAS];
@@ -104,10 +106,12 @@ static struct position held_by(const struct field *f, unsigned k)
     return best;
 }
 
-/* -- The choice ------------------------------------------------------------------------------------------ */
+/* -- The choice -------------------------------------------------------------------------------- */
 
-static void elect(struct election_choice *c, const struct field *f, bool (*is_in)(const struct election_report *r,
-                  const struct election_report *bound), const struct election_report *bound, unsigned most)
+static void elect(struct election_choice *c, const struct field *f,
+                  bool (*is_in)(const struct election_report *r,
+                                const struct election_report *bound),
+                  const struct election_report *bound, unsigned most)
 {
     const struct election_report *winner = greatest(f);
     c->state = ELECTION_MADE;
@@ -122,14 +126,16 @@ static bool is_at_or_beyond(const struct election_report *r, const struct electi
     return position_cmp(r->at, bound->at) >= 0;
 }
 
-/* A position of the winner's last epoch is on its history; of an older one nothing is known here. */
+/* A position of the winner's last epoch is on its history; of an older one nothing
+ * is known here. */
 static bool is_of_its_epoch(const struct election_report *r, const struct election_report *bound)
 {
     return r->at.epoch == bound->at.epoch;
 }
 
-/* 21: nothing beyond what max(1, W - u) of the reporters hold can have been acknowledged. Of those behind that,
- * the new isr has any only if enough are not: their acks count in the new epoch alone. */
+/* 21: nothing beyond what max(1, W - u) of the reporters hold can have been acknowledged.
+ * Of those behind that, the new isr has any only if enough are not: their acks count in the
+ * new epoch alone. */
 static void elect_members(const struct election_view *v, const struct field *f, bool one_is_enough,
                           struct election_choice *c)
 {
@@ -158,8 +164,8 @@ static struct mono later(struct mono a, struct mono b)
     return a.us > b.us ? a : b;
 }
 
-/* 21: every member that is neither DOWN nor replaced has reported. Whether a restart replaces it, its report
- * tells; it is waited for no longer than T. */
+/* 21: every member that is neither DOWN nor replaced has reported. Whether a restart replaces it,
+ * its report tells; it is waited for no longer than T. */
 static bool members_waited_for(const struct election_view *v, struct election_choice *c)
 {
     const struct map_slot *s = v->slot;
@@ -195,7 +201,8 @@ static struct muster muster(const struct election_view *v)
     for (unsigned i = 0; i < v->slot->isr_n; i++) {
         const struct map_node *n = node_of(v, v->slot->isr[i]);
         const struct election_report *r = report_of(v, v->slot->isr[i]);
-        bool is_other = r != NULL && is_other_data(v, i, r), lost = is_other || (r == NULL && n->health == MAP_DOWN);
+        bool is_other = r != NULL && is_other_data(v, i, r),
+             lost = is_other || (r == NULL && n->health == MAP_DOWN);
         if (lost && n->leaving)
             m.given_up = true;
         else if (r == NULL)
@@ -210,7 +217,8 @@ static struct muster muster(const struct election_view *v)
 static bool all_live_reported(const struct election_view *v)
 {
     for (unsigned i = 0; i < v->slot->replicas_n; i++)
-        if (node_of(v, v->slot->replicas[i])->health == MAP_UP && report_of(v, v->slot->replicas[i]) == NULL)
+        if (node_of(v, v->slot->replicas[i])->health == MAP_UP &&
+            report_of(v, v->slot->replicas[i]) == NULL)
             return false;
     return true;
 }
@@ -239,7 +247,8 @@ static void elect_anybody(const struct election_view *v, struct election_choice 
     c->give_up = m.given_up;
 }
 
-/* 22: with W = 1 what the live members say is enough after T, and may not be all that was acknowledged. */
+/* 22: with W = 1 what the live members say is enough after T, and may not be all
+ * that was acknowledged. */
 static bool one_elects(const struct election_view *v, struct election_choice *c)
 {
     const struct map_slot *s = v->slot;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* CLUSTER FAILOVER: this node is to lead the slots it has copies of. A node shares its slots with several others, each
- * slot with its own; so it is of all that another leads, or of those of the one that is named.
+/* CLUSTER FAILOVER: this node is to lead the slots it has copies of. A node shares its slots with
+ * several others, each slot with its own; so it is of all that another leads, or of those of the
+ * one that is named.
  *
- *     (nothing)   its copies in sync:       it is wished first (PLACE); the primaries hand over, and nothing is lost (26)
- *     FORCE       one primary, of a copy in sync:  SUSPECT by an operator's word, then DOWN and an election (16, 17, 21)
- *     TAKEOVER    its copies of slots without a primary, whose nodes in sync are gone:  ELECT of what this node holds (22)
+ *     (nothing)   its copies in sync: it is wished first (PLACE); the primaries hand over, and
+ *                 nothing is lost (26)
+ *     FORCE       one primary, of a copy in sync: SUSPECT by an operator's word, then DOWN and an
+ *                 election (16, 17, 21)
+ *     TAKEOVER    its copies of slots without a primary, whose nodes in sync are gone: ELECT of
+ *                 what this node holds (22)
  *
  * What is computed here is judged where it is applied, as all entries are. */
 #include <stdio.h>
@@ -15,15 +19,16 @@
 
 struct choice {
     struct control *c;
-    uint16_t self, of;  /* of: whose slots; MAP_NOBODY: everybody's */
+    uint16_t self, of; /* of: whose slots; MAP_NOBODY: everybody's */
     VEC(struct map_run) runs;
-    unsigned slots_n;   /* that are asked for, changed or not */
+    unsigned slots_n; /* that are asked for, changed or not */
 };
 
 static void choose(struct choice *f, unsigned slot, const struct map_run *as)
 {
     struct map_run *last = f->runs.n > 0 ? &f->runs.at[f->runs.n - 1] : NULL;
-    if (last != NULL && last->to + 1U == slot && last->n == as->n && memcmp(last->node, as->node, sizeof(as->node)) == 0) {
+    if (last != NULL && last->to + 1U == slot && last->n == as->n &&
+        memcmp(last->node, as->node, sizeof(as->node)) == 0) {
         last->to = (uint16_t)slot;
         return;
     }
@@ -76,7 +81,8 @@ static const char *hand_over(struct choice *f, const struct word *w)
             choose(f, slot, &as);
     }
     if (f->slots_n == 0)
-        return "this node has no copy in sync of such a slot: CLUSTER REPLICAS tells who has one, and it is to be sent there";
+        return "this node has no copy in sync of such a slot: CLUSTER REPLICAS tells who has one, "
+               "and it is to be sent there";
     if (f->runs.n > 0)
         propose(f, w->ask.token, MAP_PLACE);
     else
@@ -95,13 +101,16 @@ static const char *force(struct choice *f, const struct word *w)
         if (!is_followed(f, s) || s->primary == primary)
             continue;
         if (primary != MAP_NOBODY)
-            return "this node has copies of several nodes' slots: name the one that is to be forced out, CLUSTER FAILOVER FORCE <node-id>";
+            return "this node has copies of several nodes' slots: name the one that is to be "
+                   "forced out, CLUSTER FAILOVER FORCE <node-id>";
         primary = s->primary;
     }
     if (primary == MAP_NOBODY)
-        return "this node has no copy in sync of such a slot; where there is none TAKEOVER goes on with an old one, once the primary is down";
+        return "this node has no copy in sync of such a slot; where there is none TAKEOVER goes on "
+               "with an old one, once the primary is down";
     const struct map_node *n = &m->nodes.at[primary];
-    struct map_entry e = {.type = MAP_SUSPECTED, .base = m->index, .about = n->id, .incarnation = n->incarnation};
+    struct map_entry e = {
+        .type = MAP_SUSPECTED, .base = m->index, .about = n->id, .incarnation = n->incarnation};
     ticket_new(f->c, TICKET_ASK, w->ask.token, &e);
     return NULL;
 }
@@ -123,17 +132,21 @@ static const char *take_over(struct choice *f, const struct word *w)
     const struct map_run as = {.n = 1, .node = {f->self}};
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct map_slot *s = &m->slots[slot];
-        if (s->primary != MAP_NOBODY || !is_of(f, map_last(s)) || !map_replicas_have(s, f->self) || others_live(f, s))
+        if (s->primary != MAP_NOBODY || !is_of(f, map_last(s)) || !map_replicas_have(s, f->self) ||
+            others_live(f, s))
             continue;
         f->slots_n++;
         choose(f, slot, &as);
     }
     if (f->slots_n == 0)
-        return "no such slot that this node has a copy of is without a primary while all who were in sync are down: "
+        return "no such slot that this node has a copy of is without a primary while all who were "
+               "in sync are down: "
                "TAKEOVER gives up what only those hold, and is for nothing else";
     log_say(f->c->log, LOG_LEVEL_WARNING,
-            "CLUSTER FAILOVER TAKEOVER: %u slots are to begin anew with what this node holds of them; what only the nodes that "
-            "are down hold is given up", f->slots_n);
+            "CLUSTER FAILOVER TAKEOVER: %u slots are to begin anew with what this node holds of "
+            "them; what only the nodes that "
+            "are down hold is given up",
+            f->slots_n);
     propose(f, w->ask.token, MAP_ELECT);
     return NULL;
 }

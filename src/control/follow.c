@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What every node does: apply what is committed, tell the data plane, hand it on to who is behind, and
- * see its own proposals through.
+/* What every node does: apply what is committed, tell the data plane, hand it on to who is behind,
+ * and see its own proposals through.
  *
- *     consensus (voters) ─┐
- *                         ├─> follow_entry, in order, each once (C2) -> map, tail, data plane, tickets
- *     a peer that is ahead┘
+ *     consensus (voters) -.
+ *                         +-> follow_entry, in order, once (C2) -> map, tail, data plane, tickets
+ *     a peer that is ahead'
  */
 #include <stdio.h>
 
@@ -86,8 +86,8 @@ void follow_free(struct control *c)
 
 /* --------------------------------------------------------------- what is committed */
 
-/* The data plane's index goes on with entries that are nothing to the map: heartbeats tell it, and a
- * voter echoes none that stands still (replication 16). */
+/* The data plane's index goes on with entries that are nothing to the map: heartbeats tell it, and
+ * a voter echoes none that stands still (replication 16). */
 static void tell_entry(struct control *c, uint64_t index, struct map_entry *e)
 {
     control_tell(c, (struct word){.type = WORD_ENTRY, .entry = {.index = index, .entry = e}});
@@ -102,17 +102,20 @@ static bool is_everyday(const struct map *m, const struct map_entry *e)
     return enough;
 }
 
-/* What was decided before this start is known here, or before this node joined, is the past and alarms nobody. */
-static void log_applied(struct control *c, uint64_t index, const struct map_entry *e, const struct map_applied *a)
+/* What was decided before this start is known here, or before this node joined, is the past
+ * and alarms nobody. */
+static void log_applied(struct control *c, uint64_t index, const struct map_entry *e,
+                        const struct map_applied *a)
 {
     char text[SAY_BYTES];
     say_entry(&c->map, e, text);
     if (a->is_void)
-        log_say(c->log, LOG_LEVEL_VERBOSE, "map %llu: %s: void: %s", (unsigned long long)index, text,
-                a->why_void != NULL ? a->why_void : "nothing changed");
+        log_say(c->log, LOG_LEVEL_VERBOSE, "map %llu: %s: void: %s", (unsigned long long)index,
+                text, a->why_void != NULL ? a->why_void : "nothing changed");
     else
-        log_say(c->log, c->was_member && !is_everyday(&c->map, e) ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE, "map %llu: %s",
-                (unsigned long long)index, text);
+        log_say(c->log,
+                c->was_member && !is_everyday(&c->map, e) ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE,
+                "map %llu: %s", (unsigned long long)index, text);
 }
 
 static void give_whole(struct control *c, struct chain *to)
@@ -122,9 +125,10 @@ static void give_whole(struct control *c, struct chain *to)
     put_map(&bytes, &c->map);
     size_t n;
     char *flat = chain_flat(&bytes, NULL, &n);
-    put_whole(to, &(struct wire_whole){.index = c->map.index,
-                                       .voters = slice_of(voters, raft_voters_put(voters, &c->voters)),
-                                       .map = slice_of(flat, n)});
+    put_whole(to,
+              &(struct wire_whole){.index = c->map.index,
+                                   .voters = slice_of(voters, raft_voters_put(voters, &c->voters)),
+                                   .map = slice_of(flat, n)});
     mem_free(flat);
 }
 
@@ -183,23 +187,28 @@ static void tickets_decide(struct control *c, uint64_t index, uint64_t term, con
     }
 }
 
-/* Who votes no more is sent nothing further by consensus, and would believe in the old voters until it misses it: by
- * then its lease, which they do not renew, is over (16). So it is told what made it so, and what was before that. */
+/* Who votes no more is sent nothing further by consensus, and would believe in the old voters until
+ * it misses it: by then its lease, which they do not renew, is over (16). So it is told what made
+ * it so, and what was before that. */
 static void tell_unseated(struct control *c, const struct raft_voters *before)
 {
     size_t n = 0, bytes = 0;
     struct wire_entries out;
-    while (n < c->tail.n && n < FETCH_ENTRIES && (n == 0 || bytes + c->tail.at[c->tail.n - 1 - n].n <= FETCH_BYTES))
+    while (n < c->tail.n && n < FETCH_ENTRIES &&
+           (n == 0 || bytes + c->tail.at[c->tail.n - 1 - n].n <= FETCH_BYTES))
         bytes += c->tail.at[c->tail.n - 1 - n++].n;
     tail_entries(c, c->tail_first + c->tail.n - n, &out);
     for (size_t i = 0; c->raft.role == RAFT_LEADER && i < before->n; i++) {
-        struct chain *to = raft_voters_has(&c->voters, &before->at[i]) ? NULL : contact_to_id(c, &before->at[i].node);
+        struct chain *to = raft_voters_has(&c->voters, &before->at[i])
+                               ? NULL
+                               : contact_to_id(c, &before->at[i].node);
         if (to != NULL)
             put_entries(to, &out);
     }
 }
 
-void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type, struct slice bytes)
+void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type,
+                  struct slice bytes)
 {
     const char *why_void = NULL;
     if (index <= c->map.index)
@@ -225,7 +234,8 @@ void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type
     tickets_decide(c, index, term, why_void);
 }
 
-void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters, struct map *m)
+void follow_whole(struct control *c, uint64_t index, const struct raft_voters *voters,
+                  struct map *m)
 {
     if (index <= c->map.index)
         return;
@@ -239,9 +249,10 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
     map_init(w.map);
     map_copy(w.map, &c->map);
     control_tell(c, w);
-    log_say(c->log, LOG_LEVEL_NOTICE, "map %llu: taken over whole, %zu members", (unsigned long long)index,
-            map_members_n(&c->map));
-    for (size_t i = 0; i < c->tickets.n; i++) /* their fate was among what was skipped: to be seen by trying again */
+    log_say(c->log, LOG_LEVEL_NOTICE, "map %llu: taken over whole, %zu members",
+            (unsigned long long)index, map_members_n(&c->map));
+    /* their fate was among what was skipped: to be seen by trying again */
+    for (size_t i = 0; i < c->tickets.n; i++)
         if (c->tickets.at[i].index != 0 && c->tickets.at[i].index <= index)
             c->tickets.at[i].index = 0;
 }
@@ -252,19 +263,22 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
 static bool consensus_brings_it(const struct control *c)
 {
     struct mono heard;
-    if (!raft_is_voter(&c->raft) || (c->voters_index > c->raft.voters_index && !raft_voters_has(&c->voters, &c->raft.self)))
+    if (!raft_is_voter(&c->raft) ||
+        (c->voters_index > c->raft.voters_index && !raft_voters_has(&c->voters, &c->raft.self)))
         return false;
     return c->raft.role == RAFT_LEADER ||
            (raft_contact(&c->raft, &c->raft.leader, &heard, NULL) &&
             !mono_reached(c->now, mono_after(heard, control_timeout_us(c) / 2)));
 }
 
-/* From who says he is ahead; the more so where a new group has begun that ours never hears of (C11). */
+/* From who says he is ahead; the more so where a new group has begun that ours never
+ * hears of (C11). */
 void follow_ahead(struct control *c, uint16_t place, uint64_t index)
 {
     struct chain *to;
     bool is_ours = recover_group(index) == recover_group(c->map.index) && consensus_brings_it(c);
-    if (index <= c->map.index || is_ours || !mono_reached(c->now, c->fetch_due) || (to = contact_to(c, place)) == NULL)
+    if (index <= c->map.index || is_ours || !mono_reached(c->now, c->fetch_due) ||
+        (to = contact_to(c, place)) == NULL)
         return;
     put_fetch(to, &(struct wire_fetch){c->map.index + 1});
     c->fetch_due = mono_after(c->now, control_timeout_us(c) / 4);
@@ -337,7 +351,8 @@ enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
     TRY(raft_voters_get(&voters, m->voters));
     map_init(&map);
     enum err e = get_map(m->map, m->index, &map, why);
-    bool is_new = e == ERR_OK && m->index > c->map.index && recover_group(m->index) > recover_group(c->map.index);
+    bool is_new = e == ERR_OK && m->index > c->map.index &&
+                  recover_group(m->index) > recover_group(c->map.index);
     if (e == ERR_OK)
         follow_whole(c, m->index, &voters, &map);
     if (is_new)
@@ -358,7 +373,8 @@ static void pass(struct control *c, const struct map_entry *e)
         if (e->type == MAP_RESTARTED)
             steward_wants_restart(c, e, why);
         else if (!keep_propose_entry(c, e, &index, why))
-            log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s", why);
+            log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s",
+                    why);
         return;
     }
     uint16_t place = control_passes_to(c);
@@ -379,9 +395,10 @@ void follow_propose(struct control *c, const struct map_entry *e) /* the data pl
 
 static bool is_announced(const struct map_node *n, const struct map_member *m)
 {
-    return strcmp(n->at.ip, m->at.ip) == 0 && strcmp(n->at.hostname, m->at.hostname) == 0 && n->at.port == m->at.port &&
-           n->at.cluster_port == m->at.cluster_port && strcmp(n->zone, m->zone) == 0 && n->weight == m->weight &&
-           n->home == m->home && data_id_equal(&n->data, &m->data);
+    return strcmp(n->at.ip, m->at.ip) == 0 && strcmp(n->at.hostname, m->at.hostname) == 0 &&
+           n->at.port == m->at.port && n->at.cluster_port == m->at.cluster_port &&
+           strcmp(n->zone, m->zone) == 0 && n->weight == m->weight && n->home == m->home &&
+           data_id_equal(&n->data, &m->data);
 }
 
 bool follow_is_known(const struct control *c)
@@ -411,8 +428,8 @@ static void look_at_self(struct control *c, const struct map_node *n)
         pass(c, &e);
 }
 
-/* Where this node's data plane stands in slots without a primary goes to whoever leads, until the map has
- * a primary for them. */
+/* Where this node's data plane stands in slots without a primary goes to whoever leads, until the
+ * map has a primary for them. */
 static void pass_report(struct control *c)
 {
     const struct word *w = &c->report;
@@ -455,6 +472,7 @@ void follow_due(struct control *c)
         return;
     c->want_due = mono_after(c->now, control_timeout_us(c) / 4);
     look_at_self(c, &c->map.nodes.at[self]);
-    if (data_id_equal(&c->map.nodes.at[self].data, &c->identity.data)) /* so it is known what reports (replication 22) */
+    /* so it is known what reports (replication 22) */
+    if (data_id_equal(&c->map.nodes.at[self].data, &c->identity.data))
         pass_report(c);
 }

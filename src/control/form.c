@@ -3,11 +3,11 @@
 /* How a cluster comes to be, and grows.
  *
  *     started, in no cluster ── no cluster-join ──> founds one, alone in it
- *                            └─ cluster-join ──> asks a seed each second: JOIN -> JOINED -> in
+ *                            └─ cluster-join ──> asks a seed each second: JOIN, JOINED
  *     CLUSTER MEET at A, naming B: A tells B of itself; who is empty and alone joins the other
  *
- * A node that leaves a cluster of its own for another first has its data plane closed: it must hold no
- * key then, and takes none any more (C8). */
+ * A node that leaves a cluster of its own for another first has its data plane closed: it must hold
+ * no key then, and takes none any more (C8). */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -22,7 +22,8 @@ static void random_bytes(struct control *c, uint8_t *b, size_t n)
         b[i] = (uint8_t)rng_below(&c->rng, 256);
 }
 
-/* Without a log nothing is known of what this node once voted: it is another voter (replication 18). */
+/* Without a log nothing is known of what this node once voted: it is another
+ * voter (replication 18). */
 void form_identity(struct control *c, bool has_log)
 {
     struct identity *i = &c->identity;
@@ -71,14 +72,16 @@ struct map_member form_self(const struct control *c)
 
 static void found(struct control *c)
 {
-    struct map_entry e = {.type = MAP_FOUND, .found = {.settings = c->config.settings, .first = form_self(c)}};
+    struct map_entry e = {.type = MAP_FOUND,
+                          .found = {.settings = c->config.settings, .first = form_self(c)}};
     random_bytes(c, c->identity.cluster.b, sizeof(c->identity.cluster.b));
     e.found.cluster = c->identity.cluster;
     c->identity.in_cluster = true;
     c->identity_changed = true;
     c->standing = STANDING_IN;
     keep_found(c, &e);
-    log_say(c->log, LOG_LEVEL_NOTICE, "a new cluster begins with this node; others join with cluster-join or CLUSTER MEET");
+    log_say(c->log, LOG_LEVEL_NOTICE,
+            "a new cluster begins with this node; others join with cluster-join or CLUSTER MEET");
     const char *clash = map_settings_clash(&e.found.settings);
     if (clash != NULL)
         log_say(c->log, LOG_LEVEL_WARNING, "no write will be taken: %s", clash);
@@ -107,14 +110,15 @@ static void not_joined(struct control *c, const char *text)
     snprintf(c->why_not, sizeof(c->why_not), "%s", text);
 }
 
-/* In no cluster: one seed after the other is asked to let this node join. What it holds would be no copy of what the
- * others have, and nobody would miss it before it is gone. */
+/* In no cluster: one seed after the other is asked to let this node join. What it holds would be no
+ * copy of what the others have, and nobody would miss it before it is gone. */
 static void ask_a_seed(struct control *c)
 {
     char host[HOSTNAME_BYTES];
     uint16_t port = c->join_to_port;
     if (c->pulse.has_data) {
-        not_joined(c, "it holds keys, and only an empty node can join: start it without cluster-join, or with another dir");
+        not_joined(c, "it holds keys, and only an empty node can join: start it without "
+                      "cluster-join, or with another dir");
         return;
     }
     memcpy(host, c->join_to, sizeof(host));
@@ -132,12 +136,14 @@ static void look_there(struct control *c, const char *host, uint16_t port)
         contact_dial(c, CONTACT_HINT, host, port, NULL);
 }
 
-/* In one, and nobody of it is reached: members may be where the map does not say, or there is no map yet. */
+/* In one, and nobody of it is reached: members may be where the map does not say, or there is
+ * no map yet. */
 static void look_for_members(struct control *c)
 {
     char host[HOSTNAME_BYTES];
     uint16_t port;
-    for (size_t i = 0; i < c->contacts.n; i++) { /* who had no map itself when it was asked may have one now */
+    /* who had no map itself when it was asked may have one now */
+    for (size_t i = 0; i < c->contacts.n; i++) {
         struct contact *k = c->contacts.at[i];
         if (k->open && !k->over && (k->use == CONTACT_HINT || k->use == CONTACT_MEMBER))
             put_fetch(contact_answer(c, k), &(struct wire_fetch){c->map.index + 1});
@@ -153,8 +159,9 @@ static bool is_lost(const struct control *c)
     return c->standing == STANDING_IN && control_is_lost(c);
 }
 
-/* Where no address that is known is right, and nobody decides yet, one member that is found leads to the others:
- * who is not known says where it is, and that is passed on once. Who is told dials. */
+/* Where no address that is known is right, and nobody decides yet, one member that is found
+ * leads to the others: who is not known says where it is, and that is passed on once. Who
+ * is told dials. */
 static void say_here(struct control *c)
 {
     struct wire_here m = {.id = c->identity.node, .cluster_port = c->config.at.cluster_port};
@@ -198,7 +205,8 @@ void form_heard_here(struct control *c, struct contact *k, struct wire_here *m)
         return;
     }
     for (size_t i = 0; i < c->contacts.n; i++)
-        if (c->contacts.at[i]->open && !c->contacts.at[i]->over && node_id_equal(&c->contacts.at[i]->id, &m->id))
+        if (c->contacts.at[i]->open && !c->contacts.at[i]->over &&
+            node_id_equal(&c->contacts.at[i]->id, &m->id))
             return;
     look_there(c, m->ip, m->cluster_port);
 }
@@ -262,7 +270,8 @@ void form_joined(struct control *c, struct contact *k, const struct wire_joined 
     put_fetch(contact_answer(c, k), &(struct wire_fetch){1});
 }
 
-/* An address of a member, of old or of cluster-join: is it one of ours, and what does the map say? */
+/* An address of a member, of old or of cluster-join: is it one of ours, and what does
+ * the map say? */
 void form_hint_opened(struct control *c, struct contact *k)
 {
     contact_is_member(c, k);

@@ -2,9 +2,9 @@
 
 /* Consensus and the disk: what raft wants stored, what it lets be applied, and who this node is.
  *
- * Two files' worth of operations, each one at a time: the node's own file (persist/node_file) and the
- * controller's log (persist/raft_file). A failure of either is final (replication 28): without them a
- * node could vote twice in a term, or begin a run twice. */
+ * Two files' worth of operations, each one at a time: the node's own file (persist/node_file) and
+ * the controller's log (persist/raft_file). A failure of either is final (replication 28): without
+ * them a node could vote twice in a term, or begin a run twice. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -14,7 +14,8 @@
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
 
-enum { SNAPSHOT_WASTE_BYTES = 1024 * 1024 }; /* of log that a snapshot makes superfluous: then one is taken */
+/* Of log that a snapshot makes superfluous: then one is taken. */
+enum { SNAPSHOT_WASTE_BYTES = 1024 * 1024 };
 
 /* ---------------------------------------------------------------- one step of raft */
 
@@ -51,7 +52,8 @@ enum err keep_readable(const struct control *c, const struct raft_msg *m, char *
 {
     if (m->type == RAFT_MSG_APPEND)
         for (size_t i = 0; i < m->append.n; i++)
-            TRY(follow_readable((uint8_t)m->append.entries[i].type, m->append.entries[i].bytes, why));
+            TRY(follow_readable((uint8_t)m->append.entries[i].type, m->append.entries[i].bytes,
+                                why));
     size_t n;
     char *whole = m->type == RAFT_MSG_SNAPSHOT ? raft_snapshot_whole(&c->raft, m, &n) : NULL;
     if (whole == NULL)
@@ -79,7 +81,8 @@ void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate)
         return;
     }
     if (raft_step(&c->raft, ev, &out) == ERR_CORRUPT)
-        log_say(c->log, LOG_LEVEL_WARNING, "a message of consensus contradicts what is committed here: not taken");
+        log_say(c->log, LOG_LEVEL_WARNING,
+                "a message of consensus contradicts what is committed here: not taken");
     if (out.store.token != 0) {
         raft_file_store(&c->file, &out.store);
         c->log_changed = true;
@@ -90,7 +93,8 @@ void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate)
     if (out.restore != NULL)
         restore(c, out.restore);
     for (size_t i = 0; i < out.apply_n; i++)
-        follow_entry(c, out.apply_first + i, out.apply[i].term, (uint8_t)out.apply[i].type, out.apply[i].bytes);
+        follow_entry(c, out.apply_first + i, out.apply[i].term, (uint8_t)out.apply[i].type,
+                     out.apply[i].bytes);
     if (fate != NULL)
         *fate = (struct keep_fate){out.refused, out.proposed};
 }
@@ -134,18 +138,24 @@ void keep_learner(struct control *c, const struct raft_peer *p)
     if (raft_peer_equal(p, &c->steward.learner))
         return;
     c->steward.learner = *p;
-    keep_raft(c, &(struct raft_event){.type = RAFT_LEARNERS, .learners = {p, raft_peer_is_nobody(p) ? 0 : 1}}, NULL);
+    keep_raft(c,
+              &(struct raft_event){.type = RAFT_LEARNERS,
+                                   .learners = {p, raft_peer_is_nobody(p) ? 0 : 1}},
+              NULL);
 }
 
 static void take_snapshot(struct control *c)
 {
     struct chain bytes = {0};
-    if (c->forgetting || c->raft.applied != c->map.index || raft_log_waste(&c->raft) < SNAPSHOT_WASTE_BYTES)
+    if (c->forgetting || c->raft.applied != c->map.index ||
+        raft_log_waste(&c->raft) < SNAPSHOT_WASTE_BYTES)
         return;
     put_map(&bytes, &c->map);
     size_t n;
     char *flat = chain_flat(&bytes, NULL, &n);
-    keep_raft(c, &(struct raft_event){.type = RAFT_TAKEN, .taken = {c->map.index, slice_of(flat, n)}}, NULL);
+    keep_raft(c,
+              &(struct raft_event){.type = RAFT_TAKEN, .taken = {c->map.index, slice_of(flat, n)}},
+              NULL);
     mem_free(flat);
 }
 
@@ -162,7 +172,8 @@ static void found(struct control *c)
 {
     char why[WIRE_WHY_BYTES];
     uint64_t index;
-    if (c->founding == NULL || c->raft.role != RAFT_LEADER || !keep_propose_entry(c, c->founding, &index, why))
+    if (c->founding == NULL || c->raft.role != RAFT_LEADER ||
+        !keep_propose_entry(c, c->founding, &index, why))
         return;
     map_entry_free(c->founding);
     c->founding = NULL;
@@ -171,7 +182,8 @@ static void found(struct control *c)
 static void raft_anew(struct control *c, const struct raft_saved *saved)
 {
     struct raft_peer self = {c->identity.node, c->identity.voter};
-    enum err bad = raft_init(&c->raft, &self, rng_next(&c->rng), control_timeout_us(c), c->now, saved);
+    enum err bad =
+        raft_init(&c->raft, &self, rng_next(&c->rng), control_timeout_us(c), c->now, saved);
     check(bad == ERR_OK); /* raft_file_load has read it */
     c->raft_wake = c->now;
 }
@@ -187,10 +199,12 @@ void keep_forget(struct control *c)
     control_member_anew(c);
 }
 
-/* First the node's file says that it is in no cluster; a start that finds a log nevertheless drops it. */
+/* First the node's file says that it is in no cluster; a start that finds a log
+ * nevertheless drops it. */
 static void forget(struct control *c)
 {
-    if (!c->forgetting || c->identity_changed || !steps_idle(&c->steps) || !raft_file_is_idle(&c->file))
+    if (!c->forgetting || c->identity_changed || !steps_idle(&c->steps) ||
+        !raft_file_is_idle(&c->file))
         return;
     if (!raft_file_is_empty(&c->file)) {
         raft_file_forget(&c->file);
@@ -201,13 +215,16 @@ static void forget(struct control *c)
     c->forgetting = false;
 }
 
-/* An operator has begun a new group (replication 18): what this node's own log says, leads or votes counts no more. */
+/* An operator has begun a new group (replication 18): what this node's own log says, leads or votes
+ * counts no more. */
 void keep_leave_group(struct control *c)
 {
-    if (c->forgetting || c->raft.voters.n == 0 || recover_group(raft_log_last(&c->raft.log)) == recover_group(c->map.index))
+    if (c->forgetting || c->raft.voters.n == 0 ||
+        recover_group(raft_log_last(&c->raft.log)) == recover_group(c->map.index))
         return;
     log_say(c->log, LOG_LEVEL_WARNING,
-            "map %llu: the controller was begun anew by an operator; the log of the former one is dropped here",
+            "map %llu: the controller was begun anew by an operator; the log of the former one is "
+            "dropped here",
             (unsigned long long)c->map.index);
     raft_free(&c->raft);
     raft_anew(c, NULL);
@@ -255,7 +272,8 @@ void keep_peers(struct control *c)
 static void fail(struct control *c, const char *what, int system_errno)
 {
     if (!c->out->failed)
-        log_say(c->log, LOG_LEVEL_WARNING, "%s: %s (errno %d): this node can keep no promise to the others any more, and ends",
+        log_say(c->log, LOG_LEVEL_WARNING,
+                "%s: %s (errno %d): this node can keep no promise to the others any more, and ends",
                 what, strerror(system_errno), system_errno);
     c->out->failed = true;
 }
@@ -272,7 +290,9 @@ void keep_stored(struct control *c, struct disk_done *done)
             return;
         }
         if (!c->forgetting)
-            keep_raft(c, &(struct raft_event){.type = RAFT_STORED, .token = raft_file_stored(&c->file)}, NULL);
+            keep_raft(
+                c, &(struct raft_event){.type = RAFT_STORED, .token = raft_file_stored(&c->file)},
+                NULL);
         return;
     }
     steps_done(&c->steps, done);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* CLUSTER MEET: A, which was asked, dials B, which was named. Of two that are empty and alone B joins A;
- * else whoever is empty and alone joins the other. */
+/* CLUSTER MEET: A, which was asked, dials B, which was named. Of two that are empty and alone B
+ * joins A; else whoever is empty and alone joins the other. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -16,11 +16,13 @@ static bool may_leave(const struct control *c)
 
 void meet_asked(struct control *c, const struct word *w)
 {
-    unsigned port = w->ask.cluster_port != 0 ? w->ask.cluster_port : w->ask.port + CLUSTER_PORT_OFFSET;
+    unsigned port =
+        w->ask.cluster_port != 0 ? w->ask.cluster_port : w->ask.port + CLUSTER_PORT_OFFSET;
     if (c->standing != STANDING_IN)
         control_answer(c, w->ask.token, "this node is in no cluster yet");
     else if (port > UINT16_MAX)
-        control_answer(c, w->ask.token, "its cluster port would be above 65535: name it as the third argument");
+        control_answer(c, w->ask.token,
+                       "its cluster port would be above 65535: name it as the third argument");
     else
         contact_dial(c, CONTACT_NAMED, w->ask.text, (uint16_t)port, NULL)->token = w->ask.token;
 }
@@ -58,7 +60,8 @@ void meet_met(struct control *c, struct contact *k, const struct wire_met *m)
     if (m->met == MET_YOU_JOIN && may_leave(c))
         leave_for(c, k->host, k->port, 0);
     else if (m->met == MET_YOU_JOIN)
-        why = "this node began to hold keys meanwhile: only one that is empty and alone can join another";
+        why = "this node began to hold keys meanwhile: only one that is empty and alone can join "
+              "another";
     else if (m->met == MET_NEITHER)
         why = m->why;
     control_answer(c, k->token, why);
@@ -93,7 +96,8 @@ void meet_called(struct control *c, struct contact *k, const struct wire_meet *m
         met(c, k, MET_YOU_JOIN, "");
     } else {
         met(c, k, MET_NEITHER,
-            "both are clusters already: one that joins another must be alone in its own and hold no key");
+            "both are clusters already: one that joins another must be alone in its own and hold "
+            "no key");
     }
 }
 
@@ -102,7 +106,8 @@ void meet_closed(struct control *c, bool closed)
 {
     if (c->standing != STANDING_LEAVING)
         return;
-    struct contact *caller = c->leaving_caller == 0 ? NULL : contact_find(c, c->leaving_caller, false);
+    struct contact *caller =
+        c->leaving_caller == 0 ? NULL : contact_find(c, c->leaving_caller, false);
     if (!closed) {
         c->standing = STANDING_IN;
         c->join_to_port = 0;

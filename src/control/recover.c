@@ -8,7 +8,6 @@
 #include "core/map/map_entry.h"
 #include "wire/wire_map.h"
 
-
 /* ---------------------------------------------------------------------- the look */
 
 static enum err replay(struct recover *r, const struct raft_saved *saved, char *why)
@@ -43,29 +42,35 @@ static bool is_half_done(const struct recover *r)
 {
     struct raft_peer self = {r->identity.node, r->identity.voter};
     return r->last > 0 && r->last % RECOVER_INDEXES == 0 && r->voters.n == 1 &&
-           node_id_equal(&r->voters.at[0].node, &self.node) && !raft_peer_equal(&r->voters.at[0], &self);
+           node_id_equal(&r->voters.at[0].node, &self.node) &&
+           !raft_peer_equal(&r->voters.at[0], &self);
 }
 
-static const char *unfit(const struct recover *r, const struct identity *id, const struct raft_loaded *loaded)
+static const char *unfit(const struct recover *r, const struct identity *id,
+                         const struct raft_loaded *loaded)
 {
     struct raft_peer self = {id->node, id->voter};
     if (!id->is_known || !id->in_cluster)
         return "the node of this directory is in no cluster";
     if (loaded->is_empty)
-        return "the node of this directory has no log of the controllers: it did not vote. Take one that did";
+        return "the node of this directory has no log of the controllers: it did not vote. Take "
+               "one that did";
     if (map_find(&r->map, &id->node) == MAP_NOBODY)
         return "the cluster has removed the node of this directory: take another voter";
     if (is_half_done(r))
         return NULL;
     if (!raft_voters_has(&r->voters, &self))
-        return "the node of this directory did not vote any more when its log ended: take one that did";
+        return "the node of this directory did not vote any more when its log ended: take one that "
+               "did";
     if (r->voters.n == 1)
-        return "the node of this directory is the only voter there is: start it, nothing else is needed";
+        return "the node of this directory is the only voter there is: start it, nothing else is "
+               "needed";
     return NULL;
 }
 
-enum err recover_look(struct recover *r, const struct identity *identity, const struct raft_loaded *loaded,
-                      const char *node_file, char why[WIRE_WHY_BYTES])
+enum err recover_look(struct recover *r, const struct identity *identity,
+                      const struct raft_loaded *loaded, const char *node_file,
+                      char why[WIRE_WHY_BYTES])
 {
     *r = (struct recover){.identity = *identity, .node_file = node_file};
     map_init(&r->map);
@@ -75,14 +80,14 @@ enum err recover_look(struct recover *r, const struct identity *identity, const 
     const char *not = unfit(r, identity, loaded);
     if (not == NULL)
         return ERR_OK;
-    snprintf(why, WIRE_WHY_BYTES, "%s", not);
+    snprintf(why, WIRE_WHY_BYTES, "%s", not );
     return ERR_NOT_FOUND;
 }
 
 /* ---------------------------------------------------------------------- what is to be */
 
-/* Who was primary or in sync by entries that are lost is not known: every slot is electing, at an epoch that nobody
- * has records of. */
+/* Who was primary or in sync by entries that are lost is not known: every slot is electing, at an
+ * epoch that nobody has records of. */
 static void slots_without_primary(struct map *m)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++) {
@@ -155,7 +160,8 @@ void recover_step(struct recover *r, struct disk_done *done, struct disk_ops *ou
         store_snapshot(r);
         r->stage = RECOVER_SNAPSHOT;
         break;
-    case RECOVER_SNAPSHOT: /* the node's file last: the log tells what it is to say (is_half_done) */
+    case RECOVER_SNAPSHOT:
+        /* the node's file last: the log tells what it is to say (is_half_done) */
         identity_store(&r->steps, r->node_file, &r->identity);
         r->stage = RECOVER_NODE_FILE;
         break;

@@ -55,9 +55,11 @@ static void say_elect(const struct map *m, const struct map_entry *e, char text[
         if (e->runs.run[i].node[0] != winner)
             winner = MAP_NOBODY;
     if (!e->runs.give_up && winner < m->nodes.n && m->nodes.at[winner].used)
-        snprintf(text, SAY_BYTES, "node %s serves %u slots that had no primary", say_node(&m->nodes.at[winner], a), slots_of(e));
+        snprintf(text, SAY_BYTES, "node %s serves %u slots that had no primary",
+                 say_node(&m->nodes.at[winner], a), slots_of(e));
     else
-        snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e), e->runs.give_up ? ", without their data" : "");
+        snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e),
+                 e->runs.give_up ? ", without their data" : "");
 }
 
 static void say_isr(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
@@ -71,13 +73,14 @@ static void say_isr(const struct map *m, const struct map_entry *e, char text[SA
         most = run->n > most ? run->n : most;
     }
     if (slots == 0)
-        snprintf(text, SAY_BYTES, "node %s: what it proposed before is void", say_id(m, &e->about, a));
+        snprintf(text, SAY_BYTES, "node %s: what it proposed before is void",
+                 say_id(m, &e->about, a));
     else if (least < most)
-        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u to %u copies in sync now", say_id(m, &e->about, a),
-                 slots, least, most);
+        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u to %u copies in sync now",
+                 say_id(m, &e->about, a), slots, least, most);
     else
-        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u %s in sync now", say_id(m, &e->about, a), slots, most,
-                 most == 1 ? "copy" : "copies");
+        snprintf(text, SAY_BYTES, "node %s: %u of its slots have %u %s in sync now",
+                 say_id(m, &e->about, a), slots, most, most == 1 ? "copy" : "copies");
 }
 
 static void say_setting(const struct map_entry *e, char text[SAY_BYTES])
@@ -94,34 +97,55 @@ void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYT
 {
     char a[NODE_NAME_BYTES], b[NODE_NAME_BYTES];
     switch (e->type) {
-    case MAP_FOUND: snprintf(text, SAY_BYTES, "cluster founded by node %s", say_member(&e->found.first, a)); return;
+    case MAP_FOUND:
+        snprintf(text, SAY_BYTES, "cluster founded by node %s", say_member(&e->found.first, a));
+        return;
     case MAP_JOIN: snprintf(text, SAY_BYTES, "node %s joins", say_member(&e->member, a)); return;
-    case MAP_ANNOUNCE: snprintf(text, SAY_BYTES, "node %s is reached there now", say_member(&e->member, a)); return;
-    case MAP_SUSPECTED: snprintf(text, SAY_BYTES, "node %s is SUSPECT: it is not heard, its lease runs out", say_id(m, &e->about, a)); return;
-    case MAP_DOWNED: snprintf(text, SAY_BYTES, "node %s is DOWN: its slots have no primary", say_id(m, &e->about, a)); return;
-    case MAP_CLEARED: snprintf(text, SAY_BYTES, "node %s is back: it is heard well again", say_id(m, &e->about, a)); return;
+    case MAP_ANNOUNCE:
+        snprintf(text, SAY_BYTES, "node %s is reached there now", say_member(&e->member, a));
+        return;
+    case MAP_SUSPECTED:
+        snprintf(text, SAY_BYTES, "node %s is SUSPECT: it is not heard, its lease runs out",
+                 say_id(m, &e->about, a));
+        return;
+    case MAP_DOWNED:
+        snprintf(text, SAY_BYTES, "node %s is DOWN: its slots have no primary",
+                 say_id(m, &e->about, a));
+        return;
+    case MAP_CLEARED:
+        snprintf(text, SAY_BYTES, "node %s is back: it is heard well again",
+                 say_id(m, &e->about, a));
+        return;
     case MAP_RESTARTED:
-        snprintf(text, SAY_BYTES, "node %s is back, started anew: incarnation %u", say_member(&e->member, a),
-                 (unsigned)e->member.incarnation);
+        snprintf(text, SAY_BYTES, "node %s is back, started anew: incarnation %u",
+                 say_member(&e->member, a), (unsigned)e->member.incarnation);
         return;
     case MAP_LEAVE:
         snprintf(text, SAY_BYTES, "node %s leaves: it is %s", say_id(m, &e->about, a),
                  is_down(m, &e->about) ? "DOWN and hands nothing over" : "drained");
         return;
-    case MAP_REMOVE: snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a)); return;
+    case MAP_REMOVE:
+        snprintf(text, SAY_BYTES, "node %s is no member any more", say_id(m, &e->about, a));
+        return;
     case MAP_SET: say_setting(e, text); return;
-    case MAP_PLACE: snprintf(text, SAY_BYTES, "who is to have %u slots is decided anew", slots_of(e)); return;
+    case MAP_PLACE:
+        snprintf(text, SAY_BYTES, "who is to have %u slots is decided anew", slots_of(e));
+        return;
     case MAP_ELECT: say_elect(m, e, text); return;
     case MAP_HANDOVER:
-        snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a), bits_n(&e->handover.slots),
-                 say_id(m, &e->handover.to, b));
+        snprintf(text, SAY_BYTES, "node %s hands %u slots to %s", say_id(m, &e->about, a),
+                 bits_n(&e->handover.slots), say_id(m, &e->handover.to, b));
         return;
     case MAP_ISR: say_isr(m, e, text); return;
     case MAP_SETTLED:
-        snprintf(text, SAY_BYTES, "node %s: write-quorum and replication-factor are settled in %u of its slots",
+        snprintf(text, SAY_BYTES,
+                 "node %s: write-quorum and replication-factor are settled in %u of its slots",
                  say_id(m, &e->about, a), bits_n(&e->settled));
         return;
-    case MAP_TIMEOUT_SETTLED: snprintf(text, SAY_BYTES, "cluster-node-timeout is settled: every node that may serve knows it"); return;
+    case MAP_TIMEOUT_SETTLED:
+        snprintf(text, SAY_BYTES,
+                 "cluster-node-timeout is settled: every node that may serve knows it");
+        return;
     case MAP_TYPES: break;
     }
     snprintf(text, SAY_BYTES, "an entry of no known kind");

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the leader does: from what it sees of members, and from what the map says, the entries that are due.
+/* What the leader does: from what it sees of members, and from what the map says, the entries
+ * that are due.
  *
  *     silent -> SUSPECTED -> over -> DOWNED -> (restarted) RESTARTED | (well) CLEARED
  *     members or settings changed -> PLACE        slots without a primary -> reports -> ELECT
  *     leaving and named no more -> REMOVE         too few or dead voters -> one voter more or less
  *     a new cluster-node-timeout that all have applied -> TIMEOUT_SETTLED
  *
- * Nothing before an entry of its own term is applied; nothing twice while the first is under way (C5). */
+ * Nothing before an entry of its own term is applied; nothing twice while the first is
+ * under way (C5). */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -39,7 +41,8 @@ static void begin(struct control *c)
     steward_free(c);
     c->steward.term = c->raft.term;
     c->steward.began = c->raft.applied;
-    log_say(c->log, LOG_LEVEL_NOTICE, "this node leads the controller, term %llu", (unsigned long long)c->raft.term);
+    log_say(c->log, LOG_LEVEL_NOTICE, "this node leads the controller, term %llu",
+            (unsigned long long)c->raft.term);
 }
 
 /* It leads, may decide, and knows nothing of former terms. */
@@ -72,17 +75,20 @@ static bool propose(struct control *c, const struct map_entry *e, uint64_t *inde
     char why[WIRE_WHY_BYTES];
     if (keep_propose_entry(c, e, index, why))
         return true;
-    log_say(c->log, LOG_LEVEL_WARNING, "an entry of the controller's log was not accepted: %s", why);
+    log_say(c->log, LOG_LEVEL_WARNING, "an entry of the controller's log was not accepted: %s",
+            why);
     return false;
 }
 
 /* ------------------------------------------------------ who is silent, over, well, new */
 
-static void propose_about(struct control *c, uint16_t place, enum map_entry_type type, const char *why)
+static void propose_about(struct control *c, uint16_t place, enum map_entry_type type,
+                          const char *why)
 {
     const struct map_node *n = &c->map.nodes.at[place];
     struct ward *w = ward_at(c, place);
-    struct map_entry e = {.type = type, .base = c->map.index, .about = n->id, .incarnation = n->incarnation};
+    struct map_entry e = {
+        .type = type, .base = c->map.index, .about = n->id, .incarnation = n->incarnation};
     if (w->proposed > c->map.index || !propose(c, &e, &w->proposed))
         return;
     char name[NODE_NAME_BYTES];
@@ -95,7 +101,8 @@ void steward_news(struct control *c, const struct member_news *news)
     if (!leads(c) || place == MAP_NOBODY)
         return;
     const struct map_node *n = &c->map.nodes.at[place];
-    if (news->incarnation < n->incarnation || (news->type != MEMBER_IS_NEW && news->incarnation != n->incarnation))
+    if (news->incarnation < n->incarnation ||
+        (news->type != MEMBER_IS_NEW && news->incarnation != n->incarnation))
         return;
     switch (news->type) {
     case MEMBER_IS_SILENT:
@@ -107,10 +114,12 @@ void steward_news(struct control *c, const struct member_news *news)
             propose_about(c, place, MAP_DOWNED, news->why);
         break;
     case MEMBER_IS_WELL:
-        if (n->health == MAP_DOWN || (n->health == MAP_SUSPECT && !ward_at(c, place)->mute && !ward_at(c, place)->forced))
+        if (n->health == MAP_DOWN ||
+            (n->health == MAP_SUSPECT && !ward_at(c, place)->mute && !ward_at(c, place)->forced))
             propose_about(c, place, MAP_CLEARED, news->why);
         break;
-    case MEMBER_IS_NEW: /* its former run may hold a lease, unless it can prove that it has ended (19) */
+    case MEMBER_IS_NEW:
+        /* its former run may hold a lease, unless it can prove that it has ended (19) */
         if (n->health == MAP_UP && n->home == 0)
             propose_about(c, place, MAP_SUSPECTED, news->why);
         break;
@@ -127,7 +136,8 @@ void steward_forces(struct control *c, const struct node_id *who, uint64_t index
     struct ward *w = ward_at(c, place);
     w->forced = true;
     w->proposed = index > w->proposed ? index : w->proposed;
-    log_say(c->log, LOG_LEVEL_WARNING, "node %s is forced out: CLUSTER FAILOVER FORCE", say_node(&c->map.nodes.at[place], name));
+    log_say(c->log, LOG_LEVEL_WARNING, "node %s is forced out: CLUSTER FAILOVER FORCE",
+            say_node(&c->map.nodes.at[place], name));
 }
 
 /* X says that it is here again, in another incarnation. */
@@ -180,7 +190,8 @@ static bool is_wished(const struct map *m, uint16_t place)
     return false;
 }
 
-/* DOWN for so long that its copies are to be made elsewhere; or a former leader has wished so (27). */
+/* DOWN for so long that its copies are to be made elsewhere; or a former leader has
+ * wished so (27). */
 static bool is_evicted(struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
@@ -189,7 +200,8 @@ static bool is_evicted(struct control *c, uint16_t place)
         return false;
     if (!is_wished(&c->map, place))
         return true;
-    struct mono due = after_us == 0 ? MONO_NEVER : mono_after(ward_at(c, place)->down_since, after_us);
+    struct mono due =
+        after_us == 0 ? MONO_NEVER : mono_after(ward_at(c, place)->down_since, after_us);
     if (!mono_reached(c->now, due))
         c->steward.evict_due = mono_earlier(c->steward.evict_due, due);
     return mono_reached(c->now, due);
@@ -222,7 +234,8 @@ static void place(struct control *c, struct placement *p)
         seen.nodes.at[i].leaving = true;
         if (is_wished(&c->map, i)) {
             char name[NODE_NAME_BYTES];
-            log_say(c->log, LOG_LEVEL_WARNING, "node %s has been down for cluster-evict-after: its copies are made on others",
+            log_say(c->log, LOG_LEVEL_WARNING,
+                    "node %s has been down for cluster-evict-after: its copies are made on others",
                     say_node(&c->map.nodes.at[i], name));
         }
     }
@@ -271,8 +284,9 @@ static void vote_take(struct control *c, unsigned slot, const struct vote_of_slo
     uint8_t k = 0;
     while (k < e->n && e->vote[k].report.place != v->report.place)
         k++;
+    /* wishes came and went: who reported first is not asked any more, the others say it again */
     if (k == MAP_REPLICAS)
-        return; /* wishes came and went: who reported first is not asked any more, the others say it again */
+        return;
     if (k < e->n && e->vote[k].incarnation == v->incarnation && e->vote[k].base >= v->base)
         return; /* said again */
     e->vote[k] = *v;
@@ -292,15 +306,15 @@ void steward_report(struct control *c, uint16_t place, const struct wire_report 
         ward_at(c, place)->mute = false;
     for (size_t i = 0; i < m->n; i++) {
         const struct map_slot *s = &c->map.slots[m->at[i].slot];
-        struct vote_of_slot v = {m->incarnation, m->base,
-                                 {place, m->clean_since, m->data_since, m->at[i].at, c->now}};
+        struct vote_of_slot v = {
+            m->incarnation, m->base, {place, m->clean_since, m->data_since, m->at[i].at, c->now}};
         if (s->primary == MAP_NOBODY && m->base >= s->ver && map_replicas_have(s, place))
             vote_take(c, m->at[i].slot, &v);
     }
 }
 
-/* A report counts while its node is live and of its known incarnation, and was made after what was last
- * said of it (20). */
+/* A report counts while its node is live and of its known incarnation, and was made after what was
+ * last said of it (20). */
 static unsigned reports_that_count(const struct control *c, const struct election *e,
                                    struct election_report to[MAP_REPLICAS])
 {
@@ -308,7 +322,8 @@ static unsigned reports_that_count(const struct control *c, const struct electio
     for (uint8_t k = 0; k < e->n; k++) {
         const struct vote_of_slot *v = &e->vote[k];
         const struct map_node *who = &c->map.nodes.at[v->report.place];
-        if (who->used && who->health == MAP_UP && v->incarnation == who->incarnation && v->base >= who->health_index)
+        if (who->used && who->health == MAP_UP && v->incarnation == who->incarnation &&
+            v->base >= who->health_index)
             to[n++] = v->report;
     }
     return n;
@@ -327,7 +342,8 @@ static void ballot_put(struct ballot *b, unsigned slot, const struct election_ch
     memcpy(run.node, c->node, c->n * sizeof(run.node[0]));
     size_t n = c->give_up ? b->given_up.n : b->made.n;
     struct map_run *last = n == 0 ? NULL : c->give_up ? &b->given_up.at[n - 1] : &b->made.at[n - 1];
-    if (last != NULL && last->to + 1U == slot && last->n == run.n && memcmp(last->node, run.node, sizeof(run.node)) == 0)
+    if (last != NULL && last->to + 1U == slot && last->n == run.n &&
+        memcmp(last->node, run.node, sizeof(run.node)) == 0)
         last->to = (uint16_t)slot;
     else if (c->give_up)
         *vec_add(&b->given_up) = run;
@@ -340,8 +356,13 @@ static void look_at_election(struct control *c, unsigned slot, struct ballot *b)
     struct election_report report[MAP_REPLICAS];
     struct election_choice choice;
     const struct election *e = election_at(c, slot);
-    struct election_view v = {.map = &c->map, .slot = &c->map.slots[slot], .report = report, .now = c->now,
-                              .began = e->began, .said = c->steward.said, .timeout_us = control_timeout_us(c)};
+    struct election_view v = {.map = &c->map,
+                              .slot = &c->map.slots[slot],
+                              .report = report,
+                              .now = c->now,
+                              .began = e->began,
+                              .said = c->steward.said,
+                              .timeout_us = control_timeout_us(c)};
     v.report_n = reports_that_count(c, e, report);
     election_choose(&v, &choice);
     switch (choice.state) {
@@ -366,17 +387,21 @@ static bool elect(struct control *c, const struct map_run *run, size_t run_n, bo
         return false;
     if (give_up)
         log_say(c->log, LOG_LEVEL_WARNING,
-                "%u slots begin anew with what is left of them: who was in sync was lost when it was forgotten", slots);
+                "%u slots begin anew with what is left of them: who was in sync was lost when it "
+                "was forgotten",
+                slots);
     return true;
 }
 
-/* Who is waited for and has said nothing for T is not waited for any longer: its lease runs out (21). */
+/* Who is waited for and has said nothing for T is not waited for any longer: its lease
+ * runs out (21). */
 static void suspect_mute(struct control *c, const struct ballot *b)
 {
     for (uint16_t i = 0; i < c->map.nodes.n; i++)
         if (b->mute[i]) {
             ward_at(c, i)->mute = true;
-            propose_about(c, i, MAP_SUSPECTED, "it does not say where it stands in slots without a primary");
+            propose_about(c, i, MAP_SUSPECTED,
+                          "it does not say where it stands in slots without a primary");
         }
 }
 
@@ -385,14 +410,16 @@ static void tell_lost(struct control *c, unsigned lost_n)
     struct steward *s = &c->steward;
     if (lost_n > s->lost_n)
         log_say(c->log, LOG_LEVEL_WARNING,
-                "%u slots stay without a primary: the nodes that were in sync came back without their data. Start one of "
-                "them with it; or CLUSTER FORGET them, to go on with what other copies hold, which may be nothing",
+                "%u slots stay without a primary: the nodes that were in sync came back without "
+                "their data. Start one of "
+                "them with it; or CLUSTER FORGET them, to go on with what other copies hold, which "
+                "may be nothing",
                 lost_n);
     s->lost_n = lost_n;
 }
 
-/* Elections are looked at when a report says something new of them, all of them when the map does or the time of
- * one has come. */
+/* Elections are looked at when a report says something new of them, all of them when the map does
+ * or the time of one has come. */
 static void look_at_elections(struct control *c)
 {
     struct steward *s = &c->steward;
@@ -430,7 +457,8 @@ static void look_at_elections(struct control *c)
 static bool is_named(const struct map *m, uint16_t place)
 {
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (map_replicas_have(&m->slots[slot], place)) /* who is wished and who is in sync, all of them (P3) */
+        if (map_replicas_have(&m->slots[slot],
+                              place)) /* who is wished and who is in sync, all of them (P3) */
             return true;
     return false;
 }
@@ -468,7 +496,8 @@ static bool is_long_down(struct control *c, uint16_t place)
 static bool may_vote(struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
-    return n->used && !n->leaving && (n->health != MAP_DOWN || is_voter_node(&c->raft.voters, &n->id));
+    return n->used && !n->leaving &&
+           (n->health != MAP_DOWN || is_voter_node(&c->raft.voters, &n->id));
 }
 
 static bool zone_is_new(const struct control *c, const uint16_t *chosen, size_t n, uint16_t place)
@@ -479,11 +508,19 @@ static bool zone_is_new(const struct control *c, const uint16_t *chosen, size_t 
     return true;
 }
 
-/* The turns in which voters are chosen: those of now before others, new zones before old ones, and who is
- * down for long only for want of anybody else. */
-enum { TURN_VOTERS_NEW_ZONE, TURN_OTHERS_NEW_ZONE, TURN_VOTERS, TURN_OTHERS, TURN_LONG_DOWN, TURNS };
+/* The turns in which voters are chosen: those of now before others, new zones before old ones, and
+ * who is down for long only for want of anybody else. */
+enum {
+    TURN_VOTERS_NEW_ZONE,
+    TURN_OTHERS_NEW_ZONE,
+    TURN_VOTERS,
+    TURN_OTHERS,
+    TURN_LONG_DOWN,
+    TURNS
+};
 
-static bool is_its_turn(struct control *c, int turn, uint16_t place, const uint16_t *chosen, size_t n)
+static bool is_its_turn(struct control *c, int turn, uint16_t place, const uint16_t *chosen,
+                        size_t n)
 {
     for (size_t k = 0; k < n; k++)
         if (chosen[k] == place)
@@ -494,7 +531,8 @@ static bool is_its_turn(struct control *c, int turn, uint16_t place, const uint1
         return true;
     if (turn <= TURN_OTHERS_NEW_ZONE && !zone_is_new(c, chosen, n, place))
         return false;
-    return is_voter_node(&c->raft.voters, &c->map.nodes.at[place].id) == (turn == TURN_VOTERS_NEW_ZONE || turn == TURN_VOTERS);
+    return is_voter_node(&c->raft.voters, &c->map.nodes.at[place].id) ==
+           (turn == TURN_VOTERS_NEW_ZONE || turn == TURN_VOTERS);
 }
 
 /* The voters there should be: as many as may be, an odd number. */
@@ -513,7 +551,8 @@ static size_t voters_wanted(struct control *c, uint16_t chosen[RAFT_VOTERS_MAX])
     return n;
 }
 
-static bool is_among(const struct control *c, const uint16_t *chosen, size_t n, const struct raft_peer *p)
+static bool is_among(const struct control *c, const uint16_t *chosen, size_t n,
+                     const struct raft_peer *p)
 {
     for (size_t k = 0; k < n; k++) {
         const struct map_node *m = &c->map.nodes.at[chosen[k]];
@@ -523,10 +562,10 @@ static bool is_among(const struct control *c, const uint16_t *chosen, size_t n, 
     return false;
 }
 
-/* One voter more, who has learned the log, or one less, towards who is wanted: who is to come goes before
- * who is to leave, so that there are never fewer. learner: who is to learn the log first. */
-static bool next_voters(struct control *c, const uint16_t *chosen, size_t n, struct raft_voters *next,
-                        struct raft_peer *learner)
+/* One voter more, who has learned the log, or one less, towards who is wanted: who is to come goes
+ * before who is to leave, so that there are never fewer. learner: who is to learn the log first. */
+static bool next_voters(struct control *c, const uint16_t *chosen, size_t n,
+                        struct raft_voters *next, struct raft_peer *learner)
 {
     *next = c->raft.voters;
     for (size_t i = 0; i < n && next->n < RAFT_VOTERS_MAX; i++) {
@@ -534,7 +573,8 @@ static bool next_voters(struct control *c, const uint16_t *chosen, size_t n, str
         struct raft_peer p = {m->id, m->voter};
         struct mono heard;
         uint64_t match;
-        if (m->health != MAP_UP || is_voter_node(next, &m->id)) /* another one by now: the old one goes first */
+        /* another one by now: the old one goes first */
+        if (m->health != MAP_UP || is_voter_node(next, &m->id))
             continue;
         *learner = p;
         if (!raft_contact(&c->raft, &p, &heard, &match) || match < c->steward.began)
@@ -564,13 +604,15 @@ static void change_voters(struct control *c)
         c->steward.voters_due = mono_after(c->now, control_timeout_us(c) / 10);
 }
 
-/* Looked at when the map or the voters are others, or the time has come: it costs a look at every member. */
+/* Looked at when the map or the voters are others, or the time has come: it costs a look
+ * at every member. */
 static void look_at_voters(struct control *c)
 {
     struct steward *s = &c->steward;
     if (c->raft.voters_index > c->raft.applied)
         return;
-    if (s->voters_map != c->map.index || s->voters_of != c->raft.voters_index || mono_reached(c->now, s->voters_due)) {
+    if (s->voters_map != c->map.index || s->voters_of != c->raft.voters_index ||
+        mono_reached(c->now, s->voters_due)) {
         s->voters_map = c->map.index;
         s->voters_of = c->raft.voters_index;
         s->voters_due = MONO_NEVER;
@@ -581,8 +623,9 @@ static void look_at_voters(struct control *c)
 
 /* ------------------------------------------------------- cluster-node-timeout */
 
-/* Its lease is over, or it has told in its known run that it has applied the newest value: from then on its lease
- * is no longer than that. Of another run none counts before it has applied its RESTARTED, which is newer still (16). */
+/* Its lease is over, or it has told in its known run that it has applied the newest value: from
+ * then on its lease is no longer than that. Of another run none counts before it has applied its
+ * RESTARTED, which is newer still (16). */
 static bool has_timeout(struct control *c, const struct map_node *n)
 {
     const struct member_peer *p = rumors_find(&c->member.rumors, &n->id);

@@ -44,11 +44,13 @@ void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const st
     t.bytes = map_entry_flat(e, &t.n);
     *vec_add(&c->tickets) = t;
     if (c->tickets.n > TICKETS_MAX)
-        ticket_end(c, &c->tickets.at[c->tickets.n - 1], "too many changes of the cluster are under way: try again");
+        ticket_end(c, &c->tickets.at[c->tickets.n - 1],
+                   "too many changes of the cluster are under way: try again");
 }
 
 /* What a client asked for, here or at another node. Only FORCE asks for a SUSPECT. */
-static bool append(struct control *c, struct slice bytes, const struct map_entry *e, uint64_t *index, char *why)
+static bool append(struct control *c, struct slice bytes, const struct map_entry *e,
+                   uint64_t *index, char *why)
 {
     bool good = keep_propose(c, bytes, index, why);
     if (good && e->type == MAP_SUSPECTED)
@@ -107,15 +109,17 @@ static uint16_t next_member(const struct control *c, uint16_t place)
 void ticket_proposed(struct control *c, const struct wire_proposed *m)
 {
     struct ticket *t = find(c, m->token);
-    if (!control_hear_leader(c, &m->leader) && m->index == 0) /* it does not know either: the next one may */
+    /* it does not know either: the next one may */
+    if (!control_hear_leader(c, &m->leader) && m->index == 0)
         c->leader_hint = next_member(c, c->leader_hint);
     if (t == NULL)
-        return; /* given up, or what a node proposes for itself */
+        return;          /* given up, or what a node proposes for itself */
     if (m->index == 0) { /* not the leader any more, or it cannot now */
         t->retry = mono_after(c->now, control_timeout_us(c) / 10);
         return;
     }
-    if (m->index <= c->map.index) { /* applied here before the answer came: tried again, it is void or decided */
+    /* applied here before the answer came: tried again, it is void or decided */
+    if (m->index <= c->map.index) {
         t->retry = c->now;
         return;
     }
@@ -123,7 +127,8 @@ void ticket_proposed(struct control *c, const struct wire_proposed *m)
     t->term = m->term;
 }
 
-/* Leader: a member's proposal. A node asks for its own restart here: the steward sees to that one. */
+/* Leader: a member's proposal. A node asks for its own restart here: the steward sees
+ * to that one. */
 void ticket_from_peer(struct control *c, struct contact *k, const struct wire_propose *m)
 {
     struct wire_proposed back = {.token = m->token, .leader = c->raft.leader.node};
@@ -148,7 +153,8 @@ void tickets_due(struct control *c)
         if (t->over)
             continue;
         if (mono_reached(c->now, t->until))
-            ticket_end(c, t, "the controller has no leader, or no majority of its voters is reached");
+            ticket_end(c, t,
+                       "the controller has no leader, or no majority of its voters is reached");
         else if (mono_reached(c->now, t->retry) && t->index == 0)
             pass(c, t);
     }

@@ -15,16 +15,16 @@ struct node_id {
     uint8_t b[20];
 };
 
-/* What a directory holds, as long as nothing of it was lost. A node has two: one of its appendonlydir,
- * new when that was created or lost more than a torn tail, by which it is a copy (replication 22); and
- * one of its controllers' log, new when there is none, by which it is a voter (18). With another it is
- * another copy, or another voter, though the same node. */
+/* What a directory holds, as long as nothing of it was lost. A node has two: one of its
+ * appendonlydir, new when that was created or lost more than a torn tail, by which it is a copy
+ * (replication 22); and one of its controllers' log, new when there is none, by which it is a voter
+ * (18). With another it is another copy, or another voter, though the same node. */
 struct data_id {
     uint8_t b[16];
 };
 
-/* A start of a node is its `incarnation`, uint32_t: 1 at the first, one more before the first heartbeat
- * of each (replication, "Words"); 0: none. */
+/* A start of a node is its `incarnation`, uint32_t: 1 at the first, one more before the first
+ * heartbeat of each (replication, "Words"); 0: none. */
 
 /* One cluster, given at its founding. Nodes of another cluster are refused. */
 struct cluster_id {
@@ -36,7 +36,8 @@ static inline bool cluster_id_equal(const struct cluster_id *a, const struct clu
     return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
-/* Where a node is reached. Texts end in NUL and hold no blank, comma, colon (but of an IPv6 address) or '@'. */
+/* Where a node is reached. Texts end in NUL and hold no blank, comma, colon (but of an IPv6
+ * address) or '@'. */
 enum { IP_BYTES = 46, HOSTNAME_BYTES = 254, ZONE_BYTES = 64 };
 struct endpoint {
     char ip[IP_BYTES];             /* what peers dial and clients are told */
@@ -45,8 +46,8 @@ struct endpoint {
     uint16_t cluster_port;         /* for nodes and proxies */
 };
 
-/* What a connection between the data planes of two nodes is for, as its handshake says: clients' commands, to be
- * answered in RESP2 or RESP3, or the records of slots. */
+/* What a connection between the data planes of two nodes is for, as its handshake says: clients'
+ * commands, to be answered in RESP2 or RESP3, or the records of slots. */
 enum peer_use { USE_NONE = 0, USE_FORWARD2 = 2, USE_FORWARD3 = 3, USE_REPL = 4 };
 
 /* Where a node stands in a slot: the epoch and the sequence number of its last record. */

@@ -18,7 +18,8 @@ static enum journal_policy journal_policy_of(enum appendfsync a)
 void options_applied(struct node *n)
 {
     const struct options *o = n->options;
-    bool lfu = o->maxmemory_policy == MAXMEMORY_VOLATILE_LFU || o->maxmemory_policy == MAXMEMORY_ALLKEYS_LFU;
+    bool lfu = o->maxmemory_policy == MAXMEMORY_VOLATILE_LFU ||
+               o->maxmemory_policy == MAXMEMORY_ALLKEYS_LFU;
     n->cmd_config.string_max_bytes = o->proto_max_bulk_len;
     n->cmd_config.lfu_log_factor = n->store.lfu_log_factor = (int)o->lfu_log_factor;
     n->cmd_config.lfu_decay_minutes = n->store.lfu_decay_minutes = (int)o->lfu_decay_time;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Rows of commands.def that need the session or the server, bound to their handlers. A row without a
- * handler does not link; a handler without a row is not reached and the compiler says so. */
+/* Rows of commands.def that need the session or the server, bound to their handlers. A row without
+ * a handler does not link; a handler without a row is not reached and the compiler says so. */
 #include "node/state.h"
 
 node_handler *node_handler_of(const struct spec *spec)

@@ -6,12 +6,13 @@
 #include "node/replicate.h"
 #include "node/state.h"
 
-enum { READ_BYTES = 256 * 1024 };                 /* a turn's share: about a millisecond (N22) */
-enum { READ_MOST_BYTES = 1024 * 1024 };           /* ... of a big record */
-enum { HOLD_BYTES = 4 * 1024 * 1024 };            /* kept until it is said, a slot's records together */
+enum { READ_BYTES = 256 * 1024 };       /* a turn's share: about a millisecond (N22) */
+enum { READ_MOST_BYTES = 1024 * 1024 }; /* ... of a big record */
+/* Kept until it is said, a slot's records together. */
+enum { HOLD_BYTES = 4 * 1024 * 1024 };
 /* It reads at most twice the increments as they were, and so much: others wait for its place. */
 enum { MORE_BYTES = 16 * 1024 * 1024 };
-enum { RECORD_MOST_BYTES = 1024 * 1024 * 1024 };  /* a longer one is none: values are shorter */
+enum { RECORD_MOST_BYTES = 1024 * 1024 * 1024 }; /* a longer one is none: values are shorter */
 
 static struct replicas *of(const struct node *n)
 {
@@ -54,7 +55,8 @@ static bool is_present(const struct node *n, const struct manifest_file *f)
 bool catch_up_may(const struct node *n)
 {
     const struct manifest *m = &n->rewrite.manifest;
-    if (!n->rewrite.is_found || (n->journal.state != JOURNAL_OK && n->journal.state != JOURNAL_FULL))
+    if (!n->rewrite.is_found ||
+        (n->journal.state != JOURNAL_OK && n->journal.state != JOURNAL_FULL))
         return false;
     for (size_t i = 0; i < m->files.n; i++)
         if (m->files.at[i].type == 'i' && is_present(n, &m->files.at[i]))
@@ -79,7 +81,8 @@ static enum item take_mark(struct log_pass *p, const struct note *note, struct s
     return ITEM_TAKEN;
 }
 
-/* The item at the beginning of `in`: so many bytes of the file are done with, which may be more than were read. */
+/* The item at the beginning of `in`: so many bytes of the file are done with, which may be more
+ * than were read. */
 static enum item take_item(struct node *n, struct log_pass *p, struct slice in, uint64_t *used)
 {
     struct repl *r = &of(n)->repl;
@@ -157,8 +160,12 @@ static struct log_pass *pass_begin(struct node *n, const struct repl_link *l)
         repl_log_ends(r, l->place);
         return NULL;
     }
-    *p = (struct log_pass){.used = true, .link = l->id, .place = l->place, .slots = slots,
-                            .to = n->cluster->map.nodes.at[l->place].at, .begun = n->now};
+    *p = (struct log_pass){.used = true,
+                           .link = l->id,
+                           .place = l->place,
+                           .slots = slots,
+                           .to = n->cluster->map.nodes.at[l->place].at,
+                           .begun = n->now};
     p->turns = mem_get(SLOTS * sizeof(p->turns[0]));
     for (unsigned slot = 0; slot < SLOTS; slot++)
         p->turns[slot] = n->slots[slot].turns;
@@ -175,20 +182,25 @@ static void pass_end(struct node *n, struct log_pass *p, const char *why)
     log_increment_path(path, &n->rewrite.names, p->increment);
     if (why != NULL)
         log_say(n->log, LOG_LEVEL_WARNING,
-                "the node at %s:%u cannot be sent what it lacks of %u slots out of the log (%s, byte %llu): %s. It may be "
-                "sent whole slots", to->ip, (unsigned)to->cluster_port, p->slots,
-                p->increment > 0 ? path : "before its first file", (unsigned long long)p->offset, why);
+                "the node at %s:%u cannot be sent what it lacks of %u slots out of the log (%s, "
+                "byte %llu): %s. It may be "
+                "sent whole slots",
+                to->ip, (unsigned)to->cluster_port, p->slots,
+                p->increment > 0 ? path : "before its first file", (unsigned long long)p->offset,
+                why);
     else
         log_say(n->log, LOG_LEVEL_NOTICE,
-                "the node at %s:%u was sent %llu bytes of what it lacks of %u slots out of the log, of %llu read in %lld ms",
-                to->ip, (unsigned)to->cluster_port, (unsigned long long)p->sent, p->slots, (unsigned long long)p->bytes,
-                (long long)(n->now.us - p->begun.us) / 1000);
+                "the node at %s:%u was sent %llu bytes of what it lacks of %u slots out of the "
+                "log, of %llu read in %lld ms",
+                to->ip, (unsigned)to->cluster_port, (unsigned long long)p->sent, p->slots,
+                (unsigned long long)p->bytes, (long long)(n->now.us - p->begun.us) / 1000);
     repl_log_ends(&of(n)->repl, p->place);
     pass_free(p);
 }
 
 /* Asks for more of the file. False: all that is written of the present one was read. */
-static bool read_on(struct node *n, struct log_pass *p, const struct manifest_file *f, struct disk_ops *disk)
+static bool read_on(struct node *n, struct log_pass *p, const struct manifest_file *f,
+                    struct disk_ops *disk)
 {
     uint64_t at = p->offset + p->in.n, most = UINT64_MAX;
     uint64_t size = p->want > p->in.n + READ_BYTES ? READ_MOST_BYTES : READ_BYTES;
@@ -200,7 +212,11 @@ static bool read_on(struct node *n, struct log_pass *p, const struct manifest_fi
         return false;
     p->token = (uint64_t)ASKER_CATCH_UP << 56 | ++of(n)->pass_tokens;
     struct disk_op *op = vec_add(disk);
-    *op = (struct disk_op){.type = DISK_READ, .lane = LANE_BACK, .token = p->token, .offset = at, .size = p->asked,
+    *op = (struct disk_op){.type = DISK_READ,
+                           .lane = LANE_BACK,
+                           .token = p->token,
+                           .offset = at,
+                           .size = p->asked,
                            .names = mem_zero(sizeof(*op->names))};
     log_path(op->names->name, &n->rewrite.names, f->name);
     return true;
@@ -231,7 +247,8 @@ static const char *pass_takes(struct node *n, struct log_pass *p)
     return p->at_end && (p->is_present || p->in.n > 0) ? "the file ends before it should" : NULL;
 }
 
-/* What is held is said, as far as there is room on the link. False: there is not, or it is full now. */
+/* What is held is said, as far as there is room on the link. False: there is not, or it
+ * is full now. */
 static bool pass_says(struct node *n, struct log_pass *p, const struct repl_link *l)
 {
     while (link_unsent(l) < LINK_ROOM_BYTES)
@@ -243,9 +260,10 @@ static bool pass_says(struct node *n, struct log_pass *p, const struct repl_link
     return false;
 }
 
-/* A pass that waits for no READ goes on, until it waits for one or for its link. True: it is over; *why, where it had
- * to be. */
-static bool pass_step(struct node *n, struct log_pass *p, const struct repl_link *l, struct disk_ops *disk, const char **why)
+/* A pass that waits for no READ goes on, until it waits for one or for its link. True: it is over;
+ * *why, where it had to be. */
+static bool pass_step(struct node *n, struct log_pass *p, const struct repl_link *l,
+                      struct disk_ops *disk, const char **why)
 {
     *why = NULL;
     for (;;) {
@@ -272,7 +290,8 @@ bool catch_up_look(struct node *n, struct repl_link *l, struct disk_ops *disk)
 {
     struct log_pass *p = pass_of(n, l);
     const char *why;
-    bool may_begin = of(n)->repl.peers.at[l->place].behind.n == 0; /* one pass is for all that need it */
+    /* one pass is for all that need it */
+    bool may_begin = of(n)->repl.peers.at[l->place].behind.n == 0;
     if (p == NULL && may_begin && repl_wants_log(&of(n)->repl, l->place))
         p = pass_begin(n, l);
     if (p == NULL || p->token != 0 || !pass_step(n, p, l, disk, &why))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The map as this data plane has applied it, the lease, and the fate of replies when either is lost. */
+/* The map as this data plane has applied it, the lease, and the fate of replies when
+ * either is lost. */
 #include "node/cluster.h"
 
 #include <math.h>
@@ -19,7 +20,8 @@ struct cluster *cluster_new(const struct node_identity *id)
     struct cluster *c = mem_zero(sizeof(*c));
     map_init(&c->map);
     c->id = id->id;
-    c->self = (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
+    c->self =
+        (struct route_self){.map = &c->map, .place = MAP_NOBODY, .incarnation = id->incarnation};
     c->clean_since = id->incarnation;
     c->data_since = 1;
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
@@ -50,15 +52,18 @@ void cluster_free(struct node *n) /* sessions are gone */
     mem_free(c);
 }
 
-/* Of the run before this one nothing was lost if it was stopped in good order, or acknowledged only what was synced;
- * a run between the two that left no note was neither, for all that is known (22). */
+/* Of the run before this one nothing was lost if it was stopped in good order, or
+ * acknowledged only what was synced; a run between the two that left no note was neither, for
+ * all that is known (22). */
 void cluster_run_begins(struct node *n, const struct run_note *before, bool clean, bool other)
 {
     struct cluster *c = n->cluster;
     uint32_t own = c->self.incarnation;
     bool kept = before->incarnation + 1 == own && !other && (clean || before->always);
     c->clean_since = kept ? before->clean_since : own;
-    c->data_since = other ? own : before->incarnation > 0 && before->incarnation < own ? before->data_since : 1;
+    c->data_since = other                                                  ? own
+                    : before->incarnation > 0 && before->incarnation < own ? before->data_since
+                                                                           : 1;
     journal_run(&n->journal, &(struct run_note){own, c->clean_since, c->data_since, false});
 }
 
@@ -103,16 +108,17 @@ static void note_slot(struct routing *r, unsigned slot)
         r->wrote_here_n = WROTE_SLOTS + 1;
 }
 
-void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot, enum mark_kind kind, uint32_t asked,
-               uint8_t client)
+void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
+               enum mark_kind kind, uint32_t asked, uint8_t client)
 {
     if (s->routing != NULL && kind == MARK_WRITE && s->routing->wrote_here_n <= WROTE_SLOTS)
         note_slot(s->routing, slot);
     if (s->routing == NULL || kind == MARK_FREE || s->out.put == begin)
         return;
     const struct route_self *self = &n->cluster->self;
+    /* what it tells may be undone, as at a replica: there is nobody who could confirm it */
     if (kind == MARK_READ && s->routing->readonly && self->reads_when_down && !self->leased)
-        return; /* what it tells may be undone, as at a replica: there is nobody who could confirm it */
+        return;
     const struct repl *r = &n->cluster->replicas->repl;
     uint64_t need = slot == SLOT_ANY ? n->journal.appended.n : 0, newest = need;
     if (slot < SLOTS && own_has(n, slot)) {
@@ -121,7 +127,8 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
     }
     if (newest > s->routing->need.n)
         s->routing->need.n = newest;
-    *vec_add(&s->routing->marks) = (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
+    *vec_add(&s->routing->marks) =
+        (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
 }
 
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end)
@@ -133,7 +140,8 @@ bool marks_held(const struct node *n, const struct session *s, size_t *from, uin
         const struct repl *repl = &n->cluster->replicas->repl;
         if (m->need == 0 || m->kind == MARK_FREE)
             continue;
-        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked) : !repl_all_held(repl, m->need, m->asked))
+        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked)
+                            : !repl_all_held(repl, m->need, m->asked))
             return false;
     }
     *from = i > *from ? i - 1 : i;
@@ -170,16 +178,19 @@ void reply_moved(struct node *n, struct reply *r, unsigned slot, uint16_t place)
 struct closing {
     const struct bits *slots; /* of these, which another has now; NULL: of all */
     const char *why;
-    uint64_t from;            /* and that end behind this place of the output */
-    const struct bits *settled; /* but not of these of them: they were handed over, with everything of theirs held (26) */
+    uint64_t from; /* and that end behind this place of the output */
+    /* but not of these of them: they were handed over, with everything of theirs held (26) */
+    const struct bits *settled;
     bool all_settled;
 };
 
-/* Its replies are true: what they tell is held by W, of its last in-sync set. By more, if their connection asked for it? */
+/* Its replies are true: what they tell is held by W, of its last in-sync set. By more, if their
+ * connection asked for it? */
 static bool is_settled(const struct node *n, unsigned slot, uint32_t asked)
 {
     const struct repl *r = &n->cluster->replicas->repl;
-    return asked == REPL_ASKS_NOTHING || n->slots[slot].at.seq == 0 || repl_is_held(r, slot, repl_newest(r, slot), asked);
+    return asked == REPL_ASKS_NOTHING || n->slots[slot].at.seq == 0 ||
+           repl_is_held(r, slot, repl_newest(r, slot), asked);
 }
 
 static bool is_closed(const struct node *n, const struct closing *as, uint16_t slot, uint32_t asked)
@@ -187,7 +198,8 @@ static bool is_closed(const struct node *n, const struct closing *as, uint16_t s
     if (as->slots == NULL)
         return true;
     if (slot < SLOTS)
-        return bits_has(as->slots, slot) && !(bits_has(as->settled, slot) && is_settled(n, slot, asked));
+        return bits_has(as->slots, slot) &&
+               !(bits_has(as->settled, slot) && is_settled(n, slot, asked));
     if (slot != SLOT_ANY || !as->all_settled)
         return slot == SLOT_ANY;
     for (unsigned i = bits_next(as->slots, 0); i < SLOTS; i = bits_next(as->slots, i + 1))
@@ -203,8 +215,8 @@ static bool is_gone(const struct closing *as, uint16_t slot)
 }
 
 /* What is said in a reply's place (replication 9). */
-static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot, uint8_t kind, bool is_overtaken,
-                     const struct closing *as)
+static void put_fate(struct node *n, struct session *s, struct chain *to, uint16_t slot,
+                     uint8_t kind, bool is_overtaken, const struct closing *as)
 {
     struct reply r = {.out = to, .protocol = s->protocol};
     uint16_t primary = slot < SLOTS ? n->cluster->map.slots[slot].primary : MAP_NOBODY;
@@ -224,8 +236,8 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     stats_error(n, r.error_code);
 }
 
-/* A forwarder's read: has a write of its slot and of its client run behind it on this connection (10)? What others wrote
- * it may see. */
+/* A forwarder's read: has a write of its slot and of its client run behind it on this connection
+ * (10)? What others wrote it may see. */
 static bool is_overtaken(const struct routing *r, size_t i)
 {
     const struct reply_mark *read = &r->marks.at[i];
@@ -233,7 +245,8 @@ static bool is_overtaken(const struct routing *r, size_t i)
         return false;
     for (size_t k = i + 1; k < r->marks.n; k++) {
         const struct reply_mark *m = &r->marks.at[k];
-        if (m->kind == MARK_WRITE && (read->slot >= SLOTS || (m->slot == read->slot && m->client == read->client)))
+        if (m->kind == MARK_WRITE &&
+            (read->slot >= SLOTS || (m->slot == read->slot && m->client == read->client)))
             return true;
     }
     return false;
@@ -274,7 +287,8 @@ static void output_close(struct node *n, struct session *s, const struct closing
     size_t bytes = s->out.n;
     uint64_t end = s->out.put;
     char *flat = mem_get(bytes + 1);
-    struct recut c = {.s = s, .flat = flat, .base = end - chain_copy(&s->out, flat, bytes), .at = s->open_end};
+    struct recut c = {
+        .s = s, .flat = flat, .base = end - chain_copy(&s->out, flat, bytes), .at = s->open_end};
     chain_cut(&s->out, (size_t)(s->open_end - c.base), &n->store.graves);
     for (size_t i = 0; i < r->marks.n; i++) {
         struct reply_mark *m = &r->marks.at[i];
@@ -345,7 +359,8 @@ static void close_replies(struct node *n, const struct closing *as, struct node_
         turns_close(n, s, as);
         if (s->waiting != NULL && as->slots == NULL)
             waiting_lost(n, s, as->why, out);
-        else if (s->held == HELD_MIGRATE && (as->slots == NULL || bits_has(as->slots, migrate_slot(s))))
+        else if (s->held == HELD_MIGRATE &&
+                 (as->slots == NULL || bits_has(as->slots, migrate_slot(s))))
             migrate_lost(n, s, as->why, out);
     }
 }
@@ -383,8 +398,9 @@ static void slots_begin(struct node *n)
     }
 }
 
-/* It joined in this run, or founded: what its log says of slots that hold nothing was another cluster's, or a lone
- * server's. Positions of two clusters are alike by chance, and say nothing of what the other lacks (23). */
+/* It joined in this run, or founded: what its log says of slots that hold nothing was another
+ * cluster's, or a lone server's. Positions of two clusters are alike by chance, and say nothing of
+ * what the other lacks (23). */
 static void forget_former_cluster(struct node *n)
 {
     struct cluster *c = n->cluster;
@@ -399,17 +415,19 @@ static void forget_former_cluster(struct node *n)
         return; /* of a run before this one: its RESTART is newer than its JOIN */
     struct bits former = {0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (!own_has(n, slot) && n->slots[slot].starts_n > 0 && store_slot_keys_n(&n->store, slot) == 0)
+        if (!own_has(n, slot) && n->slots[slot].starts_n > 0 &&
+            store_slot_keys_n(&n->store, slot) == 0)
             bits_add(&former, slot);
     own_drop(n, &former);
 }
 
-/* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch while its lease is valid.
- * What came from memory alone W need not hold (28). */
+/* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch
+ * while its lease is valid. What came from memory alone W need not hold (28). */
 static bool is_handed_over(const struct cluster *c, unsigned slot)
 {
     const struct map_slot *s = &c->map.slots[slot];
-    return c->self.leased && bits_has(&c->proven, slot) && s->primary != MAP_NOBODY && s->epoch == c->served[slot] + 1;
+    return c->self.leased && bits_has(&c->proven, slot) && s->primary != MAP_NOBODY &&
+           s->epoch == c->served[slot] + 1;
 }
 
 /* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
@@ -434,7 +452,8 @@ static void slots_changed(struct node *n, struct node_out *out)
         own_end(n, slot);
     }
     if (lost_n > 0)
-        close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n}, out);
+        close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n},
+                      out);
     forget_former_cluster(n);
     slots_begin(n);
     c->uncovered = false;
@@ -457,8 +476,8 @@ static bool has_copy(const struct cluster *c, unsigned slot)
     return map_replicas_have(&c->map.slots[slot], c->self.place);
 }
 
-/* Slots without a primary that this node has a copy of: from now on it takes nothing of their last epoch,
- * and tells where it stands as soon as that is on the disk (replication 20). */
+/* Slots without a primary that this node has a copy of: from now on it takes nothing of their last
+ * epoch, and tells where it stands as soon as that is on the disk (replication 20). */
 static void report_begin(struct node *n)
 {
     struct cluster *c = n->cluster;
@@ -469,8 +488,9 @@ static void report_begin(struct node *n)
             continue;
         c->reports = true;
         unsigned to = slot;
-        while (to + 1 < SLOTS && c->map.slots[to + 1].primary == MAP_NOBODY && has_copy(c, to + 1) &&
-               c->map.slots[to + 1].epoch == s->epoch && n->slots[to + 1].fence < s->epoch)
+        while (to + 1 < SLOTS && c->map.slots[to + 1].primary == MAP_NOBODY &&
+               has_copy(c, to + 1) && c->map.slots[to + 1].epoch == s->epoch &&
+               n->slots[to + 1].fence < s->epoch)
             to++;
         if (n->slots[slot].fence < s->epoch) {
             c->report_at = own_fence(n, slot, to, s->epoch);
@@ -482,18 +502,21 @@ static void report_begin(struct node *n)
 static void report_look(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (!c->reports || (n->journal.state != JOURNAL_OFF && !lsn_reached(n->journal.synced, c->report_at)))
+    if (!c->reports ||
+        (n->journal.state != JOURNAL_OFF && !lsn_reached(n->journal.synced, c->report_at)))
         return;
     VEC(struct word_position) at = {0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
         if (c->map.slots[slot].primary == MAP_NOBODY && has_copy(c, slot))
             *vec_add(&at) = (struct word_position){.slot = (uint16_t)slot, .at = n->slots[slot].at};
     c->reports = false;
-    tell(out, (struct word){.type = WORD_REPORT, .report = {.base = c->map.index,
-                                                            .incarnation = c->self.incarnation,
-                                                            .clean_since = c->clean_since,
-                                                            .data_since = c->data_since,
-                                                            .slots = at.at, .slots_n = at.n}});
+    tell(out, (struct word){.type = WORD_REPORT,
+                            .report = {.base = c->map.index,
+                                       .incarnation = c->self.incarnation,
+                                       .clean_since = c->clean_since,
+                                       .data_since = c->data_since,
+                                       .slots = at.at,
+                                       .slots_n = at.n}});
 }
 
 static void map_changed(struct node *n, struct node_out *out)
@@ -507,7 +530,8 @@ static void map_changed(struct node *n, struct node_out *out)
     if (slots || nodes)
         slots_changed(n, out);
     settings_follow(n);
-    if (c->self.place != MAP_NOBODY && m->nodes.at[c->self.place].proposed_n >= c->replicas->repl.proposed_n)
+    if (c->self.place != MAP_NOBODY &&
+        m->nodes.at[c->self.place].proposed_n >= c->replicas->repl.proposed_n)
         handover_fate_known(c); /* replication 12 */
     replicate_map(n, slots || nodes, out);
     peer_look(n, out);
@@ -538,8 +562,10 @@ static void ask_answered(struct node *n, uint64_t token, const char *error, stru
 
 void ask_due(struct node *n, struct session *s, struct node_out *out)
 {
-    ask_answered(n, s->routing->token,
-                 "TRYAGAIN the cluster did not answer in time; CLUSTER NODES tells whether it was done", out);
+    ask_answered(
+        n, s->routing->token,
+        "TRYAGAIN the cluster did not answer in time; CLUSTER NODES tells whether it was done",
+        out);
 }
 
 static void view_take(struct cluster *c, const struct word_view *v)
@@ -553,8 +579,8 @@ static void view_take(struct cluster *c, const struct word_view *v)
     memcpy(c->view.peers, v->peers, v->peers_n * sizeof(v->peers[0]));
 }
 
-/* This node is to join another cluster. With keys it stays where it is; else it serves nothing from here
- * on: what comes is refused as without a lease, until the next map. */
+/* This node is to join another cluster. With keys it stays where it is; else it serves nothing from
+ * here on: what comes is refused as without a lease, until the next map. */
 static void close_cluster(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
@@ -653,7 +679,8 @@ static void gates_look(struct node *n)
     } else if (c->gates_at.us == MONO_NEVER.us) {
         c->gates_at = mono_after(n->now, node_timeout_us);
     } else if (mono_reached(n->now, c->gates_at)) {
-        struct mono due = session_gates_old(n, 2 * node_timeout_us, "it waited too long for the disk, or for its replicas");
+        struct mono due = session_gates_old(n, 2 * node_timeout_us,
+                                            "it waited too long for the disk, or for its replicas");
         c->gates_at = mono_earlier(due, mono_after(n->now, node_timeout_us));
     }
 }

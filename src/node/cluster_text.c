@@ -31,7 +31,8 @@ static uint16_t owner_of(const struct map_slot *s)
 static bool is_alike(const struct map *m, unsigned a, unsigned b)
 {
     const struct map_slot *x = &m->slots[a], *y = &m->slots[b];
-    bool alike = owner_of(x) == owner_of(y) && x->isr_n == y->isr_n && x->replicas_n == y->replicas_n;
+    bool alike =
+        owner_of(x) == owner_of(y) && x->isr_n == y->isr_n && x->replicas_n == y->replicas_n;
     for (unsigned i = 0; alike && i < x->isr_n; i++)
         alike = x->isr[i] == y->isr[i] && x->isr_incarnation[i] == y->isr_incarnation[i];
     for (unsigned i = 0; alike && i < x->replicas_n; i++)
@@ -92,20 +93,24 @@ void cluster_info_text(struct node *n, struct buf *to)
     text_putf(to, "cluster_state:%s\r\n", ok ? "ok" : "fail");
     text_putf(to, "cluster_slots_assigned:%u\r\ncluster_slots_ok:%u\r\n", s.assigned, s.ok);
     text_putf(to, "cluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\n", s.pfail, s.fail);
-    text_putf(to, "cluster_known_nodes:%zu\r\ncluster_size:%u\r\n", map_members_n(&c->map), s.primaries);
-    text_putf(to, "cluster_current_epoch:%llu\r\ncluster_my_epoch:%llu\r\n", (unsigned long long)s.epoch,
-              (unsigned long long)s.own_epoch);
+    text_putf(to, "cluster_known_nodes:%zu\r\ncluster_size:%u\r\n", map_members_n(&c->map),
+              s.primaries);
+    text_putf(to, "cluster_current_epoch:%llu\r\ncluster_my_epoch:%llu\r\n",
+              (unsigned long long)s.epoch, (unsigned long long)s.own_epoch);
     text_putf(to, "cluster_stats_messages_sent:%llu\r\ncluster_stats_messages_received:%llu\r\n",
               (unsigned long long)c->view.sent, (unsigned long long)c->view.received);
     text_put(to, SLICE("total_cluster_links_buffer_limit_exceeded:0\r\n"));
-    text_putf(to, "cluster_map_version:%llu\r\ncluster_controller_term:%llu\r\n", (unsigned long long)c->map.index,
-              (unsigned long long)c->view.term);
+    text_putf(to, "cluster_map_version:%llu\r\ncluster_controller_term:%llu\r\n",
+              (unsigned long long)c->map.index, (unsigned long long)c->view.term);
     cluster_id_text(&c->view.leader, leader);
     text_putf(to, "cluster_controller_leader:%.*s\r\ncluster_controller_voters:%u\r\n",
               node_id_equal(&c->view.leader, &nobody) ? 0 : NODE_ID_CHARS, leader, c->view.voters);
     text_putf(to, "cluster_slots_given_up:%llu\r\n", (unsigned long long)c->map.given_up_n);
-    text_putf(to, "cluster_forwarded_commands:%llu\r\ncluster_forwarded_again:%llu\r\ncluster_uncertain_replies:%llu\r\n",
-              (unsigned long long)c->forwarded, (unsigned long long)c->retried, (unsigned long long)c->uncertain);
+    text_putf(to,
+              "cluster_forwarded_commands:%llu\r\ncluster_forwarded_again:%llu\r\ncluster_"
+              "uncertain_replies:%llu\r\n",
+              (unsigned long long)c->forwarded, (unsigned long long)c->retried,
+              (unsigned long long)c->uncertain);
 }
 
 /* ----------------------------------------------------------------------- NODES */
@@ -116,7 +121,8 @@ static long long wall_of(const struct node *n, struct mono at)
     return at.us == 0 ? 0 : (long long)(n->wall.ms - (n->now.us - at.us) / 1000);
 }
 
-/* A line of a node: of what it owns (`of` is itself), or of what it has copies of among what another owns. */
+/* A line of a node: of what it owns (`of` is itself), or of what it has copies of among
+ * what another owns. */
 static bool is_listed(const struct map_slot *s, uint16_t place, uint16_t of)
 {
     return owner_of(s) == of && (place == of || map_replicas_have(s, place));
@@ -162,8 +168,8 @@ static void put_node(struct node *n, uint16_t place, uint16_t of, struct buf *to
     text_putf(to, " %s%s%s ", self ? "myself," : "", place == of ? "master" : "slave", health);
     cluster_id_text(&c->map.nodes.at[of].id, id);
     text_put(to, place == of ? SLICE("-") : slice_of(id, NODE_ID_CHARS));
-    text_putf(to, " %lld %lld %llu %s",
-              p != NULL && !self ? wall_of(n, p->ping_sent) : 0, p != NULL && !self ? wall_of(n, p->pong_received) : 0,
+    text_putf(to, " %lld %lld %llu %s", p != NULL && !self ? wall_of(n, p->ping_sent) : 0,
+              p != NULL && !self ? wall_of(n, p->pong_received) : 0,
               (unsigned long long)epoch_of(&c->map, of),
               self || (p != NULL && p->link_to) ? "connected" : "disconnected");
     put_slots(&c->map, place, of, to);
@@ -233,7 +239,8 @@ static void put_id(struct reply *r, const struct node_id *id)
 
 static void slots_node(struct node *n, struct reply *r, uint16_t place)
 {
-    struct endpoint_view v = {n->options->cluster_preferred_endpoint_type, &n->cluster->map.nodes.at[place]};
+    struct endpoint_view v = {n->options->cluster_preferred_endpoint_type,
+                              &n->cluster->map.nodes.at[place]};
     bool with_ip = v.preferred != ENDPOINT_IP;
     bool with_name = v.preferred != ENDPOINT_HOSTNAME && v.node->at.hostname[0] != '\0';
     reply_array(r, 4);
@@ -262,7 +269,8 @@ static unsigned replicas_of(const struct map *m, unsigned slot, uint16_t to[MAP_
     const struct map_slot *s = &m->slots[slot];
     unsigned n = 0;
     for (unsigned i = 0; i < s->isr_n; i++)
-        if (s->isr[i] != owner_of(s) && is_in_sync(m, slot, s->isr[i]) && m->nodes.at[s->isr[i]].health != MAP_DOWN)
+        if (s->isr[i] != owner_of(s) && is_in_sync(m, slot, s->isr[i]) &&
+            m->nodes.at[s->isr[i]].health != MAP_DOWN)
             to[n++] = s->isr[i];
     return n;
 }
@@ -293,7 +301,8 @@ void cluster_slots_reply(struct node *n, struct reply *r)
 
 /* ---------------------------------------------------------------------- SHARDS */
 
-/* In records of the slot's primary: all it has made, or so many of which the replica holds. 0: not known here. */
+/* In records of the slot's primary: all it has made, or so many of which the replica holds. 0:
+ * not known here. */
 static uint64_t offset_of(const struct node *n, uint16_t place, uint16_t owner)
 {
     const struct replicas *r = n->cluster->replicas;
@@ -302,7 +311,9 @@ static uint64_t offset_of(const struct node *n, uint16_t place, uint16_t owner)
         return node_offset(n);
     if (owner == self)
         return place < r->repl.peers.n ? r->repl.peers.at[place].held : 0;
-    return place == self && owner < r->guests.n && r->guests.at[owner] != NULL ? r->guests.at[owner]->guest->told.held : 0;
+    return place == self && owner < r->guests.n && r->guests.at[owner] != NULL
+               ? r->guests.at[owner]->guest->told.held
+               : 0;
 }
 
 static void shards_node(struct node *n, struct reply *r, uint16_t place, unsigned slot)
@@ -311,7 +322,8 @@ static void shards_node(struct node *n, struct reply *r, uint16_t place, unsigne
     struct endpoint_view v = {n->options->cluster_preferred_endpoint_type, &m->nodes.at[place]};
     bool with_name = v.node->at.hostname[0] != '\0';
     uint16_t owner = owner_of(&m->slots[slot]);
-    bool behind = place == owner ? place == n->cluster->self.place && n->loading : !is_in_sync(m, slot, place);
+    bool behind = place == owner ? place == n->cluster->self.place && n->loading
+                                 : !is_in_sync(m, slot, place);
     reply_map(r, 7 + (size_t)with_name);
     reply_bulk(r, SLICE("id"));
     put_id(r, &v.node->id);
@@ -429,10 +441,13 @@ static void put_follower(struct node *n, uint16_t place, unsigned number, struct
     const struct repl_peer *peer = &c->replicas->repl.peers.at[place];
     const struct endpoint *e = &c->map.nodes.at[place].at;
     struct copies_at at = copies_at(c, place);
-    text_putf(to, "slave%u:ip=%s,port=%u,state=%s,offset=%llu,lag=%lld,slots=%u,in_sync=%u,lag_records=%llu,lag_ms=%lld\r\n",
+    text_putf(to,
+              "slave%u:ip=%s,port=%u,state=%s,offset=%llu,lag=%lld,slots=%u,in_sync=%u,lag_records="
+              "%llu,lag_ms=%lld\r\n",
               number, e->ip, (unsigned)e->port, at.in_sync == at.slots ? "online" : "send_bulk",
-              (unsigned long long)peer->held, (long long)(c->replicas->repl.ran.us - peer->heard.us) / 1000000, at.slots, at.in_sync,
-              (unsigned long long)at.lag.records, (long long)at.lag.us / 1000);
+              (unsigned long long)peer->held,
+              (long long)(c->replicas->repl.ran.us - peer->heard.us) / 1000000, at.slots,
+              at.in_sync, (unsigned long long)at.lag.records, (long long)at.lag.us / 1000);
 }
 
 /* What this node is primary of, in ranges that are kept alike. */
@@ -447,9 +462,10 @@ static void put_ranges(const struct cluster *c, struct buf *to)
             for (unsigned at = slot; at <= last; at++)
                 for (unsigned i = 0; i < s->replicas_n; i++)
                     lag_add(&lag, repl_lag_of(&c->replicas->repl, at, s->replicas[i]));
-            text_putf(to, "range%u:slots=%u-%u,in_sync=%u,copies=%u,lag_records=%llu,lag_ms=%lld\r\n", number++, slot, last,
-                      (unsigned)s->isr_n, (unsigned)s->replicas_n, (unsigned long long)lag.records,
-                      (long long)lag.us / 1000);
+            text_putf(to,
+                      "range%u:slots=%u-%u,in_sync=%u,copies=%u,lag_records=%llu,lag_ms=%lld\r\n",
+                      number++, slot, last, (unsigned)s->isr_n, (unsigned)s->replicas_n,
+                      (unsigned long long)lag.records, (long long)lag.us / 1000);
         }
         slot = last;
     }
@@ -470,13 +486,17 @@ void cluster_copies_text(struct node *n, struct buf *to)
     const struct cluster *c = n->cluster;
     unsigned copies = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        copies += owner_of(&c->map.slots[slot]) != c->self.place && map_replicas_have(&c->map.slots[slot], c->self.place);
+        copies += owner_of(&c->map.slots[slot]) != c->self.place &&
+                  map_replicas_have(&c->map.slots[slot], c->self.place);
     text_putf(to, "primary_slots:%u\r\nreplica_slots:%u\r\nreplica_keys:%zu\r\n", c->mine_n, copies,
               store_aside_keys_n(&n->store));
     put_ranges(c, to);
     const struct scrub *s = &c->replicas->repl.scrub;
-    text_putf(to, "scrub_slots_compared:%llu\r\nscrub_slots_skipped:%llu\r\nscrub_slots_differing:%u\r\nscrub_copies_healed:%llu\r\n",
-              (unsigned long long)s->compared, (unsigned long long)s->skipped, bits_n(&s->differ), (unsigned long long)s->healed);
+    text_putf(to,
+              "scrub_slots_compared:%llu\r\nscrub_slots_skipped:%llu\r\nscrub_slots_differing:%"
+              "u\r\nscrub_copies_healed:%llu\r\n",
+              (unsigned long long)s->compared, (unsigned long long)s->skipped, bits_n(&s->differ),
+              (unsigned long long)s->healed);
 }
 
 void cluster_role_reply(struct node *n, struct reply *r)
@@ -500,7 +520,8 @@ void cluster_role_reply(struct node *n, struct reply *r)
 
 /* ----------------------------------------------------------------------- LINKS */
 
-static void link_reply(struct node *n, struct reply *r, const struct word_peer *p, const char *direction)
+static void link_reply(struct node *n, struct reply *r, const struct word_peer *p,
+                       const char *direction)
 {
     reply_map(r, 6);
     reply_bulk(r, SLICE("direction"));
@@ -525,7 +546,8 @@ void cluster_links_reply(struct node *n, struct reply *r)
     reply_later_begin(r, &later);
     for (size_t i = 0; i < c->view.peers_n; i++) {
         const struct word_peer *p = &c->view.peers[i];
-        if (p->place >= c->map.nodes.n || !c->map.nodes.at[p->place].used || p->place == c->self.place)
+        if (p->place >= c->map.nodes.n || !c->map.nodes.at[p->place].used ||
+            p->place == c->self.place)
             continue; /* seen before this node's map was */
         if (p->link_to)
             link_reply(n, r, p, "to");

@@ -35,7 +35,8 @@ void commit_effects(struct node *n)
         append(n, e->others.at[i].slot, &e->others.at[i].bytes, e->db);
     if (e->n > e->others_n)
         append(n, e->slot, &e->bytes, e->db);
-    if (commit_refuses(n) != NULL) /* what expired, found by a read: reads go on, nobody waits for it */
+    /* what expired, found by a read: reads go on, nobody waits for it */
+    if (commit_refuses(n) != NULL)
         n->gate_floor = n->journal.appended;
     if (e->others.n > 0)
         effects_done(e);
@@ -56,14 +57,16 @@ const char *commit_refuses(const struct node *n)
 const char *commit_trouble(const struct node *n)
 {
     const char *why = commit_refuses(n);
-    if (why == NULL && n->journal.state != JOURNAL_OFF && n->rewrite.space < (uint64_t)n->options->disk_reserve)
+    if (why == NULL && n->journal.state != JOURNAL_OFF &&
+        n->rewrite.space < (uint64_t)n->options->disk_reserve)
         why = "less space is left on the device than disk-reserve";
     return why;
 }
 
 #define MISCONF "MISCONF Errors writing to the AOF file: "
 
-/* In a cluster replies of reads are refused as well, and who reads that is to know what is meant. */
+/* In a cluster replies of reads are refused as well, and who reads that is to know
+ * what is meant. */
 static void fail_gates(struct node *n, const char *why)
 {
     char text[160];
@@ -82,10 +85,12 @@ void commit_look(struct node *n)
         return;
     const char *why = commit_refuses(n);
     if (why != NULL) {
-        log_say(n->log, LOG_LEVEL_WARNING, "%s of %s failed: %s (errno %d); writes are refused, reads go on%s",
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "%s of %s failed: %s (errno %d); writes are refused, reads go on%s",
                 n->journal.failed_doing, n->journal.file.name, why, n->journal.failed_errno,
                 now == JOURNAL_FULL ? "; tried again every second: make room on the disk"
-                                    : "; nothing is tried again over the same pages: once the disk is mended, CONFIG SET appendonly no "
+                                    : "; nothing is tried again over the same pages: once the disk "
+                                      "is mended, CONFIG SET appendonly no "
                                       "and then yes, or restart the server");
         fail_gates(n, why);
     } else if (n->disk_seen == JOURNAL_FULL && now == JOURNAL_OK) {
@@ -105,7 +110,10 @@ bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r
 
 /* ---------------------------------------------------- how great a record may be */
 
-enum { RECORD_FRAME_BYTES = 128, ARG_FRAME_BYTES = 16 }; /* its line, MULTI and EXEC, words of the effect's own; "$...", "\r\n" */
+enum {
+    RECORD_FRAME_BYTES = 128,
+    ARG_FRAME_BYTES = 16
+}; /* its line, MULTI and EXEC, words of the effect's own; "$...", "\r\n" */
 
 uint64_t commit_record_bytes(const struct slice *argv, uint32_t argc)
 {
@@ -120,12 +128,15 @@ bool commit_is_too_great(const struct node *n, uint64_t bytes)
     return n->cluster != NULL && bytes > (uint64_t)n->options->max_record;
 }
 
-bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes, struct reply *r)
+bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes,
+                               struct reply *r)
 {
     if (!commit_is_too_great(n, bytes))
         return false;
-    reply_errorf(r, "%sits record of up to %llu bytes is over max-record (%llu): write in parts, as by APPEND",
-                 before, (unsigned long long)bytes, (unsigned long long)n->options->max_record);
+    reply_errorf(
+        r,
+        "%sits record of up to %llu bytes is over max-record (%llu): write in parts, as by APPEND",
+        before, (unsigned long long)bytes, (unsigned long long)n->options->max_record);
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Digests of slots, for scrubbing (core/repl/scrub.h): this node's own as primary, or one that a primary asked for.
- * One at a time, in small steps between which others are served. */
+/* Digests of slots, for scrubbing (core/repl/scrub.h): this node's own as primary, or one that a
+ * primary asked for. One at a time, in small steps between which others are served. */
 #ifndef NODE_COMPARE_H
 #define NODE_COMPARE_H
 
@@ -18,7 +18,7 @@ struct compare {
     struct repl_round in; /* in this round */
     uint64_t number;
     struct slot_digest digest;
-    struct mono next;     /* the next step */
+    struct mono next; /* the next step */
 };
 
 void compare_look(struct node *n); /* end of a step: what was found, whether one is to begin */

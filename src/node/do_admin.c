@@ -46,8 +46,11 @@ static bool shutdown_words_or_reply(struct call *c, unsigned *words)
     static const struct {
         const char *name;
         enum shutdown_word word;
-    } names[] = {{"nosave", SHUTDOWN_NOSAVE}, {"save", SHUTDOWN_SAVE}, {"now", SHUTDOWN_NOW},
-                 {"force", SHUTDOWN_FORCE}, {"abort", SHUTDOWN_ABORT}};
+    } names[] = {{"nosave", SHUTDOWN_NOSAVE},
+                 {"save", SHUTDOWN_SAVE},
+                 {"now", SHUTDOWN_NOW},
+                 {"force", SHUTDOWN_FORCE},
+                 {"abort", SHUTDOWN_ABORT}};
     *words = 0;
     for (uint32_t i = 1; i < c->argc; i++) {
         unsigned word = 0;
@@ -125,8 +128,10 @@ void node_module_list(struct call *c)
 
 void node_no_modules(struct call *c) /* MODULE LOAD, LOADEX, UNLOAD */
 {
-    call_refused(c, "there are no modules; what one would do belongs into a client, a proxy, or a command of "
-                    "the server itself");
+    call_refused(
+        c,
+        "there are no modules; what one would do belongs into a client, a proxy, or a command of "
+        "the server itself");
 }
 
 void node_module_help(struct call *c)

@@ -45,14 +45,10 @@ static size_t put_flags(char *to, const struct session *s)
         bool on;
         char flag;
     } flags[] = {
-        {s->is_monitor, 'O'},
-        {s->in_multi, 'x'},
-        {s->held == HELD_WAIT, 'b'},
-        {s->multi != NULL && s->multi->dirty, 'd'},
-        {s->closing, 'c'},
-        {s->is_unix, 'U'},
-        {s->no_evict, 'e'},
-        {s->no_touch, 'T'},
+        {s->is_monitor, 'O'},        {s->in_multi, 'x'},
+        {s->held == HELD_WAIT, 'b'}, {s->multi != NULL && s->multi->dirty, 'd'},
+        {s->closing, 'c'},           {s->is_unix, 'U'},
+        {s->no_evict, 'e'},          {s->no_touch, 'T'},
     };
     size_t n = 0;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -80,14 +76,14 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-/* There is no buffer of replies beside the output (omem): rbs is its chunks, which are freed as they
- * leave, rbp the most that waited at once lately. */
+/* There is no buffer of replies beside the output (omem): rbs is its chunks, which are freed as
+ * they leave, rbp the most that waited at once lately. */
 static void put_memory(struct buf *b, const struct session *s, const struct session_cost *c)
 {
-    text_putf(b, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu", c->input.unread, c->input.unread_free,
-              c->input.args, c->multi);
-    text_putf(b, " rbs=%zu rbp=%zu obl=%zu oll=%zu omem=%zu tot-mem=%zu", c->chunks, c->input.owed_most,
-              s->out.n, c->parts, c->output, c->all);
+    text_putf(b, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu", c->input.unread,
+              c->input.unread_free, c->input.args, c->multi);
+    text_putf(b, " rbs=%zu rbp=%zu obl=%zu oll=%zu omem=%zu tot-mem=%zu", c->chunks,
+              c->input.owed_most, s->out.n, c->parts, c->output, c->all);
 }
 
 static void put_line(struct buf *b, const struct node *n, const struct session *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* CLUSTER's questions about this node, and its requests to the controller; READONLY and its sisters. */
+/* CLUSTER's questions about this node, and its requests to the controller; READONLY
+ * and its sisters. */
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -63,13 +64,16 @@ static bool quorum_of(struct slice text, uint32_t *asked)
     return true;
 }
 
-/* CLIENT QUORUM n|majority|all|cluster: how many this connection's replies wait for, whatever write-quorum is. */
+/* CLIENT QUORUM n|majority|all|cluster: how many this connection's replies wait for,
+ * whatever write-quorum is. */
 void node_client_quorum(struct call *c)
 {
     if (!c->node->identity.is_proxy && !cluster_or_reply(c))
         return;
     if (!quorum_of(c->argv[2], &c->session->routing->quorum)) {
-        reply_errorf(c->reply, "ERR CLIENT QUORUM is majority, all, cluster, or a number from 1 to %d", MAP_COPIES);
+        reply_errorf(c->reply,
+                     "ERR CLIENT QUORUM is majority, all, cluster, or a number from 1 to %d",
+                     MAP_COPIES);
         return;
     }
     reply_ok(c->reply);
@@ -78,34 +82,55 @@ void node_client_quorum(struct call *c)
 void node_cluster_refused(struct call *c)
 {
     if (cluster_or_reply(c))
-        reply_error(c->reply, SLICE("ERR slots are placed by the controller; use CLUSTER MEET, FORGET or REBALANCE"));
+        reply_error(
+            c->reply,
+            SLICE("ERR slots are placed by the controller; use CLUSTER MEET, FORGET or REBALANCE"));
 }
 
 void node_cluster_help(struct call *c)
 {
     static const char *const lines[] = {
-        "COUNT-FAILURE-REPORTS <node-id>", "    How many members do not hear <node-id>.",
-        "COUNTKEYSINSLOT <slot>", "    How many keys of <slot> are here, if this node is its primary.",
-        "FAILOVER [FORCE|TAKEOVER] [<node-id>]", "    This node is to lead the slots it has copies of: all, or those of <node-id>.",
+        "COUNT-FAILURE-REPORTS <node-id>",
+        "    How many members do not hear <node-id>.",
+        "COUNTKEYSINSLOT <slot>",
+        "    How many keys of <slot> are here, if this node is its primary.",
+        "FAILOVER [FORCE|TAKEOVER] [<node-id>]",
+        "    This node is to lead the slots it has copies of: all, or those of <node-id>.",
         "    FORCE: a primary that does not hand over is called down. TAKEOVER: nobody who was",
         "    in sync is left; what is here goes on, what only they hold is given up.",
-        "FORGET <node-id>", "    Drains a node and removes it.",
-        "GETKEYSINSLOT <slot> <count>", "    Names keys of <slot> that are here, if this node is its primary.",
-        "INFO", "    How the cluster is.",
-        "KEYSLOT <key>", "    The slot of <key>.",
-        "LINKS", "    Connections between this node and the others.",
-        "MEET <ip> <port> [<bus-port>]", "    Joins the cluster of that node, or has it join this one.",
-        "MYID", "    This node's id.",
-        "MYSHARDID", "    The same: a node is no part of a fixed group here.",
-        "NODES", "    Every member and its slots, a line each:",
+        "FORGET <node-id>",
+        "    Drains a node and removes it.",
+        "GETKEYSINSLOT <slot> <count>",
+        "    Names keys of <slot> that are here, if this node is its primary.",
+        "INFO",
+        "    How the cluster is.",
+        "KEYSLOT <key>",
+        "    The slot of <key>.",
+        "LINKS",
+        "    Connections between this node and the others.",
+        "MEET <ip> <port> [<bus-port>]",
+        "    Joins the cluster of that node, or has it join this one.",
+        "MYID",
+        "    This node's id.",
+        "MYSHARDID",
+        "    The same: a node is no part of a fixed group here.",
+        "NODES",
+        "    Every member and its slots, a line each:",
         "    <id> <ip:port@cport> <flags> - <ping> <pong> <epoch> <link> <slot> ...",
-        "REBALANCE [PAUSE|RESUME|STATUS]", "    Slots on their way to where they are wanted.",
-        "REPLICAS <node-id>", "    Nodes that have copies of its slots, a line each as in NODES, with these slots.",
-        "RING", "    The circle of slots, and each node's share of it.",
-        "SCRUB [<slot> [DISCARD <node-id>]]", "    Slots whose copies differ; have a slot's compared soon, or one of them fetched anew.",
-        "SETTINGS GET|SET <name> <value>", "    What the whole cluster is set to.",
-        "SHARDS", "    Slots and who serves them, by group of nodes.",
-        "SLOTS", "    Ranges of slots and who serves them.",
+        "REBALANCE [PAUSE|RESUME|STATUS]",
+        "    Slots on their way to where they are wanted.",
+        "REPLICAS <node-id>",
+        "    Nodes that have copies of its slots, a line each as in NODES, with these slots.",
+        "RING",
+        "    The circle of slots, and each node's share of it.",
+        "SCRUB [<slot> [DISCARD <node-id>]]",
+        "    Slots whose copies differ; have a slot's compared soon, or one of them fetched anew.",
+        "SETTINGS GET|SET <name> <value>",
+        "    What the whole cluster is set to.",
+        "SHARDS",
+        "    Slots and who serves them, by group of nodes.",
+        "SLOTS",
+        "    Ranges of slots and who serves them.",
     };
     if (cluster_or_reply(c))
         call_help(c, lines, sizeof(lines) / sizeof(lines[0]));
@@ -162,7 +187,8 @@ static void name_visit(void *who, struct entry *e)
 void node_cluster_getkeysinslot(struct call *c)
 {
     int64_t slot, want;
-    if (!cluster_or_reply(c) || !call_i64_or_reply(c, 2, &slot, NULL) || !call_i64_or_reply(c, 3, &want, NULL))
+    if (!cluster_or_reply(c) || !call_i64_or_reply(c, 2, &slot, NULL) ||
+        !call_i64_or_reply(c, 3, &want, NULL))
         return;
     if (slot < 0 || slot >= SLOTS || want < 0) {
         reply_error(c->reply, SLICE("ERR Invalid slot or number of keys"));
@@ -171,7 +197,8 @@ void node_cluster_getkeysinslot(struct call *c)
     struct store *store = &c->node->store;
     size_t there = own_keys_n(c->node, (unsigned)slot);
     struct reply_later later;
-    struct key_names names = {.reply = c->reply, .want = (uint64_t)want < there ? (size_t)want : there};
+    struct key_names names = {.reply = c->reply,
+                              .want = (uint64_t)want < there ? (size_t)want : there};
     uint64_t cursor = 0;
     reply_later_begin(c->reply, &later);
     while (names.n < names.want) { /* of `there` there are so many */
@@ -289,7 +316,8 @@ void node_cluster_count_failure_reports(struct call *c)
     reply_i64(c->reply, p != NULL ? p->suspected_by : 0);
 }
 
-/* SCRUB: slots of this node's whose copies differ; of one: its copies are compared soon, or one of them is given up (29). */
+/* SCRUB: slots of this node's whose copies differ; of one: its copies are compared soon, or one of
+ * them is given up (29). */
 void node_cluster_scrub(struct call *c)
 {
     struct node *n = c->node;
@@ -300,7 +328,8 @@ void node_cluster_scrub(struct call *c)
     struct repl *r = &n->cluster->replicas->repl;
     if (c->argc == 2) {
         reply_array(c->reply, bits_n(&r->scrub.differ));
-        for (slot = bits_next(&r->scrub.differ, 0); slot < SLOTS; slot = bits_next(&r->scrub.differ, slot + 1))
+        for (slot = bits_next(&r->scrub.differ, 0); slot < SLOTS;
+             slot = bits_next(&r->scrub.differ, slot + 1))
             reply_i64(c->reply, slot);
         return;
     }
@@ -313,12 +342,15 @@ void node_cluster_scrub(struct call *c)
         return;
     if (!repl_has_copies(r, slot)) {
         reply_errorf(c->reply, "ERR slot %u %s", slot,
-                     n->cluster->served[slot] != 0 ? "has no other copy" : "is another node's: ask that one, CLUSTER SLOTS tells which");
+                     n->cluster->served[slot] != 0
+                         ? "has no other copy"
+                         : "is another node's: ask that one, CLUSTER SLOTS tells which");
         return;
     }
     if (discards && !scrub_discard(r, slot, place)) {
         reply_error(c->reply, place == n->cluster->self.place
-                                  ? SLICE("ERR that is the primary's own copy: hand the slot over first (CLUSTER FAILOVER at the "
+                                  ? SLICE("ERR that is the primary's own copy: hand the slot over "
+                                          "first (CLUSTER FAILOVER at the "
                                           "node that is to have it), then ask its new primary")
                                   : SLICE("ERR that node has no copy of this slot"));
         return;
@@ -334,7 +366,8 @@ static void ask(struct call *c, struct word *w)
 {
     struct session *s = c->session;
     if (c->node->in_exec) {
-        call_refused(c, "inside MULTI: it waits for the whole cluster, and a transaction never waits");
+        call_refused(c,
+                     "inside MULTI: it waits for the whole cluster, and a transaction never waits");
         return;
     }
     w->type = WORD_ASK;
@@ -355,13 +388,14 @@ static bool port_or_reply(struct call *c, uint32_t at, const char *which, uint16
     int64_t v;
     if (!num_get_i64(c->argv[at], &v)) {
         struct slice shown = slice_head(c->argv[at], 128);
-        reply_errorf(c->reply, "ERR Invalid TCP %s port specified: %.*s", which, (int)shown.n, shown.p);
+        reply_errorf(c->reply, "ERR Invalid TCP %s port specified: %.*s", which, (int)shown.n,
+                     shown.p);
         return false;
     }
     if (v < 1 || v > UINT16_MAX || c->argv[2].n >= IP_BYTES) {
         struct slice host = slice_head(c->argv[2], 128), shown = slice_head(c->argv[3], 16);
-        reply_errorf(c->reply, "ERR Invalid node address specified: %.*s:%.*s", (int)host.n, host.p, (int)shown.n,
-                     shown.p);
+        reply_errorf(c->reply, "ERR Invalid node address specified: %.*s:%.*s", (int)host.n, host.p,
+                     (int)shown.n, shown.p);
         return false;
     }
     *port = (uint16_t)v;
@@ -377,7 +411,8 @@ void node_cluster_meet(struct call *c)
         call_usage_error(c);
         return;
     }
-    if (!port_or_reply(c, 3, "base", &w.ask.port) || (c->argc == 5 && !port_or_reply(c, 4, "bus", &w.ask.cluster_port)))
+    if (!port_or_reply(c, 3, "base", &w.ask.port) ||
+        (c->argc == 5 && !port_or_reply(c, 4, "bus", &w.ask.cluster_port)))
         return;
     text_set(&w, c->argv[2]);
     ask(c, &w);
@@ -397,10 +432,13 @@ void node_cluster_failover(struct call *c)
 {
     if (!cluster_or_reply(c))
         return;
-    bool force = c->argc > 2 && slice_is(c->argv[2], "force"), takeover = c->argc > 2 && slice_is(c->argv[2], "takeover");
+    bool force = c->argc > 2 && slice_is(c->argv[2], "force"),
+         takeover = c->argc > 2 && slice_is(c->argv[2], "takeover");
     uint32_t at = 2u + (force || takeover);
     struct word w = {.ask = {.what = ASK_FAILOVER,
-                             .value = force ? FAILOVER_FORCE : takeover ? FAILOVER_TAKEOVER : FAILOVER_HANDOVER}};
+                             .value = force      ? FAILOVER_FORCE
+                                      : takeover ? FAILOVER_TAKEOVER
+                                                 : FAILOVER_HANDOVER}};
     uint16_t place;
     if (c->argc > at + 1) {
         call_syntax_error(c);
@@ -421,10 +459,12 @@ static struct slice settling_text(const struct map *m, char *text, size_t most)
     if (map_timeout_is_settled(m) && slots == 0)
         return SLICE("no");
     if (!map_timeout_is_settled(m))
-        n = snprintf(text, most, "cluster-node-timeout: leases of %u, waits of %u%s", (unsigned)m->timeout.lease_ms,
-                     (unsigned)m->timeout.wait_ms, slots > 0 ? "; " : "");
+        n = snprintf(text, most, "cluster-node-timeout: leases of %u, waits of %u%s",
+                     (unsigned)m->timeout.lease_ms, (unsigned)m->timeout.wait_ms,
+                     slots > 0 ? "; " : "");
     if (slots > 0)
-        n += snprintf(text + n, most - (size_t)n, "write-quorum and replication-factor: %u slots", slots);
+        n += snprintf(text + n, most - (size_t)n, "write-quorum and replication-factor: %u slots",
+                      slots);
     return slice_of(text, (size_t)n);
 }
 
@@ -435,7 +475,9 @@ static void settings_reply(struct call *c)
     for (size_t i = 0; i < MAP_SETTINGS; i++) {
         const struct map_setting *row = &map_setting_rows[i];
         reply_bulk_str(c->reply, row->name);
-        reply_bulk(c->reply, map_setting_text(row, map_setting_value(&c->node->cluster->map.settings, row), text));
+        reply_bulk(
+            c->reply,
+            map_setting_text(row, map_setting_value(&c->node->cluster->map.settings, row), text));
     }
     reply_bulk(c->reply, SLICE("settling"));
     reply_bulk(c->reply, settling_text(&c->node->cluster->map, settling, sizeof(settling)));
@@ -457,11 +499,14 @@ static void reply_no_value(struct call *c, const struct map_setting *row, struct
 {
     struct slice shown = slice_head(value, 128);
     if (slice_is(SLICE("write-quorum"), row->name))
-        reply_errorf(c->reply, "ERR '%.*s' is no value of write-quorum: it is all, majority, or a number from 1 to %u",
-                     (int)shown.n, shown.p, row->most);
+        reply_errorf(
+            c->reply,
+            "ERR '%.*s' is no value of write-quorum: it is all, majority, or a number from 1 to %u",
+            (int)shown.n, shown.p, row->most);
     else
-        reply_errorf(c->reply, "ERR '%.*s' is no value of %s: it goes from %u to %u%s", (int)shown.n, shown.p, row->name,
-                     row->least, row->most, row->odd ? " and is odd" : "");
+        reply_errorf(c->reply, "ERR '%.*s' is no value of %s: it goes from %u to %u%s",
+                     (int)shown.n, shown.p, row->name, row->least, row->most,
+                     row->odd ? " and is odd" : "");
 }
 
 void settings_set(struct call *c, struct slice name, struct slice value)
@@ -470,7 +515,8 @@ void settings_set(struct call *c, struct slice name, struct slice value)
     const struct map_setting *row = map_setting_find(name);
     if (row == NULL) {
         struct slice shown = slice_head(name, 128);
-        reply_errorf(c->reply, "ERR there is no setting '%.*s'; CLUSTER SETTINGS GET lists them", (int)shown.n, shown.p);
+        reply_errorf(c->reply, "ERR there is no setting '%.*s'; CLUSTER SETTINGS GET lists them",
+                     (int)shown.n, shown.p);
         return;
     }
     if (!setting_value(row, value, &w.ask.value)) {

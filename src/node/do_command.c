@@ -64,8 +64,8 @@ static void reply_pair(struct reply *r, const char *name, int64_t v)
 
 static void reply_begin(struct reply *r, const struct key_spec *k)
 {
-    static const char *const types[] = {[BEGIN_UNKNOWN] = "unknown", [BEGIN_INDEX] = "index",
-                                        [BEGIN_KEYWORD] = "keyword"};
+    static const char *const types[] = {
+        [BEGIN_UNKNOWN] = "unknown", [BEGIN_INDEX] = "index", [BEGIN_KEYWORD] = "keyword"};
     reply_bulk(r, SLICE("begin_search"));
     reply_map(r, 2);
     reply_bulk(r, SLICE("type"));
@@ -88,8 +88,8 @@ static void reply_begin(struct reply *r, const struct key_spec *k)
 
 static void reply_extent(struct reply *r, const struct key_spec *k)
 {
-    static const char *const types[] = {[EXTENT_UNKNOWN] = "unknown", [EXTENT_RANGE] = "range",
-                                        [EXTENT_COUNTED] = "keynum"};
+    static const char *const types[] = {
+        [EXTENT_UNKNOWN] = "unknown", [EXTENT_RANGE] = "range", [EXTENT_COUNTED] = "keynum"};
     reply_bulk(r, SLICE("find_keys"));
     reply_map(r, 2);
     reply_bulk(r, SLICE("type"));

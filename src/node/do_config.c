@@ -36,7 +36,8 @@ static void take(struct node *n, struct option_trial *t, struct node_out *out)
         seats_tell_options(n, t, out);
 }
 
-void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out)
+void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n,
+                   struct node_out *out)
 {
     struct option_trial t;
     struct buf error;
@@ -45,7 +46,8 @@ void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs
     if (set)
         take(n, &t, out);
     else /* it was taken where it was asked for, by the same rules */
-        log_say(n->log, LOG_LEVEL_WARNING, "one thread does not follow a CONFIG SET: %.*s", (int)error.n, error.p);
+        log_say(n->log, LOG_LEVEL_WARNING, "one thread does not follow a CONFIG SET: %.*s",
+                (int)error.n, error.p);
     if (set)
         options_trial_free(&t);
     buf_free(&error);
@@ -83,14 +85,17 @@ static const struct door_option *door_option(const struct node *n, const struct 
 }
 
 /* Sockets are the shell's: it opens them, and this session waits for its word. */
-static bool listen_or_refuse(struct call *c, const struct door_option *door, const struct option_trial *t,
-                             struct buf *error)
+static bool listen_or_refuse(struct call *c, const struct door_option *door,
+                             const struct option_trial *t, struct buf *error)
 {
     struct node *n = c->node;
     if (n->in_exec)
-        return options_set_failed(slice_str(door->name), "new sockets are waited for: not inside a transaction", error);
+        return options_set_failed(slice_str(door->name),
+                                  "new sockets are waited for: not inside a transaction", error);
     if (n->wanted != NULL)
-        return options_set_failed(slice_str(door->name), "another change of where this server is reached is under way", error);
+        return options_set_failed(slice_str(door->name),
+                                  "another change of where this server is reached is under way",
+                                  error);
     n->wanted = mem_get(sizeof(*t));
     *n->wanted = *t;
     c->out->listen = &n->wanted->options;
@@ -103,10 +108,11 @@ static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *er
     const struct door_option *door = door_option(c->node, t);
     if (door != NULL && c->node->identity.is_proxy) {
         options_trial_free(t);
-        return options_set_failed(slice_str(door->name),
-                                  "a proxy opens its doors at its start: change it in the configuration "
-                                  "file or on the command line, and start it again",
-                                  error);
+        return options_set_failed(
+            slice_str(door->name),
+            "a proxy opens its doors at its start: change it in the configuration "
+            "file or on the command line, and start it again",
+            error);
     }
     if (door != NULL) {
         if (listen_or_refuse(c, door, t, error))
@@ -120,8 +126,8 @@ static bool set_or_refuse(struct call *c, struct option_trial *t, struct buf *er
     return true;
 }
 
-/* What the whole cluster has in common is asked of it, alone: nothing could take back the other options
- * if it says no. False: there is no such option among them. */
+/* What the whole cluster has in common is asked of it, alone: nothing could take back the other
+ * options if it says no. False: there is no such option among them. */
 static bool sets_map(struct call *c)
 {
     for (uint32_t i = 2; i < c->argc; i += 2) {
@@ -129,8 +135,11 @@ static bool sets_map(struct call *c)
         if (setting.n == 0)
             continue;
         if (c->argc > 4)
-            reply_errorf(c->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - the whole cluster has it in "
-                         "common: set it alone", (int)c->argv[i].n, c->argv[i].p);
+            reply_errorf(c->reply,
+                         "ERR CONFIG SET failed (possibly related to argument '%.*s') - the whole "
+                         "cluster has it in "
+                         "common: set it alone",
+                         (int)c->argv[i].n, c->argv[i].p);
         else
             settings_set(c, setting, c->argv[3]);
         return true;
@@ -165,9 +174,16 @@ void node_config_set(struct call *c)
     config_set(c, c->session->is_loopback);
 }
 
-void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r, struct node_out *out)
+void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r,
+                    struct node_out *out)
 {
-    struct call c = {.node = n, .spec = k->spec, .argv = k->argv, .blobs = k->blobs, .argc = k->argc, .reply = r, .out = out};
+    struct call c = {.node = n,
+                     .spec = k->spec,
+                     .argv = k->argv,
+                     .blobs = k->blobs,
+                     .argc = k->argc,
+                     .reply = r,
+                     .out = out};
     config_set(&c, is_loopback);
 }
 

@@ -170,8 +170,8 @@ static void debug_object(struct call *c)
         reply_error(c->reply, SLICE("ERR no such key"));
         return;
     }
-    static const char *const encodings[] = {[ENTRY_ENC_INT] = "int", [ENTRY_ENC_EMBSTR] = "embstr",
-                                            [ENTRY_ENC_RAW] = "raw"};
+    static const char *const encodings[] = {
+        [ENTRY_ENC_INT] = "int", [ENTRY_ENC_EMBSTR] = "embstr", [ENTRY_ENC_RAW] = "raw"};
     char line[256];
     int n = snprintf(
         line, sizeof(line),
@@ -302,16 +302,11 @@ void node_debug(struct call *c)
         uint32_t least, most; /* arguments, with DEBUG and the name */
         void (*run)(struct call *c);
     } subs[] = {
-        {"digest", 2, 2, debug_digest},
-        {"digest-value", 2, UINT32_MAX, debug_digest_value},
-        {"error", 3, 3, debug_error},
-        {"help", 2, 2, debug_help},
-        {"loadaof", 2, 2, debug_reload},
-        {"log", 3, 3, debug_log},
-        {"object", 3, 3, debug_object},
-        {"populate", 3, 5, debug_populate},
-        {"reload", 2, 2, debug_reload},
-        {"set-active-expire", 3, 3, debug_set_active_expire},
+        {"digest", 2, 2, debug_digest},  {"digest-value", 2, UINT32_MAX, debug_digest_value},
+        {"error", 3, 3, debug_error},    {"help", 2, 2, debug_help},
+        {"loadaof", 2, 2, debug_reload}, {"log", 3, 3, debug_log},
+        {"object", 3, 3, debug_object},  {"populate", 3, 5, debug_populate},
+        {"reload", 2, 2, debug_reload},  {"set-active-expire", 3, 3, debug_set_active_expire},
         {"sleep", 3, 3, debug_sleep},
     };
     if (!is_allowed_or_reply(c))

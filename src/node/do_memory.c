@@ -77,7 +77,8 @@ void node_memory_stats(struct call *c)
     reply_named(r, "allocator.allocated", a.allocated);
     reply_named(r, "allocator.active", a.active);
     reply_named(r, "allocator.resident", a.resident);
-    reply_gap(r, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes", a.allocator_fragmentation);
+    reply_gap(r, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes",
+              a.allocator_fragmentation);
     reply_gap(r, "allocator-rss.ratio", "allocator-rss.bytes", a.allocator_rss);
     reply_gap(r, "rss-overhead.ratio", "rss-overhead.bytes", a.rss_overhead);
     reply_gap(r, "fragmentation", "fragmentation.bytes", a.fragmentation);

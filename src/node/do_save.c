@@ -34,8 +34,8 @@ void node_bgsave(struct call *c)
         reply_simple(c->reply, SLICE("Background saving started"));
 }
 
-/* BACKUP dir: the path of what is being written, once its first file is there; INFO tells when it is
- * whole. Inside a transaction nothing is waited for. */
+/* BACKUP dir: the path of what is being written, once its first file is there; INFO tells when it
+ * is whole. Inside a transaction nothing is waited for. */
 void node_backup(struct call *c)
 {
     struct node *n = c->node;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What is due: the end of waits, expiry, freeing in steps, samples, and the end of the process. (Eviction: memory.c.)
+/* What is due: the end of waits, expiry, freeing in steps, samples, and the end of the
+ * process. (Eviction: memory.c.)
  *
  * Every piece has a budget small enough that a turn stays far under a millisecond; what is left
  * over asks for the next step at once, after the requests that came meanwhile. */
@@ -10,8 +11,8 @@
 #include "node/waiting.h"
 #include "store/expire.h"
 
-enum { CRON_US = 100 * 1000 };      /* samples, clocks: ten times a second */
-enum { IDLE_BUDGET_ENTRIES = 1000 }; /* freed in one step: about 100 us */
+enum { CRON_US = 100 * 1000 };        /* samples, clocks: ten times a second */
+enum { IDLE_BUDGET_ENTRIES = 1000 };  /* freed in one step: about 100 us */
 enum { EXPIRE_BUDGET_ENTRIES = 400 }; /* looked at in one step, of which each may become a DEL */
 enum { EXPIRE_AGAIN_US = 1000 };      /* while many are due: between steps of about 100 us */
 
@@ -26,7 +27,8 @@ bool due_may_drop(const struct node *n)
 bool due_drop(struct node *n, unsigned db, struct slice name)
 {
     struct key k = key_of(&n->store, name);
-    bool handing = n->cluster != NULL && bits_has(&n->cluster->handing, k.slot); /* replication 26 */
+    /* replication 26 */
+    bool handing = n->cluster != NULL && bits_has(&n->cluster->handing, k.slot);
     if (!own_has(n, k.slot) || handing)
         return false;
     effect_slot(&n->effects, k.slot);
@@ -50,7 +52,8 @@ static void expire_some(struct node *n)
     if (n->expire_off || n->loading || !due_may_drop(n) || commit_refuses(n) != NULL)
         return;
     uint64_t began = latency_begin(n);
-    struct expire_done done = expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
+    struct expire_done done =
+        expire_step(&n->store, n->wall, EXPIRE_BUDGET_ENTRIES, expire_drop, n);
     latency_end(n, LATENCY_EXPIRE_CYCLE, began);
     if (done.again_ms == 0)
         n->expire_at = mono_after(n->now, EXPIRE_AGAIN_US);
@@ -66,14 +69,17 @@ void stop_begin(struct node *n, struct session *asked_by, bool at_once)
     n->stopping = asked_by;
     if (asked_by != NULL)
         session_hold(n, asked_by, HELD_STOP, MONO_NEVER);
-    n->stop_until = at_once ? n->now : mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
+    n->stop_until =
+        at_once ? n->now : mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
     if (n->identity.is_proxy) {
-        log_say(n->log, LOG_LEVEL_NOTICE, "stopping: what is under way is answered, nothing more is taken");
+        log_say(n->log, LOG_LEVEL_NOTICE,
+                "stopping: what is under way is answered, nothing more is taken");
         return;
     }
     log_say(n->log, LOG_LEVEL_NOTICE, "stopping: %s%s",
             n->cluster != NULL && !at_once ? "slots go to who is in sync with them, " : "",
-            commit_refuses(n) == NULL ? "everything acknowledged is being made durable" : "the disk is in trouble");
+            commit_refuses(n) == NULL ? "everything acknowledged is being made durable"
+                                      : "the disk is in trouble");
     journal_sync_soon(&n->journal);
 }
 
@@ -111,7 +117,8 @@ static void stop_proxy(struct node *n, struct node_out *out)
     if (!drained && !mono_reached(n->now, n->stop_until))
         return;
     if (!drained)
-        log_say(n->log, LOG_LEVEL_WARNING, "stopping after shutdown-timeout: some requests were not answered");
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "stopping after shutdown-timeout: some requests were not answered");
     out->stop = true;
     out->exit_code = 0;
 }
@@ -125,7 +132,8 @@ static bool waits_for_others(struct node *n)
         return true;
     if (routed_let_go(n))
         return false;
-    int64_t patience_us = map_timeout_us(&n->cluster->map.settings); /* who has not hung up by then hangs */
+    /* who has not hung up by then hangs */
+    int64_t patience_us = map_timeout_us(&n->cluster->map.settings);
     n->stop_until = mono_earlier(n->stop_until, mono_after(n->now, patience_us));
     return true;
 }
@@ -151,8 +159,9 @@ void stop_look(struct node *n, struct node_out *out)
         return;
     }
     if (failed)
-        log_say(n->log, LOG_LEVEL_WARNING, "stopping with what is not stored: %s of %s failed: %s (errno %d)",
-                j->failed_doing, j->file.name, why, j->failed_errno);
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "stopping with what is not stored: %s of %s failed: %s (errno %d)", j->failed_doing,
+                j->file.name, why, j->failed_errno);
     out->stop = true;
     out->exit_code = failed ? 1 : 0;
 }
@@ -192,5 +201,6 @@ struct mono due_next(const struct node *n)
         due = mono_earlier(due, n->stop_until);
     if (n->cluster != NULL)
         due = mono_earlier(due, cluster_due(n));
-    return mono_earlier(due, mono_earlier(journal_due(&n->journal), rewrite_due(&n->rewrite, n->now)));
+    return mono_earlier(due,
+                        mono_earlier(journal_due(&n->journal), rewrite_due(&n->rewrite, n->now)));
 }

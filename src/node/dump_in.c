@@ -7,7 +7,8 @@
 #include "node/replay.h"
 #include "node/replicate.h"
 
-/* With more waiting for the disk, or to be synced, nothing is pulled: else a write(2) would wait for gigabytes. */
+/* With more waiting for the disk, or to be synced, nothing is pulled: else a write(2) would
+ * wait for gigabytes. */
 enum { PENDING_BYTES = 4 * 1024 * 1024, UNSYNCED_BYTES = 32 * 1024 * 1024 };
 
 static struct replicas *of(const struct node *n)
@@ -39,7 +40,8 @@ static void in_drop(struct node *n, struct dump_in *d)
 /* ---------------------------------------------------------------------- log */
 
 /* <word> slot epoch seq <fourth> (epoch first-seq)...; without a record there is no history. */
-static void note_whole(struct node *n, struct slice word, const struct repl_dumped *m, struct slice fourth)
+static void note_whole(struct node *n, struct slice word, const struct repl_dumped *m,
+                       struct slice fourth)
 {
     struct effects e = {0};
     unsigned starts_n = m->at.seq > 0 ? m->starts_n : 0;
@@ -183,7 +185,8 @@ static void say_pull(struct node *n, struct dump_in *d)
 {
     struct session *s = of(n)->guests.at[d->place];
     d->told = d->parts;
-    put_repl(&s->out, &(struct repl_message){.type = REPL_PULL, .pull = {.in = d->in, .parts = d->parts}});
+    put_repl(&s->out,
+             &(struct repl_message){.type = REPL_PULL, .pull = {.in = d->in, .parts = d->parts}});
     session_produced(n, s);
 }
 
@@ -215,7 +218,8 @@ void dump_in_look(struct node *n)
         if (d->used && d->parts > d->told && takes)
             say_pull(n, d);
         /* one that begins would be cut in two by a log that begins */
-        if (!d->used && takes && !rewrite_is_beginning(&n->rewrite) && repl_pull_next(&r->repl, &d->place, &d->in)) {
+        if (!d->used && takes && !rewrite_is_beginning(&n->rewrite) &&
+            repl_pull_next(&r->repl, &d->place, &d->in)) {
             d->used = true;
             d->parts = 0;
             say_pull(n, d);

@@ -8,12 +8,16 @@
 #include "node/cluster.h"
 #include "node/replicate.h"
 
-enum { DUMP_WINDOW = 4 };                   /* parts said and not taken */
-enum { STEP_PARTS = 2 };                    /* of one dump in a turn */
-enum { SCAN_ENTRIES = 256, SCAN_CHUNK = 8 }; /* between two parts; between two looks at their bytes */
-enum { LINK_BYTES = 256 * 1024 };           /* with more unsent on the link nothing is put behind it */
-enum { STEP_BYTES = 64 * 1024 };            /* of slots that are sent at once, over all links in a step: under 2 ms */
-enum { HOLD_PARTS = 70, HOLD_BIG_PARTS = 16 * HOLD_PARTS }; /* 4 MB; behind a big value records wait longer */
+enum { DUMP_WINDOW = 4 }; /* parts said and not taken */
+enum { STEP_PARTS = 2 };  /* of one dump in a turn */
+/* Between two parts; between two looks at their bytes. */
+enum { SCAN_ENTRIES = 256, SCAN_CHUNK = 8 };
+/* With more unsent on the link nothing is put behind it. */
+enum { LINK_BYTES = 256 * 1024 };
+/* Of slots that are sent at once, over all links in a step: under 2 ms. */
+enum { STEP_BYTES = 64 * 1024 };
+/* 4 MB; behind a big value records wait longer. */
+enum { HOLD_PARTS = 70, HOLD_BIG_PARTS = 16 * HOLD_PARTS };
 
 /* Commands, or a big value on its way in pieces. */
 struct item {
@@ -124,11 +128,13 @@ static bool is_flush(struct slice word)
     return slice_equal(word, SLICE("VONG.FLUSHSLOT"));
 }
 
-/* How many keys of a record's command there are, and how many of them were scanned; these are put as they are. */
+/* How many keys of a record's command there are, and how many of them were scanned; these are put
+ * as they are. */
 struct seen {
     unsigned keys, passed;
 };
-static struct seen look_at(struct node *n, struct dump_out *d, const struct slice *argv, uint32_t argc, bool puts)
+static struct seen look_at(struct node *n, struct dump_out *d, const struct slice *argv,
+                           uint32_t argc, bool puts)
 {
     struct seen seen = {0};
     struct keys keys;
@@ -147,8 +153,8 @@ static struct seen look_at(struct node *n, struct dump_out *d, const struct slic
     return seen;
 }
 
-/* A command on keys that were all scanned is said as it is, one on keys that were not is none of ours. Where one
- * has both kinds, the record's scanned keys are said as they are after it. */
+/* A command on keys that were all scanned is said as it is, one on keys that were not is none of
+ * ours. Where one has both kinds, the record's scanned keys are said as they are after it. */
 static void follow(struct node *n, struct dump_out *d, const struct aof_batch *b)
 {
     bool is_mixed = false, flushes = false;
@@ -163,19 +169,22 @@ static void follow(struct node *n, struct dump_out *d, const struct aof_batch *b
     }
     if (flushes) {
         char text[NUM_I64_CHARS];
-        const struct slice flush[] = {SLICE("VONG.FLUSHSLOT"), slice_of(text, num_put_u64(text, d->in.slot))};
+        const struct slice flush[] = {SLICE("VONG.FLUSHSLOT"),
+                                      slice_of(text, num_put_u64(text, d->in.slot))};
         queue_clear(n, d);
         put_command(d, flush, 2);
     }
     for (size_t i = 0; i < b->commands.n; i++) {
         const struct slice *argv = aof_argv(b, i);
         uint32_t argc = b->commands.at[i].argc;
-        if (!is_flush(argv[0]) && look_at(n, d, argv, argc, is_mixed || flushes).passed > 0 && !is_mixed && !flushes)
+        if (!is_flush(argv[0]) && look_at(n, d, argv, argc, is_mixed || flushes).passed > 0 &&
+            !is_mixed && !flushes)
             put_command(d, argv, argc);
     }
 }
 
-/* With all scanned and said, what records still bring is to end: big values go out of it one by one. */
+/* With all scanned and said, what records still bring is to end: big values go out of it
+ * one by one. */
 static bool is_full(const struct dump_out *d)
 {
     bool ends = d->scanned && d->scan_bigs == 0 && d->bigs > 0;
@@ -222,7 +231,9 @@ static void scan(struct node *n, struct dump_out *d)
 {
     size_t before = d->queued;
     d->scanned_at = d->parts;
-    for (unsigned i = 0; i < SCAN_ENTRIES && d->queued - before < d->part_bytes && d->scan_bigs == 0 && !d->scanned; i += SCAN_CHUNK) {
+    for (unsigned i = 0;
+         i < SCAN_ENTRIES && d->queued - before < d->part_bytes && d->scan_bigs == 0 && !d->scanned;
+         i += SCAN_CHUNK) {
         d->cursor = store_slot_scan(&n->store, d->in.slot, d->cursor, SCAN_CHUNK, scanned, d);
         d->scanned = d->cursor == 0;
     }
@@ -281,7 +292,9 @@ static void part_say(struct node *n, struct dump_out *d, struct repl_link *l)
     struct slice commands = part_take(n, d);
     of(n)->dumps_bytes += commands.n;
     d->moved = n->now;
-    link_say(l, &(struct repl_message){.type = REPL_DUMP, .dump = {.in = d->in, .part = d->parts++, .bytes = commands}});
+    link_say(l,
+             &(struct repl_message){.type = REPL_DUMP,
+                                    .dump = {.in = d->in, .part = d->parts++, .bytes = commands}});
     mem_free((char *)commands.p);
 }
 
@@ -299,8 +312,12 @@ static void end(struct node *n, struct dump_out *d, struct repl_link *l)
     struct slice last = part_take(n, d);
     of(n)->dumps_bytes += last.n;
     link_say(l, &(struct repl_message){.type = REPL_DUMPED,
-                                       .dumped = {.in = d->in, .parts = d->parts, .bytes = last, .at = at->at,
-                                                  .starts_n = at->starts_n, .starts = at->starts}});
+                                       .dumped = {.in = d->in,
+                                                  .parts = d->parts,
+                                                  .bytes = last,
+                                                  .at = at->at,
+                                                  .starts_n = at->starts_n,
+                                                  .starts = at->starts}});
     mem_free((char *)last.p);
     of(n)->dumps_out++;
     repl_dump_said(&of(n)->repl, d->place, d->in.slot, at->at.seq);
@@ -315,7 +332,8 @@ static void out_free(struct node *n, struct dump_out *d)
     d->used = false;
 }
 
-static void out_begin(struct dump_out *d, uint16_t place, const struct repl_round *in, size_t part_bytes)
+static void out_begin(struct dump_out *d, uint16_t place, const struct repl_round *in,
+                      size_t part_bytes)
 {
     *d = (struct dump_out){.used = true, .place = place, .in = *in, .part_bytes = part_bytes};
     list_init(&d->queue);
@@ -417,7 +435,8 @@ static void go_on(struct node *n, struct dump_out *d)
     for (unsigned i = 0; i < STEP_PARTS && may_say(n, d); i++) {
         struct repl_link *l = link_of(n, d->place);
         /* every other part is the scan's, however much records bring: it adds less than goes out */
-        if (!d->scanned && (d->queued < d->part_bytes || d->parts > d->scanned_at + 1) && d->scan_bigs == 0)
+        if (!d->scanned && (d->queued < d->part_bytes || d->parts > d->scanned_at + 1) &&
+            d->scan_bigs == 0)
             scan(n, d);
         if (is_at_end(d)) {
             end(n, d, l);

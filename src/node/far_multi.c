@@ -2,13 +2,14 @@
 
 /* Transactions of slots elsewhere.
  *
- * MULTI queues here, wherever its keys are. EXEC asks where they are: elsewhere, the whole goes at once
+ * MULTI queues here, wherever its keys are. EXEC asks where they are: elsewhere, the whole
+ * goes at once
  *
  *     VONG.FOR ... MULTI SET a 1 GET a EXEC   ->   +OK +QUEUED +QUEUED *2 ...
  *
- * over a link of this session's own (replication 10), and the last reply is the client's. A WATCH goes
- * over the same link; what it watches there lives as long as that link and its slot's epoch, else EXEC
- * answers nil. Until EXEC is answered nothing further of the session is taken. */
+ * over a link of this session's own (replication 10), and the last reply is the client's. A WATCH
+ * goes over the same link; what it watches there lives as long as that link and its slot's epoch,
+ * else EXEC answers nil. Until EXEC is answered nothing further of the session is taken. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -22,7 +23,8 @@ static enum route_keys queue_slot(const struct session *s, unsigned *slot)
     for (size_t i = 0; s->multi != NULL && i < s->multi->queue.n; i++) {
         const struct kept_request *k = &s->multi->queue.at[i];
         unsigned at = 0;
-        enum route_keys keys = k->spec->keys_n > 0 ? route_keys(k->spec, k->argv, k->argc, &at) : ROUTE_NO_KEY;
+        enum route_keys keys =
+            k->spec->keys_n > 0 ? route_keys(k->spec, k->argv, k->argc, &at) : ROUTE_NO_KEY;
         if (keys == ROUTE_MANY_SLOTS || (keys == ROUTE_ONE_SLOT && any && at != *slot))
             return ROUTE_MANY_SLOTS;
         if (keys == ROUTE_ONE_SLOT)
@@ -36,7 +38,8 @@ void far_multi_end(struct node *n, struct session *s, struct node_out *out)
 {
     struct routing *r = s->routing;
     if (r->own != NULL && r->watches_far)
-        peer_hang_up(n, r->own, "its watches are over", out); /* and with it what is watched there */
+        peer_hang_up(n, r->own, "its watches are over",
+                     out); /* and with it what is watched there */
     r->watches_far = r->watch_lost = r->watch_held = false;
 }
 
@@ -44,7 +47,8 @@ void far_multi_end(struct node *n, struct session *s, struct node_out *out)
 bool far_watch_is_over(const struct node *n, const struct session *s)
 {
     const struct routing *r = s->routing;
-    return r->watches_far && (r->watch_lost || n->cluster->map.slots[r->watch_slot].epoch != r->watch_epoch);
+    return r->watches_far &&
+           (r->watch_lost || n->cluster->map.slots[r->watch_slot].epoch != r->watch_epoch);
 }
 
 /* A WATCH that was refused watches nothing; an earlier one may. */
@@ -56,8 +60,8 @@ void far_watch_answered(struct session *s, struct slice reply)
         r->watches_far = r->watch_lost = false;
 }
 
-static struct flight *fly_own(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                              unsigned slot)
+static struct flight *fly_own(struct node *n, struct session *s, const struct spec *spec,
+                              const struct request *q, unsigned slot)
 {
     struct turn *t = turn_new(s, q->bytes + multi_bytes(s));
     t->silent = routed_silent(s);
@@ -69,7 +73,8 @@ static struct flight *fly_own(struct node *n, struct session *s, const struct sp
 }
 
 /* A refused EXEC is the end of its transaction. */
-static enum routed exec_refused(struct node *n, struct session *s, const char *text, struct node_out *out)
+static enum routed exec_refused(struct node *n, struct session *s, const char *text,
+                                struct node_out *out)
 {
     multi_forget(n, s);
     far_multi_end(n, s, out);
@@ -77,7 +82,8 @@ static enum routed exec_refused(struct node *n, struct session *s, const char *t
     return ROUTED_TAKEN;
 }
 
-static enum routed exec_thin(struct node *n, struct session *s, const char *why, struct node_out *out)
+static enum routed exec_thin(struct node *n, struct session *s, const char *why,
+                             struct node_out *out)
 {
     char text[256];
     (void)snprintf(text, sizeof(text), "EXECABORT Transaction discarded because of: %s", why);
@@ -98,8 +104,8 @@ static enum routed exec_lost(struct node *n, struct session *s, struct node_out 
     return ROUTED_TAKEN;
 }
 
-static enum routed exec_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
-                              struct routed_here *here, struct node_out *out)
+static enum routed exec_begin(struct node *n, struct session *s, const struct spec *spec,
+                              struct request *q, struct routed_here *here, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct routing *r = s->routing;
@@ -128,7 +134,8 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
         routed_refuse_moved(n, s, slot, to.peer, out);
         return ROUTED_TAKEN;
     }
-    if (s->multi->dirty || !list_empty(&s->watches)) /* what is watched here cannot be asked there */
+    /* what is watched here cannot be asked there */
+    if (s->multi->dirty || !list_empty(&s->watches))
         return exec_lost(n, s, out);
     struct flight *f = fly_own(n, s, spec, q, slot);
     f->is_exec = true;
@@ -138,8 +145,8 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
     return ROUTED_TAKEN;
 }
 
-static enum routed watch_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
-                               struct routed_here *here, struct node_out *out)
+static enum routed watch_begin(struct node *n, struct session *s, const struct spec *spec,
+                               struct request *q, struct routed_here *here, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct routing *r = s->routing;
@@ -171,8 +178,8 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
     return ROUTED_TAKEN;
 }
 
-enum routed far_multi_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
-                            struct routed_here *here, struct node_out *out)
+enum routed far_multi_begin(struct node *n, struct session *s, const struct spec *spec,
+                            struct request *q, struct routed_here *here, struct node_out *out)
 {
     switch (spec->id) {
     case SPEC_WATCH: return watch_begin(n, s, spec, q, here, out);

@@ -2,28 +2,37 @@
 
 /* Turns and flights: what a session is owed in its order, and the requests that are away for it.
  *
- * Order of one slot (replication 10): a flight goes only if the one before it of the same session and
- * slot is answered, or was sent over the very link it would go over now. All others are parked and
- * looked at again: when the map changes, when the one before is answered, a little after a refusal.
- * A flight is parked, too, while nobody serves its slot; that ends with what is served, or with its
- * patience. A write that was sent and whose answer did not come is never sent again (9). */
+ * Order of one slot (replication 10): a flight goes only if the one before it of the same
+ * session and slot is answered, or was sent over the very link it would go over now. All others
+ * are parked and looked at again: when the map changes, when the one before is answered, a
+ * little after a refusal. A flight is parked, too, while nobody serves its slot; that ends with
+ * what is served, or with its patience. A write that was sent and whose answer did not come is
+ * never sent again (9). */
 #include <stdio.h>
 
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/waiting.h"
 
-enum { TURNS_MAX = 10000 };                   /* of one session; more of its input is not taken */
-enum { TURNS_MAX_BYTES = 1024 * 1024 };       /* replication 5's bound, for what is held here */
-enum { FIRST_TURNS = 256 };                   /* until the length of a reply is known */
+enum { TURNS_MAX = 10000 };                    /* of one session; more of its input is not taken */
+enum { TURNS_MAX_BYTES = 1024 * 1024 };        /* replication 5's bound, for what is held here */
+enum { FIRST_TURNS = 256 };                    /* until the length of a reply is known */
 enum { REPLIES_MAX_BYTES = 32 * 1024 * 1024 }; /* about so much is asked for at once */
-/* A proxy has many clients, and they may all ask and not read: what is under way is shared among them. */
+/* A proxy has many clients, and they may all ask and not read: what is under way is
+ * shared among them. */
 enum { PROXY_FIRST_TURNS = 4, PROXY_REPLIES_MAX_BYTES = 512 * 1024 };
-enum { PROXY_TURNS_BYTES = 64 * 1024 * 1024, PROXY_TURNS_MOST_BYTES = 128 * 1024, PROXY_TURNS_LEAST_BYTES = 8 * 1024 };
+enum {
+    PROXY_TURNS_BYTES = 64 * 1024 * 1024,
+    PROXY_TURNS_MOST_BYTES = 128 * 1024,
+    PROXY_TURNS_LEAST_BYTES = 8 * 1024
+};
 enum { TURN_BYTES = sizeof(struct turn) + sizeof(struct flight) };
-enum { SHARED_BYTES = CHAIN_REF_BYTES, SHARED_ARGS = 8 }; /* of an argument that is shared with the link; of a request with such */
-enum { AGAIN_US = 10 * 1000 };                /* after a refusal: the map is on its way to one of the two */
-enum { HANDOVER_US = 100 * 1000 };            /* replication 26: others' replies are behind it on its link */
+/* Of an argument that is shared with the link; of a request with such. */
+enum { SHARED_BYTES = CHAIN_REF_BYTES, SHARED_ARGS = 8 };
+/* After a refusal: the map is on its way to one of the two. */
+enum { AGAIN_US = 10 * 1000 };
+/* Replication 26: others' replies are behind it on its link. */
+enum { HANDOVER_US = 100 * 1000 };
 
 /* -------------------------------------------------------------------- turns */
 
@@ -42,13 +51,15 @@ static size_t turns_max_bytes(const struct node *n)
     if (!n->identity.is_proxy)
         return TURNS_MAX_BYTES;
     size_t share = PROXY_TURNS_BYTES / (n->sessions_n > 0 ? n->sessions_n : 1);
-    return share > PROXY_TURNS_MOST_BYTES ? PROXY_TURNS_MOST_BYTES :
-           share < PROXY_TURNS_LEAST_BYTES ? PROXY_TURNS_LEAST_BYTES : share;
+    return share > PROXY_TURNS_MOST_BYTES    ? PROXY_TURNS_MOST_BYTES
+           : share < PROXY_TURNS_LEAST_BYTES ? PROXY_TURNS_LEAST_BYTES
+                                             : share;
 }
 
 bool turns_are_full(const struct node *n, const struct session *s)
 {
-    return s->routing->turns_n >= turns_max(s->routing) || s->routing->turns_bytes >= turns_max_bytes(n);
+    return s->routing->turns_n >= turns_max(s->routing) ||
+           s->routing->turns_bytes >= turns_max_bytes(n);
 }
 
 struct turn *turn_new(struct session *s, size_t held_bytes)
@@ -128,7 +139,8 @@ static void close_over(struct node *n, struct session *s, struct node_out *out)
     *vec_add(&out->drop) = s->conn;
 }
 
-/* What is whole at the front of the order becomes output, and what is there of the one behind it. */
+/* What is whole at the front of the order becomes output, and what is there of the
+ * one behind it. */
 void turns_deliver(struct node *n, struct session *s, struct node_out *out)
 {
     struct routing *r = s->routing;
@@ -151,7 +163,8 @@ void turns_deliver(struct node *n, struct session *s, struct node_out *out)
     if (!any)
         return;
     session_produced(n, s);
-    bool room = !r->drains && r->turns_n < turns_max(r) / 2 && r->turns_bytes < turns_max_bytes(n) / 2;
+    bool room =
+        !r->drains && r->turns_n < turns_max(r) / 2 && r->turns_bytes < turns_max_bytes(n) / 2;
     if (s->held == HELD_ROUTE && (r->turns_n == 0 || room)) {
         r->drains = false;
         session_let_go(n, s, out);
@@ -166,7 +179,8 @@ static struct list *bucket_of(struct node *n, uint64_t session_id, unsigned slot
     return &n->cluster->order[h >> 52];
 }
 
-static struct flight *before_in(struct list *bucket, struct list *from, uint64_t session_id, unsigned slot)
+static struct flight *before_in(struct list *bucket, struct list *from, uint64_t session_id,
+                                unsigned slot)
 {
     for (struct list *l = from->prev; l != bucket; l = l->prev) {
         struct flight *f = CONTAINER_OF(l, struct flight, in_order);
@@ -196,8 +210,8 @@ bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken)
     struct list *bucket = bucket_of(n, f->session_id, f->slot);
     for (const struct list *l = f->in_order.next; l != bucket; l = l->next) {
         const struct flight *g = CONTAINER_OF(l, struct flight, in_order);
-        if (g->session_id == f->session_id && g->slot == f->slot && g->is_write && g->link == f->link &&
-            g->begin < taken)
+        if (g->session_id == f->session_id && g->slot == f->slot && g->is_write &&
+            g->link == f->link && g->begin < taken)
             return true;
     }
     return false;
@@ -211,16 +225,16 @@ static int64_t patience_us(const struct node *n)
 }
 
 /* What is long is copied once, to where the flight and what its link sends both have it. */
-static struct blob *const *share_long(const struct slice *argv, struct blob *const *blobs, uint32_t argc,
-                                      struct blob **to)
+static struct blob *const *share_long(const struct slice *argv, struct blob *const *blobs,
+                                      uint32_t argc, struct blob **to)
 {
     bool any = false;
     if (argc > SHARED_ARGS)
         return blobs;
     for (uint32_t i = 0; i < argc; i++) {
         to[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i])
-                : argv[i].n >= SHARED_BYTES      ? blob_try(argv[i].n)
-                                                 : NULL;
+                : argv[i].n >= SHARED_BYTES       ? blob_try(argv[i].n)
+                                                  : NULL;
         if (to[i] != NULL && to[i]->n == 0) {
             memcpy(to[i]->p, argv[i].p, argv[i].n);
             to[i]->n = argv[i].n;
@@ -230,8 +244,9 @@ static struct blob *const *share_long(const struct slice *argv, struct blob *con
     return any ? to : NULL;
 }
 
-struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
-                          struct blob *const *blobs, uint32_t argc, unsigned slot)
+struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec,
+                          const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                          unsigned slot)
 {
     struct blob *shared[SHARED_ARGS];
     struct blob *const *keeps = share_long(argv, blobs, argc, shared);
@@ -321,8 +336,8 @@ static void turn_answer(struct node *n, struct turn *t, struct slice reply)
     t->kind = MARK_FREE;
 }
 
-/* A proxy's statistics are of what it was asked for, with the time its clients waited; a node's of what ran there.
- * Of a command that was split, each part is one. */
+/* A proxy's statistics are of what it was asked for, with the time its clients waited; a node's of
+ * what ran there. Of a command that was split, each part is one. */
 static void note_answered(struct node *n, const struct flight *f, struct slice reply)
 {
     const struct kept_request *q = &f->request;
@@ -348,7 +363,7 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
     uint32_t part = f->part;
     size_t length = f->passed + reply.n;
     if (t != NULL && f->is_exec) {
-        multi_forget(n, t->session); /* nothing, if it ran here */
+        multi_forget(n, t->session);       /* nothing, if it ran here */
         far_multi_end(n, t->session, out); /* whatever became of it: nothing is watched any more */
     }
     if (t != NULL && f->request.spec->id == SPEC_WATCH)
@@ -387,7 +402,8 @@ void flight_unsure(struct node *n, struct flight *f, const char *why, struct nod
 {
     char text[256];
     n->cluster->uncertain++;
-    (void)snprintf(text, sizeof(text), "UNCERTAIN the write may or may not have been kept: %s", why);
+    (void)snprintf(text, sizeof(text), "UNCERTAIN the write may or may not have been kept: %s",
+                   why);
     flight_error(n, f, text, out);
 }
 
@@ -453,12 +469,13 @@ static void give_up(struct node *n, struct flight *f, struct node_out *out)
     flight_error(n, f, text, out);
 }
 
-static void go_forward(struct node *n, struct flight *f, const struct flight *before, uint16_t place,
-                       struct node_out *out)
+static void go_forward(struct node *n, struct flight *f, const struct flight *before,
+                       uint16_t place, struct node_out *out)
 {
     struct peer_link *l = peer_link_of(n, f, before, place, out);
     if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
-        flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why, AGAIN_US);
+        flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why,
+                    AGAIN_US);
         return;
     }
     list_drop(&f->in_where);
@@ -475,9 +492,11 @@ static bool is_handed_over(struct node *n, struct flight *f, enum route_asker wh
     return true;
 }
 
-/* Nobody serves it for now. Who forwards waits by itself; who knows the map may ask elsewhere, but an election, or a
- * lease that is on its way, is over within 2 T: no library has to know how to wait for that. */
-static bool is_waited_for(struct node *n, struct flight *f, const struct route *r, enum route_asker who)
+/* Nobody serves it for now. Who forwards waits by itself; who knows the map may ask elsewhere, but
+ * an election, or a lease that is on its way, is over within 2 T: no library has to know how to
+ * wait for that. */
+static bool is_waited_for(struct node *n, struct flight *f, const struct route *r,
+                          enum route_asker who)
 {
     const struct cluster *c = n->cluster;
     int64_t most_us = 2 * map_timeout_us(&c->map.settings);
@@ -486,16 +505,22 @@ static bool is_waited_for(struct node *n, struct flight *f, const struct route *
     if (who == ROUTE_PLAIN)
         return true;
     f->until = mono_earlier(f->until, mono_after(n->now, most_us));
-    return c->self.leased || c->unleased.us == 0 || !mono_reached(n->now, mono_after(c->unleased, most_us));
+    return c->self.leased || c->unleased.us == 0 ||
+           !mono_reached(n->now, mono_after(c->unleased, most_us));
 }
 
-/* Reads of one slot that nobody asked more of, at a proxy that is told so; also while there is no primary. */
+/* Reads of one slot that nobody asked more of, at a proxy that is told so; also while there
+ * is no primary. */
 static struct route read_route(struct node *n, struct flight *f, struct route r)
 {
     const struct options *o = n->options;
-    bool may = n->identity.is_proxy && o->read_from != READ_FROM_PRIMARY && f->place == MAP_NOBODY && !f->by_primary &&
-               !f->on_own && !f->is_exec && (f->request.spec->flags & CMD_READONLY) != 0 && f->turn->asked == REPL_ASKS_NOTHING && !f->turn->session->routing->watches_far;
-    uint16_t at = may ? route_read(&n->cluster->map, f->slot, o->read_from, o->cluster_zone, f->session_id) : MAP_NOBODY;
+    bool may = n->identity.is_proxy && o->read_from != READ_FROM_PRIMARY &&
+               f->place == MAP_NOBODY && !f->by_primary && !f->on_own && !f->is_exec &&
+               (f->request.spec->flags & CMD_READONLY) != 0 &&
+               f->turn->asked == REPL_ASKS_NOTHING && !f->turn->session->routing->watches_far;
+    uint16_t at =
+        may ? route_read(&n->cluster->map, f->slot, o->read_from, o->cluster_zone, f->session_id)
+            : MAP_NOBODY;
     f->by_copy = at != MAP_NOBODY && (r.to == ROUTE_FORWARD || r.to == ROUTE_DOWN);
     return f->by_copy ? (struct route){.to = ROUTE_FORWARD, .peer = at} : r;
 }
@@ -515,7 +540,8 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
         flight_park(n, f, "TRYAGAIN its slot is being handed over to another node", HANDOVER_US);
         return;
     }
-    struct route r = f->place == MAP_NOBODY ? route_slot(&c->self, f->slot, who, reads) : route_node(&c->self, f->place);
+    struct route r = f->place == MAP_NOBODY ? route_slot(&c->self, f->slot, who, reads)
+                                            : route_node(&c->self, f->place);
     r = read_route(n, f, r);
     if (r.to == ROUTE_FORWARD) {
         go_forward(n, f, before, r.peer, out);
@@ -558,7 +584,8 @@ void flights_look(struct node *n, struct node_out *out)
         else
             flight_go(n, f, out);
     }
-    if (!list_empty(&c->parked)) /* the least patient of them is not known: they are looked at often */
+    /* the least patient of them is not known: they are looked at often */
+    if (!list_empty(&c->parked))
         c->parked_at = mono_earlier(c->parked_at, mono_after(n->now, AGAIN_US));
 }
 
@@ -568,7 +595,8 @@ void flights_forget(struct node *n, struct session *s)
     if (s->held == HELD_ROUTE)
         waiting_forget(s);
     for (size_t i = 0; i < ORDER_BUCKETS && r->turns_n > 0; i++) {
-        for (struct list *l = n->cluster->order[i].next, *next; l != &n->cluster->order[i]; l = next) {
+        for (struct list *l = n->cluster->order[i].next, *next; l != &n->cluster->order[i];
+             l = next) {
             next = l->next;
             struct flight *f = CONTAINER_OF(l, struct flight, in_order);
             if (f->session_id != s->id)

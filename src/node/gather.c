@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* One command split over slots, and its replies merged: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH;
- * or, under cluster-routing forward, over all nodes: DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL, FLUSHDB.
+/* One command split over slots, and its replies merged: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH; or,
+ * under cluster-routing forward, over all nodes: DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL, FLUSHDB.
  *
  *     MGET a b c d   ->  [MGET a d] to node 1   [MGET b c] here     (by slot, in their order)
  *                    <-  *2 $1 A $1 D           *2 $1 B $-1
@@ -9,10 +9,12 @@
  *
  * Each part is atomic, the whole is not. Parts are asked for in RESP2 and rewritten.
  *
- * For RANDOMKEY each node is asked for a key and for how many it has: each key is as likely as any other.
+ * For RANDOMKEY each node is asked for a key and for how many it has: each key is as likely
+ * as any other.
  *
- * SCAN goes from node to node, by their places in the map. A node's own cursor is a slot and 48 bits of
- * a hash (store_scan), the last ten of which are 0 until its table is that deep: the place stands there. */
+ * SCAN goes from node to node, by their places in the map. A node's own cursor is a slot and 48
+ * bits of a hash (store_scan), the last ten of which are 0 until its table is that deep: the
+ * place stands there. */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/num.h"
@@ -21,7 +23,7 @@
 struct gather_part {
     char *reply; /* owned; NULL: none yet */
     size_t n;
-    size_t at;   /* the next element of an array */
+    size_t at; /* the next element of an array */
 };
 
 struct gather {
@@ -32,7 +34,8 @@ struct gather {
     uint32_t keys_n;
     uint16_t *part_of; /* of each key in its order */
     uint64_t dice;     /* RANDOMKEY: whose key it is */
-    uint16_t place, next; /* SCAN: the node that is asked, and the one behind it; MAP_NOBODY: it is the last */
+    /* SCAN: the node that is asked, and the one behind it; MAP_NOBODY: it is the last */
+    uint16_t place, next;
 };
 
 enum { PLACES = 1024 };
@@ -52,7 +55,8 @@ void gather_free(struct gather *g)
 
 /* ------------------------------------------------------------------ splitting */
 
-/* Gives each key its part; parts in the order in which their slots come first. slots[i]: of part i. */
+/* Gives each key its part; parts in the order in which their slots come first. slots[i]:
+ * of part i. */
 static void assign(struct gather *g, const struct request *q, uint32_t step, uint16_t *slots)
 {
     uint16_t *part_at = mem_zero(SLOTS * sizeof(*part_at)); /* + 1; 0: none */
@@ -88,8 +92,9 @@ bool gather_is_too_great(const struct node *n, const struct spec *spec, const st
     return any;
 }
 
-static struct flight *part_new(struct node *n, struct turn *t, const struct request *q, uint32_t step,
-                               uint32_t part, uint16_t slot, struct slice *argv, struct blob **blobs)
+static struct flight *part_new(struct node *n, struct turn *t, const struct request *q,
+                               uint32_t step, uint32_t part, uint16_t slot, struct slice *argv,
+                               struct blob **blobs)
 {
     const struct gather *g = t->gather;
     uint32_t argc = 1;
@@ -108,17 +113,17 @@ static struct flight *part_new(struct node *n, struct turn *t, const struct requ
     return f;
 }
 
-/* With the last answer their turn is gone. With too much of what they answer their session's turns are, and
- * the flights that are left. */
-static void go_all(struct node *n, struct session *s, struct flight *const *flights, uint32_t parts_n,
-                   struct node_out *out)
+/* With the last answer their turn is gone. With too much of what they answer their session's turns
+ * are, and the flights that are left. */
+static void go_all(struct node *n, struct session *s, struct flight *const *flights,
+                   uint32_t parts_n, struct node_out *out)
 {
     for (uint32_t i = 0; i < parts_n && !list_empty(&s->routing->turns); i++)
         flight_go(n, flights[i], out);
 }
 
-void gather_begin(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                  struct node_out *out)
+void gather_begin(struct node *n, struct session *s, const struct spec *spec,
+                  const struct request *q, struct node_out *out)
 {
     uint32_t step = step_of(spec);
     struct turn *t = turn_new(s, q->bytes);
@@ -152,8 +157,8 @@ void gather_begin(struct node *n, struct session *s, const struct spec *spec, co
 
 bool gather_is_wide(const struct spec *spec)
 {
-    return spec->id == SPEC_DBSIZE || spec->id == SPEC_KEYS || spec->id == SPEC_SCAN || spec->id == SPEC_RANDOMKEY ||
-           spec->id == SPEC_FLUSHALL || spec->id == SPEC_FLUSHDB;
+    return spec->id == SPEC_DBSIZE || spec->id == SPEC_KEYS || spec->id == SPEC_SCAN ||
+           spec->id == SPEC_RANDOMKEY || spec->id == SPEC_FLUSHALL || spec->id == SPEC_FLUSHDB;
 }
 
 /* Which nodes serve slots; false: a slot is served by none, and an answer would lack its keys. */
@@ -175,7 +180,8 @@ static uint16_t serving_from(const bool at[PLACES], unsigned place)
     return place < PLACES ? (uint16_t)place : MAP_NOBODY;
 }
 
-static struct gather *wide_new(struct node *n, struct turn *t, const struct spec *spec, uint32_t parts_n)
+static struct gather *wide_new(struct node *n, struct turn *t, const struct spec *spec,
+                               uint32_t parts_n)
 {
     struct gather *g = mem_zero(sizeof(*g));
     g->spec = spec;
@@ -187,8 +193,9 @@ static struct gather *wide_new(struct node *n, struct turn *t, const struct spec
     return g;
 }
 
-static struct flight *wide_part(struct node *n, struct turn *t, const struct spec *spec, const struct slice *argv,
-                                uint32_t argc, uint32_t part, uint16_t place)
+static struct flight *wide_part(struct node *n, struct turn *t, const struct spec *spec,
+                                const struct slice *argv, uint32_t argc, uint32_t part,
+                                uint16_t place)
 {
     struct flight *f = flight_new(n, t, spec, argv, NULL, argc, SLOT_ANY);
     f->place = place;
@@ -197,14 +204,15 @@ static struct flight *wide_part(struct node *n, struct turn *t, const struct spe
     return f;
 }
 
-static void ask_all(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,
-                    const bool at[PLACES], struct node_out *out)
+static void ask_all(struct node *n, struct turn *t, const struct spec *spec,
+                    const struct request *q, const bool at[PLACES], struct node_out *out)
 {
     static const struct slice count = {"DBSIZE", 6};
     struct flight *flights[2 * PLACES];
     uint16_t places[PLACES];
     uint32_t nodes_n = 0;
-    for (uint16_t place = serving_from(at, 0); place != MAP_NOBODY; place = serving_from(at, place + 1U))
+    for (uint16_t place = serving_from(at, 0); place != MAP_NOBODY;
+         place = serving_from(at, place + 1U))
         places[nodes_n++] = place;
     bool counts = spec->id == SPEC_RANDOMKEY;
     uint32_t parts_n = counts ? 2 * nodes_n : nodes_n;
@@ -216,8 +224,8 @@ static void ask_all(struct node *n, struct turn *t, const struct spec *spec, con
     go_all(n, t->session, flights, parts_n, out);
 }
 
-static void scan_one(struct node *n, struct turn *t, const struct spec *spec, const struct request *q,
-                     const bool at[PLACES], struct node_out *out)
+static void scan_one(struct node *n, struct turn *t, const struct spec *spec,
+                     const struct request *q, const bool at[PLACES], struct node_out *out)
 {
     uint64_t cursor = 0;
     char text[NUM_I64_CHARS];
@@ -241,8 +249,8 @@ static void scan_one(struct node *n, struct turn *t, const struct spec *spec, co
     flight_go(n, f, out);
 }
 
-void gather_wide(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                 struct node_out *out)
+void gather_wide(struct node *n, struct session *s, const struct spec *spec,
+                 const struct request *q, struct node_out *out)
 {
     bool at[PLACES];
     if (!serving(&n->cluster->map, at)) {
@@ -272,7 +280,8 @@ static int64_t patience_of(const struct request *q)
     return ms == 0 || ms > INT64_MAX / 4000 ? -1 : ms * 1000;
 }
 
-/* Nodes that are gone, or were started again, and may have lost what was written: that is told once. */
+/* Nodes that are gone, or were started again, and may have lost what was written: that
+ * is told once. */
 static bool forget_lost(const struct node *n, struct routing *r)
 {
     const struct map *m = &n->cluster->map;
@@ -287,8 +296,8 @@ static bool forget_lost(const struct node *n, struct routing *r)
     return kept < before;
 }
 
-void gather_waits(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                  struct node_out *out)
+void gather_waits(struct node *n, struct session *s, const struct spec *spec,
+                  const struct request *q, struct node_out *out)
 {
     struct routing *r = s->routing;
     struct flight *flights[PLACES];
@@ -299,7 +308,8 @@ void gather_waits(struct node *n, struct session *s, const struct spec *spec, co
         places[parts_n++] = r->wrote.at[i].place;
     if (s->written.n > 0)
         places[parts_n++] = n->cluster->self.place;
-    if (parts_n == 0 && !lost) { /* a proxy's session that wrote nothing: any node answers for what it did not write */
+    /* a proxy's session that wrote nothing: any node answers for what it did not write */
+    if (parts_n == 0 && !lost) {
         if (!serving(&n->cluster->map, at)) {
             routed_refuse_down(n, s, "Hash slot not served", out);
             return;
@@ -319,7 +329,8 @@ void gather_waits(struct node *n, struct session *s, const struct spec *spec, co
         flights[i]->held_us = patience_of(q);
     }
     if (lost)
-        gather_part(t, places_n, spec->id == SPEC_WAIT ? SLICE(":0\r\n") : SLICE("*2\r\n:0\r\n:0\r\n"));
+        gather_part(t, places_n,
+                    spec->id == SPEC_WAIT ? SLICE(":0\r\n") : SLICE("*2\r\n:0\r\n:0\r\n"));
     if (t->done)
         turns_deliver(n, s, out);
     go_all(n, s, flights, places_n, out);
@@ -442,12 +453,14 @@ static bool merge_scan(const struct gather *g, struct reply *r)
     uint64_t elements, cursor;
     size_t at;
     char digits[NUM_I64_CHARS];
-    if (!frame_array(text, &elements, &at) || elements != 2 || frame_end(&f, slice_from(text, at)) != FRAME_WHOLE)
+    if (!frame_array(text, &elements, &at) || elements != 2 ||
+        frame_end(&f, slice_from(text, at)) != FRAME_WHOLE)
         return false;
     struct slice bulk = slice_of(text.p + at, f.at);
     const char *line = memchr(bulk.p, '\n', bulk.n);
     size_t head = (size_t)(line - bulk.p) + 1;
-    if (bulk.n < head + 3 || !num_get_u64(slice_of(bulk.p + head, bulk.n - head - 2), &cursor) || cursor % PLACES != 0)
+    if (bulk.n < head + 3 || !num_get_u64(slice_of(bulk.p + head, bulk.n - head - 2), &cursor) ||
+        cursor % PLACES != 0)
         return false;
     if (cursor != 0)
         cursor += g->place;
@@ -529,7 +542,8 @@ static void merge(struct turn *t)
         merged = merge_parts(g, &r);
     if (!merged) {
         chain_free(&t->bytes, NULL);
-        reply_error(&r, SLICE("ERR a node answered a part of this command with what cannot be merged"));
+        reply_error(&r,
+                    SLICE("ERR a node answered a part of this command with what cannot be merged"));
     }
 }
 

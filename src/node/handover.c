@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Slots go to the node that placement wishes, once it is in sync with them (replication 26); where there was
- * never a record nothing is to be copied.
+/* Slots go to the node that placement wishes, once it is in sync with them (replication 26); where
+ * there was never a record nothing is to be copied.
  *
- *     begun: nothing of the slots is run any more       commands of theirs are parked
- *       -> all that was recorded until then is held     no gate waits for a record of theirs, and the successor
- *                                                       has every one: else they go on here after a moment
- *       -> proposed, its fate not known                 in doubt: told by this node's own applied map alone
+ *     begun: nothing of the slots is run any more   commands of theirs are parked
+ *       -> all that was recorded until then is held no gate waits for a record of theirs, and the
+ *                                                   successor has every one: else they go on here
+ *                                                   after a moment
+ *       -> proposed, its fate not known             in doubt: told by this node's own applied map
+ *                                                   alone
  *
  * Until it is known the way out is another proposal with a greater n (12).
  *
- * Who is being stopped (27), or whose disk is in trouble (28), hands all it can to others, and tells who replicates
- * to it that it will hold nothing more: it leaves. After a failed disk it ends once it serves nothing. */
+ * Who is being stopped (27), or whose disk is in trouble (28), hands all it can to others, and
+ * tells who replicates to it that it will hold nothing more: it leaves. After a failed disk it ends
+ * once it serves nothing. */
 #include "base/check.h"
 #include "node/cluster.h"
 
@@ -31,7 +34,8 @@ static uint16_t heir(const struct cluster *c, const struct map_slot *s)
 {
     for (unsigned i = 0; i < s->isr_n; i++) {
         uint16_t to = s->isr[i];
-        if (to != c->self.place && may_take(c, to) && s->isr_incarnation[i] == c->map.nodes.at[to].incarnation)
+        if (to != c->self.place && may_take(c, to) &&
+            s->isr_incarnation[i] == c->map.nodes.at[to].incarnation)
             return to;
     }
     return MAP_NOBODY;
@@ -41,10 +45,11 @@ static uint16_t heir(const struct cluster *c, const struct map_slot *s)
 static uint16_t wanted(const struct cluster *c, unsigned slot)
 {
     const struct map_slot *s = &c->map.slots[slot];
-    if (c->served[slot] != 0 && (c->leaves || scrub_is_mine_bad(&c->replicas->repl, slot))) /* 27, 28; 29 */
+    /* 27, 28; 29 */
+    if (c->served[slot] != 0 && (c->leaves || scrub_is_mine_bad(&c->replicas->repl, slot)))
         return heir(c, s);
-    if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place || !may_take(c, s->want[0]) ||
-        scrub_keeps(&c->replicas->repl, slot, s->want[0]))
+    if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place ||
+        !may_take(c, s->want[0]) || scrub_keeps(&c->replicas->repl, slot, s->want[0]))
         return MAP_NOBODY;
     return s->want[0];
 }
@@ -65,7 +70,9 @@ static bool is_held(const struct cluster *c, unsigned slot)
 static void propose(struct node *n, uint16_t to, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    struct map_entry e = {.type = MAP_HANDOVER, .base = c->map.index, .about = c->id,
+    struct map_entry e = {.type = MAP_HANDOVER,
+                          .base = c->map.index,
+                          .about = c->id,
                           .incarnation = c->self.incarnation};
     e.handover.n = ++c->replicas->repl.proposed_n;
     e.handover.empty = c->preparing_empty;
@@ -78,7 +85,8 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
         if (c->preparing_empty || is_held(c, slot))
             bits_add(&c->proven, slot);
     c->handing_until = mono_after(n->now, 2 * map_timeout_us(&c->map.settings));
-    *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
+    *vec_add(&out->words) =
+        (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 
 static bool is_in_doubt(const struct cluster *c)
@@ -86,7 +94,8 @@ static bool is_in_doubt(const struct cluster *c)
     return c->handing_until.us != MONO_NEVER.us;
 }
 
-/* The wish is gone, or what was wished is not ready: this voids the one in doubt, as any newer one does (12). */
+/* The wish is gone, or what was wished is not ready: this voids the one in doubt, as any newer
+ * one does (12). */
 static void propose_nothing(struct node *n, struct node_out *out)
 {
     propose(n, n->cluster->self.place, &(struct bits){0}, out);
@@ -103,8 +112,8 @@ static bool is_copied(const struct cluster *c, unsigned slot, uint16_t to)
     return map_isr_has(&c->map.slots[slot], to, c->map.nodes.at[to].incarnation);
 }
 
-/* May it begin anew there? That it has no keys now is not enough: the successor may have an old copy, with those
- * that were deleted since. */
+/* May it begin anew there? That it has no keys now is not enough: the successor may have an old
+ * copy, with those that were deleted since. */
 static bool is_empty(const struct node *n, unsigned slot)
 {
     return n->cluster->map.slots[slot].isr_n == 1 && n->slots[slot].at.seq == 0;
@@ -134,7 +143,8 @@ static void forget_unwished(struct node *n)
 {
     struct cluster *c = n->cluster;
     bool all = is_paused(n) || !repl_may_lead(&c->replicas->repl, c->preparing_for);
-    for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1))
+    for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS;
+         slot = bits_next(&c->preparing, slot + 1))
         if (all || wanted(c, slot) != c->preparing_for)
             bits_remove(&c->preparing, slot);
     handing_is(c);
@@ -148,8 +158,9 @@ static bool is_ready(const struct node *n, unsigned slot)
     const struct repl *r = &c->replicas->repl;
     if (c->preparing_empty)
         return true;
-    bool held = commit_refuses(n) != NULL /* 28: from memory, and what W do not hold nobody is told */
-                || is_held(c, slot);
+    bool held =
+        commit_refuses(n) != NULL /* 28: from memory, and what W do not hold nobody is told */
+        || is_held(c, slot);
     return held && repl_holds(r, c->preparing_for, slot, repl_newest(r, slot));
 }
 
@@ -158,7 +169,8 @@ static bool all_ready(struct node *n)
 {
     struct cluster *c = n->cluster;
     bool over = mono_reached(n->now, c->preparing_until);
-    for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS; slot = bits_next(&c->preparing, slot + 1)) {
+    for (unsigned slot = bits_next(&c->preparing, 0); slot < SLOTS;
+         slot = bits_next(&c->preparing, slot + 1)) {
         if (is_ready(n, slot))
             continue;
         if (!over)
@@ -189,15 +201,16 @@ void handover_go_on(struct node *n, struct node_out *out)
     handing_is(c);
 }
 
-/* Slots for one successor, all with data, or all without. A member that is gone is taken out of the in-sync set first:
- * W of it might never hold everything. */
+/* Slots for one successor, all with data, or all without. A member that is gone is taken out of the
+ * in-sync set first: W of it might never hold everything. */
 static uint16_t choose(const struct node *n, struct bits *slots, bool *empty)
 {
     const struct cluster *c = n->cluster;
     uint16_t to = MAP_NOBODY;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         uint16_t w = wanted(c, slot);
-        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to) || !repl_may_lead(&c->replicas->repl, w))
+        if (w == MAP_NOBODY || (to != MAP_NOBODY && w != to) ||
+            !repl_may_lead(&c->replicas->repl, w))
             continue;
         bool copied = is_copied(c, slot, w);
         if ((!copied && !is_empty(n, slot)) || (to != MAP_NOBODY && *empty == copied) ||
@@ -216,7 +229,8 @@ void handover_look(struct node *n, struct node_out *out)
     struct bits slots = {0};
     bool in_doubt = is_in_doubt(c);
     bool refused = is_paused(n) || c->replicas->repl.proposed_slots > 0;
-    if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY || c->preparing_for != MAP_NOBODY ||
+    if (n->loading || !c->self.leased || c->self.place == MAP_NOBODY ||
+        c->preparing_for != MAP_NOBODY ||
         (in_doubt ? !mono_reached(n->now, c->handing_until) : refused))
         return;
     bool empty = false;
@@ -235,7 +249,8 @@ void handover_look(struct node *n, struct node_out *out)
 
 /* ------------------------------------------------------------------- leaving */
 
-/* Nobody counts on this node any more: it is primary of nothing that another could be, and in no other's in-sync set. */
+/* Nobody counts on this node any more: it is primary of nothing that another could be, and in no
+ * other's in-sync set. */
 bool cluster_is_left(const struct node *n)
 {
     const struct cluster *c = n->cluster;
@@ -243,8 +258,9 @@ bool cluster_is_left(const struct node *n)
         return true;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct map_slot *s = &c->map.slots[slot];
-        if (c->served[slot] != 0 ? heir(c, s) != MAP_NOBODY
-                                 : s->primary != MAP_NOBODY && map_isr_has(s, c->self.place, c->self.incarnation))
+        if (c->served[slot] != 0
+                ? heir(c, s) != MAP_NOBODY
+                : s->primary != MAP_NOBODY && map_isr_has(s, c->self.place, c->self.incarnation))
             return false;
     }
     return true;
@@ -258,10 +274,13 @@ static void leave_begins(struct node *n, const char *trouble)
     c->leave_most = mono_after(n->now, (int64_t)n->options->shutdown_timeout * 1000000);
     guests_told(n);
     if (trouble != NULL && c->self.place != MAP_NOBODY)
-        log_say(n->log, LOG_LEVEL_WARNING, "this node's slots go to who is in sync with them, and it follows no others: %s", trouble);
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "this node's slots go to who is in sync with them, and it follows no others: %s",
+                trouble);
 }
 
-/* Who stays, or takes records again, is dialed again, and begins anew: what came meanwhile was not taken. */
+/* Who stays, or takes records again, is dialed again, and begins anew: what came meanwhile
+ * was not taken. */
 static void leave_ends(struct node *n, struct node_out *out)
 {
     n->cluster->leaves = n->stop_asked;
@@ -270,12 +289,13 @@ static void leave_ends(struct node *n, struct node_out *out)
         log_say(n->log, LOG_LEVEL_NOTICE, "this node takes part in replication again");
 }
 
-/* 28: nothing is served here that could be told in memory only; whoever still counts on it has had time to learn. */
+/* 28: nothing is served here that could be told in memory only; whoever still counts on it has had
+ * time to learn. */
 static bool may_end(const struct node *n)
 {
     const struct cluster *c = n->cluster;
-    return n->journal.state == JOURNAL_FAILED && !n->stop_asked && c->self.place != MAP_NOBODY && c->mine_n == 0 &&
-           (cluster_is_left(n) || mono_reached(n->now, c->leave_most));
+    return n->journal.state == JOURNAL_FAILED && !n->stop_asked && c->self.place != MAP_NOBODY &&
+           c->mine_n == 0 && (cluster_is_left(n) || mono_reached(n->now, c->leave_most));
 }
 
 void cluster_leave_look(struct node *n, struct node_out *out)
@@ -293,7 +313,8 @@ void cluster_leave_look(struct node *n, struct node_out *out)
     c->leave_at = mono_after(n->now, map_timeout_us(&c->map.settings) / LEAVE_LOOKS);
     handover_look(n, out);
     if (may_end(n)) {
-        log_say(n->log, LOG_LEVEL_WARNING, "the disk failed, and no slot is served here any more: this node ends");
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "the disk failed, and no slot is served here any more: this node ends");
         stop_begin(n, NULL, true);
     }
 }

@@ -16,13 +16,13 @@ struct call;
 struct session;
 struct node;
 
-struct session_cost { /* in bytes */
+struct session_cost {         /* in bytes */
     struct node_client input; /* what the shell has of it */
-    size_t multi;  /* what MULTI queued */
-    size_t output; /* replies that wait: chunks and values only referenced */
-    size_t chunks; /* the chunks alone */
-    size_t parts;  /* how many pieces the output is of */
-    size_t all;    /* with the shell's part */
+    size_t multi;             /* what MULTI queued */
+    size_t output;            /* replies that wait: chunks and values only referenced */
+    size_t chunks;            /* the chunks alone */
+    size_t parts;             /* how many pieces the output is of */
+    size_t all;               /* with the shell's part */
 };
 struct session_cost session_cost(const struct node *n, const struct session *s);
 bool session_name_or_reply(struct call *c, struct slice name); /* CLIENT SETNAME, HELLO SETNAME */

@@ -32,7 +32,8 @@ static void put_word(struct buf *b, const char *name, const char *text)
 }
 
 /* What the shell knows, or `otherwise`. */
-static void put_fact_of(struct buf *b, struct node *n, const char *name, const char *of, const char *otherwise)
+static void put_fact_of(struct buf *b, struct node *n, const char *name, const char *of,
+                        const char *otherwise)
 {
     char text[FACT_BYTES];
     struct slice fact = n->world->fact(n->world, of, text, sizeof(text));
@@ -52,10 +53,10 @@ static void put_zeros(struct buf *b, const char *const *names, size_t n)
     for (size_t i = 0; i < n; i++)
         put_count(b, names[i], 0);
 }
-#define PUT_ZEROS(b, ...)                                                     \
-    do {                                                                      \
-        static const char *const zeros_[] = {__VA_ARGS__};                    \
-        put_zeros((b), zeros_, sizeof(zeros_) / sizeof(zeros_[0]));           \
+#define PUT_ZEROS(b, ...)                                           \
+    do {                                                            \
+        static const char *const zeros_[] = {__VA_ARGS__};          \
+        put_zeros((b), zeros_, sizeof(zeros_) / sizeof(zeros_[0])); \
     } while (0)
 
 /* "name:123" and "name_human:123B". */
@@ -356,7 +357,8 @@ static void put_traffic(struct buf *b, struct node *n, const uint64_t *figures)
     put_count(b, "rejected_connections", figures[FIGURE_REJECTED]);
 }
 
-/* Copies of slots that were sent what they lacked out of the backlog, or of the log; where neither reached, whole. */
+/* Copies of slots that were sent what they lacked out of the backlog, or of the log; where
+ * neither reached, whole. */
 static void put_syncs(struct buf *b, const struct cluster *c)
 {
     static const struct replicas none;
@@ -428,8 +430,11 @@ static void put_replication(struct buf *b, struct node *n)
 
 static void put_cpu(struct buf *b, struct node *n)
 {
-    static const char *const names[] = {"used_cpu_sys", "used_cpu_user", "used_cpu_sys_children",
-                                        "used_cpu_user_children", "used_cpu_sys_main_thread",
+    static const char *const names[] = {"used_cpu_sys",
+                                        "used_cpu_user",
+                                        "used_cpu_sys_children",
+                                        "used_cpu_user_children",
+                                        "used_cpu_sys_main_thread",
                                         "used_cpu_user_main_thread"};
     bool all_are_main = n->identity.seats_n > 1; /* each of them runs commands */
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -17,10 +17,11 @@ struct memory_gap {
 
 /* Memory now, of the process and by purpose. */
 struct memory_account {
-    size_t used, peak, rss, startup; /* as the allocator tells; used is the store's alone if it does not */
+    /* as the allocator tells; used is the store's alone if it does not */
+    size_t used, peak, rss, startup;
     size_t allocated, active, resident;
-    size_t dataset;                  /* entries and their values */
-    size_t overhead;                 /* used for all that is no data */
+    size_t dataset;      /* entries and their values */
+    size_t overhead;     /* used for all that is no data */
     size_t clients, log; /* sessions with their output; records on their way to the disk */
     double dataset_percent, peak_percent;
     struct memory_gap allocator_fragmentation; /* active over allocated */

@@ -295,8 +295,9 @@ void node_latency_doctor(struct call *c)
         for (size_t k = 0; k < n; k++)
             sum += sample_at(s, n, k)->ms;
         if (n > 0)
-            text_putf(&b, "%s: %zu spikes, %llu ms on average, %u ms at worst.\n    %s\n", events[i].name, n,
-                      (unsigned long long)(sum / n), s->worst_ms, events[i].advice);
+            text_putf(&b, "%s: %zu spikes, %llu ms on average, %u ms at worst.\n    %s\n",
+                      events[i].name, n, (unsigned long long)(sum / n), s->worst_ms,
+                      events[i].advice);
     }
     reply_verbatim(c->reply, buf_slice(&b), "txt");
     buf_free(&b);

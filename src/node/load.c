@@ -12,7 +12,8 @@
 #include "node/replay.h"
 #include "node/state.h"
 
-enum { LOAD_STEP_COMMANDS = 256 }; /* a few hundred microseconds: clients asking for INFO do not wait long */
+/* A few hundred microseconds: clients asking for INFO do not wait long. */
+enum { LOAD_STEP_COMMANDS = 256 };
 
 void load_begin(struct node *n)
 {
@@ -43,7 +44,8 @@ void load_bytes(struct node *n, const struct node_event *ev, struct node_out *ou
 {
     struct load *l = n->load;
     aof_batch_clear(&l->batch);
-    out->load_used = aof_feed(&l->reader, ev->load_bytes.in, ev->load_bytes.at_end, &l->batch, LOAD_STEP_COMMANDS);
+    out->load_used = aof_feed(&l->reader, ev->load_bytes.in, ev->load_bytes.at_end, &l->batch,
+                              LOAD_STEP_COMMANDS);
     out->load_want = aof_want(&l->reader);
     out->load_commands = l->batch.commands.n;
     l->bytes_done += out->load_used;
@@ -85,8 +87,10 @@ static void tell_frozen(const struct node *n)
 {
     unsigned frozen = frozen_n(n);
     if (frozen > 0)
-        log_say(n->log, LOG_LEVEL_WARNING,
-                "the log lacks records of %u slots: they stand where the gap is until they have synced", frozen);
+        log_say(
+            n->log, LOG_LEVEL_WARNING,
+            "the log lacks records of %u slots: they stand where the gap is until they have synced",
+            frozen);
 }
 
 /* A lone log goes on as a cluster's: from its mark on nothing else can read it. */
@@ -99,7 +103,8 @@ static void convert(struct node *n)
     journal_mark(&n->journal, &e.bytes);
     journal_sync_soon(&n->journal);
     effects_free(&e);
-    log_say(n->log, LOG_LEVEL_NOTICE, "the log of a lone server becomes that of a cluster's node, for good");
+    log_say(n->log, LOG_LEVEL_NOTICE,
+            "the log of a lone server becomes that of a cluster's node, for good");
 }
 
 /* The files are as the verdict wants them, and the newest increment is open: clients may come. */
@@ -117,7 +122,8 @@ void load_ready(struct node *n, const struct node_event *ev)
         journal_settle_loss(&n->journal);
     if (n->cluster != NULL) {
         bool is_new = ev->log_ready.startup != NULL && ev->log_ready.startup->reads.n == 0;
-        cluster_run_begins(n, &n->load->reader.run, n->load->clean, is_new || n->load->reader.lost_bytes > 0);
+        cluster_run_begins(n, &n->load->reader.run, n->load->clean,
+                           is_new || n->load->reader.lost_bytes > 0);
     }
     load_free(n);
     n->loading = false;

@@ -2,11 +2,12 @@
 
 /* maxmemory: who evicts what when memory is short.
  *
- * Alone it is this node, at once. In a cluster a node's memory holds copies, too, which only their primaries evict
- * (replication 8, N8, N21). Of what it is over maxmemory by a node takes the part upon itself that its own keys are of all that
- * could go here, and says in its acks what it wants of whom of the rest. So keys go as from one pool, and nobody's own
- * go first because they are nearer. Only what the others do not get on with, and is more than EVICT_SLACK, it evicts
- * itself. */
+ * Alone it is this node, at once. In a cluster a node's memory holds copies, too, which only
+ * their primaries evict (replication 8, N8, N21). Of what it is over maxmemory by a node takes
+ * the part upon itself that its own keys are of all that could go here, and says in its acks
+ * what it wants of whom of the rest. So keys go as from one pool, and nobody's own go first
+ * because they are nearer. Only what the others do not get on with, and is more than
+ * EVICT_SLACK, it evicts itself. */
 #include <assert.h>
 
 #include "node/cluster.h"
@@ -15,10 +16,12 @@ static_assert((int)MAXMEMORY_VOLATILE_LRU == (int)EVICT_VOLATILE_LRU &&
                   (int)MAXMEMORY_NOEVICTION == (int)EVICT_NOEVICTION,
               "the option's policies are the store's");
 
-enum { EVICT_BUDGET_KEYS = 64 };  /* for one command that needs memory, and in one step */
-enum { EVICT_SLACK = 32 };        /* writers wait while more than one part in so many of maxmemory is to go */
-enum { COUNT_US = 100 * 1000 };   /* whose keys fill it is counted so often, while it is over */
-enum { STUCK_MOST = 5 };          /* counts in which it did not get less, until writers are refused */
+enum { EVICT_BUDGET_KEYS = 64 }; /* for one command that needs memory, and in one step */
+/* Writers wait while more than one part in so many of maxmemory is to go. */
+enum { EVICT_SLACK = 32 };
+enum { COUNT_US = 100 * 1000 }; /* whose keys fill it is counted so often, while it is over */
+/* Counts in which it did not get less, until writers are refused. */
+enum { STUCK_MOST = 5 };
 
 static size_t memory_over(const struct node *n)
 {
@@ -41,7 +44,8 @@ static enum evict_policy policy_of(const struct node *n)
 static struct repl_guest *guest_of(const struct node *n, uint16_t place)
 {
     const struct replicas *r = n->cluster->replicas;
-    struct session *s = place < r->guests.n ? r->guests.at[place] : NULL; /* MAP_NOBODY is no place */
+    /* MAP_NOBODY is no place */
+    struct session *s = place < r->guests.n ? r->guests.at[place] : NULL;
     return s != NULL && s->guest->heard ? s->guest : NULL;
 }
 
@@ -55,7 +59,8 @@ static void count(struct node *n)
             guest_of(n, place)->evictable = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         size_t some = evict_candidates_n(&n->store, policy_of(n), slot);
-        struct repl_guest *g = some > 0 && !own_has(n, slot) ? guest_of(n, m->slots[slot].primary) : NULL;
+        struct repl_guest *g =
+            some > 0 && !own_has(n, slot) ? guest_of(n, m->slots[slot].primary) : NULL;
         if (g != NULL) {
             g->evictable += some;
             sh->others += some;
@@ -77,8 +82,8 @@ static void progress_look(struct node *n)
     count(n);
 }
 
-/* It has nothing that could go, perhaps since its slots are another's now: all of it is left to others, for whom writers
- * wait while these get on. False: there are none, or they do not. */
+/* It has nothing that could go, perhaps since its slots are another's now: all of it is left to
+ * others, for whom writers wait while these get on. False: there are none, or they do not. */
 static bool leave_all(struct node *n)
 {
     struct shortage *sh = &n->shortage;
@@ -102,7 +107,8 @@ static size_t left_to_others(struct node *n)
     if (over > 0 && mono_reached(n->now, sh->count_at))
         progress_look(n);
     if (over > sh->over && sh->others > 0)
-        sh->left += (size_t)((double)(over - sh->over) * (double)sh->others / (double)(sh->own + sh->others));
+        sh->left += (size_t)((double)(over - sh->over) * (double)sh->others /
+                             (double)(sh->own + sh->others));
     if (sh->others == 0)
         sh->left = 0;
     sh->left = sh->left < over ? sh->left : over;
@@ -144,7 +150,8 @@ static const struct entry *pick(struct node *n, bool own, unsigned *db)
 {
     struct replicas *r = own ? NULL : n->cluster->replicas;
     unsigned samples = (unsigned)n->options->maxmemory_samples;
-    return evict_pick(&n->store, policy_of(n), samples, own ? &n->evict : &r->evict, own ? NULL : &r->evict_from, db);
+    return evict_pick(&n->store, policy_of(n), samples, own ? &n->evict : &r->evict,
+                      own ? NULL : &r->evict_from, db);
 }
 
 /* Has it nothing in those slots that might go, however long one looks? */
@@ -202,7 +209,8 @@ static bool evict_some(struct node *n)
 /* May keys go now, and are there to? */
 static bool is_to_evict(struct node *n)
 {
-    return due_may_drop(n) && commit_refuses(n) == NULL && (memory_over(n) > left_to_others(n) || others_want(n));
+    return due_may_drop(n) && commit_refuses(n) == NULL &&
+           (memory_over(n) > left_to_others(n) || others_want(n));
 }
 
 /* A writer who waits, or is refused for another reason, needs nothing to go. */
@@ -211,13 +219,15 @@ bool memory_short(struct node *n)
     return is_to_evict(n) && !evict_some(n);
 }
 
-/* Not for what others do not get on with: progress_look leaves no more than the slack to them then. */
+/* Not for what others do not get on with: progress_look leaves no more than the slack
+ * to them then. */
 bool memory_holds(const struct node *n)
 {
     return (n->evicting || n->shortage.left > slack_of(n)) && memory_over(n) > slack_of(n);
 }
 
-/* Copies come without a writer of this node's. What cannot be evicted is told to the next writer. */
+/* Copies come without a writer of this node's. What cannot be evicted is told to
+ * the next writer. */
 void memory_step(struct node *n)
 {
     bool goes_on = n->evicting || (n->cluster != NULL && !n->loading);

@@ -5,10 +5,11 @@
  *     command -> out.dial -> DIALED -> AUTH, SELECT -> their replies -> RESTORE, RESTORE ...
  *                                              a RESTORE's +OK -> DEL here, with its record
  *
- * Redis stands still meanwhile; here only the client that asked is held. So a key may change while it
- * is on its way: it is dumped when it is sent, every change of it until its reply is noted (the store
- * tells), and a key that changed is not deleted: what is here is newer than what is there. The client
- * is told. The same keeps whoever migrates to itself from losing the key: the RESTORE is a change.
+ * Redis stands still meanwhile; here only the client that asked is held. So a key may change while
+ * it is on its way: it is dumped when it is sent, every change of it until its reply is noted (the
+ * store tells), and a key that changed is not deleted: what is here is newer than what is there.
+ * The client is told. The same keeps whoever migrates to itself from losing the key: the RESTORE
+ * is a change.
  *
  * AUTH and SELECT are answered before anything else is sent, so that no key gets into a wrong
  * database. Few keys are under way at a time: a step stays short, and so does the look at them for
@@ -23,8 +24,9 @@
 #include "node/cluster.h"
 #include "resp/reply.h"
 
-enum { UNDER_WAY_MAX = 64 };                    /* keys sent and not answered */
-enum { UNSENT_MAX_BYTES = 1024 * 1024 };        /* more is not dumped before the link took what there is */
+enum { UNDER_WAY_MAX = 64 }; /* keys sent and not answered */
+/* More is not dumped before the link took what there is. */
+enum { UNSENT_MAX_BYTES = 1024 * 1024 };
 enum { ANSWER_MAX_BYTES = 64 * 1024 };          /* a reply of the target is one line */
 enum { SHOWN_BYTES = 256 };                     /* of an error of the target */
 static const int64_t timeout_default_ms = 1000; /* of a timeout of 0 or less, as in Redis */
@@ -46,12 +48,12 @@ struct migration {
     uint32_t link;
     enum migrate_phase phase;
     bool copy, replace;
-    uint32_t user, password;    /* places in argv; 0: none */
-    uint32_t next, end;         /* keys not looked at yet, in argv */
-    uint32_t greetings;         /* replies still to come before the first key */
+    uint32_t user, password; /* places in argv; 0: none */
+    uint32_t next, end;      /* keys not looked at yet, in argv */
+    uint32_t greetings;      /* replies still to come before the first key */
     int64_t timeout_us;
     size_t unsent;
-    bool any_sent, any_changed, any_kept; /* kept: the disk refuses the DEL */
+    bool any_sent, any_changed, any_kept;   /* kept: the disk refuses the DEL */
     struct moving under_way[UNDER_WAY_MAX]; /* a ring, oldest at `first` */
     uint32_t first, under_way_n;
     char refusal[SHOWN_BYTES]; /* the first error of the target; "": none */
@@ -87,8 +89,10 @@ static bool words_or_reply(struct call *c, struct migrate_options *o)
             o->end = c->argc;
             return true;
         } else if (slice_is(c->argv[i], "keys")) {
-            reply_error(c->reply, SLICE("ERR When using MIGRATE KEYS option, the key argument must be set to the "
-                                        "empty string"));
+            reply_error(
+                c->reply,
+                SLICE("ERR When using MIGRATE KEYS option, the key argument must be set to the "
+                      "empty string"));
             return false;
         } else {
             call_syntax_error(c);
@@ -156,10 +160,19 @@ void node_migrate(struct call *c)
     }
     struct session *s = c->session;
     struct migration *m = mem_zero(sizeof(*m));
-    *m = (struct migration){.session = s, .db = s->db, .slot = key_of(&n->store, c->argv[o.first]).slot,
-                            .link = ++n->last_link, .copy = o.copy, .replace = o.replace, .user = o.user,
-                            .password = o.password, .next = o.first, .end = o.end, .reader = reader,
-                            .timeout_us = o.timeout_ms < INT64_MAX / 1000 ? o.timeout_ms * 1000 : INT64_MAX};
+    *m = (struct migration){.session = s,
+                            .db = s->db,
+                            .slot = key_of(&n->store, c->argv[o.first]).slot,
+                            .link = ++n->last_link,
+                            .copy = o.copy,
+                            .replace = o.replace,
+                            .user = o.user,
+                            .password = o.password,
+                            .next = o.first,
+                            .end = o.end,
+                            .reader = reader,
+                            .timeout_us =
+                                o.timeout_ms < INT64_MAX / 1000 ? o.timeout_ms * 1000 : INT64_MAX};
     kept_request_copy(&m->request, c->spec, c->argv, c->blobs, c->argc);
     list_push(&n->migrations, &m->in_node);
     s->migration = m;
@@ -228,7 +241,8 @@ void migrate_lost(struct node *n, struct session *s, const char *why, struct nod
     if (!unsure)
         routed_refused(s, s->migration->slot);
     (void)snprintf(text, sizeof(text), "%s%s",
-                   unsure ? "UNCERTAIN the write may or may not have been kept: " : "CLUSTERDOWN ", why);
+                   unsure ? "UNCERTAIN the write may or may not have been kept: " : "CLUSTERDOWN ",
+                   why);
     migrate_end(n, s->migration, text, out);
 }
 
@@ -236,20 +250,23 @@ static void end_well(struct node *n, struct migration *m, struct node_out *out)
 {
     char text[SHOWN_BYTES + 64];
     if (m->refusal[0] != '\0') {
-        (void)snprintf(text, sizeof(text), "ERR Target instance replied with error: %s", m->refusal);
+        (void)snprintf(text, sizeof(text), "ERR Target instance replied with error: %s",
+                       m->refusal);
         migrate_end(n, m, text, out);
         return;
     }
     if (m->any_changed)
-        migrate_end(n, m,
-                    "IOERR error: a key changed here while it was on its way: nothing of it was deleted "
-                    "here, and the target has it as it was before",
-                    out);
+        migrate_end(
+            n, m,
+            "IOERR error: a key changed here while it was on its way: nothing of it was deleted "
+            "here, and the target has it as it was before",
+            out);
     else if (m->any_kept)
-        migrate_end(n, m,
-                    "IOERR error: the target has the keys, and they stay here too: the log cannot be "
-                    "written, so nothing is deleted",
-                    out);
+        migrate_end(
+            n, m,
+            "IOERR error: the target has the keys, and they stay here too: the log cannot be "
+            "written, so nothing is deleted",
+            out);
     else
         migrate_end(n, m, m->any_sent ? "+OK" : "+NOKEY", out);
 }
@@ -294,7 +311,8 @@ static void put_payload(struct chain *to, struct reply *r, const struct entry *e
 }
 
 /* RESTORE key ttl payload [REPLACE]: the time left, since the clock there may be another. */
-static void put_restore(const struct node *n, struct migration *m, const struct entry *e, struct chain *to)
+static void put_restore(const struct node *n, struct migration *m, const struct entry *e,
+                        struct chain *to)
 {
     struct reply r = {.out = to, .protocol = 2};
     struct wall until = entry_expiry(e);
@@ -320,7 +338,8 @@ static bool is_under_way(const struct migration *m, struct slice name)
 static void send_keys(struct node *n, struct migration *m, struct node_out *out)
 {
     struct chain bytes = {0};
-    while (m->next < m->end && m->under_way_n < UNDER_WAY_MAX && m->unsent + bytes.n < UNSENT_MAX_BYTES) {
+    while (m->next < m->end && m->under_way_n < UNDER_WAY_MAX &&
+           m->unsent + bytes.n < UNSENT_MAX_BYTES) {
         struct slice name = m->request.argv[m->next];
         const struct entry *e = alive(n, m->db, name);
         if (e != NULL && !is_under_way(m, name)) { /* KEYS may name one twice */

@@ -45,8 +45,8 @@ static void put_line(struct buf *to, const struct node *n, const struct session 
     if (s->is_unix && peer.n > 2 && memcmp(peer.p + peer.n - 2, ":0", 2) == 0)
         peer.n -= 2;
     int head_n = snprintf(head, sizeof(head), "+%lld.%06lld [%u %s%.*s]",
-                          (long long)(n->wall.ms / 1000), (long long)node_second_us(n),
-                          s->db, s->is_unix ? "unix:" : "", (int)peer.n, peer.p);
+                          (long long)(n->wall.ms / 1000), (long long)node_second_us(n), s->db,
+                          s->is_unix ? "unix:" : "", (int)peer.n, peer.p);
     text_put(to, slice_of(head, (size_t)head_n));
     for (uint32_t i = 0; i < argc; i++) {
         text_put(to, SLICE(" "));

@@ -367,14 +367,16 @@ static bool refused_or_reply(struct call *c, const struct session_multi *m)
     struct node *n = c->node;
     uint64_t bytes = 0; /* of its one record */
     if ((m->flags & CMD_DENYOOM) != 0 && memory_short(n)) {
-        reply_error(c->reply, SLICE(EXECABORT_OF "OOM command not allowed when used memory > 'maxmemory'."));
+        reply_error(c->reply,
+                    SLICE(EXECABORT_OF "OOM command not allowed when used memory > 'maxmemory'."));
         return true;
     }
     for (size_t i = 0; i < m->queue.n; i++)
         if ((m->queue.at[i].spec->flags & CMD_WRITE) != 0)
             bytes += commit_record_bytes(m->queue.at[i].argv, m->queue.at[i].argc);
-    return (m->flags & CMD_WRITE) != 0 && (commit_too_great_or_reply(n, EXECABORT_OF, bytes, c->reply) ||
-                                           commit_refused_or_reply(n, EXECABORT_OF, c->reply));
+    return (m->flags & CMD_WRITE) != 0 &&
+           (commit_too_great_or_reply(n, EXECABORT_OF, bytes, c->reply) ||
+            commit_refused_or_reply(n, EXECABORT_OF, c->reply));
 }
 
 static bool aborted_or_reply(struct call *c)

@@ -10,8 +10,8 @@ struct session;
 struct watched;
 
 struct watched *watched_new(void);
-void watched_free(struct watched *w); /* no session watches any more */
-size_t multi_bytes(const struct session *s);    /* memory of its queue */
-size_t watched_n(const struct watched *w);      /* keys */
+void watched_free(struct watched *w);        /* no session watches any more */
+size_t multi_bytes(const struct session *s); /* memory of its queue */
+size_t watched_n(const struct watched *w);   /* keys */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The node as a function: one step per event. What each event does is in the file of its subject. */
+/* The node as a function: one step per event. What each event does is in the file
+ * of its subject. */
 #include "node/node.h"
 
 #include "base/check.h"
@@ -51,7 +52,8 @@ static void store_told_of_work(struct store_ops *ops)
 
 /* ------------------------------------------------------------ birth and death */
 
-/* Alone everything is one slot in its only epoch, and ours; in a cluster none is, before own_begin. */
+/* Alone everything is one slot in its only epoch, and ours; in a cluster none
+ * is, before own_begin. */
 static void slots_init(struct node *n)
 {
     if (n->options->cluster_enabled) {
@@ -78,8 +80,10 @@ struct node *node_new(const struct node_identity *id, struct options *o, struct 
     n->now = n->started = now;
     n->wall = wall;
     n->next_cron = now;
-    n->store_ops = (struct store_ops){.touched = store_touched, .touched_all = store_touched_all,
-                                      .touched_slot = store_touched_slot, .walked = store_walked,
+    n->store_ops = (struct store_ops){.touched = store_touched,
+                                      .touched_all = store_touched_all,
+                                      .touched_slot = store_touched_slot,
+                                      .walked = store_walked,
                                       .worked = store_told_of_work};
     rng_seed(&n->rng, id->seed);
     list_init(&n->sessions);
@@ -126,7 +130,8 @@ void node_free(struct node *n)
 
 void node_pulse(const struct node *n, struct node_pulse *to)
 {
-    *to = (struct node_pulse){.has_data = store_keys_n(&n->store, 0) + store_aside_keys_n(&n->store) > 0,
+    *to = (struct node_pulse){.has_data =
+                                  store_keys_n(&n->store, 0) + store_aside_keys_n(&n->store) > 0,
                               .memory_bytes = n->stats->allocated,
                               .ops_per_s = (uint64_t)rate_of(&n->stats->ops)};
 }
@@ -207,7 +212,8 @@ static void journal_timed(struct node *n, const struct disk_done *done)
     if (j->writing && done->token == j->write_token) {
         latency_note(n, LATENCY_AOF_WRITE, done->ns);
         bool pending = j->syncing && !lsn_reached(j->syncing_lsn, j->writing_lsn);
-        latency_note(n, pending ? LATENCY_AOF_WRITE_PENDING_FSYNC : LATENCY_AOF_WRITE_ALONE, done->ns);
+        latency_note(n, pending ? LATENCY_AOF_WRITE_PENDING_FSYNC : LATENCY_AOF_WRITE_ALONE,
+                     done->ns);
     } else if (j->syncing && done->token == j->sync_token && j->policy == JOURNAL_ALWAYS) {
         latency_note(n, LATENCY_AOF_FSYNC_ALWAYS, done->ns);
     }
@@ -237,16 +243,18 @@ bool node_is_authenticated(const struct node *n, uint32_t conn)
     return !session_at(n, conn)->locked;
 }
 
-/* The batches of a turn make one write and, under `always`, one commit, which the turn's release begins. */
+/* The batches of a turn make one write and, under `always`, one commit, which the
+ * turn's release begins. */
 static bool is_gone_on_with(const struct node *n, const struct node_event *ev)
 {
-    return ev->type == NODE_REQUESTS && (n->journal.policy == JOURNAL_ALWAYS ||
-                                         (ev->requests.more && journal_bytes(&n->journal) < WRITE_AT_ONCE_BYTES));
+    return ev->type == NODE_REQUESTS &&
+           (n->journal.policy == JOURNAL_ALWAYS ||
+            (ev->requests.more && journal_bytes(&n->journal) < WRITE_AT_ONCE_BYTES));
 }
 
 void node_step(struct node *n, const struct node_event *ev, struct node_out *out)
 {
-    check(!n->stepping); /* N6 */
+    check(!n->stepping);                  /* N6 */
     check(mono_reached(ev->now, n->now)); /* time is never earlier than last time */
     n->stepping = true;
     n->now = ev->now;
@@ -274,7 +282,8 @@ void node_step(struct node *n, const struct node_event *ev, struct node_out *out
             migrate_dialed(n, ev->link.link, ev->link.dialed, out);
         break;
     case NODE_LINK_TOOK:
-        if (!peer_took(n, ev->link.link, ev->link.left) && !replicate_took(n, ev->link.link, ev->link.left))
+        if (!peer_took(n, ev->link.link, ev->link.left) &&
+            !replicate_took(n, ev->link.link, ev->link.left))
             migrate_took(n, ev->link.link, ev->link.left, out);
         break;
     case NODE_LINK_BYTES:

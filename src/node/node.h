@@ -5,16 +5,16 @@
  *     node_step(node, event, out)
  *
  * An event goes in (requests, "this was stored", "this time has come"); what must now be written to
- * whom, stored, closed or freed comes out. No socket, no file, no clock and no randomness of its own:
- * the shell (server/) and the simulator (tests/sim) drive the same machine.
+ * whom, stored, closed or freed comes out. No socket, no file, no clock and no randomness of its
+ * own: the shell (server/) and the simulator (tests/sim) drive the same machine.
  *
  * In an event everything is borrowed for the call. In an out everything belongs to the node until
  * its next step, but what an out's comment says is taken.
  *
  * A turn of the shell:
- *     NODE_OPENED / NODE_REQUESTS / NODE_CLOSED ...   as they came; after each step its out.disk is
- *     NODE_DISK for what was done                     performed (at_once) or queued
- *     NODE_RELEASE with a fresh clock                 out.flush names what may be written to clients
+ *     NODE_OPENED / NODE_REQUESTS / NODE_CLOSED ...  as they came; after each step its out.disk is
+ *     NODE_DISK for what was done                    performed (at_once) or queued
+ *     NODE_RELEASE with a fresh clock                out.flush names what may be written to clients
  */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
@@ -33,36 +33,42 @@
 struct node_request {
     uint32_t conn;
     struct request *req;
-    bool taken; /* out: it was executed or queued by the node; else feed it again after out.resume */
+    /* out: it was executed or queued by the node; else feed it again after out.resume */
+    bool taken;
 };
 
 enum node_event_type {
     NODE_OPENED = 1, /* a connection was accepted */
     NODE_REQUESTS,   /* a batch, oldest first; several of one connection in their order */
-    NODE_GROWS,      /* more came of a long request of another node's: NODE_GROWS_BYTES since it began, or since
-                        it was told last */
-    NODE_BAD_INPUT,  /* a protocol error on a connection: it is answered and closed */
-    NODE_ENDED,      /* the client sends no more (half-closed), all it sent was taken: it gets what it is
-                        still owed, then is closed */
-    NODE_CLOSED,     /* the connection is gone (its output with it) */
-    NODE_DISK,       /* a disk operation is done */
-    NODE_DUE,        /* out.wake has come */
-    NODE_RELEASE,    /* end of the turn: which replies may leave? */
-    /* links to other servers, opened by out.dial; none of these after NODE_LINK_CLOSED or out.hang_up */
+    /* more came of a long request of another node's: NODE_GROWS_BYTES since it began, or since it
+     * was told last */
+    NODE_GROWS,
+    NODE_BAD_INPUT, /* a protocol error on a connection: it is answered and closed */
+    /* the client sends no more (half-closed), all it sent was taken: it gets what it is still owed,
+     * then is closed */
+    NODE_ENDED,
+    NODE_CLOSED,  /* the connection is gone (its output with it) */
+    NODE_DISK,    /* a disk operation is done */
+    NODE_DUE,     /* out.wake has come */
+    NODE_RELEASE, /* end of the turn: which replies may leave? */
+    /* links to other servers, opened by out.dial; none of these after
+     * NODE_LINK_CLOSED or out.hang_up */
     NODE_DIALED,      /* the link is there, or not: then nothing more is told of it */
     NODE_LINK_TOOK,   /* it took bytes of out.send */
     NODE_LINK_BYTES,  /* it brought some */
     NODE_LINK_CLOSED, /* it broke, or the other side ended it */
-    NODE_REWRITTEN,  /* out.rewrite_config was done, or failed */
-    NODE_LISTENING,  /* out.listen was followed, or not */
-    NODE_SEAT,       /* a proxy: a word of another of its threads (seats.h); what it holds may be taken */
-    NODE_STOP,       /* SIGTERM, SIGINT */
-    NODE_WORD,       /* a word of the control plane (core/map/plane_word.h) */
+    NODE_REWRITTEN,   /* out.rewrite_config was done, or failed */
+    NODE_LISTENING,   /* out.listen was followed, or not */
+    /* a proxy: a word of another of its threads (seats.h); what it holds may be taken */
+    NODE_SEAT,
+    NODE_STOP, /* SIGTERM, SIGINT */
+    NODE_WORD, /* a word of the control plane (core/map/plane_word.h) */
     /* the start, with appendonly yes: each file of the log in order, its bytes, then the verdict */
     NODE_LOAD_FILE,
     NODE_LOAD_BYTES, /* out.load_used, out.load_want */
     NODE_LOAD_END,   /* out.loaded */
-    NODE_LOG_READY   /* files are mended as out.loaded asked, the newest increment is open for appending */
+    /* files are mended as out.loaded asked, the newest increment is open for appending */
+    NODE_LOG_READY
 };
 
 enum { NODE_GROWS_BYTES = 1024 * 1024 }; /* replication 14 */
@@ -77,22 +83,25 @@ struct node_event {
     enum node_event_type type;
     struct mono now;
     struct wall wall;
-    unsigned wall_us; /* into wall.ms, 0 to 999: TIME, MONITOR and INFO show it */
+    unsigned wall_us;  /* into wall.ms, 0 to 999: TIME, MONITOR and INFO show it */
     struct mono lease; /* in a cluster: until when this node may serve (replication 7) */
     union {
         struct {
             uint32_t conn;
             struct slice peer, local; /* "127.0.0.1:50312"; "/path:0" for a unix socket */
             bool is_unix, is_loopback;
-            uint8_t use; /* enum peer_use: a connection of the cluster port, proven; USE_NONE: a client */
+            /* enum peer_use: a connection of the cluster port, proven; USE_NONE: a client */
+            uint8_t use;
             struct node_id from;  /* who opened that, */
             uint32_t incarnation; /* in this run */
-            int fd; /* for CLIENT LIST only */
+            int fd;               /* for CLIENT LIST only */
         } opened;
         struct {
             struct node_request *at;
             size_t n;
-            bool more; /* it will go on before anything waits: what this batch writes may be written with the next one's */
+            /* it will go on before anything waits: what this batch writes may be written with
+             * the next one's */
+            bool more;
         } requests;
         struct {
             uint32_t conn;
@@ -107,8 +116,9 @@ struct node_event {
             struct slice in;         /* NODE_LINK_BYTES */
         } link;
         const struct word *word; /* NODE_WORD */
-        struct seat_word *seat; /* NODE_SEAT */
-        const char *rewrite_failed; /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
+        struct seat_word *seat;  /* NODE_SEAT */
+        /* NODE_REWRITTEN: why not, as strerror tells; NULL: it was written */
+        const char *rewrite_failed;
         bool listens; /* NODE_LISTENING: the doors are as asked; else they are as before */
         struct disk_done disk;
         struct {
@@ -124,21 +134,24 @@ struct node_event {
             uint32_t handle; /* as of DISK_OPEN */
             const char *name;
             uint64_t size;
-            const struct startup *startup; /* what was found and made; NULL: there can be no rewrite */
+            /* what was found and made; NULL: there can be no rewrite */
+            const struct startup *startup;
         } log_ready;
     };
 };
 
 struct node_loaded {
     enum aof_verdict verdict;
-    unsigned bad_file;   /* AOF_CUT: this file is cut at bad_offset, those behind it are emptied */
+    unsigned bad_file; /* AOF_CUT: this file is cut at bad_offset, those behind it are emptied */
     uint64_t bad_offset;
     uint64_t commands_n;
-    bool lost;           /* durable records were cut by hand: a new data-id, durable before NODE_LOG_READY
-                            (replication 22), which settles it */
-    bool clean;          /* the run before this one was stopped in good order, everything stored (22) */
-    unsigned frozen_n;   /* slots that lack records, and take none until they have synced (25) */
-    char text[1024];     /* of AOF_CUT and AOF_REFUSED: for the log */
+    /* durable records were cut by hand: a new data-id, durable before NODE_LOG_READY (replication
+     * 22), which settles it */
+    bool lost;
+    /* the run before this one was stopped in good order, everything stored (22) */
+    bool clean;
+    unsigned frozen_n; /* slots that lack records, and take none until they have synced (25) */
+    char text[1024];   /* of AOF_CUT and AOF_REFUSED: for the log */
 };
 
 struct node_flush {
@@ -152,7 +165,8 @@ struct node_flush {
 struct seat_word;
 struct seat_send {
     unsigned to;
-    struct seat_word *word; /* the shell's from then on: to be freed once the other node has had it */
+    /* the shell's from then on: to be freed once the other node has had it */
+    struct seat_word *word;
 };
 void seat_word_free(struct seat_word *w);
 
@@ -161,8 +175,9 @@ struct node_dial {
     uint32_t link;
     struct slice host; /* an address or a name */
     uint16_t port;
-    uint8_t use;         /* enum peer_use: to `peer` at its cluster port, and NODE_DIALED_OK once VONG.HELLO was answered;
-                            USE_NONE: a server somewhere, told as soon as it is connected */
+    /* enum peer_use: to `peer` at its cluster port, and NODE_DIALED_OK once VONG.HELLO was
+     * answered; USE_NONE: a server somewhere, told as soon as it is connected */
+    uint8_t use;
     struct node_id peer; /* who must answer there */
 };
 struct node_send {
@@ -176,25 +191,28 @@ struct node_out {
     VEC(uint32_t) resume;         /* sessions that were held and go on: feed them again */
     struct disk_ops disk;         /* taken by the shell, in order */
     VEC(struct node_dial) dial;
-    VEC(struct node_send) send;   /* bytes taken by the shell, in order */
-    VEC(uint32_t) hang_up;        /* these links are closed at once, unsent bytes dropped */
-    VEC(struct word) words;       /* to the control plane, taken by the shell, in order */
-    VEC(struct seat_send) seats;  /* to other threads of a proxy, taken by the shell, in order */
-    VEC(uint16_t) options;        /* which options CONFIG SET changed (enum option), for the shell's part */
-    struct mono wake;             /* NODE_DUE at this time at the latest */
-    bool rewrite_config;          /* the shell reads its configuration file, options_rewrite()s it, writes it
-                                     aside and renames it, then steps NODE_REWRITTEN */
-    const struct options *listen; /* not NULL: clients come in where its `port` and `bind` say, and nowhere
-                                     else; new doors open before old ones close. Other nodes, too, and they
-                                     are told of what its cluster-announce-* say. Then step NODE_LISTENING,
-                                     until which it stays */
-    size_t load_used;             /* of NODE_LOAD_BYTES: drop so many; 0: come again with load_want or more */
+    VEC(struct node_send) send;  /* bytes taken by the shell, in order */
+    VEC(uint32_t) hang_up;       /* these links are closed at once, unsent bytes dropped */
+    VEC(struct word) words;      /* to the control plane, taken by the shell, in order */
+    VEC(struct seat_send) seats; /* to other threads of a proxy, taken by the shell, in order */
+    /* which options CONFIG SET changed (enum option), for the shell's part */
+    VEC(uint16_t) options;
+    struct mono wake; /* NODE_DUE at this time at the latest */
+    /* the shell reads its configuration file, options_rewrite()s it, writes it aside and renames
+     * it, then steps NODE_REWRITTEN */
+    bool rewrite_config;
+    /* not NULL: clients come in where its `port` and `bind` say, and nowhere else; new doors open
+     * before old ones close. Other nodes, too, and they are told of what its cluster-announce-*
+     * say. Then step NODE_LISTENING, until which it stays */
+    const struct options *listen;
+    /* of NODE_LOAD_BYTES: drop so many; 0: come again with load_want or more */
+    size_t load_used;
     size_t load_want;
-    size_t load_commands;         /* so many were in what was used */
-    struct node_loaded loaded;    /* of NODE_LOAD_END */
-    bool purge_memory;            /* MEMORY PURGE: the allocator gives back what it can */
-    int64_t sleep_us;             /* DEBUG SLEEP: the shell sleeps, so that nothing is served */
-    bool stop;                    /* end the process with exit_code; all disk work is done */
+    size_t load_commands;      /* so many were in what was used */
+    struct node_loaded loaded; /* of NODE_LOAD_END */
+    bool purge_memory;         /* MEMORY PURGE: the allocator gives back what it can */
+    int64_t sleep_us;          /* DEBUG SLEEP: the shell sleeps, so that nothing is served */
+    bool stop;                 /* end the process with exit_code; all disk work is done */
     int exit_code;
 };
 
@@ -204,24 +222,28 @@ struct node_memory {
     size_t allocated, active, resident, metadata, retained; /* of the allocator; 0: not known */
     size_t rss;
 };
-struct node_client { /* in bytes */
-    size_t unread;     /* input that was not executed yet; */
+struct node_client {    /* in bytes */
+    size_t unread;      /* input that was not executed yet; */
     size_t unread_free; /* room behind it, in a buffer of the client's own */
-    size_t args;       /* arguments received of a request that is not whole, or not taken yet */
-    size_t shell;      /* all memory of the shell for it, these included */
-    size_t owed_most;  /* the most output that waited at once, in the last second or two */
+    size_t args;        /* arguments received of a request that is not whole, or not taken yet */
+    size_t shell;       /* all memory of the shell for it, these included */
+    size_t owed_most;   /* the most output that waited at once, in the last second or two */
 };
 struct node_world {
     uint64_t (*stopwatch_ns)(struct node_world *w); /* never goes back */
-    void (*worked)(struct node_world *w); /* in long loops, each millisecond or oftener (replication 15) */
+    /* in long loops, each millisecond or oftener (replication 15) */
+    void (*worked)(struct node_world *w);
     void (*memory)(struct node_world *w, struct node_memory *to);
-    void (*client)(struct node_world *w, uint32_t conn, struct node_client *to); /* for CLIENT LIST */
-    /* INFO's lines that only the process knows: the named field into to, or nothing if it is not known.
+    /* for CLIENT LIST */
+    void (*client)(struct node_world *w, uint32_t conn, struct node_client *to);
+    /* INFO's lines that only the process knows: the named field into to, or nothing if it
+     * is not known.
      *   os gcc_version executable config_file multiplexing_api mem_allocator vong_version
      *   process_supervised total_system_memory used_cpu_{sys,user}{,_children,_main_thread}
      *   rejected_connections total_net_input_bytes total_net_output_bytes
-     *   total_reads_processed total_writes_processed eventloop_cycles client_recent_max_input_buffer
-     *   client_query_buffer_limit_disconnections client_output_buffer_limit_disconnections */
+     *   total_reads_processed total_writes_processed eventloop_cycles
+     *   client_recent_max_input_buffer client_query_buffer_limit_disconnections
+     *   client_output_buffer_limit_disconnections */
     struct slice (*fact)(struct node_world *w, const char *name, char *to, size_t to_n);
 };
 
@@ -231,8 +253,9 @@ struct node_identity {
     char run_id[RUN_ID_BYTES];
     uint64_t seed; /* of every random choice */
     int process_id;
-    bool in_cluster; /* the map says which slots are ours (cluster-enabled); and who this is there: */
-    bool is_proxy;   /* in_cluster, too: no member; it owns nothing, and clients see one server */
+    /* the map says which slots are ours (cluster-enabled); and who this is there: */
+    bool in_cluster;
+    bool is_proxy; /* in_cluster, too: no member; it owns nothing, and clients see one server */
     unsigned seat, seats_n; /* which of a proxy's threads, of so many; 0, 0: there are none */
     struct node_id id;
     uint32_t incarnation;
@@ -241,11 +264,13 @@ struct node_identity {
 struct node;
 struct node *node_new(const struct node_identity *id, struct options *o, struct log *log,
                       struct node_world *w, struct mono now, struct wall wall);
-void node_step(struct node *n, const struct node_event *ev, struct node_out *out); /* clears out first */
+/* Clears out first. */
+void node_step(struct node *n, const struct node_event *ev, struct node_out *out);
 void node_check(const struct node *n); /* every invariant, in one function */
 void node_free(struct node *n);
 void node_out_free(struct node_out *out);
-bool node_is_authenticated(const struct node *n, uint32_t conn); /* else its requests have narrow limits */
+/* Else its requests have narrow limits. */
+bool node_is_authenticated(const struct node *n, uint32_t conn);
 /* What the control plane is told of it (replication 15). */
 struct node_pulse {
     bool has_data; /* it holds keys */

@@ -32,8 +32,8 @@ static void check_session(const struct node *n, const struct session *s)
 void node_check(const struct node *n)
 {
     size_t sessions_n = 0;
-    check(!n->stepping);                          /* N6 */
-    check(!n->in_exec && n->effects.n == 0);      /* N3: nothing is left unrecorded */
+    check(!n->stepping);                     /* N6 */
+    check(!n->in_exec && n->effects.n == 0); /* N3: nothing is left unrecorded */
     for (const struct list *l = n->sessions.next; l != &n->sessions; l = l->next, sessions_n++)
         check_session(n, CONTAINER_OF(l, struct session, in_all));
     check(sessions_n == n->sessions_n);

@@ -5,7 +5,8 @@
 #include "node/state.h"
 
 /* <name> <epoch> <from> <to> */
-static struct lsn mark(struct node *n, struct slice name, unsigned from, unsigned to, uint64_t epoch)
+static struct lsn mark(struct node *n, struct slice name, unsigned from, unsigned to,
+                       uint64_t epoch)
 {
     struct effects e = {0};
     effect_begin(&e, 0, 4);
@@ -33,8 +34,8 @@ static void begin_anew(struct node *n, unsigned slot)
     check(lineage_set(&n->slots[slot], (struct position){0, 1}, &start, 1));
 }
 
-/* Epochs rise for as long as a cluster lives: one that does not is another cluster's, and the log's are
- * of one that this node has left, or whose node file was deleted. */
+/* Epochs rise for as long as a cluster lives: one that does not is another cluster's, and the log's
+ * are of one that this node has left, or whose node file was deleted. */
 static void leave_former_cluster(struct node *n, unsigned from, unsigned to, uint64_t epoch)
 {
     unsigned left = 0;
@@ -46,7 +47,8 @@ static void leave_former_cluster(struct node *n, unsigned from, unsigned to, uin
         left++;
     }
     if (left > 0)
-        log_say(n->log, LOG_LEVEL_NOTICE, "%u slots were another cluster's: what this node holds of them goes on in this one",
+        log_say(n->log, LOG_LEVEL_NOTICE,
+                "%u slots were another cluster's: what this node holds of them goes on in this one",
                 left);
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Links that forward: to each node and for each protocol version one for reads, one for writes and one for what is
- * long, and one of its own for each session that watches keys or runs transactions elsewhere.
+/* Links that forward: to each node and for each protocol version one for reads, one for
+ * writes and one for what is long, and one of its own for each session that watches keys or
+ * runs transactions elsewhere.
  *
- * What is given to a link leaves at the end of the step; before it is through (the shell greets), it
- * waits. Replies come in the order of the requests. When a link ends, what the socket never took was
- * not sent: it goes again. Of the rest, reads go again if no write was sent behind them, and of writes nobody knows. */
+ * What is given to a link leaves at the end of the step; before it is through (the shell greets),
+ * it waits. Replies come in the order of the requests. When a link ends, what the socket never took
+ * was not sent: it goes again. Of the rest, reads go again if no write was sent behind them, and of
+ * writes nobody knows. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -15,9 +17,12 @@
 enum { LINK_MAX_BYTES = 16 * 1024 * 1024 }; /* given and not taken; more waits where it came from */
 enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see carried_by */
 enum { TOO_LONG_BYTES = 256 * 1024 };       /* of a reply: who waits behind it is late */
-enum { SHARED_MAX = 8 };                    /* links of a node and protocol: no more of them are made for that */
-enum { PASS_BYTES = 64 * 1024 };            /* of a reply that is not whole: they go on to its client */
-enum { SILENT_TIMES = 3 };                  /* node timeouts: no gate over there waits for longer than two */
+/* Links of a node and protocol: no more of them are made for that. */
+enum { SHARED_MAX = 8 };
+/* Of a reply that is not whole: they go on to its client. */
+enum { PASS_BYTES = 64 * 1024 };
+/* Node timeouts: no gate over there waits for longer than two. */
+enum { SILENT_TIMES = 3 };
 
 static struct peer_link *link_at(struct node *n, uint32_t id)
 {
@@ -31,8 +36,8 @@ static struct peer_link *link_at(struct node *n, uint32_t id)
     return NULL;
 }
 
-static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protocol, struct session *own,
-                                  struct node_out *out)
+static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protocol,
+                                  struct session *own, struct node_out *out)
 {
     const struct map_node *to = &n->cluster->map.nodes.at[place];
     struct peer_link *l = mem_zero(sizeof(*l));
@@ -48,8 +53,11 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     buf_init(&l->in, SIZE_MAX / 2);
     list_push(&n->cluster->links, &l->in_cluster);
     upstream_note(n, place, UPSTREAM_DIALED);
-    *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip),
-                                              .port = to->at.cluster_port, .use = protocol, .peer = to->id};
+    *vec_add(&out->dial) = (struct node_dial){.link = l->id,
+                                              .host = slice_str(to->at.ip),
+                                              .port = to->at.cluster_port,
+                                              .use = protocol,
+                                              .peer = to->id};
     return l;
 }
 
@@ -57,23 +65,26 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
 static bool is_member(const struct node *n, const struct peer_link *l)
 {
     const struct map *m = &n->cluster->map;
-    return l->place < m->nodes.n && m->nodes.at[l->place].used && node_id_equal(&m->nodes.at[l->place].id, &l->peer);
+    return l->place < m->nodes.n && m->nodes.at[l->place].used &&
+           node_id_equal(&m->nodes.at[l->place].id, &l->peer);
 }
 
-/* What is long goes over a link of its own, so that what is short does not wait behind it: requests, those of
- * whoever was answered at length of late, and what is of all keys. A write's answer waits for copies and disks, and
- * nobody's read is to wait with it. */
+/* What is long goes over a link of its own, so that what is short does not wait behind it:
+ * requests, those of whoever was answered at length of late, and what is of all keys. A write's
+ * answer waits for copies and disks, and nobody's read is to wait with it. */
 static enum link_carries carried_by(const struct flight *f)
 {
-    if (f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES || f->place != MAP_NOBODY)
+    if (f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES ||
+        f->place != MAP_NOBODY)
         return CARRIES_LONG;
     return f->is_write ? CARRIES_WRITES : CARRIES_READS;
 }
 
-static bool may_carry(const struct node *n, const struct peer_link *l, const struct flight *f, uint16_t place)
+static bool may_carry(const struct node *n, const struct peer_link *l, const struct flight *f,
+                      uint16_t place)
 {
-    return l->place == place && l->protocol == f->protocol && l->by_copy == f->by_copy && l->own == NULL && !l->forsaken &&
-           is_member(n, l);
+    return l->place == place && l->protocol == f->protocol && l->by_copy == f->by_copy &&
+           l->own == NULL && !l->forsaken && is_member(n, l);
 }
 
 static bool is_idle(const struct peer_link *l)
@@ -81,18 +92,21 @@ static bool is_idle(const struct peer_link *l)
     return list_empty(&l->sent) && l->left + l->out.n == 0;
 }
 
-/* What follows an unanswered one of its session and slot goes where that went: elsewhere it would have to wait for its
- * answer (10). Not what is long behind what is short. */
-static struct peer_link *followed_link(const struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+/* What follows an unanswered one of its session and slot goes where that went: elsewhere it would
+ * have to wait for its answer (10). Not what is long behind what is short. */
+static struct peer_link *followed_link(const struct node *n, const struct flight *f,
+                                       const struct flight *before, uint16_t place,
                                        enum link_carries what)
 {
     struct peer_link *l = before != NULL && before->state == FLIGHT_SENT ? before->link : NULL;
-    if (l == NULL || (what == CARRIES_LONG && l->carries != CARRIES_LONG) || !may_carry(n, l, f, place))
+    if (l == NULL || (what == CARRIES_LONG && l->carries != CARRIES_LONG) ||
+        !may_carry(n, l, f, place))
         return NULL;
     return l;
 }
 
-static struct peer_link *shared_link(struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
+static struct peer_link *shared_link(struct node *n, const struct flight *f,
+                                     const struct flight *before, uint16_t place,
                                      struct node_out *out)
 {
     enum link_carries what = carried_by(f);
@@ -115,7 +129,8 @@ static struct peer_link *shared_link(struct node *n, const struct flight *f, con
     return fit->left + fit->out.n < LINK_MAX_BYTES ? fit : NULL;
 }
 
-static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s, struct node_out *out)
+static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s,
+                                      struct node_out *out)
 {
     struct list *links = &n->cluster->links;
     for (struct list *l = links->next; l != links; l = l->next) {
@@ -128,8 +143,8 @@ static struct peer_link *waiting_link(struct node *n, uint16_t place, struct ses
     return made;
 }
 
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before, uint16_t place,
-                               struct node_out *out)
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
+                               uint16_t place, struct node_out *out)
 {
     struct session *s = f->turn->session;
     struct peer_link *own = s->routing->own;
@@ -176,8 +191,11 @@ void peer_put_request(struct chain *to, const struct kept_request *q)
 static void put_for(struct node *n, struct peer_link *l, const struct flight *f)
 {
     const struct cluster *c = n->cluster;
-    struct forward_for now = {.map = c->map.index, .epoch = f->slot < SLOTS ? c->map.slots[f->slot].epoch : 0,
-                              .quorum = f->turn->asked, .client = f->session_id, .refused = l->refused_n};
+    struct forward_for now = {.map = c->map.index,
+                              .epoch = f->slot < SLOTS ? c->map.slots[f->slot].epoch : 0,
+                              .quorum = f->turn->asked,
+                              .client = f->session_id,
+                              .refused = l->refused_n};
     if (l->any_sent && memcmp(&now, &l->last, sizeof(now)) == 0)
         return;
     forward_for_put(&l->out, &now);
@@ -276,9 +294,10 @@ static void note_retry(struct node *n, const struct peer_link *l)
         upstream_note(n, l->place, UPSTREAM_RETRIED);
 }
 
-/* A read may go again, but not behind a later write of its connection to its slot that may have been run:
- * it would be answered from after it (replication 10). */
-static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const char *why, struct node_out *out)
+/* A read may go again, but not behind a later write of its connection to its slot that may have
+ * been run: it would be answered from after it (replication 10). */
+static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const char *why,
+                        struct node_out *out)
 {
     bool never_sent = f->begin >= taken;
     if (f->turn != NULL && f->passed > 0 && f->turn->begun) {
@@ -345,12 +364,13 @@ static bool begins(struct slice s, const char *word)
 /* Nothing was run: whoever answers so says it before. */
 static bool is_refusal(struct slice reply)
 {
-    return begins(reply, "-MOVED ") || begins(reply, "-TRYAGAIN ") || begins(reply, "-CLUSTERDOWN ") ||
-           begins(reply, "-LOADING ");
+    return begins(reply, "-MOVED ") || begins(reply, "-TRYAGAIN ") ||
+           begins(reply, "-CLUSTERDOWN ") || begins(reply, "-LOADING ");
 }
 
 /* To be asked again by its client, if at all. */
-static void unserved_answer(struct node *n, struct flight *f, struct slice reply, struct node_out *out)
+static void unserved_answer(struct node *n, struct flight *f, struct slice reply,
+                            struct node_out *out)
 {
     char text[320];
     struct slice why = slice_from(reply, sizeof("-UNSERVED ") - 1);
@@ -385,11 +405,14 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         far_multi_void(n, f, out);
     } else if (watched) {
         far_multi_answered(n, f, reply, out);
-    } else if (unserved) { /* it ran, and a later write of its client as well: asked again it would see that (10) */
+    } else if (unserved) {
+        /* it ran, and a later write of its client as well: asked again it would see that (10) */
         unserved_answer(n, f, reply, out);
     } else if (refused && !f->is_wait) {
         note_retry(n, l);
-        flight_park(n, f, begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading" : "TRYAGAIN its slot is moving",
+        flight_park(n, f,
+                    begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading"
+                                               : "TRYAGAIN its slot is moving",
                     10 * 1000);
     } else {
         flight_answer(n, f, reply, out);
@@ -410,8 +433,8 @@ static size_t pass_on(struct node *n, struct peer_link *l, struct slice in, stru
     return bytes;
 }
 
-/* The reply that is next turns out to be longer than anybody wants to wait behind: whoever comes now goes over another
- * link, one that is idle or a new one. */
+/* The reply that is next turns out to be longer than anybody wants to wait behind: whoever comes
+ * now goes over another link, one that is idle or a new one. */
 static void note_too_long(struct node *n, struct peer_link *l, size_t there)
 {
     size_t known = l->frame.at > there ? l->frame.at : there;
@@ -429,8 +452,10 @@ static void note_too_long(struct node *n, struct peer_link *l, size_t there)
         l->carries = CARRIES_LONG;
 }
 
-/* Whole replies from the front of in; how many bytes they took; *good: false, what follows is none. */
-static size_t read_replies(struct node *n, struct peer_link *l, struct slice in, bool *good, struct node_out *out)
+/* Whole replies from the front of in; how many bytes they took; *good: false, what
+ * follows is none. */
+static size_t read_replies(struct node *n, struct peer_link *l, struct slice in, bool *good,
+                           struct node_out *out)
 {
     size_t at = 0;
     while (at < in.n) {
@@ -444,7 +469,8 @@ static size_t read_replies(struct node *n, struct peer_link *l, struct slice in,
             break;
         struct slice reply = slice_of(in.p + at, l->frame.at);
         const struct flight *first = CONTAINER_OF(l->sent.next, struct flight, in_where);
-        l->let_go = first->passed == 0 && begins(reply, "-STOPPED "); /* else it is the rest of a value */
+        /* else it is the rest of a value */
+        l->let_go = first->passed == 0 && begins(reply, "-STOPPED ");
         *good = !l->let_go;
         if (l->let_go)
             break;
@@ -539,7 +565,9 @@ static const char *over_why(const struct node *n, const struct peer_link *l)
     if (l->forsaken)
         return "its client is gone";
     if (!is_member(n, l)) /* it left in good order: what was sent before is answered, as moved */
-        return list_empty(&l->sent) || mono_reached(n->now, silent_at(n, l)) ? "its node is no member of the cluster any more" : NULL;
+        return list_empty(&l->sent) || mono_reached(n->now, silent_at(n, l))
+                   ? "its node is no member of the cluster any more"
+                   : NULL;
     const struct map_node *to = &n->cluster->map.nodes.at[l->place];
     if (to->incarnation != l->incarnation)
         return "its node was restarted";

@@ -15,16 +15,18 @@ struct step {
     const struct spec *spec;
     struct key key;
     enum act act;
-    unsigned to; /* FLUSH: from key.slot up to this one; SPARE: which */
+    unsigned to;   /* FLUSH: from key.slot up to this one; SPARE: which */
     uint64_t size; /* BIG: of the whole value */
 };
 
 /* VONG.FLUSHSLOT slot [last slot] */
-static bool is_flush(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
+static bool is_flush(const struct node *n, const struct slice *argv, uint32_t argc,
+                     struct step *step)
 {
     uint64_t slot, to;
-    if (!n->store.is_slotted || argc < 2 || argc > 3 || !slice_equal(argv[0], SLICE("VONG.FLUSHSLOT")) ||
-        !num_get_u64(argv[1], &slot) || !num_get_u64(argv[argc - 1], &to) || slot > to || to >= SLOTS)
+    if (!n->store.is_slotted || argc < 2 || argc > 3 ||
+        !slice_equal(argv[0], SLICE("VONG.FLUSHSLOT")) || !num_get_u64(argv[1], &slot) ||
+        !num_get_u64(argv[argc - 1], &to) || slot > to || to >= SLOTS)
         return false;
     step->act = ACT_FLUSH;
     step->key.slot = (unsigned)slot;
@@ -35,12 +37,14 @@ static bool is_flush(const struct node *n, const struct slice *argv, uint32_t ar
 static_assert((int)AOF_SPARES == (int)STORE_SPARES, "what a log builds aside has its table");
 
 /* VONG.SPARE.SWAP spare slot, VONG.SPARE.EMPTY spare slot: of the log alone (aof.h) */
-static bool is_spare(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
+static bool is_spare(const struct node *n, const struct slice *argv, uint32_t argc,
+                     struct step *step)
 {
     uint64_t spare, slot;
     bool swaps = slice_equal(argv[0], SLICE("VONG.SPARE.SWAP"));
     if (!n->loading || argc != 3 || (!swaps && !slice_equal(argv[0], SLICE("VONG.SPARE.EMPTY"))) ||
-        !num_get_u64(argv[1], &spare) || spare >= STORE_SPARES || !num_get_u64(argv[2], &slot) || slot >= SLOTS)
+        !num_get_u64(argv[1], &spare) || spare >= STORE_SPARES || !num_get_u64(argv[2], &slot) ||
+        slot >= SLOTS)
         return false;
     step->act = swaps ? ACT_SPARE_SWAP : ACT_SPARE_EMPTY;
     step->key.slot = (unsigned)slot;
@@ -48,32 +52,37 @@ static bool is_spare(const struct node *n, const struct slice *argv, uint32_t ar
     return true;
 }
 
-/* VONG.BIG key bytes value: the beginning of a value of so many bytes, to which the rest is appended (dump_out.c) */
+/* VONG.BIG key bytes value: the beginning of a value of so many bytes, to which the rest
+ * is appended (dump_out.c) */
 static bool is_big(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
 {
-    if (!n->store.is_slotted || argc != 4 || !slice_equal(argv[0], SLICE("VONG.BIG")) || !num_get_u64(argv[2], &step->size) ||
-        step->size < argv[3].n)
+    if (!n->store.is_slotted || argc != 4 || !slice_equal(argv[0], SLICE("VONG.BIG")) ||
+        !num_get_u64(argv[2], &step->size) || step->size < argv[3].n)
         return false;
     step->act = ACT_BIG;
     step->key = key_of(&n->store, argv[1]);
     return true;
 }
 
-static bool is_own_word(const struct node *n, const struct slice *argv, uint32_t argc, struct step *step)
+static bool is_own_word(const struct node *n, const struct slice *argv, uint32_t argc,
+                        struct step *step)
 {
-    return is_flush(n, argv, argc, step) || is_spare(n, argv, argc, step) || is_big(n, argv, argc, step);
+    return is_flush(n, argv, argc, step) || is_spare(n, argv, argc, step) ||
+           is_big(n, argv, argc, step);
 }
 
 const char replay_foreign[] = "a command with keys that are not of its slot";
 
 /* All its keys are: a peer, whatever is wrong with it, plants nothing in other slots. */
-static bool is_of_slot(const struct step *step, const struct slice *argv, uint32_t argc, unsigned slot)
+static bool is_of_slot(const struct step *step, const struct slice *argv, uint32_t argc,
+                       unsigned slot)
 {
     struct keys keys;
     struct key_at at = {0};
     if (step->act == ACT_FLUSH)
         return step->key.slot == slot && step->to == slot;
-    if (step->act != ACT_COMMAND || (step->spec->first > 0 && step->spec->first == step->spec->last))
+    if (step->act != ACT_COMMAND ||
+        (step->spec->first > 0 && step->spec->first == step->spec->last))
         return step->key.slot == slot;
     if (!keys_of(step->spec, argv, argc, &keys) || keys_n(&keys) == 0)
         return false;
@@ -84,8 +93,8 @@ static bool is_of_slot(const struct step *step, const struct slice *argv, uint32
 }
 
 /* Finds, hashes and fetches ahead; why *steps[*planned] is no command of a log, or NULL. */
-static const char *plan(struct node *n, const struct aof_batch *b, size_t from, unsigned slot, struct step *steps,
-                        size_t *planned)
+static const char *plan(struct node *n, const struct aof_batch *b, size_t from, unsigned slot,
+                        struct step *steps, size_t *planned)
 {
     const char *why = NULL;
     size_t i = 0;
@@ -154,19 +163,30 @@ static bool apply_own(struct node *n, const struct slice *argv, const struct ste
 }
 
 /* False: it failed, which an effect never does. */
-static bool apply(struct node *n, const struct slice *argv, const struct step *step, struct reply *reply)
+static bool apply(struct node *n, const struct slice *argv, const struct step *step,
+                  struct reply *reply)
 {
     if (step->act != ACT_COMMAND)
         return apply_own(n, argv, step);
-    struct cmd c = {.spec = step->spec, .argv = argv, .argc = step->command->argc, .db = step->command->db,
-                    .first = &step->key, .now = n->wall, .store = &n->store, .reply = reply,
-                    .effects = &n->effects, .config = &n->cmd_config, .stats = &n->replay_stats,
-                    .rng = &n->rng, .replay = true};
+    struct cmd c = {.spec = step->spec,
+                    .argv = argv,
+                    .argc = step->command->argc,
+                    .db = step->command->db,
+                    .first = &step->key,
+                    .now = n->wall,
+                    .store = &n->store,
+                    .reply = reply,
+                    .effects = &n->effects,
+                    .config = &n->cmd_config,
+                    .stats = &n->replay_stats,
+                    .rng = &n->rng,
+                    .replay = true};
     cmd_exec(&c);
     return reply->errors == 0;
 }
 
-const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slot, const struct aof_command **failed)
+const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slot,
+                         const struct aof_command **failed)
 {
     struct chain replies = {0};
     struct reply reply = {.out = &replies, .protocol = 2};
@@ -182,7 +202,8 @@ const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slo
                 break;
             }
         }
-        chain_free(&replies, &n->store.graves); /* once for all of them: nobody reads what they say */
+        /* once for all of them: nobody reads what they say */
+        chain_free(&replies, &n->store.graves);
         if (why != NULL)
             *failed = &b->commands.at[done];
     }

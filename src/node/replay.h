@@ -11,9 +11,11 @@ struct node;
 
 enum { REPLAY_ANY = SLOTS }; /* no slot: what this node's own log says */
 
-/* Applies the batch's commands in their order, hashing and fetching ahead. NULL: all were applied;
- * else why *failed could not be: replay_foreign, if it names what is not of `slot` (3), which is not touched. */
-const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slot, const struct aof_command **failed);
+/* Applies the batch's commands in their order, hashing and fetching ahead. NULL: all were
+ * applied; else why *failed could not be: replay_foreign, if it names what is not of `slot` (3),
+ * which is not touched. */
+const char *replay_batch(struct node *n, const struct aof_batch *b, unsigned slot,
+                         const struct aof_command **failed);
 extern const char replay_foreign[];
 
 #endif

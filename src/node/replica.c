@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* As replica: what primaries' nodes bring (replication 2, 4, 23). A connection of theirs is a session whose
- * requests are the messages of the slot protocol, and whose output is what is said back. */
+/* As replica: what primaries' nodes bring (replication 2, 4, 23). A connection of theirs is
+ * a session whose requests are the messages of the slot protocol, and whose output is what
+ * is said back. */
 #include "base/check.h"
 #include "node/cluster.h"
 #include "node/own.h"
@@ -15,17 +16,21 @@ static struct replicas *of(const struct node *n)
 
 bool guest_open(struct node *n, struct session *s, const struct node_event *ev)
 {
-    uint16_t place = n->cluster->map.index > 0 ? map_find(&n->cluster->map, &ev->opened.from) : MAP_NOBODY;
+    uint16_t place =
+        n->cluster->map.index > 0 ? map_find(&n->cluster->map, &ev->opened.from) : MAP_NOBODY;
     if (place == MAP_NOBODY)
         return false;
     struct replicas *r = of(n);
     struct repl_guest *g = mem_zero(sizeof(*g));
-    *g = (struct repl_guest){.place = place, .id = ev->opened.from, .incarnation = ev->opened.incarnation,
+    *g = (struct repl_guest){.place = place,
+                             .id = ev->opened.from,
+                             .incarnation = ev->opened.incarnation,
                              .active = r->repl.ran};
     s->guest = g;
     while (r->guests.n <= place)
         *vec_add(&r->guests) = NULL;
-    if (r->guests.at[place] != NULL) { /* a reconnect supersedes (14); the older one is closed when it is next heard */
+    /* a reconnect supersedes (14); the older one is closed when it is next heard */
+    if (r->guests.at[place] != NULL) {
         repl_guest_closed(&r->repl, place);
         r->guests.at[place]->closing = true;
     }
@@ -55,7 +60,8 @@ static void guest_end(struct session *s, struct node_out *out)
 
 static void malformed(struct node *n, struct session *s, const char *why, struct node_out *out)
 {
-    log_say(n->log, LOG_LEVEL_WARNING, "A primary's node at %s says what cannot be read: %s. Its connection is closed",
+    log_say(n->log, LOG_LEVEL_WARNING,
+            "A primary's node at %s says what cannot be read: %s. Its connection is closed",
             s->peer, why);
     guest_end(s, out);
 }
@@ -82,8 +88,9 @@ static void slot_is_bad(struct node *n, unsigned slot, const char *why)
 }
 
 /* False: nor is what follows it taken; *malformed, if the link is to end, too. */
-static bool append_one(struct node *n, struct repl_guest *g, const struct repl_append *m, struct slice rest,
-                       const struct note *note, size_t used, const char **malformed)
+static bool append_one(struct node *n, struct repl_guest *g, const struct repl_append *m,
+                       struct slice rest, const struct note *note, size_t used,
+                       const char **malformed)
 {
     const struct aof_command *failed;
     if (repl_may_append(&of(n)->repl, g->place, m, note->at) == REPL_DROP)
@@ -112,7 +119,8 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
         aof_batch_clear(&of(n)->batch);
         enum err err = aof_record(rest, &note, &of(n)->batch, &used);
         if (err != ERR_OK || note.slot != m->slot)
-            return err == ERR_CORRUPT ? "the checksum of a record does not hold" : "a record is none";
+            return err == ERR_CORRUPT ? "the checksum of a record does not hold"
+                                      : "a record is none";
         if (!append_one(n, g, &one, rest, &note, used, &malformed))
             break;
         one.before_epoch = note.at.epoch;
@@ -126,8 +134,9 @@ static const char *take_append(struct node *n, struct repl_guest *g, const struc
 static void say_leaving(struct node *n, struct session *s)
 {
     const char *trouble = commit_trouble(n);
-    put_repl(&s->out, &(struct repl_message){.type = REPL_LEAVING,
-                                             .text = slice_str(trouble != NULL ? trouble : "it is being stopped")});
+    put_repl(&s->out, &(struct repl_message){
+                          .type = REPL_LEAVING,
+                          .text = slice_str(trouble != NULL ? trouble : "it is being stopped")});
     session_produced(n, s);
 }
 
@@ -201,11 +210,13 @@ static void guest_begins(struct node *n, struct session *s)
         say_leaving(n, s);
 }
 
-/* Records and dumps are not read on from their connection while the disk does not keep up: so what waits for it is
- * bounded here, and their primary, to whom they are not acknowledged, goes on without this node (14). */
+/* Records and dumps are not read on from their connection while the disk does not keep up: so what
+ * waits for it is bounded here, and their primary, to whom they are not acknowledged, goes on
+ * without this node (14). */
 static bool is_too_much(struct node *n, struct session *s, const struct repl_message *m)
 {
-    if ((m->type != REPL_APPEND && m->type != REPL_DUMP && m->type != REPL_DUMPED) || !commit_is_behind(n))
+    if ((m->type != REPL_APPEND && m->type != REPL_DUMP && m->type != REPL_DUMPED) ||
+        !commit_is_behind(n))
         return false;
     n->writers_held = true;
     session_hold(n, s, HELD_MEMORY, MONO_NEVER);
@@ -284,7 +295,8 @@ static unsigned live_n(const struct map *m)
 {
     unsigned n = 0;
     for (size_t i = 0; i < m->nodes.n; i++)
-        n += m->nodes.at[i].used && m->nodes.at[i].health == MAP_UP && m->nodes.at[i].weight > 0 && !m->nodes.at[i].leaving;
+        n += m->nodes.at[i].used && m->nodes.at[i].health == MAP_UP && m->nodes.at[i].weight > 0 &&
+             !m->nodes.at[i].leaving;
     return n;
 }
 
@@ -295,13 +307,14 @@ static bool is_droppable(const struct node *n, unsigned slot, unsigned copies)
     const struct map_slot *s = &c->map.slots[slot];
     const struct lineage *l = &n->slots[slot];
     bool any = l->starts_n > 0 || l->at.seq > 0 || store_slot_keys_n(&n->store, slot) > 0;
-    return any && s->primary != MAP_NOBODY && s->isr_n >= copies && !map_replicas_have(s, c->self.place) &&
+    return any && s->primary != MAP_NOBODY && s->isr_n >= copies &&
+           !map_replicas_have(s, c->self.place) &&
            c->replicas->repl.replica[slot].state == REPLICA_NONE && c->served[slot] == 0;
 }
 
-/* A run that has just begun applies the map of long ago: in it, slots that were given to this node later are
- * somebody else's. Who has a lease has applied all that was committed two timeouts ago (16), so a run older
- * than that by a margin knows what its forerunners knew. */
+/* A run that has just begun applies the map of long ago: in it, slots that were given to this node
+ * later are somebody else's. Who has a lease has applied all that was committed two timeouts ago
+ * (16), so a run older than that by a margin knows what its forerunners knew. */
 static bool knows_map(const struct node *n)
 {
     int64_t run_us = 4 * map_wait_us(&n->cluster->map);
@@ -325,7 +338,8 @@ void slots_drop(struct node *n)
     own_drop(n, &slots);
     of(n)->may_drop = dropped >= DROP_AT_ONCE; /* else not before the map changes */
     if (dropped > 0)
-        log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here", dropped);
+        log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here",
+                dropped);
 }
 
 /* ---------------------------------------------------------------------- acks */
@@ -351,8 +365,9 @@ static void ack(struct node *n, struct session *s)
     now.leased = n->cluster->self.leased;
     now.grows = g->grows;
     memory_tell(n, g, &now);
-    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced && now.has_no_log == g->told.has_no_log &&
-        now.leased == g->told.leased && now.full == g->told.full && (now.wants > 0) == (g->told.wants > 0))
+    if (!g->asked && now.held == g->told.held && now.synced == g->told.synced &&
+        now.has_no_log == g->told.has_no_log && now.leased == g->told.leased &&
+        now.full == g->told.full && (now.wants > 0) == (g->told.wants > 0))
         return;
     g->asked = g->grows = false;
     g->told = now;
@@ -373,7 +388,8 @@ void guests_map(struct node *n, struct node_out *out)
     for (uint16_t place = 0; place < of(n)->guests.n; place++) {
         struct session *s = of(n)->guests.at[place];
         if (s == NULL || s->closing ||
-            (place < m->nodes.n && m->nodes.at[place].used && node_id_equal(&m->nodes.at[place].id, &s->guest->id)))
+            (place < m->nodes.n && m->nodes.at[place].used &&
+             node_id_equal(&m->nodes.at[place].id, &s->guest->id)))
             continue;
         repl_guest_closed(&of(n)->repl, place);
         guest_end(s, out);

@@ -34,7 +34,8 @@ static void say(struct repl_ops *ops, uint16_t place, bool to_replica, const str
     session_produced(r->node, s);
 }
 
-/* A record sent stands for about one key of a dump; which is built and swapped in, and is better avoided. */
+/* A record sent stands for about one key of a dump; which is built and swapped in, and
+ * is better avoided. */
 static bool may_log(struct repl_ops *ops, unsigned slot, uint64_t records)
 {
     const struct node *n = CONTAINER_OF(ops, struct replicas, ops)->node;
@@ -49,7 +50,8 @@ struct replicas *replicas_new(struct node *n)
     r->part_bytes = DUMP_PART_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
     memory_begin(r);
-    repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots, (uint64_t)n->options->repl_backlog_size);
+    repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots,
+              (uint64_t)n->options->repl_backlog_size);
     return r;
 }
 
@@ -95,7 +97,8 @@ void replicate_options(struct node *n)
 /* ------------------------------------------------------------------ records */
 
 /* Its big values are copied nowhere: the log and the links share them with the keyspace. */
-static void record_parts(struct node *n, unsigned slot, struct position at, uint64_t before, struct chain *bytes)
+static void record_parts(struct node *n, unsigned slot, struct position at, uint64_t before,
+                         struct chain *bytes)
 {
     struct chain record = {0};
     record_put(&record, slot, at, bytes);
@@ -139,7 +142,8 @@ static void link_end(struct node *n, struct repl_link *l)
     repl_peer_closed(&of(n)->repl, place);
 }
 
-/* Who is at a place that a link was dialed for: in another cluster's map there may be no such place. */
+/* Who is at a place that a link was dialed for: in another cluster's map there may be
+ * no such place. */
 static const struct map_node *node_at(const struct node *n, uint16_t place)
 {
     static const struct map_node nobody = {.used = false};
@@ -149,7 +153,8 @@ static const struct map_node *node_at(const struct node *n, uint16_t place)
 static void hang_up(struct node *n, struct repl_link *l, const char *why, struct node_out *out)
 {
     const struct endpoint *to = &node_at(n, l->place)->at;
-    log_say(n->log, LOG_LEVEL_VERBOSE, "the replication link to %s:%u is closed: %s", to->ip, (unsigned)to->cluster_port, why);
+    log_say(n->log, LOG_LEVEL_VERBOSE, "the replication link to %s:%u is closed: %s", to->ip,
+            (unsigned)to->cluster_port, why);
     *vec_add(&out->hang_up) = l->id;
     link_end(n, l);
 }
@@ -166,8 +171,11 @@ static void dial(struct node *n, uint16_t place, struct node_out *out)
     l->reader = (struct wire_reader){.from = WIRE_ANSWERS, .open = true};
     buf_init(&l->in, SIZE_MAX / 2);
     r->links.at[place] = l;
-    *vec_add(&out->dial) = (struct node_dial){.link = l->id, .host = slice_str(to->at.ip), .port = to->at.cluster_port,
-                                              .use = USE_REPL, .peer = to->id};
+    *vec_add(&out->dial) = (struct node_dial){.link = l->id,
+                                              .host = slice_str(to->at.ip),
+                                              .port = to->at.cluster_port,
+                                              .use = USE_REPL,
+                                              .peer = to->id};
 }
 
 /* What is made while it catches up is taken from the backlog later, or from a dump. */
@@ -209,12 +217,14 @@ static void links_look(struct node *n, struct node_out *out)
         const char *why = l != NULL ? over_why(n, l) : NULL;
         if (why != NULL)
             hang_up(n, l, why, out);
-        else if (l == NULL && r->repl.peers.at[place].wanted && to->health != MAP_DOWN && mono_reached(n->now, r->dial_at.at[place]))
+        else if (l == NULL && r->repl.peers.at[place].wanted && to->health != MAP_DOWN &&
+                 mono_reached(n->now, r->dial_at.at[place]))
             dial(n, place, out);
     }
 }
 
-bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation, struct node_out *out)
+bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation,
+                      struct node_out *out)
 {
     struct repl_link *l = link_at(n, link);
     if (l == NULL)
@@ -313,7 +323,8 @@ bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node
     if (l == NULL)
         return false;
     repl_heard(&of(n)->repl, l->place);
-    const char *why = buf_add(&l->in, in) == ERR_OK ? read_frames(n, l, &used) : "what it says is too long";
+    const char *why =
+        buf_add(&l->in, in) == ERR_OK ? read_frames(n, l, &used) : "what it says is too long";
     buf_drop_front(&l->in, used);
     if (why != NULL) {
         log_say(n->log, LOG_LEVEL_WARNING, "a replica's node says what cannot be read: %s", why);
@@ -330,8 +341,10 @@ static void pump(struct node *n, struct repl_link *l, struct disk_ops *disk)
         l->dump_left = 0;
     if (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, STEP_BYTES))
         of(n)->pumps |= link_unsent(l) < LINK_ROOM_BYTES;
-    while (catch_up_look(n, l, disk)) /* what was read up to meets what the backlog has now, or never */
-        while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
+    /* what was read up to meets what the backlog has now, or never */
+    while (catch_up_look(n, l, disk))
+        while (link_unsent(l) < LINK_ROOM_BYTES &&
+               !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
             ;
     dump_look(n, l);
 }
@@ -366,13 +379,16 @@ static void propose(struct node *n, const struct repl_wishes *w, struct node_out
 {
     struct cluster *c = n->cluster;
     VEC(struct map_isr_run) runs = {0};
-    struct map_entry e = {.type = MAP_ISR, .base = c->map.index, .about = c->id, .incarnation = c->self.incarnation};
+    struct map_entry e = {
+        .type = MAP_ISR, .base = c->map.index, .about = c->id, .incarnation = c->self.incarnation};
     for (size_t i = 0; i < w->at.n; i++) {
         const struct repl_wish *wish = &w->at.at[i];
         struct map_isr_run *run = runs.n > 0 ? &runs.at[runs.n - 1] : NULL;
         if (run == NULL || run->to + 1U != wish->slot || !isr_is(run, &wish->next)) {
+            /* the rest once the fate of these is known: they are as in doubt as if it were void for
+             * them */
             if (runs.n == MAP_ISR_RUNS)
-                break; /* the rest once the fate of these is known: they are as in doubt as if it were void for them */
+                break;
             run = vec_add(&runs);
             *run = (struct map_isr_run){.from = wish->slot, .n = wish->next.n};
             memcpy(run->node, wish->next.node, sizeof(run->node));
@@ -383,7 +399,8 @@ static void propose(struct node *n, const struct repl_wishes *w, struct node_out
     e.isr.n = w->n;
     e.isr.run = runs.at;
     e.isr.run_n = runs.n;
-    *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
+    *vec_add(&out->words) =
+        (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
     vec_free(&runs);
 }
 
@@ -391,9 +408,13 @@ static void propose(struct node *n, const struct repl_wishes *w, struct node_out
 static void propose_settled(struct node *n, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    struct map_entry e = {.type = MAP_SETTLED, .base = c->map.index, .about = c->id, .incarnation = c->self.incarnation,
+    struct map_entry e = {.type = MAP_SETTLED,
+                          .base = c->map.index,
+                          .about = c->id,
+                          .incarnation = c->self.incarnation,
                           .settled = *slots};
-    *vec_add(&out->words) = (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
+    *vec_add(&out->words) =
+        (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 
 static void thin_look(struct node *n)
@@ -401,15 +422,17 @@ static void thin_look(struct node *n)
     struct cluster *c = n->cluster;
     c->thin = (struct bits){0};
     for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->served[slot] != 0 && (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) || repl_is_unstored(&of(n)->repl, slot) ||
-                                     repl_is_full(&of(n)->repl, slot)))
+        if (c->served[slot] != 0 &&
+            (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) ||
+             repl_is_unstored(&of(n)->repl, slot) || repl_is_full(&of(n)->repl, slot)))
             bits_add(&c->thin, slot);
 }
 
 static void clock_tell(struct node *n)
 {
     const struct journal *j = &n->journal;
-    repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, j->synced.n, n->gate_floor.n);
+    repl_clock(&of(n)->repl, n->now, j->appended.n, journal_stored(j).n, j->synced.n,
+               n->gate_floor.n);
 }
 
 void replicate_disk_failed(struct node *n)
@@ -466,5 +489,7 @@ struct mono replicate_due(const struct node *n)
 {
     if (n->loading || n->cluster->self.place == MAP_NOBODY)
         return MONO_NEVER;
-    return of(n)->pumps || dump_is_due(n) ? n->now : mono_earlier(compare_due(n), mono_earlier(of(n)->look_at, repl_due(&of(n)->repl)));
+    return of(n)->pumps || dump_is_due(n)
+               ? n->now
+               : mono_earlier(compare_due(n), mono_earlier(of(n)->look_at, repl_due(&of(n)->repl)));
 }

@@ -2,11 +2,11 @@
 
 /* Records on their way between nodes: the data plane's side of core/repl.
  *
- *     commit.c -> replicate_record -> [link to a replica] ---- VONG.REPL.APPEND ---> [guest] -> the log, the store
- *     session.c <- repl_is_held <---- [link] <---- ACK, once it is stored there ---- [guest]
+ *     commit.c -> replicate_record -> [link] -- VONG.REPL.APPEND -----------> [guest] -> log, store
+ *     session.c <- repl_is_held <---- [link] <- ACK, once it is stored there - [guest]
  *
- * As primary this node dials one link to each node that has copies of its slots; as replica it has a guest
- * connection from each node whose slots it has copies of. */
+ * As primary this node dials one link to each node that has copies of its slots; as replica it has
+ * a guest connection from each node whose slots it has copies of. */
 #ifndef NODE_REPLICATE_H
 #define NODE_REPLICATE_H
 
@@ -29,9 +29,10 @@ struct repl_link { /* from here to a replica's node */
     struct node_id peer;
     uint32_t incarnation; /* dialed for this run of it */
     bool open;
-    size_t left;          /* bytes of out.send not taken by the socket yet, */
-    size_t dump_left;     /* when a part of a dump was put behind them last: a long one is no sign of a slow reader */
-    struct chain out;     /* goes at the step's end */
+    size_t left; /* bytes of out.send not taken by the socket yet, */
+    /* when a part of a dump was put behind them last: a long one is no sign of a slow reader */
+    size_t dump_left;
+    struct chain out; /* goes at the step's end */
     struct buf in;
     struct wire_reader reader;
 };
@@ -47,40 +48,42 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     VEC(struct ack_due) due; /* oldest first: not all synced; */
     size_t held_n;           /* of these so many are held */
     struct repl_ack told;
-    struct mono active;      /* it said something last: by repl's `ran` */
-    bool heard;              /* it has said something: it may be spoken to */
-    bool asked;              /* ALIVE came: it is answered even if nothing is new */
-    bool grows;              /* more came of what is not whole yet: asked, too */
-    uint64_t evictable;      /* so many of its keys here could be evicted, as memory.c counted last */
+    struct mono active; /* it said something last: by repl's `ran` */
+    bool heard;         /* it has said something: it may be spoken to */
+    bool asked;         /* ALIVE came: it is answered even if nothing is new */
+    bool grows;         /* more came of what is not whole yet: asked, too */
+    /* so many of its keys here could be evicted, as memory.c counted last */
+    uint64_t evictable;
 };
 
 struct replicas {
     struct node *node;
     struct repl repl;
     struct repl_ops ops;
-    VEC(struct repl_link *) links;   /* by place; NULL: none */
-    VEC(struct session *) guests;    /* the same */
-    VEC(struct mono) dial_at;        /* not before */
-    struct buf record;               /* the one that is made now */
+    VEC(struct repl_link *) links; /* by place; NULL: none */
+    VEC(struct session *) guests;  /* the same */
+    VEC(struct mono) dial_at;      /* not before */
+    struct buf record;             /* the one that is made now */
     struct mono look_at;
-    bool may_drop;                   /* the map changed: copies may be unwanted */
+    bool may_drop; /* the map changed: copies may be unwanted */
     struct repl_read read;
     struct repl_wishes wishes;
     struct aof_batch batch;
     struct dump_out out[DUMPS_AT_ONCE];
-    VEC(struct dump_pull) pulls;     /* that wait for one of these */
+    VEC(struct dump_pull) pulls; /* that wait for one of these */
     struct dump_in in[DUMPS_AT_ONCE];
     struct log_pass passes[PASSES_AT_ONCE];
     uint64_t pass_tokens;
-    size_t part_bytes;               /* DUMP_PART_BYTES; less where much is to happen in little time */
+    /* DUMP_PART_BYTES; less where much is to happen in little time */
+    size_t part_bytes;
     struct aof_batch record_batch;
-    uint64_t dumps_out, dumps_in;    /* counts, */
-    uint64_t dumps_bytes;            /* and what was sent of those that went out, */
-    uint64_t dumps_before;           /* dumps_bytes as this step began */
-    bool pumps;                      /* more of what some replica lacks is to be sent at once */
+    uint64_t dumps_out, dumps_in; /* counts, */
+    uint64_t dumps_bytes;         /* and what was sent of those that went out, */
+    uint64_t dumps_before;        /* dumps_bytes as this step began */
+    bool pumps;                   /* more of what some replica lacks is to be sent at once */
     struct compare compare;
-    struct evict_pool evict;         /* of what goes for those who have copies (memory.c), */
-    struct evict_from evict_from;    /* and from where */
+    struct evict_pool evict;      /* of what goes for those who have copies (memory.c), */
+    struct evict_from evict_from; /* and from where */
 };
 
 struct replicas *replicas_new(struct node *n);
@@ -96,25 +99,33 @@ void replicate_options(struct node *n);
 /* The commands of one record of a slot with copies: it is made, goes to the log, and is told. */
 void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db);
 void replicate_disk_failed(struct node *n); /* behind session_fail_gates */
-void replicate_map(struct node *n, bool members, struct node_out *out); /* the applied map changed; members: slots or nodes */
-void replicate_look(struct node *n, struct node_out *out); /* end of a step: what is due, what is to be sent */
+/* The applied map changed; members: slots or nodes. */
+void replicate_map(struct node *n, bool members, struct node_out *out);
+/* End of a step: what is due, what is to be sent. */
+void replicate_look(struct node *n, struct node_out *out);
 struct mono replicate_due(const struct node *n);
-bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation, struct node_out *out); /* false: not ours */
+/* False: not ours. */
+bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation,
+                      struct node_out *out);
 bool replicate_took(struct node *n, uint32_t link, size_t left);
 bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
 bool replicate_closed(struct node *n, uint32_t link);
 
 /* ---- replica.c */
 void guests_told(struct node *n); /* that this node will hold nothing more */
-void guests_end(struct node *n, struct node_out *out); /* their connections are closed: they come again */
-bool guest_open(struct node *n, struct session *s, const struct node_event *ev); /* false: it is no member */
+/* Their connections are closed: they come again. */
+void guests_end(struct node *n, struct node_out *out);
+/* False: it is no member. */
+bool guest_open(struct node *n, struct session *s, const struct node_event *ev);
 void guest_close(struct node *n, struct session *s);
-bool guest_first_key(const struct request *q, struct slice *key); /* of what it brings, to fetch ahead: a guess */
+/* Of what it brings, to fetch ahead: a guess. */
+bool guest_first_key(const struct request *q, struct slice *key);
 /* False: it is not taken for now, since the disk does not keep up; nor is what comes behind it. */
-bool guest_request(struct node *n, struct session *s, const struct request *q, struct node_out *out);
-void guest_grows(struct node *n, struct session *s); /* NODE_GROWS */
-void guests_ack(struct node *n); /* before what is written leaves */
-void slots_drop(struct node *n); /* copies that are not wanted any more */
+bool guest_request(struct node *n, struct session *s, const struct request *q,
+                   struct node_out *out);
+void guest_grows(struct node *n, struct session *s);    /* NODE_GROWS */
+void guests_ack(struct node *n);                        /* before what is written leaves */
+void slots_drop(struct node *n);                        /* copies that are not wanted any more */
 void guests_look(struct node *n, struct node_out *out); /* those that are silent are closed */
 void guests_map(struct node *n, struct node_out *out);  /* and those whose place is another's now */
 

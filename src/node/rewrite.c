@@ -8,18 +8,24 @@
 #include "base/mem.h"
 #include "persist/record.h"
 
-enum { STEP_ENTRIES = 256, STEP_BYTES = 64 * 1024 };  /* a turn's share of the walk: well under 1 ms */
-enum { STEP_SLOTS = 2048 };                            /* ... of what is told of slots before it */
-enum { PIECE_BYTES = 64 * 1024 };                     /* of commands under one crc */
+/* A turn's share of the walk: well under 1 ms. */
+enum { STEP_ENTRIES = 256, STEP_BYTES = 64 * 1024 };
+enum { STEP_SLOTS = 2048 };       /* ... of what is told of slots before it */
+enum { PIECE_BYTES = 64 * 1024 }; /* of commands under one crc */
 enum { WRITE_BYTES = 256 * 1024 };
-enum { SYNC_BYTES = 32 * 1024 * 1024 };               /* so that no SYNC has much to do */
-enum { PAUSE_BYTES = 4 * 1024 * 1024, FULL_BYTES = 16 * 1024 * 1024 }; /* unwritten: the walk, the writers wait */
+enum { SYNC_BYTES = 32 * 1024 * 1024 }; /* so that no SYNC has much to do */
+/* Unwritten: the walk, the writers wait. */
+enum { PAUSE_BYTES = 4 * 1024 * 1024, FULL_BYTES = 16 * 1024 * 1024 };
 enum { RETRY_US = 1000 * 1000, AUTO_RETRY_US = 60 * 1000 * 1000, AUTO_RETRY_DOUBLINGS = 6 };
 enum { SPACE_US = 1000 * 1000 };
 
-void rewrite_init(struct rewrite *rw, struct store *store, struct journal *journal, struct log *log, struct wall now)
+void rewrite_init(struct rewrite *rw, struct store *store, struct journal *journal, struct log *log,
+                  struct wall now)
 {
-    *rw = (struct rewrite){.store = store, .journal = journal, .log = log, .space = UINT64_MAX,
+    *rw = (struct rewrite){.store = store,
+                           .journal = journal,
+                           .log = log,
+                           .space = UINT64_MAX,
                            .steps = {.space = UINT64_MAX}};
     rw->past[REWRITE_LOG] = (struct rewrite_past){.ok = true, .seconds = -1};
     rw->past[REWRITE_BACKUP] = (struct rewrite_past){.ok = true, .seconds = -1, .success = now};
@@ -47,7 +53,8 @@ void rewrite_found(struct rewrite *rw, const struct startup *s)
 {
     rw->is_found = true;
     size_t dir_n = strlen(s->names.dir), file_n = strlen(s->names.file);
-    check(dir_n < sizeof(rw->dir) && file_n < sizeof(rw->file)); /* startup_plan refuses longer ones */
+    /* startup_plan refuses longer ones */
+    check(dir_n < sizeof(rw->dir) && file_n < sizeof(rw->file));
     memcpy(rw->dir, s->names.dir, dir_n + 1);
     memcpy(rw->file, s->names.file, file_n + 1);
     rw->names = (struct log_names){rw->dir, rw->file};
@@ -81,7 +88,8 @@ bool rewrite_backup_opened(const struct rewrite *rw, const char **refused)
 
 size_t rewrite_bytes(const struct rewrite *rw)
 {
-    return rw->entries.bytes.n + rw->pieces.n + (rw->phase == REWRITE_WALK ? steps_bytes(&rw->steps) : 0);
+    return rw->entries.bytes.n + rw->pieces.n +
+           (rw->phase == REWRITE_WALK ? steps_bytes(&rw->steps) : 0);
 }
 
 bool rewrite_is_full(const struct rewrite *rw)
@@ -98,7 +106,8 @@ static void begin(struct rewrite *rw, enum rewrite_kind kind, struct mono now)
     rw->failed = rw->cancelled = false;
     rw->begun = now;
     steps_forgive(&rw->steps);
-    log_say(rw->log, LOG_LEVEL_NOTICE, kind == REWRITE_LOG ? "The log is being rewritten" : "A backup is being made");
+    log_say(rw->log, LOG_LEVEL_NOTICE,
+            kind == REWRITE_LOG ? "The log is being rewritten" : "A backup is being made");
 }
 
 /* One whose handle is free: after some failures it would be the turn of a file in use again. */
@@ -150,12 +159,13 @@ const char *rewrite_backup(struct rewrite *rw, struct slice into, struct mono no
     if (rewrite_is_on(rw, REWRITE_BACKUP))
         return "ERR Background save already in progress";
     if (rewrite_is_on(rw, REWRITE_LOG))
-        return "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to "
+        return "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE "
+               "SCHEDULE in order to "
                "schedule a BGSAVE whenever possible.";
     if (into.n > LOG_DIR_BYTES - 32 || (into.n > 0 && memchr(into.p, 0, into.n) != NULL))
         return "ERR the directory's name is too long";
-    snprintf(rw->backup_dir, sizeof(rw->backup_dir), "%.*s%sbackup-%lld", (int)into.n, into.p, into.n > 0 ? "/" : "",
-             (long long)wall.ms);
+    snprintf(rw->backup_dir, sizeof(rw->backup_dir), "%.*s%sbackup-%lld", (int)into.n, into.p,
+             into.n > 0 ? "/" : "", (long long)wall.ms);
     rw->backup = (struct log_names){rw->backup_dir, rw->names.file};
     begin(rw, REWRITE_BACKUP, now);
     rw->phase = REWRITE_AT_T;
@@ -167,7 +177,8 @@ const char *rewrite_backup(struct rewrite *rw, struct slice into, struct mono no
 static void abandon_name(struct rewrite *rw, uint64_t seq, const char *kind)
 {
     struct manifest_file *f = vec_add(&rw->old);
-    snprintf(f->name, sizeof(f->name), "%s.%llu.%s.aof", rw->names.file, (unsigned long long)seq, kind);
+    snprintf(f->name, sizeof(f->name), "%s.%llu.%s.aof", rw->names.file, (unsigned long long)seq,
+             kind);
 }
 
 static void base_forget(struct rewrite *rw)
@@ -183,8 +194,9 @@ static void tell_failure(const struct rewrite *rw)
     const struct steps *s = &rw->steps;
     const char *what = rw->kind == REWRITE_LOG ? "Rewriting the log" : "The backup";
     if (s->failed != NULL)
-        log_say(rw->log, LOG_LEVEL_WARNING, "%s failed: %s of %s: %s (errno %d). What was there before is untouched",
-                what, s->failed, s->failed_name, strerror(s->system_errno), s->system_errno);
+        log_say(rw->log, LOG_LEVEL_WARNING,
+                "%s failed: %s of %s: %s (errno %d). What was there before is untouched", what,
+                s->failed, s->failed_name, strerror(s->system_errno), s->system_errno);
     else
         log_say(rw->log, LOG_LEVEL_NOTICE, "%s is given up: the log was %s", what,
                 rw->cancelled ? "switched off" : "lost to an earlier failure");
@@ -206,7 +218,8 @@ static void fail(struct rewrite *rw)
     struct steps *s = &rw->steps;
     char path[DISK_NAME_BYTES];
     log_base_path(path, &rw->names, rw->base_seq);
-    bool base_broke = s->failed != NULL && strcmp(s->failed_name, path) == 0; /* so no manifest came to name it */
+    /* so no manifest came to name it */
+    bool base_broke = s->failed != NULL && strcmp(s->failed_name, path) == 0;
     tell_failure(rw);
     steps_forgive(s);
     if ((s->open >> HANDLE_BASE & 1) != 0)
@@ -219,7 +232,8 @@ static void fail(struct rewrite *rw)
     } else if (rw->phase == REWRITE_OPEN || rw->phase == REWRITE_AT_T) {
         if ((s->open >> increment_handle(rw->increment_seq) & 1) != 0)
             step_close(s, increment_handle(rw->increment_seq));
-        abandon_name(rw, rw->increment_seq, "incr"); /* the manifest may name it: it stays for now */
+        /* the manifest may name it: it stays for now */
+        abandon_name(rw, rw->increment_seq, "incr");
     } else if (rw->phase == REWRITE_END) {
         abandon_name(rw, rw->base_seq, "base");
     }
@@ -233,8 +247,8 @@ static void fail(struct rewrite *rw)
 
 /* --------------------------------------------------------------- the moment T */
 
-/* What the base is to say of a cluster's slots: it is said in many steps, and a dump or a new epoch changes a
- * history meanwhile. */
+/* What the base is to say of a cluster's slots: it is said in many steps, and a dump or a new epoch
+ * changes a history meanwhile. */
 static void slots_note(struct rewrite *rw)
 {
     const struct journal *j = rw->journal;
@@ -270,7 +284,8 @@ static void at_t(struct rewrite *rw)
             rw->older_bytes += rw->journal->file.size + rw->journal->pending.n;
         log_increment_path(path, &rw->names, rw->increment_seq);
         journal_start(rw->journal, increment_handle(rw->increment_seq), path, 0);
-        rw->steps.open &= ~((uint64_t)1 << increment_handle(rw->increment_seq)); /* the journal closes it */
+        /* the journal closes it */
+        rw->steps.open &= ~((uint64_t)1 << increment_handle(rw->increment_seq));
     }
     const struct log_names *names = rw->kind == REWRITE_LOG ? &rw->names : &rw->backup;
     log_base_path(path, names, rw->kind == REWRITE_LOG ? ++rw->base_seq : 1);
@@ -278,7 +293,8 @@ static void at_t(struct rewrite *rw)
     step_open(&rw->steps, HANDLE_BASE, path);
     slots_note(rw);
     rw->asked = rw->synced = 0;
-    note_put_base(&rw->pieces, SLOT_ALONE, rw->then == NULL ? rw->journal->slots[SLOT_ALONE].at : (struct position){0, 0});
+    note_put_base(&rw->pieces, SLOT_ALONE,
+                  rw->then == NULL ? rw->journal->slots[SLOT_ALONE].at : (struct position){0, 0});
     rw->base_size = rw->pieces.n;
     rw->phase = REWRITE_WALK;
 }
@@ -308,7 +324,8 @@ static void pieces_write(struct rewrite *rw)
 void rewrite_walked(struct rewrite *rw, unsigned db, const struct entry *e)
 {
     char scratch[NUM_I64_CHARS];
-    effect_set(&rw->entries, db, entry_key(e), entry_value(e, scratch), entry_blob(e), entry_expiry(e));
+    effect_set(&rw->entries, db, entry_key(e), entry_value(e, scratch), entry_blob(e),
+               entry_expiry(e));
     if (rw->entries.bytes.n >= PIECE_BYTES)
         piece_end(rw);
     if (rw->pieces.n >= WRITE_BYTES)
@@ -330,7 +347,8 @@ static void slot_put(struct rewrite *rw, unsigned slot)
     }
 }
 
-static void range_put(struct rewrite *rw, struct slice name, uint64_t epoch, unsigned from, unsigned to)
+static void range_put(struct rewrite *rw, struct slice name, uint64_t epoch, unsigned from,
+                      unsigned to)
 {
     effect_begin(&rw->entries, 0, 4);
     effect_arg(&rw->entries, name);
@@ -339,18 +357,19 @@ static void range_put(struct rewrite *rw, struct slice name, uint64_t epoch, uns
     effect_arg_i64(&rw->entries, to);
 }
 
-/* Of so many slots what is to be told: position and history; where there is no record yet, the epoch; and
- * fences. Runs of slots that are alike are told in one. */
+/* Of so many slots what is to be told: position and history; where there is no record yet, the
+ * epoch; and fences. Runs of slots that are alike are told in one. */
 static void slots_put(struct rewrite *rw, unsigned count)
 {
-    unsigned end = rw->journal->slots_n - rw->slot_at < count ? rw->journal->slots_n : rw->slot_at + count;
+    unsigned end =
+        rw->journal->slots_n - rw->slot_at < count ? rw->journal->slots_n : rw->slot_at + count;
     for (unsigned slot = rw->slot_at, to; slot < end; slot = to) {
         const struct slot_then *then = &rw->then[slot];
         to = slot + 1;
         if (then->at.seq > 0)
             slot_put(rw, slot);
-        while (then->at.seq == 0 && to < end && rw->then[to].at.seq == 0 && rw->then[to].epoch == then->epoch &&
-               rw->then[to].fence == then->fence)
+        while (then->at.seq == 0 && to < end && rw->then[to].at.seq == 0 &&
+               rw->then[to].epoch == then->epoch && rw->then[to].fence == then->fence)
             to++;
         if (then->at.seq == 0 && then->epoch > 0)
             range_put(rw, SLICE("VONG.EPOCH"), then->epoch, slot, to - 1);
@@ -438,7 +457,8 @@ static void clean(struct rewrite *rw, struct mono now, struct wall wall)
     past->seconds = (now.us - rw->begun.us) / 1000000;
     if (!rw->failed) {
         past->success = wall;
-        log_say(rw->log, LOG_LEVEL_NOTICE, "%s%s: %llu bytes", rw->kind == REWRITE_LOG ? "The log is rewritten" : "A backup is in ",
+        log_say(rw->log, LOG_LEVEL_NOTICE, "%s%s: %llu bytes",
+                rw->kind == REWRITE_LOG ? "The log is rewritten" : "A backup is in ",
                 rw->kind == REWRITE_LOG ? "" : rw->backup_dir, (unsigned long long)rw->base_size);
     }
     steps_forgive(&rw->steps); /* a file that could not be deleted is deleted at the next start */
@@ -451,7 +471,8 @@ static void clean(struct rewrite *rw, struct mono now, struct wall wall)
 
 static void ask_space(struct rewrite *rw, struct mono now)
 {
-    if (rw->journal->state == JOURNAL_OFF || !mono_reached(now, rw->next_space) || rw->steps.failed != NULL)
+    if (rw->journal->state == JOURNAL_OFF || !mono_reached(now, rw->next_space) ||
+        rw->steps.failed != NULL)
         return;
     rw->next_space = mono_after(now, SPACE_US);
     step_space(&rw->steps, rw->names.dir);
@@ -460,7 +481,8 @@ static void ask_space(struct rewrite *rw, struct mono now)
 /* What is switched on waits for the end of what was switched off. */
 static bool is_wanted(const struct rewrite *rw)
 {
-    return (rw->wants_log && !rw->journal->stopping) || (rw->wants_on && rw->journal->state == JOURNAL_OFF);
+    return (rw->wants_log && !rw->journal->stopping) ||
+           (rw->wants_on && rw->journal->state == JOURNAL_OFF);
 }
 
 static void begin_what_waits(struct rewrite *rw, struct mono now)
@@ -518,7 +540,8 @@ static void advance(struct rewrite *rw, struct mono now, struct wall wall, bool 
     }
 }
 
-void rewrite_step(struct rewrite *rw, struct mono now, struct wall wall, bool walks, struct disk_ops *out)
+void rewrite_step(struct rewrite *rw, struct mono now, struct wall wall, bool walks,
+                  struct disk_ops *out)
 {
     if (!rw->is_found)
         return;
@@ -562,13 +585,16 @@ void rewrite_turn(struct rewrite *rw, bool on, struct mono now)
 void rewrite_auto(struct rewrite *rw, struct mono now, int64_t percentage, uint64_t min_bytes)
 {
     uint64_t bytes = rewrite_log_bytes(rw);
-    if (rw->journal->state != JOURNAL_OK || rw->phase != REWRITE_NONE || percentage == 0 || bytes < min_bytes)
+    if (rw->journal->state != JOURNAL_OK || rw->phase != REWRITE_NONE || percentage == 0 ||
+        bytes < min_bytes)
         return;
     uint64_t base = rw->base_bytes > 0 ? rw->base_bytes : 1;
-    if (bytes < base || (bytes - base) / base * 100 + (bytes - base) % base * 100 / base < (uint64_t)percentage)
+    if (bytes < base ||
+        (bytes - base) / base * 100 + (bytes - base) % base * 100 / base < (uint64_t)percentage)
         return;
     unsigned doublings = rw->failures < AUTO_RETRY_DOUBLINGS ? rw->failures : AUTO_RETRY_DOUBLINGS;
-    if (rw->failures > 0 && !mono_reached(now, mono_after(rw->retry, (int64_t)AUTO_RETRY_US << doublings)))
+    if (rw->failures > 0 &&
+        !mono_reached(now, mono_after(rw->retry, (int64_t)AUTO_RETRY_US << doublings)))
         return;
     rw->wants_log = true;
 }

@@ -19,7 +19,8 @@ static struct route electing(const struct map *m, const struct map_slot *s)
     return r;
 }
 
-struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who, bool reads)
+struct route route_slot(const struct route_self *self, unsigned slot, enum route_asker who,
+                        bool reads)
 {
     const struct map_slot *s = &self->map->slots[slot];
     /* in sync: what it has is not older than what the primary acknowledged */
@@ -29,7 +30,8 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
     if (s->primary == MAP_NOBODY)
         return electing(self->map, s);
     if (self->refuses)
-        return down("The cluster is down: not every slot is served, and cluster-require-full-coverage is yes");
+        return down("The cluster is down: not every slot is served, and "
+                    "cluster-require-full-coverage is yes");
     if (s->primary == self->place) {
         if (!map_is_primary(self->map, slot, self->place, self->incarnation))
             return down("Hash slot not served: this node was restarted, and an election follows");
@@ -38,17 +40,20 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
         return (struct route){.to = ROUTE_HERE, .peer = self->place};
     }
     check(s->primary < self->map->nodes.n);
-    return (struct route){.to = who == ROUTE_PLAIN ? ROUTE_FORWARD : ROUTE_MOVED, .peer = s->primary};
+    return (struct route){.to = who == ROUTE_PLAIN ? ROUTE_FORWARD : ROUTE_MOVED,
+                          .peer = s->primary};
 }
 
-uint16_t route_read(const struct map *m, unsigned slot, enum read_from from, const char *zone, uint64_t dice)
+uint16_t route_read(const struct map *m, unsigned slot, enum read_from from, const char *zone,
+                    uint64_t dice)
 {
     const struct map_slot *s = &m->slots[slot];
     uint16_t fit[MAP_COPIES];
     unsigned n = 0;
     for (unsigned i = 0; from != READ_FROM_PRIMARY && i < s->isr_n; i++) {
         const struct map_node *at = &m->nodes.at[s->isr[i]];
-        bool near = from == READ_FROM_NEAREST_ZONE && zone[0] != '\0' && strcmp(at->zone, zone) == 0;
+        bool near =
+            from == READ_FROM_NEAREST_ZONE && zone[0] != '\0' && strcmp(at->zone, zone) == 0;
         bool wanted = from == READ_FROM_REPLICA ? s->isr[i] != s->primary : near;
         if (wanted && at->used && at->health == MAP_UP && at->incarnation == s->isr_incarnation[i])
             fit[n++] = s->isr[i];
@@ -67,7 +72,8 @@ struct route route_node(const struct route_self *self, uint16_t place)
     return (struct route){.to = ROUTE_FORWARD, .peer = place};
 }
 
-enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc, unsigned *slot)
+enum route_keys route_keys(const struct spec *spec, const struct slice *argv, uint32_t argc,
+                           unsigned *slot)
 {
     if (spec->first == 1 && spec->last == 1 && spec->keys_n == 1 && argc > 1) {
         *slot = slot_of(argv[1]); /* nearly every command */

@@ -2,9 +2,9 @@
 
 /* In a cluster, each request is asked first whose it is.
  *
- * Most are ours, or nobody's: they run as they do alone, and their reply is marked with the slot. What
- * is another's becomes a turn and a flight, or a refusal. A connection of another node's is never
- * forwarded for: its commands run here, or are refused. */
+ * Most are ours, or nobody's: they run as they do alone, and their reply is marked with the slot.
+ * What is another's becomes a turn and a flight, or a refusal. A connection of another node's is
+ * never forwarded for: its commands run here, or are refused. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -75,7 +75,8 @@ bool routed_silent(struct session *s)
 
 /* ------------------------------------------------------------------ refusals */
 
-static void put_refusal(struct node *n, struct session *s, struct chain *bytes, struct node_out *out)
+static void put_refusal(struct node *n, struct session *s, struct chain *bytes,
+                        struct node_out *out)
 {
     struct turn *t = turn_new(s, bytes->n);
     t->silent = routed_silent(s);
@@ -105,7 +106,8 @@ void routed_refuse_down(struct node *n, struct session *s, const char *why, stru
     put_refusal(n, s, &bytes, out);
 }
 
-void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place, struct node_out *out)
+void routed_refuse_moved(struct node *n, struct session *s, unsigned slot, uint16_t place,
+                         struct node_out *out)
 {
     struct chain bytes = {0};
     struct reply r = {.out = &bytes, .protocol = s->protocol};
@@ -120,13 +122,17 @@ static const char *why_thin(const struct node *n, unsigned slot, uint32_t flags,
     const struct repl *r = &n->cluster->replicas->repl;
     if (writes && repl_is_unstored(r, slot) && commit_refuses(n) != NULL)
         return n->cluster->misconf;
-    if (!writes && repl_is_unstored(r, slot)) /* 28: gone if this run ends before it is stored, so nobody may know of it */
+    /* 28: gone if this run ends before it is stored, so nobody may know of it */
+    if (!writes && repl_is_unstored(r, slot))
         return n->journal.state == JOURNAL_FAILED
-                   ? "CLUSTERDOWN the newest write is not on this node's disk, which failed: once that is mended, "
+                   ? "CLUSTERDOWN the newest write is not on this node's disk, which failed: once "
+                     "that is mended, "
                      "CONFIG SET appendonly no and then yes"
-                   : "CLUSTERDOWN the newest write is not on this node's disk, which is full: make room on it";
+                   : "CLUSTERDOWN the newest write is not on this node's disk, which is full: make "
+                     "room on it";
     if (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked))
-        return writes ? "NOREPLICAS Not enough good replicas to write." : "NOREPLICAS Not enough good replicas to read.";
+        return writes ? "NOREPLICAS Not enough good replicas to write."
+                      : "NOREPLICAS Not enough good replicas to read.";
     if ((flags & CMD_DENYOOM) && repl_is_full(r, slot))
         return "OOM command not allowed when used memory > 'maxmemory' at a node with a copy.";
     return NULL;
@@ -137,19 +143,23 @@ const char *routed_thin(const struct node *n, unsigned slot, uint32_t flags, uin
     const struct cluster *c = n->cluster;
     const char *why = NULL;
     if (slot < SLOTS)
-        return (asked != REPL_ASKS_NOTHING && c->served[slot] != 0) || bits_has(&c->thin, slot) ? why_thin(n, slot, flags, asked)
-                                                                                                : NULL;
-    for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && why == NULL; i = bits_next(&c->thin, i + 1))
+        return (asked != REPL_ASKS_NOTHING && c->served[slot] != 0) || bits_has(&c->thin, slot)
+                   ? why_thin(n, slot, flags, asked)
+                   : NULL;
+    for (unsigned i = bits_next(&c->thin, 0); i < SLOTS && why == NULL;
+         i = bits_next(&c->thin, i + 1))
         why = why_thin(n, i, flags, REPL_ASKS_NOTHING);
     return why;
 }
 
 /* Who forwards would ask again on CLUSTERDOWN, as if its slot were moving. */
-static void refuse_thin(struct node *n, struct session *s, unsigned slot, const char *why, struct node_out *out)
+static void refuse_thin(struct node *n, struct session *s, unsigned slot, const char *why,
+                        struct node_out *out)
 {
     char text[256];
     size_t code = strcspn(why, " ");
-    bool passes = s->routing->forward == 0 || !slice_equal(slice_of(why, code), SLICE("CLUSTERDOWN"));
+    bool passes =
+        s->routing->forward == 0 || !slice_equal(slice_of(why, code), SLICE("CLUSTERDOWN"));
     if (!passes)
         routed_refused(s, slot);
     (void)snprintf(text, sizeof(text), "%s%s", passes ? "" : "UNSERVED", passes ? why : why + code);
@@ -192,12 +202,13 @@ static bool overtakes(struct routing *r, unsigned slot)
     return found;
 }
 
-static void take_for(struct node *n, struct session *s, const struct request *q, struct node_out *out)
+static void take_for(struct node *n, struct session *s, const struct request *q,
+                     struct node_out *out)
 {
     if (forward_for_get(q->argv, q->argc, &s->routing->for_now))
         return;
-    log_say(n->log, LOG_LEVEL_WARNING, "A node at %s sent a VONG.FOR that cannot be read; its connection is closed",
-            s->peer);
+    log_say(n->log, LOG_LEVEL_WARNING,
+            "A node at %s sent a VONG.FOR that cannot be read; its connection is closed", s->peer);
     s->closing = true;
     *vec_add(&out->drop) = s->conn;
 }
@@ -214,7 +225,9 @@ bool routed_let_go(struct node *n)
         if (s->routing->let_go || session_is_owed(s) || s->routing->turns_n > 0)
             continue;
         struct reply r = session_reply(s);
-        reply_error(&r, SLICE("STOPPED this node is being stopped: nothing more of this connection is run"));
+        reply_error(
+            &r,
+            SLICE("STOPPED this node is being stopped: nothing more of this connection is run"));
         s->fresh_replies++;
         s->routing->let_go = true;
         session_produced(n, s);
@@ -231,8 +244,8 @@ static void show(struct node *n, const struct session *s, const struct request *
         monitor_feed(n, s, q->argv, q->argc);
 }
 
-static void fly(struct node *n, struct session *s, const struct spec *spec, const struct request *q, unsigned slot,
-                struct node_out *out)
+static void fly(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+                unsigned slot, struct node_out *out)
 {
     struct turn *t = turn_new(s, q->bytes);
     t->silent = routed_silent(s);
@@ -257,10 +270,13 @@ static enum mark_kind kind_of_exec(const struct session *s)
 }
 
 /* Its reply will wait in a turn if others are before it. */
-enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot, const struct spec *spec)
+enum routed routed_run(struct session *s, struct routed_here *here, unsigned slot,
+                       const struct spec *spec)
 {
-    bool queued = s->in_multi && (spec == NULL || spec->id != SPEC_EXEC); /* +QUEUED tells nothing of a slot */
-    bool data = !queued && spec != NULL && (spec->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)) != 0;
+    /* +QUEUED tells nothing of a slot */
+    bool queued = s->in_multi && (spec == NULL || spec->id != SPEC_EXEC);
+    bool data = !queued && spec != NULL &&
+                (spec->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)) != 0;
     here->slot = (uint16_t)slot;
     here->kind = !data ? MARK_FREE : (spec->flags & CMD_READONLY) != 0 ? MARK_READ : MARK_WRITE;
     if (spec != NULL && spec->id == SPEC_EXEC)
@@ -275,16 +291,17 @@ enum routed routed_run(struct session *s, struct routed_here *here, unsigned slo
     return ROUTED_RUN;
 }
 
-/* What is loaded are the slots it served last; without a map it does not know which those are. Who forwards
- * takes it for one that serves: to be tried again, where nothing ran. */
+/* What is loaded are the slots it served last; without a map it does not know which those are. Who
+ * forwards takes it for one that serves: to be tried again, where nothing ran. */
 static bool is_loading(const struct node *n, unsigned slot, enum route_asker who)
 {
     const struct cluster *c = n->cluster;
     return n->loading && (who == ROUTE_PEER || map_last(&c->map.slots[slot]) == c->self.place);
 }
 
-static enum routed one_slot(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                            unsigned slot, struct routed_here *here, struct node_out *out)
+static enum routed one_slot(struct node *n, struct session *s, const struct spec *spec,
+                            const struct request *q, unsigned slot, struct routed_here *here,
+                            struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct routing *r = s->routing;
@@ -305,11 +322,14 @@ static enum routed one_slot(struct node *n, struct session *s, const struct spec
         routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
         return ROUTED_TAKEN;
     }
-    struct route to = route_slot(&c->self, slot, who, r->readonly && (spec->flags & CMD_READONLY) != 0);
-    if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD || (to.to == ROUTE_DOWN && to.soon && who == ROUTE_PLAIN)))
+    struct route to =
+        route_slot(&c->self, slot, who, r->readonly && (spec->flags & CMD_READONLY) != 0);
+    if (s->in_multi && (to.to == ROUTE_HERE || to.to == ROUTE_FORWARD ||
+                        (to.to == ROUTE_DOWN && to.soon && who == ROUTE_PLAIN)))
         return routed_run(s, here, slot, spec); /* it is queued: EXEC asks again */
     /* nothing of a transaction flies before EXEC */
-    bool waits = !s->in_multi && (bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot)));
+    bool waits =
+        !s->in_multi && (bits_has(&c->handing, slot) || (r->turns_n > 0 && flight_any(n, s, slot)));
     const char *thin = routed_thin(n, slot, spec->flags, routed_asked(s));
     if (to.to == ROUTE_HERE && !waits && thin != NULL) {
         refuse_thin(n, s, slot, thin, out);
@@ -338,17 +358,17 @@ void routed_hold(struct node *n, struct session *s, bool drains)
 }
 
 /* What is too great for a record need not travel first. */
-static bool is_refused_anyway(const struct node *n, const struct session *s, const struct spec *spec,
-                              const struct request *q)
+static bool is_refused_anyway(const struct node *n, const struct session *s,
+                              const struct spec *spec, const struct request *q)
 {
-    return spec == NULL || !spec_arity_fits(spec, q->argc) || spec->handler == SPEC_CONTAINER || s->locked ||
-           (s->in_multi && (spec->flags & CMD_NO_MULTI) != 0) ||
+    return spec == NULL || !spec_arity_fits(spec, q->argc) || spec->handler == SPEC_CONTAINER ||
+           s->locked || (s->in_multi && (spec->flags & CMD_NO_MULTI) != 0) ||
            ((spec->flags & CMD_WRITE) != 0 && (spec->flags & CMD_SPLITS) == 0 &&
             commit_is_too_great(n, commit_record_bytes(q->argv, q->argc)));
 }
 
-static enum routed many_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                              struct node_out *out)
+static enum routed many_slots(struct node *n, struct session *s, const struct spec *spec,
+                              const struct request *q, struct node_out *out)
 {
     struct routing *r = s->routing;
     enum route_asker who = routed_asker(n, s);
@@ -357,8 +377,11 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
     bool redirects = n->options->cluster_routing == CLUSTER_ROUTING_REDIRECT;
     if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi) {
         routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
-    } else if ((spec->flags & CMD_WRITE) != 0 && gather_is_too_great(n, spec, q)) { /* else some parts would run */
-        routed_refuse(n, s, "ERR the record of one of its slots would be over max-record: write in parts", out);
+    } else if ((spec->flags & CMD_WRITE) != 0 &&
+               gather_is_too_great(n, spec, q)) { /* else some parts would run */
+        routed_refuse(n, s,
+                      "ERR the record of one of its slots would be over max-record: write in parts",
+                      out);
     } else {
         show(n, s, q);
         gather_begin(n, s, spec, q, out);
@@ -366,13 +389,15 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
     return ROUTED_TAKEN;
 }
 
-/* DBSIZE, KEYS, SCAN ... of the whole cluster. Nothing of the session is before them or behind them. */
-static enum routed all_slots(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                             struct node_out *out)
+/* DBSIZE, KEYS, SCAN ... of the whole cluster. Nothing of the session is before them
+ * or behind them. */
+static enum routed all_slots(struct node *n, struct session *s, const struct spec *spec,
+                             const struct request *q, struct node_out *out)
 {
     if (s->in_multi) { /* to count, or to flush, a part and say nothing would be worse */
         char text[128];
-        (void)snprintf(text, sizeof(text), "CROSSSLOT %s is of all nodes, and a transaction of one slot", spec->name);
+        (void)snprintf(text, sizeof(text),
+                       "CROSSSLOT %s is of all nodes, and a transaction of one slot", spec->name);
         routed_refuse(n, s, text, out);
         return ROUTED_TAKEN;
     }
@@ -385,11 +410,12 @@ static enum routed all_slots(struct node *n, struct session *s, const struct spe
     return ROUTED_TAKEN;
 }
 
-static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
-                           struct routed_here *here, struct node_out *out)
+static enum routed no_slot(struct node *n, struct session *s, const struct spec *spec,
+                           const struct request *q, struct routed_here *here, struct node_out *out)
 {
     bool waits = spec->id == SPEC_WAIT || spec->id == SPEC_WAITAOF;
-    bool data = waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
+    bool data =
+        waits || (spec->handler == SPEC_DATA && (spec->flags & (CMD_WRITE | CMD_READONLY)) != 0);
     bool is_proxy = n->identity.is_proxy;
     if (data && !is_proxy && !n->cluster->self.leased) { /* replication 7: it tells of slots */
         routed_refuse_down(n, s, "this node has lost contact with the cluster", out);
@@ -411,16 +437,17 @@ static enum routed no_slot(struct node *n, struct session *s, const struct spec 
     return ROUTED_RUN;
 }
 
-enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec, struct request *q,
-                         struct routed_here *here, struct node_out *out)
+enum routed routed_begin(struct node *n, struct session *s, const struct spec *spec,
+                         struct request *q, struct routed_here *here, struct node_out *out)
 {
     struct routing *r = s->routing;
     unsigned slot = 0;
-    *here = (struct routed_here){.slot = SLOT_ANY, .kind = MARK_FREE, .begin = s->out.put,
-                                 .fresh = s->fresh_replies};
+    *here = (struct routed_here){
+        .slot = SLOT_ANY, .kind = MARK_FREE, .begin = s->out.put, .fresh = s->fresh_replies};
     if (s->held != HELD_NOT || s->closing)
         return ROUTED_RUN;
-    if (n->stop_asked && n->identity.is_proxy) { /* what is away comes back first, and nothing is begun */
+    /* what is away comes back first, and nothing is begun */
+    if (n->stop_asked && n->identity.is_proxy) {
         routed_hold(n, s, true);
         return ROUTED_HELD;
     }
@@ -437,19 +464,22 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     if (is_refused_anyway(n, s, spec, q))
         return routed_run(s, here, SLOT_ANY, NULL);
     bool keyed = spec->keys_n > 0;
-    if (spec->handler == SPEC_NODE && r->turns_n > 0 && (!keyed || spec->id == SPEC_WATCH || spec->id == SPEC_MIGRATE)) {
+    if (spec->handler == SPEC_NODE && r->turns_n > 0 &&
+        (!keyed || spec->id == SPEC_WATCH || spec->id == SPEC_MIGRATE)) {
         routed_hold(n, s, true); /* it may answer later, or change what the session is */
         return ROUTED_HELD;
     }
     if (seats_are_asked(n, spec)) {
         if (s->in_multi)
-            routed_refuse(n, s, "ERR this is asked of all threads of the proxy: not inside a transaction", out);
+            routed_refuse(n, s,
+                          "ERR this is asked of all threads of the proxy: not inside a transaction",
+                          out);
         else
             seats_ask(n, s, spec, q, out);
         return ROUTED_TAKEN;
     }
-    if (spec->id == SPEC_WATCH || spec->id == SPEC_EXEC || spec->id == SPEC_UNWATCH || spec->id == SPEC_DISCARD ||
-        spec->id == SPEC_RESET)
+    if (spec->id == SPEC_WATCH || spec->id == SPEC_EXEC || spec->id == SPEC_UNWATCH ||
+        spec->id == SPEC_DISCARD || spec->id == SPEC_RESET)
         return far_multi_begin(n, s, spec, q, here, out);
     if (keyed && n->cluster->map.index == 0 && n->loading) {
         routed_refuse(n, s, "LOADING Redis is loading the dataset in memory", out);
@@ -457,7 +487,9 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     }
     bool of_slots = keyed || (n->identity.is_proxy && gather_is_wide(spec));
     if (of_slots && n->cluster->map.index == 0) {
-        routed_refuse_down(n, s, n->cluster->view.why_not[0] != '\0' ? n->cluster->view.why_not : "not yet joined", out);
+        routed_refuse_down(
+            n, s, n->cluster->view.why_not[0] != '\0' ? n->cluster->view.why_not : "not yet joined",
+            out);
         return ROUTED_TAKEN;
     }
     switch (keyed ? route_keys(spec, q->argv, q->argc, &slot) : ROUTE_NO_KEY) {
@@ -465,21 +497,24 @@ enum routed routed_begin(struct node *n, struct session *s, const struct spec *s
     case ROUTE_MANY_SLOTS: return many_slots(n, s, spec, q, out);
     case ROUTE_NO_KEY: break;
     }
-    if (n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 && gather_is_wide(spec) &&
-        !(s->in_multi && n->cluster->mine_n == SLOTS))
+    if (n->options->cluster_routing == CLUSTER_ROUTING_FORWARD && r->forward == 0 &&
+        gather_is_wide(spec) && !(s->in_multi && n->cluster->mine_n == SLOTS))
         return all_slots(n, s, spec, q, out);
     return no_slot(n, s, spec, q, here, out);
 }
 
-/* A short command of one key's slot, of which routed_begin would find that it just runs here: the slot is
- * served here under the lease, nothing of the session is away, and there is nothing to learn of it. */
-bool routed_is_direct(const struct node *n, const struct session *s, const struct spec *spec, unsigned slot)
+/* A short command of one key's slot, of which routed_begin would find that it just runs here: the
+ * slot is served here under the lease, nothing of the session is away, and there is nothing to
+ * learn of it. */
+bool routed_is_direct(const struct node *n, const struct session *s, const struct spec *spec,
+                      unsigned slot)
 {
     const struct cluster *c = n->cluster;
     const struct routing *r = s->routing;
     if (c->served[slot] == 0 || !c->self.leased || c->self.refuses || bits_has(&c->handing, slot))
         return false;
-    if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0 || routed_asked(s) != REPL_ASKS_NOTHING)
+    if (spec->first == 0 || spec->first != spec->last || r->turns_n > 0 ||
+        routed_asked(s) != REPL_ASKS_NOTHING)
         return false;
     if (bits_has(&c->thin, slot))
         return false;

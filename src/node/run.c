@@ -3,22 +3,23 @@
 /* The path of a request: find the command, look whether it may run now, run it, commit, count.
  *
  * Requests come in batches over all connections that had some (hot-path.md 1, 2). Three passes go
- * ahead of the execution: they find each command and hash its first key, fetch its bucket, and fetch
- * its entry; so the cache misses of 32 requests overlap instead of queueing. */
+ * ahead of the execution: they find each command and hash its first key, fetch its bucket, and
+ * fetch its entry; so the cache misses of 32 requests overlap instead of queueing. */
 #include <assert.h>
 
 #include "base/check.h"
 #include "base/num.h"
 #include "node/cluster.h"
 
-enum { NEAR = 3 }; /* commands ahead of which an entry is fetched into the first cache (hot-path.md 5) */
+/* Commands ahead of which an entry is fetched into the first cache (hot-path.md 5). */
+enum { NEAR = 3 };
 
 struct planned {
     struct session *session;
     const struct spec *spec; /* NULL: no such command */
     bool is_plain;           /* as far as the command and its arguments tell */
     bool has_key, is_write;
-    struct key key;          /* the first one, hashed */
+    struct key key; /* the first one, hashed */
 };
 
 /* The place of the first key in argv, or 0. */
@@ -27,7 +28,8 @@ static inline uint32_t first_key_at(const struct spec *spec, uint32_t argc)
     return spec->first > 0 && (uint32_t)spec->first < argc ? (uint32_t)spec->first : 0;
 }
 
-/* Commands often are that of the request before them: it is known again by its first eight bytes. */
+/* Commands often are that of the request before them: it is known again by its
+ * first eight bytes. */
 struct spec_seen {
     const struct spec *spec; /* NULL: it is found in any case */
     uint64_t word;
@@ -40,7 +42,8 @@ static inline const struct spec *spec_again(struct spec_seen *seen, const struct
     uint64_t word = slice_word(q->argv[0]);
     if (word != seen->word || n != seen->n || seen->spec == NULL) {
         const struct spec *spec = spec_find(q->argv, q->argc);
-        bool by_name = spec != NULL && spec->container == SPEC_NONE && !spec_has_subs(spec) && n <= 8;
+        bool by_name =
+            spec != NULL && spec->container == SPEC_NONE && !spec_has_subs(spec) && n <= 8;
         *seen = (struct spec_seen){by_name ? spec : NULL, word, n};
         return spec;
     }
@@ -50,12 +53,12 @@ static inline const struct spec *spec_again(struct spec_seen *seen, const struct
 /* Short, of the right number of arguments, and of the keyspace alone. */
 static inline bool is_plain(const struct spec *spec, const struct request *q)
 {
-    return spec->handler == SPEC_DATA && spec_is_brief(spec, q->argc) && spec_arity_fits(spec, q->argc) &&
-           q->blobs == NULL;
+    return spec->handler == SPEC_DATA && spec_is_brief(spec, q->argc) &&
+           spec_arity_fits(spec, q->argc) && q->blobs == NULL;
 }
 
-/* In a cluster each key has a slot of its own, which nothing has touched for long. Inlined by force,
- * as table_prefetch_bucket is. */
+/* In a cluster each key has a slot of its own, which nothing has touched for long. Inlined by
+ * force, as table_prefetch_bucket is. */
 static inline __attribute__((always_inline)) void prefetch_slot(const struct node *n,
                                                                 const struct planned *p)
 {
@@ -69,7 +72,8 @@ static inline __attribute__((always_inline)) void prefetch_slot(const struct nod
 }
 
 /* What those have pointers to. */
-static inline __attribute__((always_inline)) void prefetch_slot_rest(const struct node *n, const struct planned *p)
+static inline __attribute__((always_inline)) void prefetch_slot_rest(const struct node *n,
+                                                                     const struct planned *p)
 {
     if (!p->is_write)
         return;
@@ -78,13 +82,15 @@ static inline __attribute__((always_inline)) void prefetch_slot_rest(const struc
 }
 
 /* Of a slot that is another node's it is asked whose it is. */
-static inline __attribute__((always_inline)) void prefetch_route(const struct cluster *c, unsigned slot)
+static inline __attribute__((always_inline)) void prefetch_route(const struct cluster *c,
+                                                                 unsigned slot)
 {
     if (c->served[slot] == 0)
         __builtin_prefetch(&c->map.slots[slot], 0, FETCH_FAR);
 }
 
-/* A record that a primary's node brings: its slot's state, here and in the slot protocol, and its key. */
+/* A record that a primary's node brings: its slot's state, here and in the slot protocol,
+ * and its key. */
 static void plan_record(struct node *n, struct planned *p, const struct request *q)
 {
     struct slice name;
@@ -153,7 +159,8 @@ static void reply_unknown(struct reply *r, const struct request *q)
             char c = top->name[upper_n];
             upper[upper_n] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
         }
-        reply_errorf(r, "ERR unknown subcommand '%.*s'. Try %.*s HELP.", (int)sub.n, sub.p, (int)upper_n, upper);
+        reply_errorf(r, "ERR unknown subcommand '%.*s'. Try %.*s HELP.", (int)sub.n, sub.p,
+                     (int)upper_n, upper);
         return;
     }
     char args[160];
@@ -169,8 +176,8 @@ static void reply_unknown(struct reply *r, const struct request *q)
         args[args_n++] = '\'';
         args[args_n++] = ' ';
     }
-    reply_errorf(r, "ERR unknown command '%.*s', with args beginning with: %.*s", (int)name.n, name.p,
-                 (int)args_n, args);
+    reply_errorf(r, "ERR unknown command '%.*s', with args beginning with: %.*s", (int)name.n,
+                 name.p, (int)args_n, args);
 }
 
 /* May it run now? If not, the answer was given. In Redis' order of checks. */
@@ -179,7 +186,8 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
 {
     if (!spec_arity_fits(spec, q->argc) || (spec->handler == SPEC_CONTAINER && q->argc < 2)) {
         reply_errorf(r, "%s wrong number of arguments for '%s' command",
-                     spec->id == SPEC_EXEC ? "EXECABORT Transaction discarded because of:" : "ERR", spec->name);
+                     spec->id == SPEC_EXEC ? "EXECABORT Transaction discarded because of:" : "ERR",
+                     spec->name);
         return false;
     }
     if (s->locked && !(spec->flags & CMD_NO_AUTH)) {
@@ -191,7 +199,10 @@ static bool admitted_or_reply(struct node *n, struct session *s, const struct sp
         return false;
     }
     if ((spec->flags & CMD_OF_DISK) && n->identity.is_proxy) {
-        reply_errorf(r, "ERR %s is refused: this is a proxy, which keeps no data; ask the nodes of its cluster", spec->name);
+        reply_errorf(
+            r,
+            "ERR %s is refused: this is a proxy, which keeps no data; ask the nodes of its cluster",
+            spec->name);
         return false;
     }
     if ((spec->flags & CMD_DENYOOM) && memory_short(n)) {
@@ -229,12 +240,19 @@ static bool is_paused(const struct node *n, const struct session *s, const struc
 
 static struct cmd cmd_of(struct node *n, const struct session *s, struct reply *r)
 {
-    return (struct cmd){.db = s->db, .now = n->wall, .store = &n->store, .reply = r, .effects = &n->effects,
-                        .config = &n->cmd_config, .stats = &n->cmd_stats, .rng = &n->rng};
+    return (struct cmd){.db = s->db,
+                        .now = n->wall,
+                        .store = &n->store,
+                        .reply = r,
+                        .effects = &n->effects,
+                        .config = &n->cmd_config,
+                        .stats = &n->cmd_stats,
+                        .rng = &n->rng};
 }
 
-static void run_data(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
-                     struct blob *const *blobs, uint32_t argc, const struct key *first, struct reply *r)
+static void run_data(struct node *n, struct session *s, const struct spec *spec,
+                     const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                     const struct key *first, struct reply *r)
 {
     struct cmd c = cmd_of(n, s, r);
     struct key key;
@@ -262,8 +280,8 @@ static inline void brief_add(struct node *n, const struct spec *spec, bool faile
     run->failed += failed;
 }
 
-void run_noted(struct node *n, const struct session *s, const struct spec *spec, const struct slice *argv, uint32_t argc,
-               uint64_t ns, bool failed)
+void run_noted(struct node *n, const struct session *s, const struct spec *spec,
+               const struct slice *argv, uint32_t argc, uint64_t ns, bool failed)
 {
     stats_calls(n, spec, 1, ns, failed);
     if (!(spec->flags & CMD_SKIP_SLOWLOG))
@@ -272,19 +290,26 @@ void run_noted(struct node *n, const struct session *s, const struct spec *spec,
 }
 
 /* Runs it with everything that belongs to a run: monitors, its record, its time, its count. */
-static void run_counted(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
-                        struct blob *const *blobs, uint32_t argc, const struct key *first, struct reply *r,
-                        struct node_out *out)
+static void run_counted(struct node *n, struct session *s, const struct spec *spec,
+                        const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                        const struct key *first, struct reply *r, struct node_out *out)
 {
-    bool brief = n->brief_n < NODE_BATCH && !n->in_exec && !n->time_all && spec_is_brief(spec, argc);
+    bool brief =
+        n->brief_n < NODE_BATCH && !n->in_exec && !n->time_all && spec_is_brief(spec, argc);
     uint64_t began = brief ? 0 : n->world->stopwatch_ns(n->world);
     uint32_t errors = r->errors;
     int64_t sleep_us = out->sleep_us;
     if (spec->handler == SPEC_DATA) {
         run_data(n, s, spec, argv, blobs, argc, first, r);
     } else {
-        struct call c = {.node = n, .session = s, .spec = spec, .argv = argv, .blobs = blobs, .argc = argc,
-                         .reply = r, .out = out};
+        struct call c = {.node = n,
+                         .session = s,
+                         .spec = spec,
+                         .argv = argv,
+                         .blobs = blobs,
+                         .argc = argc,
+                         .reply = r,
+                         .out = out};
         node_handler_of(spec)(&c);
     }
     if (n->effects.n > 0 && !n->in_exec) {
@@ -302,12 +327,14 @@ static void run_counted(struct node *n, struct session *s, const struct spec *sp
     }
     uint64_t ns = n->world->stopwatch_ns(n->world) - began;
     n->alone_ns += ns;
-    ns += (uint64_t)(out->sleep_us - sleep_us) * 1000; /* DEBUG SLEEP counts as slow, though the shell sleeps */
+    /* DEBUG SLEEP counts as slow, though the shell sleeps */
+    ns += (uint64_t)(out->sleep_us - sleep_us) * 1000;
     run_noted(n, s, spec, argv, argc, ns, failed);
 }
 
-void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
-                 struct blob *const *blobs, uint32_t argc, struct reply *r, struct node_out *out)
+void run_command(struct node *n, struct session *s, const struct spec *spec,
+                 const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                 struct reply *r, struct node_out *out)
 {
     uint32_t errors = r->errors;
     run_counted(n, s, spec, argv, blobs, argc, NULL, r, out);
@@ -316,30 +343,39 @@ void run_command(struct node *n, struct session *s, const struct spec *spec, con
 
 /* A browser that was led here by a page from elsewhere speaks HTTP, and the body of its request may
  * hold commands: it is cut off at the first word, as by Redis. */
-static bool cut_off_http(struct node *n, struct session *s, const struct request *q, struct node_out *out)
+static bool cut_off_http(struct node *n, struct session *s, const struct request *q,
+                         struct node_out *out)
 {
     if (!slice_is(q->argv[0], "post") && !slice_is(q->argv[0], "host:"))
         return false;
-    log_say(n->log, LOG_LEVEL_WARNING,
-            "A client at %s sent HTTP: somebody may be attacking this server through a browser. Closed", s->peer);
+    log_say(
+        n->log, LOG_LEVEL_WARNING,
+        "A client at %s sent HTTP: somebody may be attacking this server through a browser. Closed",
+        s->peer);
     s->closing = true;
     *vec_add(&out->drop) = s->conn;
     return true;
 }
 
-static bool queued(struct node *n, struct session *s, const struct request *q, const struct spec *spec,
-                   struct reply *r, struct node_out *out)
+static bool queued(struct node *n, struct session *s, const struct request *q,
+                   const struct spec *spec, struct reply *r, struct node_out *out)
 {
-    struct call c = {.node = n, .session = s, .spec = spec, .argv = q->argv, .blobs = q->blobs,
-                     .argc = q->argc, .reply = r, .out = out};
+    struct call c = {.node = n,
+                     .session = s,
+                     .spec = spec,
+                     .argv = q->argv,
+                     .blobs = q->blobs,
+                     .argc = q->argc,
+                     .reply = r,
+                     .out = out};
     return multi_queues(&c);
 }
 
 /* --------------------------------------------------------------- plain requests */
 
-/* Nearly every request is short, and there is nothing to refuse, queue, tell to others or keep silent:
- * then none of the questions of run_request needs to be asked one by one. What the requests of a batch
- * have in common is set up once for all of a session that stand one behind the other. */
+/* Nearly every request is short, and there is nothing to refuse, queue, tell to others or keep
+ * silent: then none of the questions of run_request needs to be asked one by one. What the requests
+ * of a batch have in common is set up once for all of a session that stand one behind the other. */
 struct plain {
     bool is_asked;           /* stops holds; false: something else ran since */
     struct session *session; /* NULL: none yet, or it may have changed */
@@ -348,10 +384,11 @@ struct plain {
     uint32_t stops; /* enum cmd_flag: commands with one of these are asked all questions now */
 };
 
-static_assert((int)SPEC_BRIEF_ARGS * (int)REQUEST_BIG_BYTES < 1024 * 1024, "a plain command's record is under the least max-record");
+static_assert((int)SPEC_BRIEF_ARGS * (int)REQUEST_BIG_BYTES < 1024 * 1024,
+              "a plain command's record is under the least max-record");
 
-/* What there is to ask in the node's state. A plain command does not change it by more than bytes, of
- * which a batch makes few: it is looked at anew after any other. */
+/* What there is to ask in the node's state. A plain command does not change it by more than bytes,
+ * of which a batch makes few: it is looked at anew after any other. */
 static uint32_t stops_of(const struct node *n)
 {
     if (n->loading || n->time_all || pause_is_on(n) || node_is_monitored(n))
@@ -389,19 +426,23 @@ static inline void run_plain_write(struct node *n, struct cmd *c)
 }
 
 /* What its reply tells, should its slot be lost before it left (replication 9). */
-static inline void mark_plain(struct node *n, struct session *s, const struct planned *p, uint64_t begin)
+static inline void mark_plain(struct node *n, struct session *s, const struct planned *p,
+                              uint64_t begin)
 {
     if (s->routing != NULL)
-        marks_put(n, s, begin, p->key.slot, (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ,
-                  REPL_ASKS_NOTHING, routed_client(s));
+        marks_put(n, s, begin, p->key.slot,
+                  (p->spec->flags & CMD_WRITE) != 0 ? MARK_WRITE : MARK_READ, REPL_ASKS_NOTHING,
+                  routed_client(s));
 }
 
 static inline bool is_direct(const struct node *n, const struct planned *p)
 {
-    return n->cluster == NULL || (p->has_key && routed_is_direct(n, p->session, p->spec, p->key.slot));
+    return n->cluster == NULL ||
+           (p->has_key && routed_is_direct(n, p->session, p->spec, p->key.slot));
 }
 
-static void run_plain(struct node *n, struct plain *b, const struct planned *p, const struct request *q)
+static void run_plain(struct node *n, struct plain *b, const struct planned *p,
+                      const struct request *q)
 {
     struct session *s = p->session;
     struct cmd *c = &b->cmd;
@@ -432,8 +473,8 @@ static void run_plain(struct node *n, struct plain *b, const struct planned *p, 
 /* ------------------------------------------------------------------- any request */
 
 /* One request of a session; false: it is not taken for now. */
-static bool run_request(struct node *n, struct session *s, struct request *q, const struct planned *p,
-                        struct node_out *out)
+static bool run_request(struct node *n, struct session *s, struct request *q,
+                        const struct planned *p, struct node_out *out)
 {
     if (s->held != HELD_NOT || s->closing)
         return s->closing; /* what comes behind a QUIT is dropped */
@@ -484,8 +525,8 @@ out:
 }
 
 /* In a cluster it is asked first whose it is (routed.c). */
-static bool run_routed(struct node *n, struct session *s, struct request *q, const struct planned *p,
-                       struct node_out *out)
+static bool run_routed(struct node *n, struct session *s, struct request *q,
+                       const struct planned *p, struct node_out *out)
 {
     struct routed_here here;
     switch (routed_begin(n, s, p->spec, q, &here, out)) {
@@ -513,8 +554,8 @@ void run_kept(struct node *n, struct session *s, const struct kept_request *k, s
     n->time_all = time_all;
 }
 
-/* The time of a batch, less what was timed alone, is shared by its brief commands: two clock readings
- * a command would cost more than the command (hot-path.md 4). */
+/* The time of a batch, less what was timed alone, is shared by its brief commands: two clock
+ * readings a command would cost more than the command (hot-path.md 4). */
 static void settle_brief(struct node *n, uint64_t batch_ns)
 {
     uint64_t calls = 0;
@@ -548,7 +589,8 @@ static void run_batch(struct node *n, struct node_request *at, size_t count, str
             plain.session = NULL;
             plain.stops = stops_of(n);
         }
-        if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops) && is_direct(n, p)) {
+        if (p->is_plain && p->session->unusual == 0 && !(p->spec->flags & plain.stops) &&
+            is_direct(n, p)) {
             run_plain(n, &plain, p, at[i].req);
             at[i].taken = true;
             continue;
@@ -572,6 +614,7 @@ bool call_i64_or_reply(struct call *c, uint32_t i, int64_t *v, const char *text)
 {
     if (num_get_i64(c->argv[i], v))
         return true;
-    reply_error(c->reply, text != NULL ? slice_str(text) : SLICE("ERR value is not an integer or out of range"));
+    reply_error(c->reply, text != NULL ? slice_str(text)
+                                       : SLICE("ERR value is not an integer or out of range"));
     return false;
 }

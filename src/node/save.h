@@ -8,8 +8,8 @@
 
 struct node;
 
-void save_put_state(struct buf *b, struct node *n);      /* rdb_*: backups */
-void save_put_rewrite(struct buf *b, struct node *n);    /* aof_*: rewrites */
-void save_put_sizes(struct buf *b, struct node *n);      /* aof_*_size */
+void save_put_state(struct buf *b, struct node *n);   /* rdb_*: backups */
+void save_put_rewrite(struct buf *b, struct node *n); /* aof_*: rewrites */
+void save_put_sizes(struct buf *b, struct node *n);   /* aof_*_size */
 
 #endif

@@ -14,7 +14,7 @@ enum takes {
     TAKES_STATS = 2,  /* what is told of a seat */
     TAKES_SLOWLOG = 4,
     TAKES_LATENCY = 8,
-    TAKES_ORDER = 16  /* it runs at the first seat alone, whose answer is the answer */
+    TAKES_ORDER = 16 /* it runs at the first seat alone, whose answer is the answer */
 };
 
 /* What is answered by one thread alone would be wrong of these. */
@@ -184,7 +184,8 @@ bool seats_are_asked(const struct node *n, const struct spec *spec)
     return takes != 0 && !(takes == TAKES_ORDER && n->identity.seat == 0);
 }
 
-void seats_ask(struct node *n, struct session *s, const struct spec *spec, const struct request *q, struct node_out *out)
+void seats_ask(struct node *n, struct session *s, const struct spec *spec, const struct request *q,
+               struct node_out *out)
 {
     struct seat_ask *a = mem_zero(sizeof(*a));
     a->token = ++n->seats->last_token;
@@ -241,10 +242,17 @@ static void ask_free(struct seat_ask *a)
 }
 
 /* Runs it as if it had just come, but for what was looked at before it was asked of others. */
-static void run(struct node *n, struct session *s, const struct kept_request *k, struct reply *r, struct node_out *out)
+static void run(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
+                struct node_out *out)
 {
-    struct call c = {.node = n, .session = s, .spec = k->spec, .argv = k->argv, .blobs = k->blobs, .argc = k->argc,
-                     .reply = r, .out = out};
+    struct call c = {.node = n,
+                     .session = s,
+                     .spec = k->spec,
+                     .argv = k->argv,
+                     .blobs = k->blobs,
+                     .argc = k->argc,
+                     .reply = r,
+                     .out = out};
     node_handler_of(k->spec)(&c);
 }
 

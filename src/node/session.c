@@ -2,8 +2,8 @@
 
 /* Sessions and the reply gate.
  *
- * out.put counts every byte ever written for a session; what has left is out.put - out.n. A gate is a
- * place in that count and the record which the bytes before it wait for. Gates open in order:
+ * out.put counts every byte ever written for a session; what has left is out.put - out.n. A gate is
+ * a place in that count and the record which the bytes before it wait for. Gates open in order:
  *
  *     left             open_end           gate: lsn 17         gate: lsn 21 = out.put
  *       |--- may leave ---|--- waits for 17 ---|--- waits for 21 ---|
@@ -19,7 +19,8 @@
 #include "node/state.h"
 #include "node/waiting.h"
 
-/* Replies waiting for their record, per connection, before no more of its input is read (replication 5). */
+/* Replies waiting for their record, per connection, before no more of its input is
+ * read (replication 5). */
 enum { GATED_MAX_BYTES = 1024 * 1024 };
 
 static void address_set(char *to, struct slice text)
@@ -43,7 +44,8 @@ struct session *session_open(struct node *n, const struct node_event *ev)
     s->is_unix = ev->opened.is_unix;
     s->is_loopback = ev->opened.is_loopback || ev->opened.is_unix;
     s->created = s->active = n->now;
-    s->locked = n->options->requirepass[0] != '\0' && ev->opened.use == USE_NONE; /* a node has proven itself */
+    /* a node has proven itself */
+    s->locked = n->options->requirepass[0] != '\0' && ev->opened.use == USE_NONE;
     if (n->cluster != NULL)
         s->routing = routing_new(ev->opened.use == USE_REPL ? 0 : ev->opened.use);
     if (n->identity.is_proxy)
@@ -141,7 +143,8 @@ void session_reply_bad_input(struct node *n, struct session *s, const char *text
     stats_error(n, r.error_code);
 }
 
-void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out)
+void session_owed_done(struct node *n, struct session *s, struct chain *silent,
+                       struct node_out *out)
 {
     if (!s->owed_silent)
         s->fresh_replies++;
@@ -165,8 +168,9 @@ static struct lsn settled(const struct node *n)
     return lsn_reached(stored, n->gate_floor) ? stored : n->gate_floor;
 }
 
-/* What replies that were written up to now wait for. In a cluster each that tells of a slot is marked with that; others,
- * those that other nodes gave among them, tell of nothing that is stored here. */
+/* What replies that were written up to now wait for. In a cluster each that tells of a slot
+ * is marked with that; others, those that other nodes gave among them, tell of nothing that
+ * is stored here. */
 static struct lsn need_of(const struct node *n, const struct session *s)
 {
     return s->routing != NULL ? s->routing->need : n->journal.appended;
@@ -178,8 +182,9 @@ static void gates_judge(struct node *n, struct session *s)
     struct lsn stored = settled(n);
     struct lsn need = need_of(n, s);
     size_t mark = 0;
-    if (s->guest != NULL || (s->gates.n == 0 && lsn_reached(stored, need) &&
-                             marks_held(n, s, &mark, s->out.put))) { /* nothing to wait for: no gate is made */
+    if (s->guest != NULL ||
+        (s->gates.n == 0 && lsn_reached(stored, need) &&
+         marks_held(n, s, &mark, s->out.put))) { /* nothing to wait for: no gate is made */
         s->open_end = s->out.put;
         s->fresh_replies = 0;
         return;
@@ -187,14 +192,16 @@ static void gates_judge(struct node *n, struct session *s)
     uint64_t last = s->gates.n > 0 ? s->gates.at[s->gates.n - 1].end : s->open_end;
     if (s->out.put > last) {
         const struct gate *newest = s->gates.n > 0 ? &s->gates.at[s->gates.n - 1] : NULL;
-        if (newest == NULL || newest->need.n != need.n || (s->routing != NULL && newest->since.us != n->now.us))
+        if (newest == NULL || newest->need.n != need.n ||
+            (s->routing != NULL && newest->since.us != n->now.us))
             *vec_add(&s->gates) = (struct gate){.need = need, .since = n->now};
         s->gates.at[s->gates.n - 1].end = s->out.put;
         s->gates.at[s->gates.n - 1].replies += s->fresh_replies;
     }
     s->fresh_replies = 0;
     size_t open = 0;
-    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need) && marks_held(n, s, &mark, s->gates.at[open].end))
+    while (open < s->gates.n && lsn_reached(stored, s->gates.at[open].need) &&
+           marks_held(n, s, &mark, s->gates.at[open].end))
         s->open_end = s->gates.at[open++].end;
     s->gates.n -= open;
     if (s->gates.n > 0)
@@ -214,7 +221,9 @@ static void session_judge(struct node *n, struct session *s, struct node_out *ou
     else if (shut < GATED_MAX_BYTES && s->held == HELD_OUTPUT)
         session_let_go(n, s, out);
     size_t upto = s->out.n - shut;
-    bool close = s->closing && shut == 0 && !session_is_owed(s) && (s->routing == NULL || s->routing->turns_n == 0); /* half-closed clients wait for it */
+    /* half-closed clients wait for it */
+    bool close = s->closing && shut == 0 && !session_is_owed(s) &&
+                 (s->routing == NULL || s->routing->turns_n == 0);
     if (upto > 0 || close)
         *vec_add(&out->flush) =
             (struct node_flush){.conn = s->conn, .chain = &s->out, .upto = upto, .close = close};
@@ -264,7 +273,8 @@ static void gates_fail(struct node *n, struct session *s, const char *why)
     session_produced(n, s);
 }
 
-/* In a cluster each reply is marked with what it tells of. The first `kept` gates wait for replicas alone, and stay. */
+/* In a cluster each reply is marked with what it tells of. The first `kept` gates wait for replicas
+ * alone, and stay. */
 static void routed_gates_fail(struct node *n, struct session *s, size_t kept, const char *why)
 {
     if (turns_begun(s)) {
@@ -291,7 +301,8 @@ static void gates_fail_unstored(struct node *n, struct session *s, const char *w
     gates_judge(n, s);
     if (s->routing != NULL)
         replies_fail_owed(n, s, why);
-    while (s->routing != NULL && kept < s->gates.n && lsn_reached(settled(n), s->gates.at[kept].need))
+    while (s->routing != NULL && kept < s->gates.n &&
+           lsn_reached(settled(n), s->gates.at[kept].need))
         kept++;
     if (kept == s->gates.n)
         return;
@@ -343,9 +354,12 @@ size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, ui
 void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
                       const struct slice *argv, struct blob *const *blobs, uint32_t argc)
 {
-    *k = (struct kept_request){.spec = spec, .argv = room, .argc = argc,
-                               .blobs = (struct blob **)(void *)((char *)room + argc * sizeof(struct slice)),
-                               .bytes = room_n};
+    *k = (struct kept_request){
+        .spec = spec,
+        .argv = room,
+        .argc = argc,
+        .blobs = (struct blob **)(void *)((char *)room + argc * sizeof(struct slice)),
+        .bytes = room_n};
     char *to = (char *)room + kept_head(argc);
     for (uint32_t i = 0; i < argc; i++) {
         k->blobs[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i]) : NULL;

@@ -2,8 +2,9 @@
 
 /* One client: who it is, what it speaks, what it waits for, and what it is owed.
  *
- * It knows its connection by number only. Replies are written into `out` as commands run; which of
- * its bytes may leave is said by gates: "up to here once this record is stored" (replication 5, 6). */
+ * It knows its connection by number only. Replies are written into `out` as commands run;
+ * which of its bytes may leave is said by gates: "up to here once this record is stored"
+ * (replication 5, 6). */
 #ifndef NODE_SESSION_H
 #define NODE_SESSION_H
 
@@ -53,7 +54,7 @@ struct kept_request {
     struct slice *argv; /* one allocation: the slices, then their bytes; blobs are shared instead */
     struct blob **blobs; /* argc of them, NULL where argv[i] was copied */
     uint32_t argc;
-    size_t bytes;        /* memory it holds */
+    size_t bytes; /* memory it holds */
 };
 
 struct watch {
@@ -68,8 +69,8 @@ struct watch {
 struct session_multi {
     VEC(struct kept_request) queue;
     size_t bytes;
-    bool failed; /* a command could not be queued: EXEC answers EXECABORT */
-    bool dirty;  /* a watched key was touched: EXEC answers nil */
+    bool failed;    /* a command could not be queued: EXEC answers EXECABORT */
+    bool dirty;     /* a watched key was touched: EXEC answers nil */
     uint32_t flags; /* of all queued commands together: enum cmd_flag */
 };
 
@@ -81,7 +82,7 @@ struct session {
             uint8_t reply_mode; /* enum session_reply_mode */
             bool locked;        /* it has to authenticate first */
             bool in_multi;
-            bool closing;       /* what is owed is flushed, then it is closed; no input is taken */
+            bool closing; /* what is owed is flushed, then it is closed; no input is taken */
             bool no_touch;
         };
         uint64_t unusual;
@@ -102,20 +103,22 @@ struct session {
     uint32_t fresh_replies; /* written since the gates were last judged */
     bool gates_noted;       /* it is in node->gated */
     struct mono created, active;
-    const struct spec *last;   /* the newest command */
+    const struct spec *last;     /* the newest command */
     struct session_multi *multi; /* NULL: neither MULTI nor a touched WATCH */
-    struct list watches;       /* struct watch */
-    struct heap_node due;      /* of what it is held for */
-    struct waiting *waiting;   /* what it waits for: waiting.c's */
+    struct list watches;         /* struct watch */
+    struct heap_node due;        /* of what it is held for */
+    struct waiting *waiting;     /* what it waits for: waiting.c's */
     struct migration *migration; /* migrate.c's */
     struct routing *routing;     /* in a cluster; NULL: alone (cluster.h) */
-    struct repl_guest *guest;    /* it is a primary's node, not a client (replicate.h); NULL: it is not */
-    struct chain *aside;       /* what it is answered now goes here, not to out: replies before it are still away */
+    /* it is a primary's node, not a client (replicate.h); NULL: it is not */
+    struct repl_guest *guest;
+    /* what it is answered now goes here, not to out: replies before it are still away */
+    struct chain *aside;
     struct list in_monitors;
-    struct list in_all;        /* node->sessions_all, oldest first */
-    struct lsn written;        /* the newest record it made: WAIT, WAITAOF */
+    struct list in_all;              /* node->sessions_all, oldest first */
+    struct lsn written;              /* the newest record it made: WAIT, WAITAOF */
     char *name, *lib_name, *lib_ver; /* owned; NULL: none */
-    char *bad_input;           /* owned: the protocol error behind what it waits for; NULL: none */
+    char *bad_input; /* owned: the protocol error behind what it waits for; NULL: none */
     char peer[SESSION_ADDRESS_BYTES], local[SESSION_ADDRESS_BYTES];
 };
 
@@ -124,8 +127,9 @@ static_assert(HELD_NOT == 0 && REPLY_ON == 0, "nothing unusual is 0");
 /* Held by a command that answers when it is let go. */
 static inline bool session_is_owed(const struct session *s)
 {
-    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG || s->held == HELD_BACKUP ||
-           s->held == HELD_LISTEN || s->held == HELD_SEATS || s->held == HELD_ASK || s->held == HELD_STOP;
+    return s->held == HELD_WAIT || s->held == HELD_MIGRATE || s->held == HELD_CONFIG ||
+           s->held == HELD_BACKUP || s->held == HELD_LISTEN || s->held == HELD_SEATS ||
+           s->held == HELD_ASK || s->held == HELD_STOP;
 }
 
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the whole cluster is set to, as this node's options: once there is a cluster they show what its
- * map says, in CONFIG GET and REWRITE. What a configuration file says else seeds a new cluster only. */
+/* What the whole cluster is set to, as this node's options: once there is a cluster they show
+ * what its map says, in CONFIG GET and REWRITE. What a configuration file says else seeds a
+ * new cluster only. */
 #include "base/num.h"
 #include "node/cluster.h"
 
 /* Settings that have a directive, and its field; text: as the word it is. */
-#define SETTING_OPTIONS(number, text)                             \
-    number("replication-factor", replication_factor)              \
-    number("cluster-node-timeout", cluster_node_timeout)          \
-    number("min-replicas-to-write", min_replicas_to_write)        \
-    number("cluster-voters", cluster_voters)                      \
-    number("cluster-evict-after", cluster_evict_after)            \
-    number("cluster-scatter-width", cluster_scatter_width)        \
-    text("write-quorum", write_quorum)
+#define SETTING_OPTIONS(number, text)                                          \
+    number("replication-factor", replication_factor)                           \
+        number("cluster-node-timeout", cluster_node_timeout)                   \
+            number("min-replicas-to-write", min_replicas_to_write)             \
+                number("cluster-voters", cluster_voters)                       \
+                    number("cluster-evict-after", cluster_evict_after)         \
+                        number("cluster-scatter-width", cluster_scatter_width) \
+                            text("write-quorum", write_quorum)
 
 struct slice setting_of_option(struct slice option)
 {
@@ -22,11 +23,14 @@ struct slice setting_of_option(struct slice option)
     return has_option ? slice_str(row->name) : (struct slice){NULL, 0};
 }
 
-static void say_ignored(struct node *n, enum option id, const char *name, struct slice own, struct slice cluster)
+static void say_ignored(struct node *n, enum option id, const char *name, struct slice own,
+                        struct slice cluster)
 {
     if (!n->options->given[id] || n->cluster->follows_settings)
         return;
-    log_say(n->log, LOG_LEVEL_NOTICE, "%s %.*s of the configuration is not followed: the cluster has %.*s, and CONFIG SET changes it",
+    log_say(n->log, LOG_LEVEL_NOTICE,
+            "%s %.*s of the configuration is not followed: the cluster has %.*s, and CONFIG SET "
+            "changes it",
             name, (int)own.n, own.p, (int)cluster.n, cluster.p);
 }
 

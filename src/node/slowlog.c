@@ -148,10 +148,12 @@ void slowlog_add(struct slowlog **to, const struct slowlog *from)
         return;
     if (*to == NULL)
         *to = slowlog_new();
-    struct list *at = (*to)->entries.next; /* both are in the order of time: one pass through both */
+    /* both are in the order of time: one pass through both */
+    struct list *at = (*to)->entries.next;
     for (const struct list *l = from->entries.next; l != &from->entries; l = l->next) {
         const struct slow_entry *e = CONTAINER_OF(l, struct slow_entry, link);
-        while (at != &(*to)->entries && CONTAINER_OF(at, struct slow_entry, link)->seconds <= e->seconds)
+        while (at != &(*to)->entries &&
+               CONTAINER_OF(at, struct slow_entry, link)->seconds <= e->seconds)
             at = at->next;
         list_push(at, &slow_entry_copy(e)->link); /* in front of it */
         (*to)->n++;

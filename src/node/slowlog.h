@@ -8,6 +8,7 @@ struct slowlog;
 
 struct slowlog *slowlog_new(void);
 void slowlog_free(struct slowlog *l); /* NULL: nothing */
-void slowlog_add(struct slowlog **to, const struct slowlog *from); /* by time; *to is made where it is NULL and from is not */
+/* By time; *to is made where it is NULL and from is not. */
+void slowlog_add(struct slowlog **to, const struct slowlog *from);
 
 #endif

@@ -47,9 +47,10 @@ struct load {
 
 /* Of a node in a cluster that is over maxmemory. */
 struct shortage {
-    size_t over;          /* bytes over maxmemory, when it was looked at last; */
-    size_t left;          /* so many of these are primaries' elsewhere to evict */
-    uint64_t own, others; /* keys that could go, as counted last: its own; copies whose primary can be asked */
+    size_t over; /* bytes over maxmemory, when it was looked at last; */
+    size_t left; /* so many of these are primaries' elsewhere to evict */
+    /* keys that could go, as counted last: its own; copies whose primary can be asked */
+    uint64_t own, others;
     size_t over_then;     /* `over` at that count; */
     unsigned stuck;       /* so many counts without its getting less; */
     struct mono count_at; /* the next one */
@@ -61,10 +62,10 @@ struct node {
     struct node_world *world;
     struct node_identity identity;
     struct store store;
-    struct store_ops store_ops;   /* the node is found from it by CONTAINER_OF */
+    struct store_ops store_ops; /* the node is found from it by CONTAINER_OF */
     struct journal journal;
     struct rewrite rewrite;
-    bool writers_held; /* some wait until commit_holds no more */
+    bool writers_held;            /* some wait until commit_holds no more */
     struct option_trial *wanted;  /* do_config.c: a CONFIG SET that waits for NODE_LISTENING */
     struct cmd_config cmd_config; /* what the options say to handlers */
     struct cmd_stats cmd_stats, replay_stats; /* of clients; of records applied */
@@ -73,29 +74,29 @@ struct node {
     struct mono now, started;
     struct wall wall;
     unsigned wall_us; /* into wall.ms: for people */
-    bool stepping; /* a step is never inside another */
+    bool stepping;    /* a step is never inside another */
 
     /* sessions (session.c) */
     VEC(struct session *) by_conn; /* NULL where there is none */
     struct list sessions;          /* all, oldest first */
     struct list monitors;
-    struct list waiting;           /* waiting.c */
-    struct list migrations;        /* migrate.c */
+    struct list waiting;    /* waiting.c */
+    struct list migrations; /* migrate.c */
     uint32_t last_link;
     size_t sessions_n;
     uint64_t sessions_made;
-    VEC(uint32_t) to_flush; /* connections whose output is not judged yet */
-    VEC(uint32_t) gated;    /* connections with shut gates, each once */
-    struct lsn gate_floor;  /* gates up to here were failed: nothing waits for them any more */
-    struct heap held;       /* sessions by when they are let go at the latest */
+    VEC(uint32_t) to_flush;  /* connections whose output is not judged yet */
+    VEC(uint32_t) gated;     /* connections with shut gates, each once */
+    struct lsn gate_floor;   /* gates up to here were failed: nothing waits for them any more */
+    struct heap held;        /* sessions by when they are let go at the latest */
     struct mono pause_until; /* CLIENT PAUSE; 0: none */
     bool pause_writes_only;
 
     /* records (commit.c); the lsn is the journal's */
-    struct lineage *slots;    /* where each stands: one, or SLOTS */
-    struct bits owned;        /* own.h; alone: slot 0 */
-    struct effects effects;   /* of what runs now */
-    bool in_exec;             /* effects are collected into one record */
+    struct lineage *slots;  /* where each stands: one, or SLOTS */
+    struct bits owned;      /* own.h; alone: slot 0 */
+    struct effects effects; /* of what runs now */
+    bool in_exec;           /* effects are collected into one record */
 
     /* the batch that runs (run.c) */
     struct brief_run brief[NODE_BATCH];
@@ -115,17 +116,18 @@ struct node {
     size_t memory_beside;      /* used memory that is not the store's, sampled by the cron */
     size_t memory_peak;
     uint64_t evicted;
-    bool evicting;             /* over maxmemory: goes on between requests */
-    struct shortage shortage;  /* memory.c */
+    bool evicting;            /* over maxmemory: goes on between requests */
+    struct shortage shortage; /* memory.c */
     bool loading;
-    struct load *load;         /* while loading */
+    struct load *load; /* while loading */
     struct mono next_cron, expire_at;
     enum journal_state disk_seen; /* as commit_look saw it last */
-    bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
-    struct session *stopping;  /* who asked for SHUTDOWN, or NULL */
-    struct session *backing_up; /* who asked for the backup that is not begun on disk yet, or NULL */
+    bool expire_off;              /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    struct session *stopping;     /* who asked for SHUTDOWN, or NULL */
+    /* who asked for the backup that is not begun on disk yet, or NULL */
+    struct session *backing_up;
     bool stop_asked;
-    struct mono stop_until;    /* so long it waits for others to take its slots (replication 27) */
+    struct mono stop_until; /* so long it waits for others to take its slots (replication 27) */
 };
 
 static inline unsigned node_slots_n(const struct node *n)
@@ -168,7 +170,7 @@ static inline int64_t node_second_us(const struct node *n) /* microseconds into 
 
 /* ---- session.c */
 struct session *session_open(struct node *n, const struct node_event *ev);
-void session_close(struct node *n, struct session *s); /* frees it */
+void session_close(struct node *n, struct session *s);                        /* frees it */
 static inline struct session *session_at(const struct node *n, uint32_t conn) /* NULL: gone */
 {
     return conn < n->by_conn.n ? n->by_conn.at[conn] : NULL;
@@ -179,22 +181,27 @@ void session_produced(struct node *n, struct session *s);
 /* No further input is taken until session_let_go; until: MONO_NEVER or when session_due comes. */
 void session_hold(struct node *n, struct session *s, enum session_held why, struct mono until);
 void session_let_go(struct node *n, struct session *s, struct node_out *out);
-/* The reply of a command that held its session, and what follows it: the session goes on. silent, empty
- * before, takes what nobody is to read. */
+/* The reply of a command that held its session, and what follows it: the session goes on. silent,
+ * empty before, takes what nobody is to read. */
 struct reply session_owed_reply(struct session *s, struct chain *silent);
-void session_owed_done(struct node *n, struct session *s, struct chain *silent, struct node_out *out);
-void session_reply_bad_input(struct node *n, struct session *s, const char *text); /* a protocol error */
+void session_owed_done(struct node *n, struct session *s, struct chain *silent,
+                       struct node_out *out);
+/* A protocol error. */
+void session_reply_bad_input(struct node *n, struct session *s, const char *text);
 void session_close_after_reply(struct node *n, struct session *s);
 void session_release(struct node *n, struct node_out *out); /* RELEASE: fills out->flush */
-void session_fail_gates(struct node *n, const char *why); /* the disk is in trouble: every gate that waits for it */
-/* So do those of sessions whose oldest one has been shut for so long; when the next one will have been. */
+/* The disk is in trouble: every gate that waits for it. */
+void session_fail_gates(struct node *n, const char *why);
+/* So do those of sessions whose oldest one has been shut for so long; when the next one
+ * will have been. */
 struct mono session_gates_old(struct node *n, int64_t most_us, const char *why);
 struct reply session_reply(struct session *s); /* a writer into its output */
 /* A copy that outlives the event, and back. */
 void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
                        struct blob *const *blobs, uint32_t argc);
 void kept_request_free(struct kept_request *k);
-/* The same in memory of the caller's, of kept_request_room() bytes aligned as for pointers; dropped before that is freed. */
+/* The same in memory of the caller's, of kept_request_room() bytes aligned as for pointers; dropped
+ * before that is freed. */
 size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, uint32_t argc);
 void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
                       const struct slice *argv, struct blob *const *blobs, uint32_t argc);
@@ -211,38 +218,47 @@ static inline bool pause_is_on(const struct node *n)
 
 /* ---- run.c */
 /* One command of an EXEC runs, every check passed, with its own count and time. */
-void run_command(struct node *n, struct session *s, const struct spec *spec, const struct slice *argv,
-                 struct blob *const *blobs, uint32_t argc, struct reply *r, struct node_out *out);
+void run_command(struct node *n, struct session *s, const struct spec *spec,
+                 const struct slice *argv, struct blob *const *blobs, uint32_t argc,
+                 struct reply *r, struct node_out *out);
 /* One that waited in a turn (cluster.h): checked, run and counted as if it had just come. */
 void run_kept(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
               struct node_out *out);
 /* A command is over: its time, its count, and the slow log. */
-void run_noted(struct node *n, const struct session *s, const struct spec *spec, const struct slice *argv, uint32_t argc,
-               uint64_t ns, bool failed);
+void run_noted(struct node *n, const struct session *s, const struct spec *spec,
+               const struct slice *argv, uint32_t argc, uint64_t ns, bool failed);
 void run_requests(struct node *n, struct node_request *at, size_t count, struct node_out *out);
 node_handler *node_handler_of(const struct spec *spec); /* bind.c: from commands.def */
 
 /* ---- commit.c */
-bool commit_is_told(const struct node *n, unsigned slot); /* records of this slot go to replicas, too */
-const char *commit_refuses(const struct node *n); /* why writes are refused now; NULL: they are not */
+/* Records of this slot go to replicas, too. */
+bool commit_is_told(const struct node *n, unsigned slot);
+/* Why writes are refused now; NULL: they are not. */
+const char *commit_refuses(const struct node *n);
 const char *commit_trouble(const struct node *n); /* the same, also below disk-reserve */
-void commit_look(struct node *n); /* did the disk get into trouble, or out of it? */
+void commit_look(struct node *n);                 /* did the disk get into trouble, or out of it? */
 void commit_effects(struct node *n); /* what n->effects holds becomes one record; none if empty */
 /* MISCONF, behind `before`: writes are refused now. */
 bool commit_refused_or_reply(struct node *n, const char *before, struct reply *r);
-static inline bool commit_is_open(const struct node *n) /* false: it is to be asked whether they are refused */
+/* false: it is to be asked whether they are refused */
+static inline bool commit_is_open(const struct node *n)
 {
     return n->journal.state == JOURNAL_OFF ||
-           (n->journal.state == JOURNAL_OK && n->rewrite.space >= (uint64_t)n->options->disk_reserve);
+           (n->journal.state == JOURNAL_OK &&
+            n->rewrite.space >= (uint64_t)n->options->disk_reserve);
 }
-/* A record of this command has at most so many bytes: no effect of a write has more than its arguments, but for a
- * frame. In a cluster one that may be over max-record is refused before it runs (replication 24). */
+/* A record of this command has at most so many bytes: no effect of a write has more than its
+ * arguments, but for a frame. In a cluster one that may be over max-record is refused before it
+ * runs (replication 24). */
 uint64_t commit_record_bytes(const struct slice *argv, uint32_t argc);
 bool commit_is_too_great(const struct node *n, uint64_t bytes);
-bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes, struct reply *r);
-bool commit_is_behind(const struct node *n); /* too much waits for the disk: whoever brings more waits */
+bool commit_too_great_or_reply(const struct node *n, const char *before, uint64_t bytes,
+                               struct reply *r);
+/* Too much waits for the disk: whoever brings more waits. */
+bool commit_is_behind(const struct node *n);
 bool commit_holds(const struct node *n); /* the same, or too much is to be evicted: writers wait */
-void commit_let_go(struct node *n, struct node_out *out); /* writers that waited, once they need not */
+/* Writers that waited, once they need not. */
+void commit_let_go(struct node *n, struct node_out *out);
 
 /* ---- load.c */
 void load_begin(struct node *n);
@@ -256,8 +272,10 @@ void load_ready(struct node *n, const struct node_event *ev);
 void options_applied(struct node *n); /* options changed: what is derived from them follows */
 
 /* ---- due.c */
-bool due_may_drop(const struct node *n); /* what is due, or in maxmemory's way: not in a pause, nor without a lease */
-bool due_drop(struct node *n, unsigned db, struct slice name); /* by a record; false: it is not ours to say that it is gone */
+/* What is due, or in maxmemory's way: not in a pause, nor without a lease. */
+bool due_may_drop(const struct node *n);
+/* By a record; false: it is not ours to say that it is gone. */
+bool due_drop(struct node *n, unsigned db, struct slice name);
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */
@@ -266,7 +284,7 @@ bool stop_abort(struct node *n, struct node_out *out); /* SHUTDOWN ABORT; false:
 void stop_look(struct node *n, struct node_out *out);
 
 /* ---- memory.c */
-bool memory_short(struct node *n); /* over maxmemory, and the policy lets nothing go */
+bool memory_short(struct node *n);       /* over maxmemory, and the policy lets nothing go */
 bool memory_holds(const struct node *n); /* far over it while eviction goes on: writers wait */
 void memory_step(struct node *n); /* what is left of eviction, and what others want evicted here */
 struct repl_guest;
@@ -278,42 +296,53 @@ void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to
 
 /* ---- multi.c */
 bool multi_queues(struct call *c); /* in MULTI and not one of those that run: queued, answered */
-/* A command was refused (NULL: there is none such): inside MULTI, EXEC will abort; EXEC itself ends it. */
+/* A command was refused (NULL: there is none such): inside MULTI, EXEC will abort; EXEC
+ * itself ends it. */
 void multi_refused(struct node *n, struct session *s, const struct spec *spec);
-void multi_forget(struct node *n, struct session *s); /* MULTI and WATCH, as by DISCARD or a closed connection */
+/* MULTI and WATCH, as by DISCARD or a closed connection. */
+void multi_forget(struct node *n, struct session *s);
 void watch_touched(struct node *n, unsigned db, struct slice key);
 void watch_touched_all(struct node *n, unsigned db, unsigned replaced_by);
 void watch_touched_slot(struct node *n, unsigned slot);
-void watch_slots_lost(struct node *n, const struct bits *slots); /* whatever is watched there is touched */
+/* Whatever is watched there is touched. */
+void watch_slots_lost(struct node *n, const struct bits *slots);
 
 /* ---- monitor.c */
-void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc); /* after it ran */
+/* After it ran. */
+void monitor_feed(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc);
 void monitors_show(struct node *n, struct slice lines);
 
 /* ---- do_save.c */
-void backup_look(struct node *n, struct node_out *out); /* after the disk answered: BACKUP may be, too */
+/* After the disk answered: BACKUP may be, too. */
+void backup_look(struct node *n, struct node_out *out);
 
 /* ---- do_config.c */
 /* As set at another seat. */
-void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n, struct node_out *out);
+void config_follow(struct node *n, const struct option_pair *pairs, size_t pairs_n,
+                   struct node_out *out);
 /* Another seat's CONFIG SET. */
 void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r,
                     struct node_out *out);
-void config_listening(struct node *n, bool listens, struct node_out *out); /* so is CONFIG SET of port or bind */
-void config_rewritten(struct node *n, const char *failed, struct node_out *out); /* CONFIG REWRITE is answered */
+/* So is CONFIG SET of port or bind. */
+void config_listening(struct node *n, bool listens, struct node_out *out);
+/* CONFIG REWRITE is answered. */
+void config_rewritten(struct node *n, const char *failed, struct node_out *out);
 
 /* ---- stats.c */
 void stats_init(struct node *n);
 void stats_free(struct node *n);
 /* So many calls that took ns each, so many of which failed. */
-void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns, uint64_t failed);
+void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns,
+                 uint64_t failed);
 void stats_turn(struct node *n); /* a step with requests begins */
 void stats_rejected(struct node *n, const struct spec *spec);
-void stats_sample(struct node *n); /* ten times a second: instantaneous_*, memory_beside, memory_peak */
+/* Ten times a second: instantaneous_*, memory_beside, memory_peak. */
+void stats_sample(struct node *n);
 void stats_error(struct node *n, const char *code); /* every error reply */
 
 /* ---- slowlog.c */
-void slowlog_note(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc, uint64_t ns);
+void slowlog_note(struct node *n, const struct session *s, const struct slice *argv, uint32_t argc,
+                  uint64_t ns);
 
 /* Every NODE handler of commands.def: void node_x(struct call *c). */
 #define CONTAINER

@@ -18,7 +18,8 @@ void stats_init(struct node *n)
     struct node_memory m = {0};
     n->world->memory(n->world, &m);
     n->stats->allocated = m.allocated;
-    size_t backlog = stats_backlog_bytes(n); /* it is there from the start, and no part of what an empty server takes */
+    /* it is there from the start, and no part of what an empty server takes */
+    size_t backlog = stats_backlog_bytes(n);
     n->stats->startup = m.allocated > backlog ? m.allocated - backlog : 0;
     n->stats->rss = m.rss;
 }
@@ -39,7 +40,8 @@ void stats_copy_free(struct stats *s)
 }
 
 /* The hot path: three sums and one bucket. */
-void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns, uint64_t failed)
+void stats_calls(struct node *n, const struct spec *spec, uint64_t calls, uint64_t ns,
+                 uint64_t failed)
 {
     struct command_stats *c = &n->stats->commands[spec->id];
     n->stats->calls += calls;
@@ -128,7 +130,8 @@ size_t stats_links_bytes(const struct node *n)
     const struct replicas *r = n->cluster->replicas;
     for (size_t i = 0; i < r->links.n; i++)
         if (r->links.at[i] != NULL)
-            bytes += sizeof(struct repl_link) + r->links.at[i]->in.cap + link_unsent(r->links.at[i]);
+            bytes +=
+                sizeof(struct repl_link) + r->links.at[i]->in.cap + link_unsent(r->links.at[i]);
     bytes += passes_bytes(r);
     for (const struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
         const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
@@ -147,13 +150,15 @@ size_t stats_uncounted_bytes(const struct node *n)
 }
 
 /* Memory that is not the store's counts against maxmemory too: buffers, sessions, the allocator's
- * waste; but for stats_uncounted_bytes. Where the allocator tells nothing, the store's count is all there is. */
+ * waste; but for stats_uncounted_bytes. Where the allocator tells nothing, the store's count is
+ * all there is. */
 void stats_sample(struct node *n)
 {
     struct stats *s = n->stats;
     struct node_memory m = {0};
     n->world->memory(n->world, &m);
-    size_t store = store_bytes(&n->store) + n->store.dying_bytes; /* what is dying asks nobody to make room */
+    /* what is dying asks nobody to make room */
+    size_t store = store_bytes(&n->store) + n->store.dying_bytes;
     size_t apart = store + stats_uncounted_bytes(n);
     n->memory_beside = m.allocated > apart ? m.allocated - apart : 0;
     s->allocated = m.allocated > store ? m.allocated : store;

@@ -104,19 +104,23 @@ void upstreams_put(const struct node *n, const struct upstreams *u, struct buf *
     const struct map *m = &n->cluster->map;
     for (size_t i = 0, line = 0; i < m->nodes.n; i++) {
         const struct map_node *at = &m->nodes.at[i];
-        const struct upstream *of = i < u->n && node_id_equal(&u->at[i].id, &at->id) ? &u->at[i] : &none;
+        const struct upstream *of =
+            i < u->n && node_id_equal(&u->at[i].id, &at->id) ? &u->at[i] : &none;
         if (!at->used)
             continue;
-        text_putf(to, "upstream%zu:addr=%s:%u,zone=%s,state=%s,connections=%llu,in_flight=%llu", line++, at->at.ip,
-                  (unsigned)at->at.port, at->zone, health_of(at), (unsigned long long)of->links,
-                  (unsigned long long)of->in_flight);
-        text_putf(to, ",requests=%llu,retries=%llu,reconnects=%llu", (unsigned long long)of->requests,
-                  (unsigned long long)of->retried, (unsigned long long)of->reconnects);
+        text_putf(to, "upstream%zu:addr=%s:%u,zone=%s,state=%s,connections=%llu,in_flight=%llu",
+                  line++, at->at.ip, (unsigned)at->at.port, at->zone, health_of(at),
+                  (unsigned long long)of->links, (unsigned long long)of->in_flight);
+        text_putf(to, ",requests=%llu,retries=%llu,reconnects=%llu",
+                  (unsigned long long)of->requests, (unsigned long long)of->retried,
+                  (unsigned long long)of->reconnects);
         for (size_t k = 0; k < 3; k++) {
             static const double percents[] = {50, 99, 99.9};
             static const char *const names[] = {"p50", "p99", "p99.9"};
             text_putf(to, ",%s_usec=%.1f", names[k],
-                      of->latency != NULL ? (double)histogram_percentile(of->latency, percents[k]) / 1000 : 0.0);
+                      of->latency != NULL
+                          ? (double)histogram_percentile(of->latency, percents[k]) / 1000
+                          : 0.0);
         }
         text_put(to, SLICE("\r\n"));
     }

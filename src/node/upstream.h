@@ -12,12 +12,13 @@
 struct node;
 
 struct upstream {
-    struct node_id id;           /* whose figures these are: its place may become another's */
-    uint64_t requests;           /* sent */
-    uint64_t retried;            /* of those, what was to be sent once more */
-    uint64_t lost, reconnects;   /* connections that broke and have no successor yet; successors */
-    uint64_t links, in_flight;   /* now: as upstreams_count found them */
-    struct histogram *latency;   /* of answers, in nanoseconds from the sending; NULL: none came yet */
+    struct node_id id;         /* whose figures these are: its place may become another's */
+    uint64_t requests;         /* sent */
+    uint64_t retried;          /* of those, what was to be sent once more */
+    uint64_t lost, reconnects; /* connections that broke and have no successor yet; successors */
+    uint64_t links, in_flight; /* now: as upstreams_count found them */
+    /* of answers, in nanoseconds from the sending; NULL: none came yet */
+    struct histogram *latency;
 };
 
 struct upstreams { /* a vec, by places in the map */
@@ -33,6 +34,7 @@ void upstream_answered(struct node *n, uint16_t place, uint64_t ns);
 void upstreams_count(struct node *n);
 void upstreams_add(struct upstreams *to, const struct upstreams *from);
 void upstreams_free(struct upstreams *u);
-void upstreams_put(const struct node *n, const struct upstreams *u, struct buf *to); /* a line each */
+/* A line each. */
+void upstreams_put(const struct node *n, const struct upstreams *u, struct buf *to);
 
 #endif

@@ -2,8 +2,8 @@
 
 /* Sessions that wait: for acknowledgements (WAIT, WAITAOF) or for the end of a pause.
  *
- * A session that waits is held: nothing further of it is taken, and its reply is written when what it
- * waits for has come or its time is over. Both happen here. */
+ * A session that waits is held: nothing further of it is taken, and its reply is written when what
+ * it waits for has come or its time is over. Both happen here. */
 #include "node/waiting.h"
 
 #include <stdio.h>
@@ -17,10 +17,11 @@ struct waiting {
     struct list in_waiting;
     struct session *session;
     struct flight *flight; /* answered instead; NULL: the session is */
-    bool aof;           /* WAITAOF: two numbers are answered */
+    bool aof;              /* WAITAOF: two numbers are answered */
     int64_t local, others;
     struct lsn need;
-    unsigned at;        /* of its slots: the first of them that too few hold, when it was looked at last */
+    /* of its slots: the first of them that too few hold, when it was looked at last */
+    unsigned at;
 };
 
 static bool local_synced(const struct node *n, struct lsn need)
@@ -30,8 +31,9 @@ static bool local_synced(const struct node *n, struct lsn need)
 
 /* ------------------------------------------------- who holds what a session wrote
  *
- * Its slots are the few it wrote to, as long as they are few; else, and for a client of another node's, all
- * that are served here. What is held of a slot is asked up to its newest record at most. */
+ * Its slots are the few it wrote to, as long as they are few; else, and for a client of another
+ * node's, all that are served here. What is held of a slot is asked up to its newest record at
+ * most. */
 
 static bool is_of_all(const struct routing *r)
 {
@@ -62,14 +64,16 @@ static int64_t holders_at(const struct node *n, const struct waiting *w, unsigne
 static int64_t others_who_hold(const struct node *n, const struct waiting *w)
 {
     int64_t least = INT64_MAX;
-    for (unsigned at = 0; n->cluster != NULL && least > 0 && at < slots_n(w->session->routing); at++) {
+    for (unsigned at = 0; n->cluster != NULL && least > 0 && at < slots_n(w->session->routing);
+         at++) {
         int64_t here = holders_at(n, w, at);
         least = here < least ? here : least;
     }
     return least == INT64_MAX ? 0 : least;
 }
 
-/* Of a slot that is another's by now nobody will tell this node more: it is not waited for, and counts as none. */
+/* Of a slot that is another's by now nobody will tell this node more: it is not waited for, and
+ * counts as none. */
 static bool others_are_enough(const struct node *n, struct waiting *w)
 {
     if (w->others <= 0 || n->cluster == NULL)
@@ -104,13 +108,15 @@ static struct mono after_ms(struct mono now, int64_t ms)
     return mono_after(now, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000);
 }
 
-static void waiting_begin(struct call *c, bool aof, int64_t local, int64_t others, int64_t timeout_ms)
+static void waiting_begin(struct call *c, bool aof, int64_t local, int64_t others,
+                          int64_t timeout_ms)
 {
     struct node *n = c->node;
     struct session *s = c->session;
     struct mono until = timeout_ms == 0 ? MONO_NEVER : after_ms(n->now, timeout_ms);
     struct lsn need = s->written;
-    if (s->routing != NULL && s->routing->forward != 0) /* for a client of whoever forwards: all that it may have written */
+    /* for a client of whoever forwards: all that it may have written */
+    if (s->routing != NULL && s->routing->forward != 0)
         need = n->journal.appended;
     struct waiting now = {.session = s, .aof = aof, .local = local, .others = others, .need = need};
     /* A command that may not block (inside EXEC) answers at once with what there is. */
@@ -176,7 +182,8 @@ static void waiting_end(struct node *n, struct session *s, struct node_out *out)
     session_owed_done(n, s, &silent, out);
 }
 
-static void end_with_error(struct node *n, struct session *s, const char *text, struct node_out *out)
+static void end_with_error(struct node *n, struct session *s, const char *text,
+                           struct node_out *out)
 {
     struct flight *f = s->waiting->flight;
     if (f != NULL) {
@@ -212,7 +219,8 @@ void waiting_look(struct node *n, struct node_out *out)
 
 bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct node_out *out)
 {
-    if (s->waiting == NULL || s->waiting->flight != NULL) /* other nodes are asked, too, and not to be unblocked */
+    /* other nodes are asked, too, and not to be unblocked */
+    if (s->waiting == NULL || s->waiting->flight != NULL)
         return false;
     if (with_error)
         end_with_error(n, s, "UNBLOCKED client unblocked via CLIENT UNBLOCK", out);
@@ -221,7 +229,8 @@ bool waiting_unblock(struct node *n, struct session *s, bool with_error, struct 
     return true;
 }
 
-/* Whoever's time is over: a WAIT answers with what it has, a MIGRATE that it failed; a pause lets go. */
+/* Whoever's time is over: a WAIT answers with what it has, a MIGRATE that it failed; a
+ * pause lets go. */
 void waiting_due(struct node *n, struct node_out *out)
 {
     struct heap_node *first;
@@ -277,7 +286,9 @@ void node_waitaof(struct call *c)
     if (!timeout_or_reply(c, 3, &timeout_ms))
         return;
     if (local > 0 && c->node->journal.state == JOURNAL_OFF) {
-        reply_error(c->reply, SLICE("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        reply_error(
+            c->reply,
+            SLICE("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
         return;
     }
     waiting_begin(c, true, local, others, timeout_ms);

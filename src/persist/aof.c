@@ -8,9 +8,10 @@
 #include "persist/record.h"
 
 enum { ARGS_MAX = 1024 * 1024 * 1024 };
-enum { COMMENT_MAX_BYTES = 1024 };           /* what Redis skips */
-enum { SCAN_RECORD_BYTES = 64 * 1024 * 1024 }; /* behind a bad place, greater ones are not looked over */
-enum { NUMBER_LINE_BYTES = 24 };             /* "$9223372036854775807\r\n" and some */
+enum { COMMENT_MAX_BYTES = 1024 }; /* what Redis skips */
+/* Behind a bad place, greater ones are not looked over. */
+enum { SCAN_RECORD_BYTES = 64 * 1024 * 1024 };
+enum { NUMBER_LINE_BYTES = 24 }; /* "$9223372036854775807\r\n" and some */
 
 void aof_open(struct aof_reader *r, const struct aof_options *o)
 {
@@ -56,7 +57,8 @@ static size_t bad_short(struct aof_reader *r)
     return bad(r, "the file ends within a record");
 }
 
-static const char foreign_form[] = "the files are those of a cluster's node: set cluster-enabled yes";
+static const char foreign_form[] =
+    "the files are those of a cluster's node: set cluster-enabled yes";
 
 static const char *slash_of(const struct aof_reader *r)
 {
@@ -66,7 +68,8 @@ static const char *slash_of(const struct aof_reader *r)
 void aof_refuse(struct aof_reader *r, const struct aof_command *c, const char *why)
 {
     r->is_refused = true;
-    snprintf(r->text, sizeof(r->text), "%s%s%s: at byte %llu: %s", r->o.dir, slash_of(r), r->name, (unsigned long long)c->offset, why);
+    snprintf(r->text, sizeof(r->text), "%s%s%s: at byte %llu: %s", r->o.dir, slash_of(r), r->name,
+             (unsigned long long)c->offset, why);
 }
 
 static size_t refuse(struct aof_reader *r, const char *why)
@@ -92,8 +95,8 @@ enum parsed { PARSED, PARSED_SHORT, PARSED_NEVER /* the file ends before */, PAR
 
 struct parse {
     struct slice in;
-    size_t at;   /* parsed so far */
-    size_t want; /* PARSED_SHORT: so many bytes of in would help */
+    size_t at;       /* parsed so far */
+    size_t want;     /* PARSED_SHORT: so many bytes of in would help */
     uint64_t in_max; /* so many bytes of in there can ever be */
 };
 
@@ -106,7 +109,8 @@ static enum parsed parse_number(struct parse *p, char letter, uint64_t *v)
         return PARSED_SHORT;
     if (*at++ != letter)
         return PARSED_BAD;
-    if (end - at >= 3 && at[0] >= '0' && at[0] <= '9' && at[1] == '\r' && at[2] == '\n') { /* most of them */
+    /* most of them */
+    if (end - at >= 3 && at[0] >= '0' && at[0] <= '9' && at[1] == '\r' && at[2] == '\n') {
         *v = (uint64_t)(at[0] - '0');
         p->at += 4;
         return PARSED;
@@ -188,9 +192,20 @@ static size_t line_length(struct slice in, size_t max)
 
 /* ------------------------------------------------------------ of a cluster's slots */
 
-static const struct slice mark_words[] = {{"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12}, {"VONG.DUMP", 9}, {"VONG.DROP", 9},
-                                          {"VONG.PART", 9}, {"VONG.PARTS", 10}};
-enum mark { MARK_SLOT, MARK_EPOCH, MARK_FENCE, MARK_CLUSTER, MARK_DUMP, MARK_DROP, MARK_PART, MARK_PARTS, MARKS };
+static const struct slice mark_words[] = {
+    {"VONG.SLOT", 9}, {"VONG.EPOCH", 10}, {"VONG.FENCE", 10}, {"VONG.CLUSTER", 12},
+    {"VONG.DUMP", 9}, {"VONG.DROP", 9},   {"VONG.PART", 9},   {"VONG.PARTS", 10}};
+enum mark {
+    MARK_SLOT,
+    MARK_EPOCH,
+    MARK_FENCE,
+    MARK_CLUSTER,
+    MARK_DUMP,
+    MARK_DROP,
+    MARK_PART,
+    MARK_PARTS,
+    MARKS
+};
 
 static enum mark mark_of(struct slice name)
 {
@@ -200,7 +215,8 @@ static enum mark mark_of(struct slice name)
     return mark;
 }
 
-/* The numbers behind the first word: at most `max` of them; how many, 0: something else is among them. */
+/* The numbers behind the first word: at most `max` of them; how many, 0: something else
+ * is among them. */
 static unsigned mark_numbers(const struct slice *argv, uint32_t argc, uint64_t *v, unsigned max)
 {
     if (argc - 1 > max)
@@ -261,8 +277,8 @@ bool aof_first_key(struct slice record, struct slice *key)
     struct parse p = {.in = record, .at = line_length(record, NOTE_LINE_BYTES), .in_max = record.n};
     uint64_t argc;
     struct slice name;
-    return p.at > 0 && parse_number(&p, '*', &argc) == PARSED && argc > 1 && parse_bulk(&p, &name) == PARSED &&
-           parse_bulk(&p, key) == PARSED;
+    return p.at > 0 && parse_number(&p, '*', &argc) == PARSED && argc > 1 &&
+           parse_bulk(&p, &name) == PARSED && parse_bulk(&p, key) == PARSED;
 }
 
 /* The first `n` numbers behind the first word. */
@@ -305,12 +321,14 @@ bool aof_turns(struct slice mark, unsigned *from, unsigned *to)
 /* A word for who runs the batch, whose other arguments follow. */
 static void hand_word(struct aof_reader *r, struct aof_batch *b, struct slice word, uint32_t argc)
 {
-    *vec_add(&b->commands) = (struct aof_command){.first = (uint32_t)b->args.n, .argc = argc, .offset = r->record};
+    *vec_add(&b->commands) =
+        (struct aof_command){.first = (uint32_t)b->args.n, .argc = argc, .offset = r->record};
     *vec_add(&b->args) = word;
 }
 
 /* The spare table changes places with the slot's, or is emptied. */
-static void hand_spare(struct aof_reader *r, struct aof_batch *b, struct slice word, struct slice spare, struct slice slot)
+static void hand_spare(struct aof_reader *r, struct aof_batch *b, struct slice word,
+                       struct slice spare, struct slice slot)
 {
     hand_word(r, b, word, 3);
     *vec_add(&b->args) = spare;
@@ -334,9 +352,10 @@ static bool dump_position(struct aof_reader *r, const struct slice *argv, uint32
     return good;
 }
 
-/* VONG.PART spare slot part commands: of a dump that is built aside. Part 0 begins it anew. What never gets its
- * VONG.PARTS is nothing (23). */
-static bool mark_part(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+/* VONG.PART spare slot part commands: of a dump that is built aside. Part 0 begins it anew. What
+ * never gets its VONG.PARTS is nothing (23). */
+static bool mark_part(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                      struct aof_batch *b)
 {
     uint64_t v[3];
     if (argc != 5 || mark_numbers(argv, 4, v, 3) != 3 || v[0] >= AOF_SPARES || v[1] >= SLOTS)
@@ -356,11 +375,14 @@ static bool mark_part(struct aof_reader *r, const struct slice *argv, uint32_t a
     return good;
 }
 
-/* VONG.PARTS slot epoch seq spare (epoch first-seq)...: what was built there is all the slot holds from here on. */
-static bool mark_parts(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+/* VONG.PARTS slot epoch seq spare (epoch first-seq)...: what was built there is all the slot holds
+ * from here on. */
+static bool mark_parts(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                       struct aof_batch *b)
 {
     uint64_t slot, spare;
-    if (argc < 5 || !num_get_u64(argv[1], &slot) || !num_get_u64(argv[4], &spare) || spare >= AOF_SPARES)
+    if (argc < 5 || !num_get_u64(argv[1], &slot) || !num_get_u64(argv[4], &spare) ||
+        spare >= AOF_SPARES)
         return false;
     struct slice which = argv[4], where = argv[1];
     struct aof_parts *p = &r->parts[spare];
@@ -372,8 +394,10 @@ static bool mark_parts(struct aof_reader *r, const struct slice *argv, uint32_t 
     return true;
 }
 
-/* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place of what it held. */
-static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+/* VONG.DUMP slot epoch seq commands (epoch first-seq)...: all the slot holds from here on, in place
+ * of what it held. */
+static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                      struct aof_batch *b)
 {
     if (argc < 5)
         return false;
@@ -386,7 +410,8 @@ static bool mark_dump(struct aof_reader *r, const struct slice *argv, uint32_t a
 }
 
 /* VONG.DROP from to: this node has no copy of these slots any more. */
-static bool mark_drop(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+static bool mark_drop(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                      struct aof_batch *b)
 {
     uint64_t v[2];
     if (mark_numbers(argv, argc, v, 2) != 2 || v[0] > v[1] || v[1] >= SLOTS)
@@ -400,8 +425,9 @@ static bool mark_drop(struct aof_reader *r, const struct slice *argv, uint32_t a
     return true;
 }
 
-/* VONG.EPOCH epoch from to: it begins in these slots, both included, each behind its newest record. A base may
- * be newer than the increment that says so. Where records are missing the next one freezes the slot again. */
+/* VONG.EPOCH epoch from to: it begins in these slots, both included, each behind its newest record.
+ * A base may be newer than the increment that says so. Where records are missing the next one
+ * freezes the slot again. */
 static void epoch_begin(struct lineage *l, uint64_t epoch)
 {
     if (epoch <= l->epoch && l->starts_n > 0)
@@ -438,7 +464,8 @@ void aof_convert(struct lineage *slots)
     }
 }
 
-static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t argc, struct aof_batch *b)
+static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t argc,
+                      struct aof_batch *b)
 {
     bool good = false;
     if (r->o.slots == NULL) {
@@ -461,7 +488,8 @@ static void take_mark(struct aof_reader *r, const struct slice *argv, uint32_t a
     }
     r->form = AOF_FORM_CLUSTER;
     if (!good)
-        refuse(r, "a mark of a cluster's node is not well-formed: it was not written by vong-server");
+        refuse(r,
+               "a mark of a cluster's node is not well-formed: it was not written by vong-server");
 }
 
 /* The words just parsed become a command of the batch, or change where the next ones stand. */
@@ -488,9 +516,11 @@ static enum word hand_out(struct aof_reader *r, struct aof_batch *b, uint32_t ar
         if (num_get_u64(argv[1], &db) && db < r->o.dbs_n)
             r->db = (unsigned)db;
         else if (r->o.slots == NULL)
-            refuse(r, "a record is for a database that `databases` does not permit: raise it, and start again");
+            refuse(r, "a record is for a database that `databases` does not permit: raise it, and "
+                      "start again");
         else
-            refuse(r, "a record is for another database than 0, and a cluster has no other: start with cluster-enabled no, "
+            refuse(r, "a record is for another database than 0, and a cluster has no other: start "
+                      "with cluster-enabled no, "
                       "empty the other databases, BGREWRITEAOF, and start again once it is done");
     }
     b->args.n = first;
@@ -504,7 +534,8 @@ static size_t take_checked(struct aof_reader *r, struct slice in, struct aof_bat
     uint32_t argc;
     check(p.in.n == r->checked); /* the caller gives the same bytes again */
     if (parse_command(&p, b, &argc) != PARSED)
-        return refuse(r, "a record whose checksum holds is no command: it was not written by vong-server");
+        return refuse(
+            r, "a record whose checksum holds is no command: it was not written by vong-server");
     hand_out(r, b, argc);
     r->checked -= p.at;
     return p.at;
@@ -547,7 +578,8 @@ static size_t take_of_slot(struct aof_reader *r, const struct note *n)
     return n->line_n;
 }
 
-/* A lone log begins with seq 1 of epoch 1, or a base; before a cluster's first record its epoch began. */
+/* A lone log begins with seq 1 of epoch 1, or a base; before a cluster's first record
+ * its epoch began. */
 static bool is_lone(const struct aof_reader *r, const struct note *n)
 {
     if (r->o.slots == NULL || r->form == AOF_FORM_LONE)
@@ -599,7 +631,8 @@ static bool take_base(struct aof_reader *r, const struct note *n)
     bool of_cluster = n->at.epoch == 0;
     if (!r->is_base || r->offset != 0)
         return false;
-    if (n->slot != SLOT_ALONE || (!of_cluster && n->at.epoch != EPOCH_ALONE) || (of_cluster && r->o.slots == NULL))
+    if (n->slot != SLOT_ALONE || (!of_cluster && n->at.epoch != EPOCH_ALONE) ||
+        (of_cluster && r->o.slots == NULL))
         refuse(r, foreign_form);
     r->form = of_cluster ? AOF_FORM_CLUSTER : AOF_FORM_LONE;
     r->is_marked = true;
@@ -650,8 +683,9 @@ static size_t take_line(struct aof_reader *r, const struct note *n)
     return n->line_n;
 }
 
-/* Plain text, as people and Redis write it. What a crash leaves of a line of ours (zeros, rubbish) is none: taken for a comment,
- * it would let in the command behind it, without the records that were lost before it. */
+/* Plain text, as people and Redis write it. What a crash leaves of a line of ours (zeros, rubbish)
+ * is none: taken for a comment, it would let in the command behind it, without the records that
+ * were lost before it. */
 static bool is_comment(struct slice line)
 {
     size_t n = line.n;
@@ -669,7 +703,8 @@ static size_t take_annotation(struct aof_reader *r, struct slice in, bool at_end
     size_t max = ours ? NOTE_LINE_BYTES : COMMENT_MAX_BYTES;
     size_t n = line_length(in, max);
     if (n == 0)
-        return in.n < max ? wait_for(r, in, max, at_end) : bad(r, "an annotation line does not end");
+        return in.n < max ? wait_for(r, in, max, at_end)
+                          : bad(r, "an annotation line does not end");
     if (!ours && !is_comment(slice_head(in, n)))
         return bad(r, "an annotation line is not text");
     if (!ours)
@@ -688,7 +723,8 @@ static size_t take_annotation(struct aof_reader *r, struct slice in, bool at_end
 /* ------------------------------------------- commands without annotation */
 
 /* Parses one command, or MULTI ... EXEC with comments in between, from p on. */
-static enum parsed parse_unit(struct aof_reader *r, struct parse *p, struct aof_batch *b, bool *is_effect)
+static enum parsed parse_unit(struct aof_reader *r, struct parse *p, struct aof_batch *b,
+                              bool *is_effect)
 {
     bool in_multi = false;
     for (;;) {
@@ -714,7 +750,8 @@ static enum parsed parse_unit(struct aof_reader *r, struct parse *p, struct aof_
     }
 }
 
-/* As Redis writes them: the next seq is theirs. A zero is a page that a power cut kept from the disk. */
+/* As Redis writes them: the next seq is theirs. A zero is a page that a power cut kept
+ * from the disk. */
 static size_t take_foreign(struct aof_reader *r, struct slice in, bool at_end, struct aof_batch *b)
 {
     if (r->is_marked)
@@ -762,8 +799,8 @@ static void scan_note(struct aof_reader *r, const struct note *n)
         r->bad_was_durable = true;
 }
 
-/* A line that may be ours at the beginning of in. A record that holds is passed over whole: its value
- * may look like anything. */
+/* A line that may be ours at the beginning of in. A record that holds is passed over whole: its
+ * value may look like anything. */
 static size_t scan_line(struct aof_reader *r, struct slice in, bool at_end)
 {
     size_t n = line_length(in, NOTE_LINE_BYTES);
@@ -836,8 +873,10 @@ static size_t take(struct aof_reader *r, struct slice in, bool at_end, struct ao
     if (in.p[0] == '#')
         return take_annotation(r, in, at_end);
     if (r->offset == 0 && in.n >= 5 && memcmp(in.p, "REDIS", 5) == 0)
-        return refuse(r, "the file has an RDB preamble. On the Redis side: CONFIG SET aof-use-rdb-preamble no, "
-                         "then BGREWRITEAOF, and copy the directory again");
+        return refuse(
+            r,
+            "the file has an RDB preamble. On the Redis side: CONFIG SET aof-use-rdb-preamble no, "
+            "then BGREWRITEAOF, and copy the directory again");
     return take_foreign(r, in, at_end, b);
 }
 
@@ -848,7 +887,8 @@ static void see_foreign_file(struct aof_reader *r, struct slice in)
         r->bad_was_durable = true;
 }
 
-size_t aof_feed(struct aof_reader *r, struct slice in, bool at_end, struct aof_batch *batch, size_t max)
+size_t aof_feed(struct aof_reader *r, struct slice in, bool at_end, struct aof_batch *batch,
+                size_t max)
 {
     size_t used = 0;
     r->want = 0;
@@ -887,19 +927,23 @@ enum aof_verdict aof_verdict(struct aof_reader *r)
     unsigned long long at = r->bad_offset, bytes = r->bad_bytes;
     if (r->bad_in_base || r->bad_was_durable || (r->bad_is_foreign && !r->bad_has_notes)) {
         snprintf(r->text, sizeof(r->text),
-                 "%s%s%s is damaged at byte %llu: %s. That is no torn tail, %llu bytes from there on are at stake: "
-                 "restore the directory from a backup, or let `vong-check-aof --fix` cut there, and start again",
+                 "%s%s%s is damaged at byte %llu: %s. That is no torn tail, %llu bytes from there "
+                 "on are at stake: "
+                 "restore the directory from a backup, or let `vong-check-aof --fix` cut there, "
+                 "and start again",
                  dir, slash, name, at, r->bad_why, bytes);
         return AOF_REFUSED;
     }
     if (!r->o.cut_torn) {
         snprintf(r->text, sizeof(r->text),
-                 "%s%s%s has a torn tail at byte %llu: %s. Set aof-load-truncated to yes, or let `vong-check-aof "
+                 "%s%s%s has a torn tail at byte %llu: %s. Set aof-load-truncated to yes, or let "
+                 "`vong-check-aof "
                  "--fix` cut its %llu bytes, and start again",
                  dir, slash, name, at, r->bad_why, bytes);
         return AOF_REFUSED;
     }
-    snprintf(r->text, sizeof(r->text), "%s%s%s: a torn tail is cut at byte %llu: %s. %llu bytes, never synced, are dropped",
+    snprintf(r->text, sizeof(r->text),
+             "%s%s%s: a torn tail is cut at byte %llu: %s. %llu bytes, never synced, are dropped",
              dir, slash, name, at, r->bad_why, bytes);
     return AOF_CUT;
 }

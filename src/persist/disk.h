@@ -24,16 +24,18 @@
 enum disk_lane { LANE_LOG, LANE_BACK, LANES };
 
 enum disk_op_type {
-    DISK_OPEN,     /* file := name, for appending at its end; created if absent, with its directory */
-    DISK_WRITE,    /* bytes behind the end of file */
-    DISK_SYNC,     /* fdatasync(file) */
+    /* file := name, for appending at its end; created if absent, with its directory */
+    DISK_OPEN,
+    DISK_WRITE, /* bytes behind the end of file */
+    DISK_SYNC,  /* fdatasync(file) */
     DISK_CLOSE,
     DISK_RENAME,   /* name -> to, replacing */
     DISK_SYNC_DIR, /* the directory of name */
     DISK_UNLINK,   /* a file or an empty directory; that there is no such is no error */
     DISK_TRUNCATE, /* name to `size` bytes, synced */
     DISK_SPACE,    /* how many bytes are free for us where `name` is: in done.written */
-    DISK_READ      /* of `name` the bytes from `offset` on, `size` at most; fewer: the file ends there */
+    /* of `name` the bytes from `offset` on, `size` at most; fewer: the file ends there */
+    DISK_READ
 };
 
 enum { DISK_NAME_BYTES = 320 }; /* appenddirname + '/' + appendfilename + suffixes */
@@ -46,21 +48,25 @@ struct disk_op {
     enum disk_op_type type;
     enum disk_lane lane;
     bool at_once;
-    uint32_t file;      /* a handle that the asker chose at OPEN; small numbers, reused after CLOSE */
-    uint64_t token;     /* comes back */
+    /* a handle that the asker chose at OPEN; small numbers, reused after CLOSE */
+    uint32_t file;
+    uint64_t token; /* comes back */
     uint64_t size, offset;
     struct chain bytes; /* the performer takes them */
-    struct disk_names *names; /* of an operation that names files; mem_get, the performer takes it */
+    /* of an operation that names files; mem_get, the performer takes it */
+    struct disk_names *names;
 };
 
 struct disk_done {
     enum disk_lane lane;
     uint64_t token;
-    enum err err;    /* ERR_OK, ERR_FULL, ERR_IO */
+    enum err err;     /* ERR_OK, ERR_FULL, ERR_IO */
     int system_errno; /* for the log line */
     uint64_t ns;      /* how long it took */
     uint64_t written; /* bytes of a WRITE that reached the file, also when it failed */
-    struct chain rest; /* of a failed WRITE: the bytes that did not, of a READ those that were read; the asker takes them */
+    /* of a failed WRITE: the bytes that did not, of a READ those that were read; the
+     * asker takes them */
+    struct chain rest;
 };
 
 struct disk_ops { /* a vec */

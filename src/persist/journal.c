@@ -7,13 +7,18 @@ enum { SYNC_EVERY_US = 1000 * 1000 };
 enum { FULL_RETRY_US = 1000 * 1000 };
 enum { GATHER_MAX_US = 1000 }; /* a commit waits no longer for company than this, or half a sync */
 enum { GATHER_REST_MAX = 63 }; /* commits that do not wait after waits in vain, at the most */
-enum { AT_ONCE_BYTES = 1024 * 1024 }; /* more is written by the log thread: the loop is not held up */
+/* More is written by the log thread: the loop is not held up. */
+enum { AT_ONCE_BYTES = 1024 * 1024 };
 
-void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots, unsigned slots_n,
-                  unsigned db)
+void journal_init(struct journal *j, enum journal_policy policy, bool off, struct lineage *slots,
+                  unsigned slots_n, unsigned db)
 {
-    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK, .policy = policy, .wanted_policy = policy, .slots = slots,
-                          .slots_n = slots_n, .db = db};
+    *j = (struct journal){.state = off ? JOURNAL_OFF : JOURNAL_OK,
+                          .policy = policy,
+                          .wanted_policy = policy,
+                          .slots = slots,
+                          .slots_n = slots_n,
+                          .db = db};
 }
 
 void journal_free(struct journal *j)
@@ -24,7 +29,8 @@ void journal_free(struct journal *j)
 
 static void file_set(struct journal_file *f, uint32_t handle, const char *name, uint64_t size)
 {
-    *f = (struct journal_file){.open = true, .handle = handle, .size = size, .durable = size, .whole = size};
+    *f = (struct journal_file){
+        .open = true, .handle = handle, .size = size, .durable = size, .whole = size};
     size_t n = strlen(name);
     check(n < sizeof(f->name));
     memcpy(f->name, name, n + 1);
@@ -39,7 +45,8 @@ static inline struct chain *end_of(struct journal *j)
 
 static void run_tell(struct journal *j)
 {
-    if (j->run.incarnation == 0 || j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED || j->stopping)
+    if (j->run.incarnation == 0 || j->state == JOURNAL_OFF || j->state == JOURNAL_FAILED ||
+        j->stopping)
         return;
     j->ended = false;
     j->run_told.n = ++j->appended.n;
@@ -81,7 +88,8 @@ void journal_set_policy(struct journal *j, enum journal_policy policy)
 
 bool journal_may_start(const struct journal *j)
 {
-    return (j->state == JOURNAL_OFF || j->state == JOURNAL_OK) && !j->switching && !j->stopping && !j->old.open;
+    return (j->state == JOURNAL_OFF || j->state == JOURNAL_OK) && !j->switching && !j->stopping &&
+           !j->old.open;
 }
 
 void journal_start(struct journal *j, uint32_t handle, const char *name, uint64_t size)
@@ -121,7 +129,8 @@ static inline bool counts_only(struct journal *j)
     return j->state == JOURNAL_OFF || j->stopping || j->state == JOURNAL_FAILED;
 }
 
-static inline struct lsn append(struct journal *j, unsigned slot, struct position at, struct chain *bytes)
+static inline struct lsn append(struct journal *j, unsigned slot, struct position at,
+                                struct chain *bytes)
 {
     if (counts_only(j)) {
         chain_clear(bytes);
@@ -137,7 +146,8 @@ struct lsn journal_append(struct journal *j, unsigned slot, struct chain *bytes,
     return append(j, slot, lineage_next(&j->slots[slot]), bytes);
 }
 
-struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at, struct slice record)
+struct lsn journal_append_record(struct journal *j, unsigned slot, struct position at,
+                                 struct slice record)
 {
     lineage_take(&j->slots[slot], at);
     if (counts_only(j))
@@ -146,7 +156,8 @@ struct lsn journal_append_record(struct journal *j, unsigned slot, struct positi
     return j->appended;
 }
 
-struct lsn journal_append_parts(struct journal *j, unsigned slot, struct position at, const struct chain *record)
+struct lsn journal_append_parts(struct journal *j, unsigned slot, struct position at,
+                                const struct chain *record)
 {
     lineage_take(&j->slots[slot], at);
     if (!counts_only(j))
@@ -154,7 +165,8 @@ struct lsn journal_append_parts(struct journal *j, unsigned slot, struct positio
     return j->appended;
 }
 
-struct lsn journal_append_in(struct journal *j, unsigned slot, struct position at, struct slice record, struct blob *b)
+struct lsn journal_append_in(struct journal *j, unsigned slot, struct position at,
+                             struct slice record, struct blob *b)
 {
     lineage_take(&j->slots[slot], at);
     if (!counts_only(j))
@@ -195,11 +207,13 @@ static uint64_t token_next(struct journal *j, uint32_t handle)
     return (uint64_t)ASKER_JOURNAL << 56 | (uint64_t)handle << TOKEN_HANDLE_BIT | ++j->tokens;
 }
 
-static struct disk_op *ask(struct journal *j, struct disk_ops *out, enum disk_op_type type, uint32_t handle)
+static struct disk_op *ask(struct journal *j, struct disk_ops *out, enum disk_op_type type,
+                           uint32_t handle)
 {
     struct disk_op *op = vec_add(out);
     check(handle < 64);
-    *op = (struct disk_op){.type = type, .lane = LANE_LOG, .file = handle, .token = token_next(j, handle)};
+    *op = (struct disk_op){
+        .type = type, .lane = LANE_LOG, .file = handle, .token = token_next(j, handle)};
     return op;
 }
 
@@ -212,8 +226,8 @@ static void ask_close(struct journal *j, struct journal_file *f, struct disk_ops
     f->open = false;
 }
 
-/* Whom the wait was for are back, or a quarter of them is not: they wait for something else (copies), and as many
- * commits more go without it each time. */
+/* Whom the wait was for are back, or a quarter of them is not: they wait for something else
+ * (copies), and as many commits more go without it each time. */
 static void gather_end(struct journal *j)
 {
     uint64_t came = j->appended.n - j->written.n - j->gather_left;
@@ -299,13 +313,14 @@ static void switch_files(struct journal *j)
     j->file = j->to;
     j->to.open = false;
     chain_free(&j->pending, NULL); /* its memory: it is empty */
-    if (j->slots_n > 1) /* seqs tell of a lost tail alone, but not over many slots */
+    if (j->slots_n > 1)            /* seqs tell of a lost tail alone, but not over many slots */
         note_put_forerunner(&j->pending, j->old.size);
     if (j->run.incarnation > 0)
         note_put_run(&j->pending, &j->run);
     chain_append(&j->pending, &j->next);
     j->switching = false;
-    j->tell_durable = j->old.durable == j->old.size; /* #S 0: the files before this one are durable */
+    /* #S 0: the files before this one are durable */
+    j->tell_durable = j->old.durable == j->old.size;
     if (j->syncing)
         j->syncing_old = true;
 }
@@ -320,13 +335,15 @@ static void off(struct journal *j)
 
 static void finish_stop(struct journal *j, struct disk_ops *out)
 {
-    if (j->writing || j->syncing || j->switching || j->old.open || !chain_empty(&j->pending) || is_unsynced(j))
+    if (j->writing || j->syncing || j->switching || j->old.open || !chain_empty(&j->pending) ||
+        is_unsynced(j))
         return;
     close_when_synced(j, &j->file, out);
     off(j);
 }
 
-/* Switched off while the disk is in trouble: what it did not take is dropped, as everybody was told. */
+/* Switched off while the disk is in trouble: what it did not take is dropped, as
+ * everybody was told. */
 static void give_up(struct journal *j, struct disk_ops *out)
 {
     if (j->writing || j->syncing)
@@ -339,9 +356,10 @@ static void give_up(struct journal *j, struct disk_ops *out)
     off(j);
 }
 
-/* Under `always` whoever was just answered is about to come back. Without a little patience two groups
- * of clients would form, each waiting through the other's sync, and each sync would serve half of
- * them: so the next commit begins when as many records are there as were answered and left over. */
+/* Under `always` whoever was just answered is about to come back. Without a little patience two
+ * groups of clients would form, each waiting through the other's sync, and each sync would
+ * serve half of them: so the next commit begins when as many records are there as were answered
+ * and left over. */
 static bool is_gathering(const struct journal *j, struct mono now)
 {
     return j->policy == JOURNAL_ALWAYS && !j->sync_wanted && !j->switching && !j->stopping &&
@@ -472,7 +490,8 @@ struct mono journal_due(const struct journal *j)
 {
     if (j->state == JOURNAL_FULL)
         return may_write(j) ? j->retry : MONO_NEVER;
-    if (j->state == JOURNAL_OK && j->policy == JOURNAL_ALWAYS && !j->writing && !j->syncing && !chain_empty(&j->pending))
+    if (j->state == JOURNAL_OK && j->policy == JOURNAL_ALWAYS && !j->writing && !j->syncing &&
+        !chain_empty(&j->pending))
         return j->gather_until;
     if (j->state != JOURNAL_OK || j->syncing || j->policy != JOURNAL_EVERYSEC || !is_unsynced(j))
         return MONO_NEVER;
@@ -520,7 +539,8 @@ void journal_check(const struct journal *j)
 {
     check(j->written.n <= j->appended.n);
     check(j->synced.n <= j->written.n);
-    check(!j->file.open || (j->file.whole <= j->file.durable && j->file.durable <= j->file.size)); /* J2 */
+    /* J2 */
+    check(!j->file.open || (j->file.whole <= j->file.durable && j->file.durable <= j->file.size));
     check(!j->old.open || j->old.durable <= j->old.size);
     check(!j->switching || j->to.open);
     check(j->switching || chain_empty(&j->next));

@@ -25,7 +25,8 @@ static const char *file_of_words(const struct slice *w, size_t n, struct manifes
     for (size_t i = 0; i < n; i += 2) {
         struct slice v = w[i + 1];
         if (slice_is(w[i], "file")) {
-            if (v.n == 0 || v.n >= sizeof(f->name) || memchr(v.p, '/', v.n) != NULL || memchr(v.p, 0, v.n) != NULL)
+            if (v.n == 0 || v.n >= sizeof(f->name) || memchr(v.p, '/', v.n) != NULL ||
+                memchr(v.p, 0, v.n) != NULL)
                 return "a file's name must be a plain one";
             memcpy(f->name, v.p, v.n);
         } else if (slice_is(w[i], "seq")) {
@@ -37,7 +38,9 @@ static const char *file_of_words(const struct slice *w, size_t n, struct manifes
             f->type = v.p[0];
         }
     }
-    return f->name[0] != '\0' && f->seq > 0 && f->type != 0 ? NULL : "a line lacks `file`, `seq` or `type`";
+    return f->name[0] != '\0' && f->seq > 0 && f->type != 0
+               ? NULL
+               : "a line lacks `file`, `seq` or `type`";
 }
 
 static const char *add_file(struct manifest *m, const struct manifest_file *f)
@@ -132,7 +135,8 @@ static void put_name(struct chain *to, const char *name)
     for (const char *c = name; *c != '\0'; c++) {
         char text[5] = {*c, '\0'};
         if (!is_plain((unsigned char)*c) && *c != ' ')
-            snprintf(text, sizeof(text), *c == '"' || *c == '\\' ? "\\%c" : "\\x%02x", (unsigned char)*c);
+            snprintf(text, sizeof(text), *c == '"' || *c == '\\' ? "\\%c" : "\\x%02x",
+                     (unsigned char)*c);
         chain_put(to, slice_str(text));
     }
     chain_put(to, SLICE("\""));
@@ -146,7 +150,8 @@ void manifest_put(const struct manifest *m, struct chain *to)
         const struct manifest_file *f = &m->files.at[i];
         chain_put(&lines, SLICE("file "));
         put_name(&lines, f->name);
-        int n = snprintf(text, sizeof(text), " seq %llu type %c\n", (unsigned long long)f->seq, f->type);
+        int n = snprintf(text, sizeof(text), " seq %llu type %c\n", (unsigned long long)f->seq,
+                         f->type);
         chain_put(&lines, slice_of(text, (size_t)n));
     }
     int n = snprintf(text, sizeof(text), "#M %llu ", (unsigned long long)m->base_bytes);
@@ -207,14 +212,16 @@ void manifest_drop(struct manifest *m, size_t i)
     m->files.n--;
 }
 
-static void file_name(char *to, size_t n, const struct log_names *names, uint64_t seq, const char *kind)
+static void file_name(char *to, size_t n, const struct log_names *names, uint64_t seq,
+                      const char *kind)
 {
     int got = snprintf(to, n, "%s.%llu.%s.aof", names->file, (unsigned long long)seq, kind);
     check(got > 0 && (size_t)got < n);
 }
 
 /* In Redis' order: the base first. */
-void manifest_set_base(struct manifest *m, const struct log_names *names, uint64_t seq, uint64_t bytes)
+void manifest_set_base(struct manifest *m, const struct log_names *names, uint64_t seq,
+                       uint64_t bytes)
 {
     for (size_t i = 0; i < m->files.n; i++)
         check(m->files.at[i].type != 'b');
@@ -275,16 +282,19 @@ bool log_is_our_name(const struct log_names *names, struct slice file)
     if (n > 0 && slice_equal(file, slice_of(temp, (size_t)n)))
         return true;
     struct slice head = slice_str(names->file);
-    if (file.n < head.n + 1 || !slice_equal(slice_head(file, head.n), head) || file.p[head.n] != '.')
+    if (file.n < head.n + 1 || !slice_equal(slice_head(file, head.n), head) ||
+        file.p[head.n] != '.')
         return false;
     size_t at = head.n + 1, digits = at;
     while (at < file.n && file.p[at] >= '0' && file.p[at] <= '9')
         at++;
     struct slice tail = slice_from(file, at);
-    return at > digits && (slice_equal(tail, SLICE(".base.aof")) || slice_equal(tail, SLICE(".incr.aof")));
+    return at > digits &&
+           (slice_equal(tail, SLICE(".base.aof")) || slice_equal(tail, SLICE(".incr.aof")));
 }
 
-void manifest_steps(const struct manifest *m, const struct log_names *names, struct steps *s, uint32_t file)
+void manifest_steps(const struct manifest *m, const struct log_names *names, struct steps *s,
+                    uint32_t file)
 {
     char temp[DISK_NAME_BYTES], path[DISK_NAME_BYTES];
     struct chain bytes = {0};

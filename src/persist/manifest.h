@@ -47,7 +47,8 @@ void manifest_copy(struct manifest *to, const struct manifest *from); /* to: zer
 const struct manifest_file *manifest_base(const struct manifest *m); /* NULL: none */
 bool manifest_has(const struct manifest *m, struct slice name);
 uint64_t manifest_last_seq(const struct manifest *m, char type); /* 0: none */
-void manifest_set_base(struct manifest *m, const struct log_names *names, uint64_t seq, uint64_t bytes);
+void manifest_set_base(struct manifest *m, const struct log_names *names, uint64_t seq,
+                       uint64_t bytes);
 void manifest_add_increment(struct manifest *m, const struct log_names *names, uint64_t seq);
 void manifest_drop(struct manifest *m, size_t i);
 
@@ -56,11 +57,14 @@ void log_path(char *to, const struct log_names *names, const char *file);
 void log_base_path(char *to, const struct log_names *names, uint64_t seq);
 void log_increment_path(char *to, const struct log_names *names, uint64_t seq);
 void log_manifest_path(char *to, const struct log_names *names);
-bool log_is_our_name(const struct log_names *names, struct slice file); /* a base, increment or leftover of ours */
+/* A base, increment or leftover of ours. */
+bool log_is_our_name(const struct log_names *names, struct slice file);
 
 /* The steps that put this manifest in the place of the one on disk: aside, synced, renamed, the
  * directory synced. file: a handle for the time being. */
-void manifest_steps(const struct manifest *m, const struct log_names *names, struct steps *s, uint32_t file);
-void manifest_unlink_steps(const struct log_names *names, struct steps *s); /* it, and what was written aside */
+void manifest_steps(const struct manifest *m, const struct log_names *names, struct steps *s,
+                    uint32_t file);
+/* It, and what was written aside. */
+void manifest_unlink_steps(const struct log_names *names, struct steps *s);
 
 #endif

@@ -7,7 +7,8 @@
 #include "base/num.h"
 #include "base/words.h"
 
-static const char opening[] = "# Who this node of a Vong cluster is. Kept by the server: do not edit, and never copy it.\n";
+static const char opening[] =
+    "# Who this node of a Vong cluster is. Kept by the server: do not edit, and never copy it.\n";
 
 static void put_text(struct chain *to, const char *text)
 {
@@ -48,7 +49,8 @@ void identity_put(struct chain *to, const struct identity *i)
     snprintf(line, sizeof(line), "incarnation %u\n", (unsigned)i->incarnation);
     put_text(to, line);
     for (size_t p = 0; p < i->peers.n; p++) {
-        snprintf(line, sizeof(line), "peer %s %u\n", i->peers.at[p].ip, (unsigned)i->peers.at[p].cluster_port);
+        snprintf(line, sizeof(line), "peer %s %u\n", i->peers.at[p].ip,
+                 (unsigned)i->peers.at[p].cluster_port);
         put_text(to, line);
     }
     num_put_hex(crc, crc_of(to), sizeof(crc));
@@ -75,8 +77,8 @@ static bool get_hex(struct slice s, uint8_t *b, size_t n)
 static bool get_peer(struct identity *i, const struct slice *w)
 {
     uint64_t port;
-    if (i->peers.n == IDENTITY_PEERS || w[1].n == 0 || w[1].n >= IP_BYTES || !num_get_u64(w[2], &port) || port == 0 ||
-        port > UINT16_MAX)
+    if (i->peers.n == IDENTITY_PEERS || w[1].n == 0 || w[1].n >= IP_BYTES ||
+        !num_get_u64(w[2], &port) || port == 0 || port > UINT16_MAX)
         return false;
     struct identity_peer *p = vec_add(&i->peers);
     *p = (struct identity_peer){.cluster_port = (uint16_t)port};
@@ -84,7 +86,14 @@ static bool get_peer(struct identity *i, const struct slice *w)
     return true;
 }
 
-enum { HAS_CLUSTER = 1, HAS_NODE = 2, HAS_DATA = 4, HAS_INCARNATION = 8, HAS_VOTER = 16, HAS_ALL = 31 };
+enum {
+    HAS_CLUSTER = 1,
+    HAS_NODE = 2,
+    HAS_DATA = 4,
+    HAS_INCARNATION = 8,
+    HAS_VOTER = 16,
+    HAS_ALL = 31
+};
 
 /* What the line brought, as HAS_x, or -1: it is not one of ours. */
 static int get_line(struct identity *i, const struct slice *w, size_t n)
@@ -92,7 +101,8 @@ static int get_line(struct identity *i, const struct slice *w, size_t n)
     uint64_t v;
     if (n == 2 && slice_is(w[0], "cluster")) {
         i->in_cluster = !slice_is(w[1], "-");
-        return !i->in_cluster || get_hex(w[1], i->cluster.b, sizeof(i->cluster.b)) ? HAS_CLUSTER : -1;
+        return !i->in_cluster || get_hex(w[1], i->cluster.b, sizeof(i->cluster.b)) ? HAS_CLUSTER
+                                                                                   : -1;
     }
     if (n == 2 && slice_is(w[0], "node"))
         return get_hex(w[1], i->node.b, sizeof(i->node.b)) ? HAS_NODE : -1;
@@ -119,7 +129,8 @@ static enum err take_crc(struct slice file, struct slice *body)
     if (file.n < line_n || file.n > IDENTITY_BYTES)
         return ERR_SYNTAX;
     struct slice line = slice_from(file, file.n - line_n);
-    if (memcmp(line.p, "crc ", 4) != 0 || line.p[line_n - 1] != '\n' || !num_get_hex(slice_of(line.p + 4, 8), &crc))
+    if (memcmp(line.p, "crc ", 4) != 0 || line.p[line_n - 1] != '\n' ||
+        !num_get_hex(slice_of(line.p + 4, 8), &crc))
         return ERR_SYNTAX;
     *body = slice_head(file, file.n - line_n);
     return crc32c(0, *body) == crc ? ERR_OK : ERR_CORRUPT;

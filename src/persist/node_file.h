@@ -11,8 +11,8 @@
  *     peer <ip> <cluster port>      any number: where members were reached last
  *     crc <8 hex>
  *
- * crc is CRC-32C over the bytes before its line. It is replaced whole: written aside, synced, renamed,
- * its directory synced. A node without one was never started. */
+ * crc is CRC-32C over the bytes before its line. It is replaced whole: written aside, synced,
+ * renamed, its directory synced. A node without one was never started. */
 #ifndef PERSIST_NODE_FILE_H
 #define PERSIST_NODE_FILE_H
 
@@ -21,9 +21,10 @@
 #include "core/types.h"
 #include "persist/steps.h"
 
-enum { IDENTITY_PEERS = 64 };              /* enough to find one that lives */
-enum { IDENTITY_BYTES = 16 * 1024 };       /* more is no file of ours */
-enum { IDENTITY_HANDLE = 8 };              /* of the performer's files; raft_file has the first ones */
+enum { IDENTITY_PEERS = 64 };        /* enough to find one that lives */
+enum { IDENTITY_BYTES = 16 * 1024 }; /* more is no file of ours */
+/* Of the performer's files; raft_file has the first ones. */
+enum { IDENTITY_HANDLE = 8 };
 
 struct identity_peer {
     char ip[IP_BYTES];
@@ -31,7 +32,7 @@ struct identity_peer {
 };
 
 struct identity {
-    bool is_known;   /* false: never started */
+    bool is_known; /* false: never started */
     bool in_cluster;
     struct cluster_id cluster; /* if so */
     struct node_id node;

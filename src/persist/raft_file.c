@@ -54,10 +54,11 @@ static uint32_t crc_of_chain(const struct chain *c)
  *
  *     frame:  "VRFT" <crc 4> <number 8> <body's length 4>, body, zeroes up to a multiple of 8
  *             the crc is CRC-32C of the number, the length and the body
- *     items:  'S' <term 8> <vote 36>                        term and vote
- *             'L' <index 8> <term 8>                        where the log ended when this segment began
- *             'E' <index 8> <term 8> <type 1> <length 4>, bytes   an entry; those from its index on are no more
- *             'R' <index 8> <term 8>                        the log is empty behind this one */
+ *     items:  'S' <term 8> <vote 36>             term and vote
+ *             'L' <index 8> <term 8>             where the log ended when this segment began
+ *             'E' <index 8> <term 8> <type 1> <length 4>, bytes
+ *                                                an entry; those from its index on are no more
+ *             'R' <index 8> <term 8>             the log is empty behind this one */
 
 static const char frame_magic[4] = {'V', 'R', 'F', 'T'}, snapshot_magic[4] = {'V', 'R', 'S', 'N'};
 enum {

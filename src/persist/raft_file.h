@@ -54,8 +54,9 @@ struct raft_loaded {
     uint64_t frames;          /* the last one's number */
     VEC(struct raft_segment) segments;
     VEC(uint64_t) stray; /* segments that are no part of the log: deleted by raft_file_init */
-    uint64_t cut_segment, cut_at; /* the newest, to be cut and synced: of its end perhaps nobody but the
-                                     page cache knows. 0: there is none */
+    /* the newest, to be cut and synced: of its end perhaps nobody but the page cache knows. 0:
+     * there is none */
+    uint64_t cut_segment, cut_at;
     bool has_aside;
     char text[1024]; /* of a refusal: what is wrong, and what to do */
 };
@@ -88,16 +89,16 @@ struct raft_file {
     uint64_t size; /* of it */
 };
 
-/* loaded: of raft_file_load; what it found torn is cut first of all, and the rest synced. Nothing that was
- * loaded may be told of before the file is idle. */
+/* loaded: of raft_file_load; what it found torn is cut first of all, and the rest synced. Nothing
+ * that was loaded may be told of before the file is idle. */
 void raft_file_init(struct raft_file *f, const struct raft_loaded *l);
 void raft_file_free(struct raft_file *f);
 void raft_file_store(struct raft_file *f, const struct raft_store *s); /* s->token != 0; copies */
 void raft_file_run(struct raft_file *f, struct disk_ops *out);
 void raft_file_done(struct raft_file *f, struct disk_done *done);
 
-/* The log becomes empty, as if nothing was ever stored: this node left its group. Asked for while it is
- * idle; it is empty once it is idle again. A crash between leaves a shorter log. */
+/* The log becomes empty, as if nothing was ever stored: this node left its group. Asked for while
+ * it is idle; it is empty once it is idle again. A crash between leaves a shorter log. */
 void raft_file_forget(struct raft_file *f);
 bool raft_file_is_empty(const struct raft_file *f); /* no file of it is left */
 

@@ -5,7 +5,8 @@
 #include "base/hash.h"
 #include "base/num.h"
 
-enum { RECORD_COPY_BYTES = 4096 }; /* up to here a body is copied: cheaper than handing over its parts */
+/* Up to here a body is copied: cheaper than handing over its parts. */
+enum { RECORD_COPY_BYTES = 4096 };
 enum { CRC_CHARS = 8 };
 enum { NOTE_MIN_BYTES = 3 + 1 + 1 + CRC_CHARS + 2 }; /* "#S 0 <crc>\r\n" */
 
@@ -119,8 +120,8 @@ static void line_begin(struct record_line *line, uint32_t slot, uint64_t epoch, 
     line->seqs = seqs;
 }
 
-void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
-                      const char *body, size_t n)
+void record_put_there(struct chain *log, struct record_line *line, uint32_t slot,
+                      struct position at, const char *body, size_t n)
 {
     uint64_t seqs = at.seq / SEQS_OF_A_LINE, rest = at.seq % SEQS_OF_A_LINE;
     if (seqs != line->seqs || slot != line->slot || at.epoch != line->epoch || line->n == 0)
@@ -146,7 +147,8 @@ void record_seal(struct record_line *line)
     for (uint32_t i = 0; i < line->open_n; i++) {
         const struct record_open *o = &line->open[i];
         uint32_t crc = crc32c(0, slice_of(o->p, o->words_n));
-        put_crc(o->p + o->words_n, crc32c(crc, slice_of(o->p + o->words_n + CRC_CHARS + 2, o->body_n)));
+        put_crc(o->p + o->words_n,
+                crc32c(crc, slice_of(o->p + o->words_n + CRC_CHARS + 2, o->body_n)));
     }
     line->open_n = 0;
 }
@@ -217,9 +219,10 @@ static const struct note_form {
     uint8_t numbers;
     bool has_body;
 } forms[] = {
-    [NOTE_RECORD] = {'V', 4, true},  [NOTE_DURABLE] = {'S', 1, false}, [NOTE_BASE] = {'B', 3, false},
-    [NOTE_CHUNK] = {'C', 2, true},   [NOTE_END] = {'E', 1, false},     [NOTE_FORERUNNER] = {'P', 1, false},
-    [NOTE_LOST] = {'L', 1, false},   [NOTE_RUN] = {'R', 4, false},
+    [NOTE_RECORD] = {'V', 4, true}, [NOTE_DURABLE] = {'S', 1, false},
+    [NOTE_BASE] = {'B', 3, false},  [NOTE_CHUNK] = {'C', 2, true},
+    [NOTE_END] = {'E', 1, false},   [NOTE_FORERUNNER] = {'P', 1, false},
+    [NOTE_LOST] = {'L', 1, false},  [NOTE_RUN] = {'R', 4, false},
 };
 enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
 
@@ -245,7 +248,8 @@ static const char *get_number(const char *p, const char *end, uint64_t *v)
     const char *begin = p;
     for (; p < end && *p >= '0' && *p <= '9'; p++) {
         uint64_t digit = (uint64_t)(*p - '0');
-        if (p - begin >= NUM_I64_CHARS - 1 && (sum > UINT64_MAX / 10 || sum * 10 > UINT64_MAX - digit))
+        if (p - begin >= NUM_I64_CHARS - 1 &&
+            (sum > UINT64_MAX / 10 || sum * 10 > UINT64_MAX - digit))
             return NULL;
         sum = sum * 10 + digit;
     }
@@ -255,8 +259,8 @@ static const char *get_number(const char *p, const char *end, uint64_t *v)
     return p + 1;
 }
 
-/* Eight digits are judged and read at once, as put_crc writes them: a digit is 0x30 to 0x39, a letter
- * 0x61 to 0x66, and no byte may carry into the next one. */
+/* Eight digits are judged and read at once, as put_crc writes them: a digit is 0x30 to 0x39, a
+ * letter 0x61 to 0x66, and no byte may carry into the next one. */
 static bool get_crc(const char *p, uint32_t *crc)
 {
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
@@ -296,11 +300,10 @@ static enum err note_fill(struct note *n, const uint64_t *v)
     case NOTE_DURABLE:
     case NOTE_END:
     case NOTE_FORERUNNER:
-    case NOTE_LOST:
-        n->offset = v[0];
-        return ERR_OK;
+    case NOTE_LOST: n->offset = v[0]; return ERR_OK;
     case NOTE_RUN:
-        if (v[0] == 0 || v[0] > UINT32_MAX || v[1] == 0 || v[1] > v[0] || v[2] == 0 || v[2] > v[0] || v[3] > 1)
+        if (v[0] == 0 || v[0] > UINT32_MAX || v[1] == 0 || v[1] > v[0] || v[2] == 0 ||
+            v[2] > v[0] || v[3] > 1)
             return ERR_SYNTAX;
         n->run = (struct run_note){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)v[2], v[3] == 1};
         return ERR_OK;

@@ -2,20 +2,23 @@
 
 /* Records and the other annotation lines of the log, there and back (docs/internals/aof.md).
  *
- *     #V <slot> <epoch> <seq> <len> <crc>\r\n   then len bytes: one command, or MULTI ... EXEC
- *     #S <durable offset> <crc>\r\n             the file was durable up to there
- *     #B <slot> <epoch> <seq> <crc>\r\n         a base: everything up to seq
- *     #C <offset> <len> <crc>\r\n               in a base, at that offset: len bytes of commands
- *     #E <offset> <crc>\r\n                     the end of a base, or of a run that was stopped, at that offset
- *     #P <bytes> <crc>\r\n                      the increment before this one has so many bytes (in a cluster)
- *     #L <bytes> <crc>\r\n                      so many durable bytes were cut here by hand; 0: and that is settled
- *     #R <incarnation> <clean since> <data since> <always> <crc>\r\n  which run of a cluster's node writes from here on
+ *     #V <slot> <epoch> <seq> <len> <crc>\r\n  then len bytes: one command, or MULTI ... EXEC
+ *     #S <durable offset> <crc>\r\n            the file was durable up to there
+ *     #B <slot> <epoch> <seq> <crc>\r\n        a base: everything up to seq
+ *     #C <offset> <len> <crc>\r\n              in a base, at that offset: len bytes of commands
+ *     #E <offset> <crc>\r\n                    the end of a base, or of a run that was stopped
+ *     #P <bytes> <crc>\r\n                     so long is the increment before this one
+ *     #L <bytes> <crc>\r\n                     so many durable bytes were cut here by hand; 0: and
+ *                                              that is settled
+ *     #R <incarnation> <clean since> <data since> <always> <crc>\r\n
+ *                                              which run of a cluster's node writes from here on
  *
- * A seq of 0 (with slot 0 and epoch 0) is no record's: a mark, what a cluster's node notes of its slots.
+ * A seq of 0 (with slot 0 and epoch 0) is no record's: a mark, what a cluster's node notes
+ * of its slots.
  *
- * Numbers are decimal without leading zeros. crc is CRC-32C in 8 lowercase hex digits, over the line
- * from its '#' up to and with the blank before the crc, then over the len bytes. The same bytes are
- * the record in memory, on disk and on the wire. */
+ * Numbers are decimal without leading zeros. crc is CRC-32C in 8 lowercase hex digits, over the
+ * line from its '#' up to and with the blank before the crc, then over the len bytes. The same
+ * bytes are the record in memory, on disk and on the wire. */
 #ifndef PERSIST_RECORD_H
 #define PERSIST_RECORD_H
 
@@ -26,14 +29,24 @@
 
 enum { NOTE_LINE_BYTES = 128 }; /* no line of ours is longer; Redis 7 skips up to 1023 */
 
-enum note_type { NOTE_RECORD, NOTE_DURABLE, NOTE_BASE, NOTE_CHUNK, NOTE_END, NOTE_FORERUNNER, NOTE_LOST, NOTE_RUN };
+enum note_type {
+    NOTE_RECORD,
+    NOTE_DURABLE,
+    NOTE_BASE,
+    NOTE_CHUNK,
+    NOTE_END,
+    NOTE_FORERUNNER,
+    NOTE_LOST,
+    NOTE_RUN
+};
 
 /* A run of a cluster's node, as its log tells of it (replication 22). */
 struct run_note {
     uint32_t incarnation; /* 0: none is told */
     uint32_t clean_since; /* nothing of its log was lost since that run of it began */
-    uint32_t data_since;  /* before that run its data was other data: a new directory, or durable records were lost */
-    bool always;          /* so far all of it was under appendfsync always */
+    /* before that run its data was other data: a new directory, or durable records were lost */
+    uint32_t data_since;
+    bool always; /* so far all of it was under appendfsync always */
 };
 
 struct note {
@@ -55,19 +68,19 @@ void record_put(struct chain *log, uint32_t slot, struct position at, struct cha
 /* The same in one piece, where it is wanted as one: behind what `to` holds. */
 void record_put_flat(struct buf *to, uint32_t slot, struct position at, struct chain *body);
 
-/* The same without a copy, for short bodies: they are written where they stay, behind room for their
- * line. A line is mostly that of the record before it, as long and but for the last digits of its seq.
- * The crcs of up to
- * RECORDS_OPEN are computed together, by record_seal: one after the other each would wait for its bytes
- * to be written, and for itself. */
+/* The same without a copy, for short bodies: they are written where they stay, behind room for
+ * their line. A line is mostly that of the record before it, as long and but for the last digits of
+ * its seq. The crcs of up to RECORDS_OPEN are computed together, by record_seal: one after the
+ * other each would wait for its bytes to be written, and for itself. */
 enum { RECORDS_OPEN = 32 };
 struct record_line {
-    char text[NOTE_LINE_BYTES]; /* "#V <slot> <epoch> <seq>" of the newest one, but for its last two digits */
-    uint32_t n;         /* 0: there was none */
+    /* "#V <slot> <epoch> <seq>" of the newest one, but for its last two digits */
+    char text[NOTE_LINE_BYTES];
+    uint32_t n; /* 0: there was none */
     uint32_t slot;
     uint64_t epoch;
-    uint64_t seqs;      /* seq / 100 */
-    uint32_t whole_n;   /* of the newest line, its end included */
+    uint64_t seqs;    /* seq / 100 */
+    uint32_t whole_n; /* of the newest line, its end included */
     uint32_t open_n;
     struct record_open {
         char *p;          /* of its line */
@@ -84,13 +97,14 @@ static inline char *record_room(struct chain *log, const struct record_line *lin
     *n = log->left - NOTE_LINE_BYTES;
     return at + line->whole_n;
 }
-void record_put_there(struct chain *log, struct record_line *line, uint32_t slot, struct position at,
-                      const char *body, size_t n);
+void record_put_there(struct chain *log, struct record_line *line, uint32_t slot,
+                      struct position at, const char *body, size_t n);
 void record_seal(struct record_line *line); /* before the bytes go anywhere */
 
 void note_put_durable(struct chain *to, uint64_t offset);
 void note_put_base(struct chain *to, uint32_t slot, struct position at);
-void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body); /* body as for record_put */
+/* Body as for record_put. */
+void note_put_chunk(struct chain *to, uint64_t offset, struct chain *body);
 void note_put_end(struct chain *to, uint64_t offset);
 void note_put_forerunner(struct chain *to, uint64_t bytes);
 void note_put_lost(struct chain *to, uint64_t bytes);

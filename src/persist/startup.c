@@ -6,7 +6,8 @@
 
 #include "persist/record.h"
 
-__attribute__((format(printf, 2, 3))) static enum err refuse(struct startup *s, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static enum err refuse(struct startup *s, const char *format,
+                                                             ...)
 {
     va_list args;
     va_start(args, format);
@@ -29,27 +30,39 @@ static enum err plan_fresh(struct startup *s, const struct startup_found *found)
     const char *file = s->names.file, *dir = s->names.dir;
     for (size_t i = 0; i < found->files_n; i++) {
         struct slice name = found->files[i].name;
-        if (found->files[i].size > 0 && log_is_our_name(&s->names, name) && memcmp(name.p, "temp-", 5) != 0)
-            return refuse(s, "%s/ holds %.*s, but %s.manifest is missing: restore it from a backup, or move the "
-                             "directory away to start with an empty keyspace", dir, (int)name.n, name.p, file);
+        if (found->files[i].size > 0 && log_is_our_name(&s->names, name) &&
+            memcmp(name.p, "temp-", 5) != 0)
+            return refuse(
+                s,
+                "%s/ holds %.*s, but %s.manifest is missing: restore it from a backup, or move the "
+                "directory away to start with an empty keyspace",
+                dir, (int)name.n, name.p, file);
     }
     if (found->has_old_file)
-        return refuse(s, "%s is the log of a Redis before 7, which had no %s/. If it has no RDB preamble: `mkdir %s; "
-                         "mv %s %s/%s.1.base.aof; echo 'file %s.1.base.aof seq 1 type b' >%s/%s.manifest`, and start "
-                         "again", file, dir, dir, file, dir, file, file, dir, file);
+        return refuse(s,
+                      "%s is the log of a Redis before 7, which had no %s/. If it has no RDB "
+                      "preamble: `mkdir %s; "
+                      "mv %s %s/%s.1.base.aof; echo 'file %s.1.base.aof seq 1 type b' "
+                      ">%s/%s.manifest`, and start "
+                      "again",
+                      file, dir, dir, file, dir, file, file, dir, file);
     return ERR_OK;
 }
 
-static enum err plan_read(struct startup *s, const struct startup_found *found, const struct manifest_file *f)
+static enum err plan_read(struct startup *s, const struct startup_found *found,
+                          const struct manifest_file *f)
 {
     const struct startup_file *there = found_file(found, f->name);
     if (there == NULL)
-        return refuse(s, "%s/%s.manifest names %s, which is missing: restore it from a backup", s->names.dir,
-                      s->names.file, f->name);
+        return refuse(s, "%s/%s.manifest names %s, which is missing: restore it from a backup",
+                      s->names.dir, s->names.file, f->name);
     if (f->type == 'b' && s->manifest.base_is_sized && there->size != s->manifest.base_bytes)
-        return refuse(s, "%s/%s has %llu bytes, but was written with %llu: restore it from a backup, or let "
-                         "`vong-check-aof --fix` keep what is whole", s->names.dir, f->name,
-                      (unsigned long long)there->size, (unsigned long long)s->manifest.base_bytes);
+        return refuse(
+            s,
+            "%s/%s has %llu bytes, but was written with %llu: restore it from a backup, or let "
+            "`vong-check-aof --fix` keep what is whole",
+            s->names.dir, f->name, (unsigned long long)there->size,
+            (unsigned long long)s->manifest.base_bytes);
     struct startup_read *read = vec_add(&s->reads);
     *read = (struct startup_read){.is_base = f->type == 'b', .size = there->size};
     log_path(read->path, &s->names, f->name);
@@ -61,7 +74,8 @@ static enum err plan_manifest(struct startup *s, const struct startup_found *fou
 {
     char why[128];
     if (manifest_get(&s->manifest, found->manifest, why, sizeof(why)) != ERR_OK)
-        return refuse(s, "%s/%s.manifest is damaged, %s: restore it from a backup", s->names.dir, s->names.file, why);
+        return refuse(s, "%s/%s.manifest is damaged, %s: restore it from a backup", s->names.dir,
+                      s->names.file, why);
     for (size_t i = s->manifest.files.n; i-- > 0;) {
         if (s->manifest.files.at[i].type == 'h') { /* a rewrite's last step was not reached */
             *vec_add(&s->stray) = s->manifest.files.at[i];
@@ -82,7 +96,8 @@ static void note_strays(struct startup *s, const struct startup_found *found)
 {
     for (size_t i = 0; i < found->files_n; i++) {
         struct slice name = found->files[i].name;
-        if (name.n >= MANIFEST_NAME_BYTES || !log_is_our_name(&s->names, name) || manifest_has(&s->manifest, name))
+        if (name.n >= MANIFEST_NAME_BYTES || !log_is_our_name(&s->names, name) ||
+            manifest_has(&s->manifest, name))
             continue;
         struct manifest_file *f = vec_add(&s->stray);
         *f = (struct manifest_file){.type = 'h'};
@@ -90,11 +105,13 @@ static void note_strays(struct startup *s, const struct startup_found *found)
     }
 }
 
-enum err startup_plan(struct startup *s, const struct log_names *names, const struct startup_found *found)
+enum err startup_plan(struct startup *s, const struct log_names *names,
+                      const struct startup_found *found)
 {
     *s = (struct startup){.names = *names};
     if (strlen(names->dir) >= LOG_DIR_BYTES || strlen(names->file) >= LOG_FILE_BYTES)
-        return refuse(s, "appenddirname must be shorter than %d bytes, appendfilename than %d", LOG_DIR_BYTES, LOG_FILE_BYTES);
+        return refuse(s, "appenddirname must be shorter than %d bytes, appendfilename than %d",
+                      LOG_DIR_BYTES, LOG_FILE_BYTES);
     TRY(found->has_manifest ? plan_manifest(s, found) : plan_fresh(s, found));
     note_strays(s, found);
     return ERR_OK;
@@ -147,8 +164,8 @@ static void finish_increments(struct startup *s, const struct startup_end *end, 
     log_increment_path(s->append_path, &s->names, seq);
     step_unlink(steps, s->append_path);
     step_open(steps, s->append_handle, s->append_path);
-    /* A first line that lasts: whatever a power cut leaves behind it is then known for a torn tail of
-     * ours and not for a file of somebody else's. */
+    /* A first line that lasts: whatever a power cut leaves behind it is then known for a torn tail
+     * of ours and not for a file of somebody else's. */
     s->append_size = write_durable(steps, s->append_handle, 0);
     step_sync(steps, s->append_handle);
 }

@@ -4,7 +4,8 @@
  *
  *     startup_plan      names and sizes, the manifest's bytes -> reads, or a refusal
  *     (aof.h reads the files in the order of reads)
- *     startup_finish    the reader's verdict -> steps: cuts, syncs, the manifest, the increment to append to
+ *     startup_finish    the reader's verdict -> steps: cuts, syncs, the manifest, the increment to
+ *                       append to
  *
  * Once the steps are done, records go to `append_path`. */
 #ifndef PERSIST_STARTUP_H
@@ -35,14 +36,14 @@ struct startup_read {
 struct startup {
     struct log_names names;
     struct manifest manifest;
-    bool changed;                  /* the manifest on disk must follow */
+    bool changed; /* the manifest on disk must follow */
     VEC(struct startup_read) reads;
     VEC(struct manifest_file) stray; /* no part of the log: deleted in the end */
-    uint64_t bytes;                /* of all reads */
+    uint64_t bytes;                  /* of all reads */
     uint32_t append_handle;
     char append_path[DISK_NAME_BYTES];
     uint64_t append_size;
-    char text[1024];               /* of a refusal */
+    char text[1024]; /* of a refusal */
 };
 
 /* Handles: one for what is written aside, one for a base, the rest for increments in turn. */
@@ -54,9 +55,11 @@ static inline uint32_t increment_handle(uint64_t seq)
 }
 
 /* ERR_CORRUPT: refused, text says why and what to do. names: borrowed for the startup's life. */
-enum err startup_plan(struct startup *s, const struct log_names *names, const struct startup_found *found) MUST_CHECK;
-/* What the reader said: where the torn tail begins, if it found one. is_clean: the log ends with the end mark of a
- * clean stop, which is no longer true of the run that begins: a durable line behind it says so. */
+enum err startup_plan(struct startup *s, const struct log_names *names,
+                      const struct startup_found *found) MUST_CHECK;
+/* What the reader said: where the torn tail begins, if it found one. is_clean: the log ends with
+ * the end mark of a clean stop, which is no longer true of the run that begins: a durable line
+ * behind it says so. */
 struct startup_end {
     bool is_cut, is_clean;
     unsigned cut_file;

@@ -4,10 +4,11 @@
 #include "base/check.h"
 
 static const char *const verbs[] = {
-    [DISK_OPEN] = "open",     [DISK_WRITE] = "write",   [DISK_SYNC] = "fsync",
-    [DISK_CLOSE] = "close",   [DISK_RENAME] = "rename", [DISK_SYNC_DIR] = "fsync of the directory",
-    [DISK_UNLINK] = "unlink", [DISK_TRUNCATE] = "truncate", [DISK_SPACE] = "statvfs",
-    [DISK_READ] = "read",
+    [DISK_OPEN] = "open",     [DISK_WRITE] = "write",
+    [DISK_SYNC] = "fsync",    [DISK_CLOSE] = "close",
+    [DISK_RENAME] = "rename", [DISK_SYNC_DIR] = "fsync of the directory",
+    [DISK_UNLINK] = "unlink", [DISK_TRUNCATE] = "truncate",
+    [DISK_SPACE] = "statvfs", [DISK_READ] = "read",
 };
 
 static void copy_name(char to[DISK_NAME_BYTES], const char *name)
@@ -22,11 +23,13 @@ static enum disk_asker asker_of(const struct steps *s)
     return s->asker == 0 ? ASKER_STEPS : s->asker;
 }
 
-static struct disk_op *step(struct steps *s, enum disk_op_type type, uint32_t file, const char *name)
+static struct disk_op *step(struct steps *s, enum disk_op_type type, uint32_t file,
+                            const char *name)
 {
     check(file < 64);
     struct disk_op *op = vec_add(&s->queue);
-    *op = (struct disk_op){.type = type, .lane = s->asker == ASKER_RAFT ? LANE_LOG : LANE_BACK, .file = file};
+    *op = (struct disk_op){
+        .type = type, .lane = s->asker == ASKER_RAFT ? LANE_LOG : LANE_BACK, .file = file};
     if (name != NULL) {
         op->names = mem_zero(sizeof(*op->names));
         copy_name(op->names->name, name);
@@ -142,7 +145,8 @@ void steps_done(struct steps *s, struct disk_done *done)
     s->under_way = false;
     s->next++;
     if (type == DISK_SPACE)
-        s->space = done->err == ERR_OK ? done->written : UINT64_MAX; /* not knowing it stops nothing */
+        s->space =
+            done->err == ERR_OK ? done->written : UINT64_MAX; /* not knowing it stops nothing */
     chain_free(&done->rest, NULL);
     if (done->err != ERR_OK && type != DISK_CLOSE && type != DISK_SPACE && s->failed == NULL) {
         s->system_errno = done->system_errno;

@@ -3,8 +3,9 @@
 
 #include "base/num.h"
 
-static const uint64_t elements_max = UINT32_MAX;      /* of one array; Redis' own bound is smaller */
-static const uint64_t left_max = UINT64_C(1) << 48;   /* of all that is nested: cannot wrap */
+/* Of one array; Redis' own bound is smaller. */
+static const uint64_t elements_max = UINT32_MAX;
+static const uint64_t left_max = UINT64_C(1) << 48; /* of all that is nested: cannot wrap */
 static const int64_t bulk_max = INT64_C(1) << 40;
 
 /* The line from `at` on, without its end; *next: what is behind it. */

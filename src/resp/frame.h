@@ -2,9 +2,9 @@
 
 /* Where one reply ends, without building it: what is passed on as it came.
  *
- * RESP2 and RESP3. A reply is a count of values that are still to come: a bulk or a line takes one from
- * it, an array of n adds n; so nesting costs no memory, and a reply in pieces is gone on with where it
- * broke off. The streamed types of RESP3, which no server sends unasked, are not taken. */
+ * RESP2 and RESP3. A reply is a count of values that are still to come: a bulk or a line takes one
+ * from it, an array of n adds n; so nesting costs no memory, and a reply in pieces is gone on with
+ * where it broke off. The streamed types of RESP3, which no server sends unasked, are not taken. */
 #ifndef RESP_FRAME_H
 #define RESP_FRAME_H
 
@@ -29,8 +29,8 @@ enum frame_found {
 /* in begins where the reply does. */
 enum frame_found frame_end(struct frame *f, struct slice in);
 
-/* Of a reply that is not whole, all that is there and was looked at may be passed on: how many bytes of in.
- * What comes is to be given from behind them. */
+/* Of a reply that is not whole, all that is there and was looked at may be passed on: how many
+ * bytes of in. What comes is to be given from behind them. */
 static inline size_t frame_pass(struct frame *f, struct slice in)
 {
     size_t n = f->at < in.n ? f->at : in.n;
@@ -38,8 +38,8 @@ static inline size_t frame_pass(struct frame *f, struct slice in)
     return n;
 }
 
-/* The head of a whole reply: how many elements follow it, and where the first begins. False: it is no
- * array (or set, or push), or a null one. */
+/* The head of a whole reply: how many elements follow it, and where the first begins. False: it is
+ * no array (or set, or push), or a null one. */
 bool frame_array(struct slice reply, uint64_t *n, size_t *first);
 
 #endif

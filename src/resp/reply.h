@@ -38,14 +38,15 @@ struct answer_limits {
 
 struct answer_reader;
 
-struct answer_reader *answer_reader_new(const struct answer_limits *l); /* NULL: hiredis got no memory */
+/* NULL: hiredis got no memory. */
+struct answer_reader *answer_reader_new(const struct answer_limits *l);
 void answer_reader_free(struct answer_reader *r);
 
 /* ERR_LIMIT: nothing was taken. Bytes are copied. */
 enum err answer_feed(struct answer_reader *r, struct slice in) MUST_CHECK;
 
-/* The next whole reply, the caller's; NULL: feed more. ERR_SYNTAX: no reply; ERR_LIMIT: an array beyond
- * its bound. After an error the reader says the same for ever. */
+/* The next whole reply, the caller's; NULL: feed more. ERR_SYNTAX: no reply; ERR_LIMIT: an array
+ * beyond its bound. After an error the reader says the same for ever. */
 enum err answer_next(struct answer_reader *r, struct answer **a) MUST_CHECK;
 void answer_free(struct answer *a); /* NULL is nothing */
 

@@ -156,8 +156,8 @@ static inline enum line line_number(struct slice in, size_t *at, int64_t *v)
 }
 
 /* "*<n>\r\n" at the begin of in. */
-static enum request_read read_count(struct request_parser *p, const struct request_limits *l, struct slice in,
-                                    size_t *at, int64_t *count)
+static enum request_read read_count(struct request_parser *p, const struct request_limits *l,
+                                    struct slice in, size_t *at, int64_t *count)
 {
     *at = 1;
     switch (line_number(in, at, count)) {
@@ -174,8 +174,9 @@ static enum request_read read_count(struct request_parser *p, const struct reque
 }
 
 /* "$<n>\r\n" at in[*at]. */
-static inline enum request_read read_length(struct request_parser *p, const struct request_limits *l,
-                                            struct slice in, size_t *at, int64_t *n)
+static inline enum request_read read_length(struct request_parser *p,
+                                            const struct request_limits *l, struct slice in,
+                                            size_t *at, int64_t *n)
 {
     size_t here = *at + 1;
     if (*at >= in.n)
@@ -183,8 +184,9 @@ static inline enum request_read read_length(struct request_parser *p, const stru
     if (in.p[*at] != '$') {
         /* The type is judged once its line is whole, as Redis does. */
         if (memchr(in.p + *at, '\r', in.n - *at) == NULL)
-            return in.n - *at > REQUEST_INLINE_MAX_BYTES ? bad(p, "Protocol error: too big bulk count string")
-                                                         : REQUEST_MORE;
+            return in.n - *at > REQUEST_INLINE_MAX_BYTES
+                       ? bad(p, "Protocol error: too big bulk count string")
+                       : REQUEST_MORE;
         return bad_dollar(p, in.p[*at]);
     }
     switch (line_number(in, &here, n)) {
@@ -229,8 +231,8 @@ static struct length long_length(const char *p, const char *end, char mark)
     return p == first || *p != '\r' ? none : (struct length){p + 2, sum};
 }
 
-/* The same for any number of canonical digits up to 8. Nearly all have one or two, and are judged as
- * one word; its end may be one byte behind the input's. */
+/* The same for any number of canonical digits up to 8. Nearly all have one or two, and are judged
+ * as one word; its end may be one byte behind the input's. */
 static inline struct length plain_length(const char *p, const char *end, char mark)
 {
     const uint32_t first = (unsigned char)mark, cr = '\r';
@@ -248,8 +250,9 @@ static inline struct length plain_length(const char *p, const char *end, char ma
 
 /* One request that is all there and in no way unusual, without looking twice at anything, its
  * arguments into argv: where it ends. NULL where there is something to say or to wait for. */
-static inline const char *read_plain(const struct request_limits *l, const char *begin, const char *end,
-                                     struct slice *argv, size_t args_max, struct request *req)
+static inline const char *read_plain(const struct request_limits *l, const char *begin,
+                                     const char *end, struct slice *argv, size_t args_max,
+                                     struct request *req)
 {
     struct length count = plain_length(begin, end, '*');
     const char *p = count.p;
@@ -273,11 +276,13 @@ static inline const char *read_plain(const struct request_limits *l, const char 
     return p;
 }
 
-size_t request_next_plain(const struct request_parser *p, const struct request_limits *l, struct slice in,
-                          struct request_arena *arena, struct request *to, size_t max)
+size_t request_next_plain(const struct request_parser *p, const struct request_limits *l,
+                          struct slice in, struct request_arena *arena, struct request *to,
+                          size_t max)
 {
     size_t n = 0, left = arena->left;
-    if (p->open || l->unauthenticated || l->bulk_max_bytes < SHORT_LENGTH_MAX || in.n == 0 || in.p[0] != '*')
+    if (p->open || l->unauthenticated || l->bulk_max_bytes < SHORT_LENGTH_MAX || in.n == 0 ||
+        in.p[0] != '*')
         return 0;
     struct slice *argv = arena->at;
     for (const char *at = in.p, *end = in.p + in.n; n < max; n++) {
@@ -293,8 +298,9 @@ size_t request_next_plain(const struct request_parser *p, const struct request_l
 }
 
 /* The whole request at once, into the arena. MORE leaves no trace. */
-static enum request_read read_fast(struct request_parser *p, const struct request_limits *l, struct slice in,
-                                   struct request_arena *arena, struct request *req, size_t *used)
+static enum request_read read_fast(struct request_parser *p, const struct request_limits *l,
+                                   struct slice in, struct request_arena *arena,
+                                   struct request *req, size_t *used)
 {
     int64_t count;
     size_t at;
@@ -328,7 +334,8 @@ static enum request_read read_fast(struct request_parser *p, const struct reques
 }
 
 /* One more argument of a request that comes in pieces; WHOLE when it is there. */
-static enum request_read slow_argument(struct request_parser *p, const struct request_limits *l, struct slice in)
+static enum request_read slow_argument(struct request_parser *p, const struct request_limits *l,
+                                       struct slice in)
 {
     if (p->bulk_left < 0) {
         enum request_read r = read_length(p, l, in, &p->at, &p->bulk_left);
@@ -386,8 +393,9 @@ static void slow_finish(struct request_parser *p, struct slice in, struct reques
     request_parser_free(p);
 }
 
-static enum request_read read_slow(struct request_parser *p, const struct request_limits *l, struct slice in,
-                                   struct request_arena *arena, struct request *req, size_t *used)
+static enum request_read read_slow(struct request_parser *p, const struct request_limits *l,
+                                   struct slice in, struct request_arena *arena,
+                                   struct request *req, size_t *used)
 {
     if (!p->open) {
         int64_t count;
@@ -414,7 +422,8 @@ static enum request_read read_inline(struct request_parser *p, struct slice in, 
 {
     const char *end = memchr(in.p, '\n', in.n);
     if (end == NULL)
-        return in.n > REQUEST_INLINE_MAX_BYTES ? bad(p, "Protocol error: too big inline request") : REQUEST_MORE;
+        return in.n > REQUEST_INLINE_MAX_BYTES ? bad(p, "Protocol error: too big inline request")
+                                               : REQUEST_MORE;
     struct slice line = slice_of(in.p, (size_t)(end - in.p));
     *used = line.n + 1;
     if (line.n > 0 && line.p[line.n - 1] == '\r')
@@ -428,13 +437,17 @@ static enum request_read read_inline(struct request_parser *p, struct slice in, 
         words_free(&w);
         return REQUEST_NONE;
     }
-    *req = (struct request){.argv = w.list.at, .argc = (uint32_t)w.list.n, .bytes = *used,
-                            .owns = true, .own = {w.list.at, w.text}};
+    *req = (struct request){.argv = w.list.at,
+                            .argc = (uint32_t)w.list.n,
+                            .bytes = *used,
+                            .owns = true,
+                            .own = {w.list.at, w.text}};
     return REQUEST_WHOLE;
 }
 
-enum request_read request_next(struct request_parser *p, const struct request_limits *l, struct slice in,
-                               struct request_arena *arena, struct request *req, size_t *used)
+enum request_read request_next(struct request_parser *p, const struct request_limits *l,
+                               struct slice in, struct request_arena *arena, struct request *req,
+                               size_t *used)
 {
     if (!p->open) {
         if (in.n == 0)

@@ -8,8 +8,8 @@
  * a blob of its own, which the socket then fills directly and the keyspace may keep.
  *
  * The format is Redis': https://redis.io/docs/latest/develop/reference/protocol-spec/ ; error texts
- * and leniencies (an empty array is nothing, the two bytes behind a bulk are not looked at) are those
- * of redis-server 7. */
+ * and leniencies (an empty array is nothing, the two bytes behind a bulk are not looked at) are
+ * those of redis-server 7. */
 #ifndef RESP_REQUEST_H
 #define RESP_REQUEST_H
 
@@ -19,16 +19,17 @@
 #include "base/slice.h"
 #include "base/vec.h"
 
-enum { REQUEST_INLINE_MAX_BYTES = 64 * 1024 }; /* Redis' own bound for an inline line and a length line */
-enum { REQUEST_BIG_BYTES = 32 * 1024 };        /* from here a bulk is received into a blob */
+/* Redis' own bound for an inline line and a length line. */
+enum { REQUEST_INLINE_MAX_BYTES = 64 * 1024 };
+enum { REQUEST_BIG_BYTES = 32 * 1024 }; /* from here a bulk is received into a blob */
 
 struct request {
     struct slice *argv;  /* in the arena or in `own` */
     struct blob **blobs; /* NULL, or argc of them: the blob that argv[i] is the whole of, or NULL */
     uint32_t argc;
-    bool owns;           /* something dies with it: blobs, or own, which is not set otherwise */
-    size_t bytes;        /* how many the request took */
-    void *own[3];        /* memory that dies with the request */
+    bool owns;    /* something dies with it: blobs, or own, which is not set otherwise */
+    size_t bytes; /* how many the request took */
+    void *own[3]; /* memory that dies with the request */
 };
 
 struct request_limits {
@@ -50,14 +51,14 @@ struct request_span {
 };
 
 struct request_parser {
-    bool open;          /* a request has begun and is not whole */
+    bool open; /* a request has begun and is not whole */
     int64_t args_left;
-    int64_t bulk_left;  /* of the bulk under way; -1: its length line is not read yet */
-    size_t at;          /* bytes of the input parsed so far, from the request's first byte */
-    size_t bytes;       /* received into blobs of this request */
+    int64_t bulk_left; /* of the bulk under way; -1: its length line is not read yet */
+    size_t at;         /* bytes of the input parsed so far, from the request's first byte */
+    size_t bytes;      /* received into blobs of this request */
     VEC(struct request_span) spans;
-    struct blob *big;   /* the blob being filled */
-    const char *error;  /* after REQUEST_BAD: the text behind "-ERR " */
+    struct blob *big;  /* the blob being filled */
+    const char *error; /* after REQUEST_BAD: the text behind "-ERR " */
     char error_text[64];
 };
 
@@ -70,14 +71,16 @@ enum request_read {
 
 /* The next request from in, which is all that is unread of the connection and begins where the last
  * WHOLE or NONE ended (the same bytes again, and more, after MORE). */
-enum request_read request_next(struct request_parser *p, const struct request_limits *l, struct slice in,
-                               struct request_arena *arena, struct request *req, size_t *used);
+enum request_read request_next(struct request_parser *p, const struct request_limits *l,
+                               struct slice in, struct request_arena *arena, struct request *req,
+                               size_t *used);
 
-/* The same for many at once: fills up to `max` requests that lie in `in` one behind the other, whole and
- * in no way unusual, which nearly all are; how many those are. They used as many bytes as they say.
- * What stands behind them is for request_next. */
-size_t request_next_plain(const struct request_parser *p, const struct request_limits *l, struct slice in,
-                          struct request_arena *arena, struct request *to, size_t max);
+/* The same for many at once: fills up to `max` requests that lie in `in` one behind the other,
+ * whole and in no way unusual, which nearly all are; how many those are. They used as many bytes as
+ * they say. What stands behind them is for request_next. */
+size_t request_next_plain(const struct request_parser *p, const struct request_limits *l,
+                          struct slice in, struct request_arena *arena, struct request *to,
+                          size_t max);
 
 /* While a big bulk is under way: where its next bytes belong, and how many may be read there
  * (0: read into the buffer as usual). */

@@ -2,8 +2,8 @@
 
 /* Replies in RESP2 or RESP3, as the session speaks.
  *
- * Callers say what a reply is (a map, a double, nothing); how it looks to an older client is decided
- * here: a map is a flat array in RESP2, a double a bulk, a null "$-1". */
+ * Callers say what a reply is (a map, a double, nothing); how it looks to an older client is
+ * decided here: a map is a flat array in RESP2, a double a bulk, a null "$-1". */
 #ifndef RESP_RESP_WRITE_H
 #define RESP_RESP_WRITE_H
 
@@ -32,12 +32,14 @@ void reply_i64(struct reply *r, int64_t v);
 void reply_bulk(struct reply *r, struct slice s);
 void reply_bulk_str(struct reply *r, const char *s);
 void reply_bulk_i64(struct reply *r, int64_t v);
-void reply_bulk_parts(struct reply *r, const struct chain *parts); /* which stay; long ones are referenced */
-void reply_bulk_blob(struct reply *r, struct blob *b, size_t at, size_t n); /* long parts are referenced */
+/* Which stay; long ones are referenced. */
+void reply_bulk_parts(struct reply *r, const struct chain *parts);
+/* Long parts are referenced. */
+void reply_bulk_blob(struct reply *r, struct blob *b, size_t at, size_t n);
 void reply_bulkf(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_verbatim(struct reply *r, struct slice s, const char *kind); /* kind: 3 letters, "txt" */
-void reply_null(struct reply *r);       /* "$-1" or "_" */
-void reply_null_array(struct reply *r); /* "*-1" or "_" */
+void reply_null(struct reply *r);                                       /* "$-1" or "_" */
+void reply_null_array(struct reply *r);                                 /* "*-1" or "_" */
 void reply_double(struct reply *r, double v);
 void reply_array(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t n); /* n pairs follow */

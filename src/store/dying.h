@@ -16,11 +16,12 @@ struct store_dying {
     bool dues_done;
 };
 
-struct store_dying *dying_add(struct store *s, struct store_slot *slot); /* takes its tables and bytes */
+/* Takes its tables and bytes. */
+struct store_dying *dying_add(struct store *s, struct store_slot *slot);
 void dying_hold(struct store *s, struct store_dying *d);    /* not to be freed for now */
 void dying_release(struct store *s, struct store_dying *d); /* ... and again */
-bool dying_is_due(const struct store *s);             /* is there something to free? */
-void dying_step(struct store *s, size_t budget);      /* about so many entries of it */
-void dying_free(struct store *s);                     /* everything, held or not */
+bool dying_is_due(const struct store *s);                   /* is there something to free? */
+void dying_step(struct store *s, size_t budget);            /* about so many entries of it */
+void dying_free(struct store *s);                           /* everything, held or not */
 
 #endif

@@ -259,8 +259,8 @@ enum err entry_put(struct entry **at, struct slice value, struct wall expiry, st
 {
     struct entry *e = *at;
     bool has_expiry = !wall_is_never(expiry);
-    struct content c = content_of(value, fixed_and_key_n(entry_key(e).n, has_expiry),
-                                  e->storage == ENTRY_NUMBER);
+    struct content c =
+        content_of(value, fixed_and_key_n(entry_key(e).n, has_expiry), e->storage == ENTRY_NUMBER);
     if (has_expiry == e->has_expiry && content_fits(e, &c)) {
         if (c.storage == ENTRY_BLOB) {
             struct blob *b = entry_blob(e);

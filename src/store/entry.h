@@ -82,14 +82,14 @@ enum err entry_set_expiry(struct entry **e, struct wall expiry) MUST_CHECK;
 
 static inline size_t entry_fixed_n(const struct entry *e) /* bytes in front of the key */
 {
-    return sizeof(struct entry) +
-           8 * ((size_t)e->has_expiry + (e->storage != ENTRY_INLINE) +
-                (e->key_n == ENTRY_KEY_LONG));
+    return sizeof(struct entry) + 8 * ((size_t)e->has_expiry + (e->storage != ENTRY_INLINE) +
+                                       (e->key_n == ENTRY_KEY_LONG));
 }
 
 static inline struct slice entry_key(const struct entry *e)
 {
-    if (__builtin_expect(!e->has_expiry && e->storage == ENTRY_INLINE && e->key_n < ENTRY_KEY_LONG, 1))
+    if (__builtin_expect(!e->has_expiry && e->storage == ENTRY_INLINE && e->key_n < ENTRY_KEY_LONG,
+                         1))
         return (struct slice){e->body, e->key_n};
     const char *key = (const char *)e + entry_fixed_n(e);
     size_t n = e->key_n;

@@ -8,7 +8,7 @@
 #include "store/slots.h"
 
 enum { LFU_MAX = 255 };
-enum { SLOTS_TRIED = 64 }; /* for one of those that are meant: about 10 us */
+enum { SLOTS_TRIED = 64 };      /* for one of those that are meant: about 10 us */
 enum { KEPT_KEY_BYTES = 1024 }; /* a longer candidate's memory is not kept for the next one */
 
 /* ------------------------------------------------------------- the clocks */
@@ -18,7 +18,8 @@ uint32_t evict_clock_new(const struct store *s)
     return s->lfu ? (uint32_t)s->lfu_minutes << 8 | EVICT_LFU_NEW : s->lru_clock;
 }
 
-/* Minutes since the counter was brought up to date; the clock of 16 bits went round at most once. */
+/* Minutes since the counter was brought up to date; the clock of 16 bits went round
+ * at most once. */
 static unsigned lfu_elapsed(const struct store *s, const struct entry *e)
 {
     unsigned then = (unsigned)e->clock >> 8, now = s->lfu_minutes;
@@ -165,7 +166,8 @@ static uint64_t score_of(const struct store *s, enum evict_policy policy, const 
 }
 
 /* A slot by chance, of those that are meant; UINT_MAX: none of them came. */
-static unsigned pick_slot(struct store *s, unsigned db, enum slots_index index, const struct evict_from *from)
+static unsigned pick_slot(struct store *s, unsigned db, enum slots_index index,
+                          const struct evict_from *from)
 {
     for (unsigned i = 0; i < SLOTS_TRIED; i++) {
         unsigned at = slots_pick(s, db, index);
@@ -176,7 +178,8 @@ static unsigned pick_slot(struct store *s, unsigned db, enum slots_index index, 
 }
 
 /* Of a slotted store each sample is of a slot by chance: keys of one tag are often of one age. */
-static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, unsigned samples, const struct evict_from *from)
+static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, unsigned samples,
+                        const struct evict_from *from)
 {
     enum slots_index index = index_for(pool->policy);
     unsigned most = s->is_slotted ? 1 : EVICT_SAMPLES_MAX;
@@ -191,20 +194,22 @@ static void pool_sample(struct store *s, struct evict_pool *pool, unsigned db, u
         const struct table *t = slots_table(s, at, index);
         size_t n = table_sample(t, &s->rng, seen, want);
         for (size_t i = 0; i < n; i++)
-            pool_add(pool, score_of(s, pool->policy, seen[i]), at, table_hash(t, entry_key(seen[i])),
-                     entry_key(seen[i]));
+            pool_add(pool, score_of(s, pool->policy, seen[i]), at,
+                     table_hash(t, entry_key(seen[i])), entry_key(seen[i]));
         samples -= want;
     }
 }
 
 /* The best candidate that is still there. */
-static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, const struct evict_from *from, unsigned *db)
+static struct entry *pool_pick(const struct store *s, struct evict_pool *pool,
+                               const struct evict_from *from, unsigned *db)
 {
     while (pool->n > 0) {
         const struct evict_candidate *c = &pool->at[0];
         const struct place *p = table_find(slots_table(s, c->at, index_for(pool->policy)), c->hash,
                                            slice_of(c->key, c->key_n));
-        bool aside = store_slot_is_aside(s, c->at) || (from != NULL && !from->has(from, c->at)); /* since it was seen */
+        /* since it was seen */
+        bool aside = store_slot_is_aside(s, c->at) || (from != NULL && !from->has(from, c->at));
         *db = slots_db(s, c->at);
         pool_remove(pool, 0);
         if (p != NULL && !aside)
@@ -213,7 +218,8 @@ static struct entry *pool_pick(const struct store *s, struct evict_pool *pool, c
     return NULL;
 }
 
-static struct entry *pick_random(struct store *s, struct evict_pool *pool, const struct evict_from *from, unsigned *db)
+static struct entry *pick_random(struct store *s, struct evict_pool *pool,
+                                 const struct evict_from *from, unsigned *db)
 {
     for (unsigned i = 0; i < s->dbs_n; i++) {
         *db = pool->next_db++ % s->dbs_n;
@@ -225,8 +231,8 @@ static struct entry *pick_random(struct store *s, struct evict_pool *pool, const
     return NULL;
 }
 
-struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
-                         const struct evict_from *from, unsigned *db)
+struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples,
+                         struct evict_pool *pool, const struct evict_from *from, unsigned *db)
 {
     if (policy != pool->policy) { /* scores of one policy mean nothing to another */
         while (pool->n > 0)

@@ -3,9 +3,9 @@
 /* Whom to drop when memory is short, as Redis does it: by samples, with a pool of the best
  * candidates seen so far.
  *
- * An entry's clock has 24 bits. For LRU they are the second of its last access, modulo 2^24. For LFU
- * they are 16 bits of minutes, when the counter was last brought up to date, and a counter of 8 bits
- * that grows with the logarithm of the accesses and shrinks with the minutes:
+ * An entry's clock has 24 bits. For LRU they are the second of its last access, modulo 2^24. For
+ * LFU they are 16 bits of minutes, when the counter was last brought up to date, and a counter of 8
+ * bits that grows with the logarithm of the accesses and shrinks with the minutes:
  *
  *     counter 255: stays; else it grows with probability 1 / ((counter - 5) * lfu-log-factor + 1),
  *     for counters up to 5: with certainty;
@@ -36,7 +36,7 @@ struct evict_candidate {
     uint64_t score; /* greater: rather this one */
     uint64_t hash;
     unsigned at; /* the place of its table */
-    char *key; /* owned */
+    char *key;   /* owned */
     size_t key_n, key_cap;
 };
 
@@ -55,11 +55,11 @@ struct evict_from {
     bool (*has)(const struct evict_from *from, unsigned slot);
 };
 
-/* The entry to drop next and its database, or NULL: there is none to drop. Nothing is changed in the
- * store; the caller drops it, or is offered another one next time. from: of these slots alone; NULL also
- * where by chance none was found. It has a pool of its own. */
-struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples, struct evict_pool *pool,
-                         const struct evict_from *from, unsigned *db);
+/* The entry to drop next and its database, or NULL: there is none to drop. Nothing is changed in
+ * the store; the caller drops it, or is offered another one next time. from: of these slots alone;
+ * NULL also where by chance none was found. It has a pool of its own. */
+struct entry *evict_pick(struct store *s, enum evict_policy policy, unsigned samples,
+                         struct evict_pool *pool, const struct evict_from *from, unsigned *db);
 
 /* How many entries of a slot the policy could let go. */
 size_t evict_candidates_n(const struct store *s, enum evict_policy policy, unsigned slot);
@@ -72,7 +72,8 @@ void evict_set_frequency(const struct store *s, struct entry *e, uint8_t frequen
 
 /* ------------------------------------------------- for the store's own */
 
-uint32_t evict_clock_new(const struct store *s);                       /* of a new entry */
-uint32_t evict_clock_used(struct store *s, const struct entry *e);     /* of an entry just used, LFU */
+uint32_t evict_clock_new(const struct store *s); /* of a new entry */
+/* Of an entry just used, LFU. */
+uint32_t evict_clock_used(struct store *s, const struct entry *e);
 
 #endif

@@ -25,8 +25,8 @@
 #include "store/entry.h"
 
 enum { BUCKET_PLACES = 7 };
-enum { SEGMENT_BUCKETS_MAX = 0xffff };   /* a directory word has 16 bits for it */
-enum { TAG_EMPTY = 0, TAG_COUNT = 1 };   /* no key has these */
+enum { SEGMENT_BUCKETS_MAX = 0xffff }; /* a directory word has 16 bits for it */
+enum { TAG_EMPTY = 0, TAG_COUNT = 1 }; /* no key has these */
 enum { PASSED_STUCK = 255 };
 
 /* Where an entry is: stays valid until something is inserted into or removed from the table. */

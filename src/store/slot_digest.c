@@ -26,7 +26,8 @@ void slot_digest_end(struct store *s, struct slot_digest *d)
 
 /* ---------------------------------------------------------------------- sum */
 
-static void add_piece(struct slot_digest *d, const struct digest_item *item, uint64_t number, struct slice piece)
+static void add_piece(struct slot_digest *d, const struct digest_item *item, uint64_t number,
+                      struct slice piece)
 {
     for (unsigned i = 0; i < 2; i++)
         d->sum[i] += hash_keyed(&(struct hash_key){item->key[i] + number, item->expiry}, piece);
@@ -49,7 +50,8 @@ static void add_entry(struct slot_digest *d, struct entry *e)
 static size_t add_big(struct store *s, struct slot_digest *d)
 {
     struct digest_big *big = &d->bigs.at[d->bigs.n - 1];
-    struct slice piece = slice_head(slice_from(blob_slice(big->value), big->said), DIGEST_PIECE_BYTES);
+    struct slice piece =
+        slice_head(slice_from(blob_slice(big->value), big->said), DIGEST_PIECE_BYTES);
     add_piece(d, &big->item, big->said / DIGEST_PIECE_BYTES, piece);
     big->said += piece.n;
     if (big->said == big->value->n) {

@@ -29,7 +29,8 @@ size_t slots_sum(const struct store *s, unsigned db, enum slots_index index)
     return sum;
 }
 
-unsigned slots_next(const struct store *s, struct slots_range r, unsigned at, enum slots_index index)
+unsigned slots_next(const struct store *s, struct slots_range r, unsigned at,
+                    enum slots_index index)
 {
     unsigned end = r.first + r.n;
     while (at < end) {
@@ -46,7 +47,8 @@ unsigned slots_next_any(const struct store *s, unsigned at)
 {
     while (at < s->slots_n && table_n(&s->slots[at].keys) == 0) {
         at++;
-        while (at % SLOTS_GROUP == 0 && at < s->slots_n && s->groups[at / SLOTS_GROUP].shown.keys == 0 &&
+        while (at % SLOTS_GROUP == 0 && at < s->slots_n &&
+               s->groups[at / SLOTS_GROUP].shown.keys == 0 &&
                s->groups[at / SLOTS_GROUP].aside.keys == 0)
             at += SLOTS_GROUP;
     }

@@ -3,8 +3,8 @@
 /* The tables of a database, one per slot: which of them hold something, and one by chance.
  *
  *     slots    0 1 2 ... 127 | 128 ... 255 | ...     most of them empty
- *     groups        0        |      1      | ...     how many keys, and keys with an expiry, in each; and
- *                                                    apart, in those of its slots that are aside
+ *     groups        0        |      1      | ...     how many keys, and keys with an expiry, in
+ *                                                    each; apart, of slots that are aside
  *
  * A change counts in one place; the next slot that holds something, or the slot of a key by chance,
  * is found by a look at 128 groups and then at 128 slots. */
@@ -39,7 +39,8 @@ static inline unsigned slots_db(const struct store *s, unsigned at) /* whose tab
     return s->is_slotted ? 0 : at;
 }
 
-static inline const struct table *slots_table(const struct store *s, unsigned at, enum slots_index index)
+static inline const struct table *slots_table(const struct store *s, unsigned at,
+                                              enum slots_index index)
 {
     return index == SLOTS_KEYS ? &s->slots[at].keys : &s->slots[at].dues;
 }
@@ -47,8 +48,10 @@ static inline const struct table *slots_table(const struct store *s, unsigned at
 /* Of slots that are not aside: */
 size_t slots_sum(const struct store *s, unsigned db, enum slots_index index);
 /* The first table from `at` on that is not empty; the range's end: none. */
-unsigned slots_next(const struct store *s, struct slots_range r, unsigned at, enum slots_index index);
-/* The table of an entry by chance, each entry's chance being the same. The database is not empty. */
+unsigned slots_next(const struct store *s, struct slots_range r, unsigned at,
+                    enum slots_index index);
+/* The table of an entry by chance, each entry's chance being the same. The database
+ * is not empty. */
 unsigned slots_pick(struct store *s, unsigned db, enum slots_index index);
 
 /* The first slot from `at` on with keys, aside or not; slots_n: none. */

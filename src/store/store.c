@@ -10,8 +10,8 @@
 #include "store/slots.h"
 #include "store/walker.h"
 
-/* Hints tell a version and a place in slots, but not which table it was: a place whose table is replaced
- * goes on counting. */
+/* Hints tell a version and a place in slots, but not which table it was: a place whose table is
+ * replaced goes on counting. */
 static void slot_init(struct store *s, struct store_slot *d, uint64_t version)
 {
     *d = (struct store_slot){0};
@@ -26,9 +26,11 @@ static unsigned tables_n(const struct store *s)
     return s->slots_n + (s->is_slotted ? STORE_SPARES : 0);
 }
 
-static void init(struct store *s, unsigned slots_n, bool is_slotted, uint64_t seed, struct store_ops *ops)
+static void init(struct store *s, unsigned slots_n, bool is_slotted, uint64_t seed,
+                 struct store_ops *ops)
 {
-    *s = (struct store){.slots_n = slots_n, .is_slotted = is_slotted, .ops = ops, .generations_n = 1};
+    *s = (struct store){
+        .slots_n = slots_n, .is_slotted = is_slotted, .ops = ops, .generations_n = 1};
     list_init(&s->dying);
     list_init(&s->dying_held);
     rng_seed(&s->rng, seed);
@@ -177,7 +179,7 @@ static struct change change_begin(struct store *s, unsigned db, const struct key
                                   struct place *p)
 {
     struct entry *e = place_entry(p);
-    walk_hand_out(s, db + k->slot, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e);            /* S6 */
     digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     struct change c = {.place = p, .bytes = entry_bytes(e), .until = entry_expiry(e)};
     if (!wall_is_never(c.until)) {
@@ -213,7 +215,7 @@ static void change_end(struct store *s, unsigned db, const struct key *k, const 
 static void link_entry(struct store *s, unsigned db, const struct key *k, struct entry *e)
 {
     struct store_slot *d = slot_at(s, db, k);
-    e->generation = s->generation & 3u; /* S6: the walk under way shall not have it */
+    e->generation = s->generation & 3u;              /* S6: the walk under way shall not have it */
     digest_hand_out(s, db + k->slot, k->hash, NULL); /* S12: nor the digest */
     s->table_bytes -= table_bytes(&d->keys);
     table_insert(&d->keys, k->hash, e);
@@ -226,12 +228,13 @@ static void link_entry(struct store *s, unsigned db, const struct key *k, struct
 }
 
 /* Out of the tables and counts; the entry is the caller's. */
-static struct entry *unlink_entry(struct store *s, unsigned db, const struct key *k, struct place *p)
+static struct entry *unlink_entry(struct store *s, unsigned db, const struct key *k,
+                                  struct place *p)
 {
     struct store_slot *d = slot_at(s, db, k);
     struct entry *e = place_entry(p);
     struct wall until = entry_expiry(e);
-    walk_hand_out(s, db + k->slot, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e);            /* S6 */
     digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     touched(s, db, entry_key(e));
     s->table_bytes -= table_bytes(&d->keys);
@@ -271,7 +274,7 @@ enum err store_put(struct store *s, unsigned db, const struct key *k, struct sli
     if (p == NULL)
         return put_new(s, db, k, entry_new_string(k->s, value, until));
     struct entry *e = place_entry(p);
-    walk_hand_out(s, db + k->slot, e); /* S6 */
+    walk_hand_out(s, db + k->slot, e);            /* S6 */
     digest_hand_out(s, db + k->slot, k->hash, e); /* S12 */
     if (entry_put_same(e, value, until)) {
         put_over(s, e);
@@ -483,11 +486,13 @@ static void count_visit(void *who, struct entry *e)
 enum { SCAN_PART = 1024 }; /* entries between two words that work goes on */
 
 /* table_scan in parts (S9). */
-static uint64_t scan_in_parts(struct store *s, unsigned at, uint64_t cursor, size_t want, struct counting *c)
+static uint64_t scan_in_parts(struct store *s, unsigned at, uint64_t cursor, size_t want,
+                              struct counting *c)
 {
     while (c->n < want) {
         size_t left = want - c->n;
-        cursor = table_scan(&s->slots[at].keys, cursor, left < SCAN_PART ? left : SCAN_PART, count_visit, c);
+        cursor = table_scan(&s->slots[at].keys, cursor, left < SCAN_PART ? left : SCAN_PART,
+                            count_visit, c);
         store_worked(s);
         if (cursor == 0)
             return 0;
@@ -500,8 +505,8 @@ static uint64_t cursor_of(uint64_t slot, uint64_t in_table)
     return slot << CURSOR_BITS | in_table;
 }
 
-/* What stays in its slot from the first call to the last is there when the cursor comes to the slot, and
- * within it table_scan's guarantee holds (T6). */
+/* What stays in its slot from the first call to the last is there when the cursor comes to the
+ * slot, and within it table_scan's guarantee holds (T6). */
 uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
                     void (*visit)(void *who, struct entry *e), void *who)
 {
@@ -635,14 +640,15 @@ static void audit_entry(void *who, struct entry *e)
     uint64_t hash = table_hash(&a->d->keys, entry_key(e));
     const struct place *due = table_find(&a->d->dues, hash, entry_key(e));
     bool has_expiry = !wall_is_never(entry_expiry(e));
-    check((due != NULL) == has_expiry);            /* S2 */
-    check(due == NULL || place_entry(due) == e);   /* S2 */
+    check((due != NULL) == has_expiry);          /* S2 */
+    check(due == NULL || place_entry(due) == e); /* S2 */
     a->bytes += entry_bytes(e);
     a->dues_n += has_expiry;
 }
 
 /* The counts of one slot's tables, added to sums. */
-static void slot_check(const struct store_slot *d, struct slots_count *count, size_t *bytes, size_t *tables)
+static void slot_check(const struct store_slot *d, struct slots_count *count, size_t *bytes,
+                       size_t *tables)
 {
     table_check(&d->keys); /* S1 */
     table_check(&d->dues);
@@ -661,7 +667,8 @@ void store_check(struct store *s)
     size_t bytes = 0, tables = 0;
     struct store_group group = {0};
     for (unsigned at = 0; at < s->slots_n; at++) {
-        slot_check(&s->slots[at], store_slot_is_aside(s, at) ? &group.aside : &group.shown, &bytes, &tables);
+        slot_check(&s->slots[at], store_slot_is_aside(s, at) ? &group.aside : &group.shown, &bytes,
+                   &tables);
         if ((at + 1) % SLOTS_GROUP != 0 && at + 1 < s->slots_n)
             continue;
         check(memcmp(&group, &s->groups[at / SLOTS_GROUP], sizeof(group)) == 0); /* S8 */

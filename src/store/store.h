@@ -2,8 +2,8 @@
 
 /* The keyspace: databases, in each one table per slot (alone: one slot), keys and values.
  *
- *     alone          db 0, 1, ... databases-1  -> one slot each  -> keys: table of entries,
- *     in a cluster   db 0                      -> 16384 slots    -> dues: index of those with an expiry
+ *     alone          db 0, 1, ... databases-1  -> one slot each -> keys: table of entries,
+ *     in a cluster   db 0                      -> 16384 slots   -> dues: index of those that expire
  *
  * One array holds them all: a key's tables are slots[db + key.slot], where one of the two is 0.
  *
@@ -31,8 +31,8 @@
 #include "store/entry.h"
 #include "store/table.h"
 
-/* A key with its hash and slot, so that nobody computes them twice, and what the passes over a batch
- * found of it. */
+/* A key with its hash and slot, so that nobody computes them twice, and what the passes over a
+ * batch found of it. */
 struct key {
     struct slice s;
     uint64_t hash;
@@ -45,14 +45,15 @@ struct key {
 struct store_ops {
     /* A key was changed, dropped or came into being. Called only while store->watched > 0. */
     void (*touched)(struct store_ops *ops, unsigned db, struct slice key);
-    /* A database will be emptied (replaced_by is db then) or swapped: every key that is in it, or in
-     * what replaces it, is touched. Only while watched > 0. */
+    /* A database will be emptied (replaced_by is db then) or swapped: every key that is in it, or
+     * in what replaces it, is touched. Only while watched > 0. */
     void (*touched_all)(struct store_ops *ops, unsigned db, unsigned replaced_by);
     /* Every key of this slot of db 0 will be gone. Only while watched > 0. */
     void (*touched_slot)(struct store_ops *ops, unsigned slot);
     /* The walk hands out an entry as of its beginning. */
     void (*walked)(struct store_ops *ops, unsigned db, const struct entry *e);
-    /* In a loop that may be long: some more of it is done, a millisecond's worth at most. NULL: nobody asks. */
+    /* In a loop that may be long: some more of it is done, a millisecond's worth at most.
+     * NULL: nobody asks. */
     void (*worked)(struct store_ops *ops);
 };
 
@@ -69,7 +70,8 @@ struct store_group; /* slots.h */
 enum { STORE_SPARES = 2 }; /* tables in which a slot's content is built out of sight */
 
 struct store {
-    struct store_slot *slots;    /* slots_n, and behind them, slotted, the spare ones: in no count but that of bytes */
+    /* slots_n, and behind them, slotted, the spare ones: in no count but that of bytes */
+    struct store_slot *slots;
     struct store_group *groups; /* counts over them */
     unsigned slots_n, dbs_n;    /* as many as databases; slotted: SLOTS and 1 */
     bool is_slotted;            /* a slot of its own for each key's slot_of */
@@ -87,19 +89,22 @@ struct store {
     uint16_t lfu_minutes; /* the same for LFU, minutes */
     bool lfu;             /* maxmemory-policy is one of the LFU ones */
     int lfu_log_factor, lfu_decay_minutes;
-    struct store_walk *walk;     /* the walk under way, or NULL; walker.h */
-    struct slot_digest *digest;  /* the one under way, or NULL; slot_digest.h */
-    uint8_t generation;          /* of entries that the walk has, or that came after its beginning */
-    uint8_t generations_n;       /* so many generations up to this one may be found in entries */
+    struct store_walk *walk;    /* the walk under way, or NULL; walker.h */
+    struct slot_digest *digest; /* the one under way, or NULL; slot_digest.h */
+    /* of entries that the walk has, or that came after its beginning */
+    uint8_t generation;
+    uint8_t generations_n;         /* so many generations up to this one may be found in entries */
     struct list dying, dying_held; /* flushed tables, until they are freed; dying.h */
-    unsigned due_db, due_slot;   /* where the active expiry goes on */
+    unsigned due_db, due_slot;     /* where the active expiry goes on */
 };
 
-/* Alone: databases of one slot each. Slotted: one database of SLOTS. The store is not moved afterwards. */
+/* Alone: databases of one slot each. Slotted: one database of SLOTS. The store is
+ * not moved afterwards. */
 void store_init(struct store *s, unsigned dbs_n, uint64_t seed, struct store_ops *ops);
 void store_init_slotted(struct store *s, uint64_t seed, struct store_ops *ops);
 void store_free(struct store *s);
-static inline void store_worked(const struct store *s) /* of who loops over many keys or big values (S9) */
+/* Of who loops over many keys or big values (S9). */
+static inline void store_worked(const struct store *s)
 {
     if (s->ops != NULL && s->ops->worked != NULL)
         s->ops->worked(s->ops);
@@ -127,10 +132,12 @@ static inline struct key key_of(const struct store *s, struct slice name)
 static inline struct place *store_place(const struct store *s, unsigned db, const struct key *k)
 {
     const struct table *t = &s->slots[db + k->slot].keys;
-    return k->hint_table == db + k->slot ? table_find_hinted(t, k->hash, k->s, &k->hint) : table_find(t, k->hash, k->s);
+    return k->hint_table == db + k->slot ? table_find_hinted(t, k->hash, k->s, &k->hint)
+                                         : table_find(t, k->hash, k->s);
 }
 
-static inline struct entry *store_find(struct store *s, unsigned db, const struct key *k) /* NULL: none */
+/* NULL: none */
+static inline struct entry *store_find(struct store *s, unsigned db, const struct key *k)
 {
     const struct place *p = store_place(s, db, k);
     return p != NULL ? place_entry(p) : NULL;
@@ -138,7 +145,8 @@ static inline struct entry *store_find(struct store *s, unsigned db, const struc
 
 void store_used_lfu(struct store *s, struct entry *e);
 
-/* An access: LRU clock or LFU counter. What is written anew for nothing would be written to memory. */
+/* An access: LRU clock or LFU counter. What is written anew for nothing would be
+ * written to memory. */
 static inline void store_used(struct store *s, struct entry *e)
 {
     if (__builtin_expect(s->lfu, 0))
@@ -153,14 +161,17 @@ static inline bool store_is_due(const struct entry *e, struct wall now)
     return now.ms > entry_expiry(e).ms;
 }
 
-size_t store_keys_n(const struct store *s, unsigned db); /* as of all that is of a database: without those aside */
+/* As of all that is of a database: without those aside. */
+size_t store_keys_n(const struct store *s, unsigned db);
 size_t store_dues_n(const struct store *s, unsigned db);
 double store_due_ms_sum(const struct store *s, unsigned db); /* of all expiries */
-static inline size_t store_bytes(const struct store *s) /* entries, blobs, tables; without what is dying */
+/* entries, blobs, tables; without what is dying */
+static inline size_t store_bytes(const struct store *s)
 {
     return s->entry_bytes + s->table_bytes;
 }
-size_t store_keys_bytes(const struct store *s, unsigned db); /* of a database's tables of keys; O(slots) */
+/* Of a database's tables of keys; O(slots). */
+size_t store_keys_bytes(const struct store *s, unsigned db);
 size_t store_dues_bytes(const struct store *s, unsigned db); /* of its indices of expiries */
 
 /* The two passes over a batch before it runs (hot-path.md 1), each over all its keys. A key is then
@@ -201,7 +212,8 @@ enum err store_put_blob(struct store *s, unsigned db, const struct key *k, struc
 /* An integer as the value of k, which is there; its expiry stays. */
 enum err store_put_number(struct store *s, unsigned db, const struct key *k, int64_t v) MUST_CHECK;
 bool store_drop(struct store *s, unsigned db, const struct key *k); /* false: was not there */
-/* k is there; WALL_NEVER takes the expiry away, which is never refused. ERR_NOMEM: nothing changed. */
+/* k is there; WALL_NEVER takes the expiry away, which is never refused.
+ * ERR_NOMEM: nothing changed. */
 enum err store_set_expiry(struct store *s, unsigned db, const struct key *k,
                           struct wall until) MUST_CHECK;
 
@@ -217,7 +229,8 @@ enum err store_move(struct store *s, unsigned db, const struct key *from, unsign
 enum err store_copy(struct store *s, unsigned db, const struct key *from, unsigned to_db,
                     const struct key *to) MUST_CHECK;
 
-void store_flush(struct store *s, unsigned db); /* O(slots): tables go to be freed in steps, or to the walk */
+/* O(slots): tables go to be freed in steps, or to the walk. */
+void store_flush(struct store *s, unsigned db);
 void store_swap(struct store *s, unsigned a, unsigned b); /* not slotted */
 
 /* Work left over from flushes and cancelled walks: while there is some, the node calls store_idle
@@ -227,16 +240,17 @@ void store_idle(struct store *s, size_t budget);
 
 /* ------------------------------------------------------------------ many */
 
-/* Visits entries from a cursor in table order, slot by slot; the next cursor, 0: done. See table_scan's
- * guarantee: a cursor is a slot, 14 bits, and the cursor in its table, 48. */
+/* Visits entries from a cursor in table order, slot by slot; the next cursor, 0: done. See
+ * table_scan's guarantee: a cursor is a slot, 14 bits, and the cursor in its table, 48. */
 uint64_t store_scan(struct store *s, unsigned db, uint64_t cursor, size_t want,
                     void (*visit)(void *who, struct entry *e), void *who);
 struct entry *store_random(struct store *s, unsigned db); /* NULL: empty */
 
 /* -------------------------------------------------------------- one slot
  *
- * Of a slotted store. A slot that is aside is found by its keys and by its number only: no count of a
- * database has it, no scan, no flush, nothing that picks an entry by chance, for its age or its expiry. */
+ * Of a slotted store. A slot that is aside is found by its keys and by its number only: no count of
+ * a database has it, no scan, no flush, nothing that picks an entry by chance, for its age or its
+ * expiry. */
 
 void store_slot_set_aside(struct store *s, unsigned slot, bool aside);
 static inline bool store_slot_is_aside(const struct store *s, unsigned slot)
@@ -248,18 +262,20 @@ size_t store_slot_keys_n(const struct store *s, unsigned slot);
 size_t store_slot_bytes(const struct store *s, unsigned slot); /* of its entries and their blobs */
 uint64_t store_slot_scan(struct store *s, unsigned slot, uint64_t cursor, size_t want,
                          void (*visit)(void *who, struct entry *e), void *who);
-unsigned store_slot_next(const struct store *s, unsigned slot); /* the first from here on with keys, not aside; SLOTS: none */
+/* The first from here on with keys, not aside; SLOTS: none. */
+unsigned store_slot_next(const struct store *s, unsigned slot);
 void store_slot_flush(struct store *s, unsigned slot); /* O(1) */
 
-/* A slot's content built aside: to fill the spare table it changes places with the slot's, and back. While one
- * holds something no walk begins (S11). */
+/* A slot's content built aside: to fill the spare table it changes places with the slot's, and
+ * back. While one holds something no walk begins (S11). */
 static inline unsigned store_spare(unsigned i)
 {
     return SLOTS + i;
 }
 void store_spare_swap(struct store *s, unsigned i, unsigned slot);
-void store_spare_take(struct store *s, unsigned i, unsigned slot); /* its content is the slot's from here on; O(1) */
-void store_spare_flush(struct store *s, unsigned i);               /* O(1) */
+/* Its content is the slot's from here on; O(1). */
+void store_spare_take(struct store *s, unsigned i, unsigned slot);
+void store_spare_flush(struct store *s, unsigned i); /* O(1) */
 bool store_spares_empty(const struct store *s);
 
 /* Every invariant (S1 to S3); reads everything. */

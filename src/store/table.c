@@ -4,10 +4,10 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { DIRECTORY_KEYS = 64 };  /* the directory has at most one word for so many keys (T5) */
-enum { SHRINK_EVERY = 32 };    /* removals between two looks at a segment of many buckets */
-enum { SHRINK_SMALL = 16 };    /* buckets: looked at each time */
-enum { RANDOM_TRIES = 128 };   /* misses before a random pick becomes a walk */
+enum { DIRECTORY_KEYS = 64 }; /* the directory has at most one word for so many keys (T5) */
+enum { SHRINK_EVERY = 32 };   /* removals between two looks at a segment of many buckets */
+enum { SHRINK_SMALL = 16 };   /* buckets: looked at each time */
+enum { RANDOM_TRIES = 128 };  /* misses before a random pick becomes a walk */
 
 /* ------------------------------------------------------------ directory */
 
@@ -338,7 +338,8 @@ size_t table_sample(const struct table *t, struct rng *rng, struct entry **out, 
 
 /* ------------------------------------------------------------ the end */
 
-/* The buckets of a segment lose their keys, from `at` on, until `want` are gone; the next bucket. */
+/* The buckets of a segment lose their keys, from `at` on, until `want` are gone;
+ * the next bucket. */
 static uint32_t segment_empty(struct segment s, uint32_t at, size_t want, size_t *gone,
                               void (*drop)(void *who, struct entry *e), void *who)
 {
@@ -370,7 +371,8 @@ uint64_t table_free_some(struct table *t, uint64_t cursor, size_t want,
             if (drop == NULL)
                 gone += segment_keys_n(s);
             else
-                at = segment_empty(s, home_of(s, position_of(hash, s.depth)), want, &gone, drop, who);
+                at = segment_empty(s, home_of(s, position_of(hash, s.depth)), want, &gone, drop,
+                                   who);
             t->n -= gone - before;
             if (at < s.n)
                 return cursor_behind_home(cursor, s, at - 1);

@@ -95,14 +95,15 @@ struct entry *table_remove(struct table *t, uint64_t hash, struct slice key);
 /* The entry at this place, which is of this hash, leaves the table. */
 struct entry *table_remove_at(struct table *t, uint64_t hash, struct place *p);
 
-/* Three passes over a batch: bucket of each key, entry of each key, then find. The hint is only used
- * while the table has not changed since; between the first two it must not.
+/* Three passes over a batch: bucket of each key, entry of each key, then find. The hint is only
+ * used while the table has not changed since; between the first two it must not.
  *
  * What is fetched goes into the second cache: the first one has places for fewer lines on their way
  * (hot-path.md 5). Inlined by force: gcc 12 may drop calls of a function that only prefetches. */
 enum { FETCH_FAR = 2 };
 
-static inline __attribute__((always_inline)) void table_prefetch_bucket(const struct table *t, uint64_t hash,
+static inline __attribute__((always_inline)) void table_prefetch_bucket(const struct table *t,
+                                                                        uint64_t hash,
                                                                         struct table_hint *hint)
 {
     struct segment s = table_segment_at(t, hash);
@@ -116,7 +117,8 @@ static inline __attribute__((always_inline)) void table_prefetch_bucket(const st
     __builtin_prefetch(hint->home + 1, 0, FETCH_FAR); /* where every eighth key or so is */
 }
 
-static inline __attribute__((always_inline)) void table_prefetch_entry(const struct table *t, uint64_t hash,
+static inline __attribute__((always_inline)) void table_prefetch_entry(const struct table *t,
+                                                                       uint64_t hash,
                                                                        struct table_hint *hint)
 {
     struct place *p = NULL;

@@ -29,7 +29,7 @@ struct store_walk {
 enum err walk_begin(struct store *s)
 {
     if (s->walk != NULL || !store_spares_empty(s))
-        return ERR_LIMIT; /* S11 */
+        return ERR_LIMIT;                  /* S11 */
     check(s->generations_n < GENERATIONS); /* S7 */
     struct store_walk *w = mem_get(sizeof(*w));
     *w = (struct store_walk){
@@ -38,7 +38,8 @@ enum err walk_begin(struct store *s)
     };
     for (unsigned at = 0; (at = slots_next_any(s, at)) < s->slots_n; at++) {
         w->of[at] = &w->parts[w->parts_n];
-        w->parts[w->parts_n++] = (struct walk_part){.db = slots_db(s, at), .keys = &s->slots[at].keys};
+        w->parts[w->parts_n++] =
+            (struct walk_part){.db = slots_db(s, at), .keys = &s->slots[at].keys};
         w->progress.total += table_n(&s->slots[at].keys);
     }
     s->generation = (s->generation + 1u) & (GENERATIONS - 1u);

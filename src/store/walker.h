@@ -6,20 +6,21 @@
  *                      in between, whoever changes an entry first calls walk_hand_out
  *
  * Each entry has the number of a generation, two bits. At T the store's generation moves on by one,
- * so that no entry has it; the walk and walk_hand_out give an entry to ops->walked only if it is not
- * of the store's generation, and make it so. Entries that come into being later are born with it.
- * That is all there is to "exactly once": tables may grow, shrink, be swapped or flushed, entries may
- * be moved, in whatever order the walk meets them (S6).
+ * so that no entry has it; the walk and walk_hand_out give an entry to ops->walked only if it is
+ * not of the store's generation, and make it so. Entries that come into being later are born with
+ * it. That is all there is to "exactly once": tables may grow, shrink, be swapped or flushed,
+ * entries may be moved, in whatever order the walk meets them (S6).
  *
- * After a whole walk every entry has the store's generation, so nothing needs resetting. A cancelled
- * walk leaves one generation more behind; when all four may be in use, the walk goes on in
- * store_idle without handing anything out, and the next one can begin after it. */
+ * After a whole walk every entry has the store's generation, so nothing needs resetting. A
+ * cancelled walk leaves one generation more behind; when all four may be in use, the walk goes on
+ * in store_idle without handing anything out, and the next one can begin after it. */
 #ifndef STORE_WALKER_H
 #define STORE_WALKER_H
 
 #include "store/store.h"
 
-/* The moment T. ERR_LIMIT: a walk is under way, the last one is still being tidied up, or a spare table is in use. */
+/* The moment T. ERR_LIMIT: a walk is under way, the last one is still being tidied up, or a spare
+ * table is in use. */
 enum err walk_begin(struct store *s) MUST_CHECK;
 
 /* Hands out entries until about so many, or so many bytes of keys and values, were. True: all were,
@@ -47,7 +48,8 @@ static inline void walk_hand_out(struct store *s, unsigned at, struct entry *e)
 void walk_swapped(struct store *s, unsigned a, unsigned b); /* after the swap */
 
 struct store_dying;
-/* The tables there were emptied, what they held is in d now. The walk holds it while it needs it. */
+/* The tables there were emptied, what they held is in d now. The walk holds it while
+ * it needs it. */
 void walk_flushed(struct store *s, unsigned at, struct store_dying *d);
 void walk_tidy(struct store *s, size_t budget); /* goes on with a cancelled walk, if there is one */
 bool walk_is_untidy(const struct store *s);

@@ -62,7 +62,8 @@ static enum err get_or_empty(struct wire_in *in, uint8_t *b, size_t n)
 
 static void put_who(struct chain *to, const struct hello_end *e)
 {
-    put_or_empty(to, e->cluster.b, sizeof(e->cluster.b), cluster_id_equal(&e->cluster, &no_cluster));
+    put_or_empty(to, e->cluster.b, sizeof(e->cluster.b),
+                 cluster_id_equal(&e->cluster, &no_cluster));
     put_or_empty(to, e->id.b, sizeof(e->id.b), is_proxy(e));
     wire_put_u64(to, e->incarnation);
 }
@@ -245,7 +246,8 @@ static enum hello_verdict judge_end(struct hello *h, struct chain *out)
     const struct hello_end *dialler = h->dials ? &h->me : &h->peer;
     if (is_proxy(dialler) && cluster_id_equal(&dialler->cluster, &no_cluster))
         return HELLO_MORE;
-    if (cluster_id_equal(&h->me.cluster, &no_cluster) || cluster_id_equal(&h->peer.cluster, &no_cluster))
+    if (cluster_id_equal(&h->me.cluster, &no_cluster) ||
+        cluster_id_equal(&h->peer.cluster, &no_cluster))
         return refuse(h, out, HELLO_BAD_CLUSTER,
                       "one of the two nodes belongs to no cluster yet: CLUSTER MEET first");
     if (!cluster_id_equal(&h->me.cluster, &h->peer.cluster))

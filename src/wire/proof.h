@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Proofs that a secret is known: HMAC-SHA-256 (RFC 2104), by OpenSSL's libcrypto; the one place that
- * names it below the shell. A function of its arguments alone. */
+/* Proofs that a secret is known: HMAC-SHA-256 (RFC 2104), by OpenSSL's libcrypto; the one place
+ * that names it below the shell. A function of its arguments alone. */
 #ifndef WIRE_PROOF_H
 #define WIRE_PROOF_H
 

@@ -38,7 +38,8 @@ static bool is_handshake(enum wire_type type)
     return type <= WIRE_REFUSED;
 }
 
-static bool frame_open(const struct request *q, enum wire_side from, bool open, struct wire_in *in, char *why)
+static bool frame_open(const struct request *q, enum wire_side from, bool open, struct wire_in *in,
+                       char *why)
 {
     struct slice name = q->argv[0];
     enum wire_type type = 0;
@@ -46,7 +47,7 @@ static bool frame_open(const struct request *q, enum wire_side from, bool open, 
         type++;
     if (type == WIRE_TYPES)
         return say_bad(why, "no message between nodes is called '", name,
-                   "'; is this the port for clients that was meant?");
+                       "'; is this the port for clients that was meant?");
     const struct wire_spec *spec = &specs[type];
     *in = (struct wire_in){.type = type, .argv = q->argv, .argc = q->argc, .at = 1};
     if ((spec->side & from) == 0)
@@ -86,7 +87,8 @@ enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_
                                          .unauthenticated = true};
     switch (request_next(&r->parser, &limits, bytes, &r->arena, &r->req, used)) {
     case REQUEST_MORE: return WIRE_MORE;
-    case REQUEST_WHOLE: return frame_open(&r->req, r->from, r->open, in, r->why) ? WIRE_FRAME : WIRE_BAD;
+    case REQUEST_WHOLE:
+        return frame_open(&r->req, r->from, r->open, in, r->why) ? WIRE_FRAME : WIRE_BAD;
     case REQUEST_NONE: return bad(r, "an empty frame");
     case REQUEST_BAD: break;
     }

@@ -67,8 +67,8 @@ enum wire_read {
     WIRE_BAD    /* r->why: say so, and close */
 };
 
-/* A request that came as a client's do, taken for a frame of an open connection: how a data plane reads. `why` has
- * WIRE_WHY_BYTES. */
+/* A request that came as a client's do, taken for a frame of an open connection: how a data plane
+ * reads. `why` has WIRE_WHY_BYTES. */
 bool wire_frame(const struct request *q, enum wire_side from, struct wire_in *in, char *why);
 
 enum wire_read wire_next(struct wire_reader *r, struct slice bytes, struct wire_in *in,
@@ -83,7 +83,8 @@ void wire_put_u64(struct chain *to, uint64_t v);
 void wire_put_i64(struct chain *to, int64_t v);
 void wire_put_bool(struct chain *to, bool v); /* 1 or 0 */
 void wire_put_bytes(struct chain *to, struct slice s);
-void wire_put_parts(struct chain *to, const struct chain *parts); /* as wire_put_bytes; big values are shared */
+/* As wire_put_bytes; big values are shared. */
+void wire_put_parts(struct chain *to, const struct chain *parts);
 void wire_put_word(struct chain *to, const char *word);
 void wire_put_hex(struct chain *to, const uint8_t *b,
                   size_t n); /* two lowercase digits a byte; n <= 64 */

@@ -8,9 +8,9 @@
 #include "core/map/plane_word.h"
 #include "wire/wire.h"
 
-enum { FETCH_ENTRIES = 256 };          /* in one VONG.ENTRIES */
-enum { FETCH_BYTES = 1024 * 1024 };    /* the same, when more than one */
-enum { REPORT_SLOTS = 4096 };          /* in one VONG.REPORT: three fields each */
+enum { FETCH_ENTRIES = 256 };                /* in one VONG.ENTRIES */
+enum { FETCH_BYTES = 1024 * 1024 };          /* the same, when more than one */
+enum { REPORT_SLOTS = 4096 };                /* in one VONG.REPORT: three fields each */
 enum { FETCH_MAP_BYTES = 64 * 1024 * 1024 }; /* a map is far smaller: a bound for the reader */
 
 /* A node that is in no cluster asks any member. */
@@ -32,11 +32,11 @@ struct wire_meet {
     uint16_t cluster_port;
 };
 
-enum met { /* who joins whom */
-    MET_I_JOIN = 1, /* the one named joins the one asked */
-    MET_YOU_JOIN,   /* the one asked may join the one named, being empty and alone */
-    MET_SAME,       /* they are in one cluster already */
-    MET_NEITHER     /* why */
+enum met {                 /* who joins whom */
+           MET_I_JOIN = 1, /* the one named joins the one asked */
+           MET_YOU_JOIN,   /* the one asked may join the one named, being empty and alone */
+           MET_SAME,       /* they are in one cluster already */
+           MET_NEITHER     /* why */
 };
 struct wire_met {
     enum met met;
@@ -50,8 +50,9 @@ struct wire_propose {
 };
 struct wire_proposed {
     uint64_t token;
-    uint64_t index, term; /* it is decided when entry `index` is applied, if that one is of `term`; 0: it was not taken */
-    struct node_id leader; /* as the answerer knows it; all zero: unknown */
+    /* it is decided when entry `index` is applied, if that one is of `term`; 0: it was not taken */
+    uint64_t index, term;
+    struct node_id leader;    /* as the answerer knows it; all zero: unknown */
     char why[WIRE_WHY_BYTES]; /* not taken: why */
 };
 
@@ -81,7 +82,7 @@ struct wire_report {
     uint32_t incarnation;
     uint32_t clean_since; /* as in the word of the data plane */
     uint32_t data_since;
-    size_t n; /* at most REPORT_SLOTS */
+    size_t n;                 /* at most REPORT_SLOTS */
     struct word_position *at; /* of get: to be freed by mem_free */
 };
 

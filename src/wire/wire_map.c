@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Lists, runs and sets of slots are one field each, a text: a placement of 16384 runs is one field, and
- * a frame's fields are bounded. */
+/* Lists, runs and sets of slots are one field each, a text: a placement of 16384 runs is one field,
+ * and a frame's fields are bounded. */
 #include "wire/wire_map.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "core/map/map_setting.h"
 #include "resp/resp_write.h"
 
-/* -- Texts within a field ----------------------------------------------------------------------- */
+/* -- Texts within a field ---------------------------------------------------------------------- */
 
 struct text {
     VEC(char) chars;
@@ -107,7 +107,7 @@ static enum err peek_text(const struct wire_in *in, struct slice *s)
     return wire_get_bytes(&at, RAFT_ENTRY_BYTES, s);
 }
 
-/* -- <runs>: "0-99=3,1 100-199=1" --------------------------------------------------------------- */
+/* -- <runs>: "0-99=3,1 100-199=1" -------------------------------------------------------------- */
 
 static void put_runs(struct chain *to, const struct map_run *run, size_t n)
 {
@@ -157,7 +157,7 @@ static enum err get_runs(struct wire_in *in, struct map_entry *e)
     return ERR_OK;
 }
 
-/* -- <isr runs>: "0-99=3/7,1/2 100-199=3/7", each a place and its incarnation ------------------------ */
+/* -- <isr runs>: "0-99=3/7,1/2 100-199=3/7", each a place and its incarnation ------------------ */
 
 static void put_isr_runs(struct chain *to, const struct map_isr_run *run, size_t n)
 {
@@ -210,7 +210,7 @@ static enum err get_isr_runs(struct wire_in *in, struct map_entry *e)
     return ERR_OK;
 }
 
-/* -- <slots>: "0-99 200-200", rising ------------------------------------------------------------ */
+/* -- <slots>: "0-99 200-200", rising ----------------------------------------------------------- */
 
 static void put_slots(struct chain *to, const struct bits *b)
 {
@@ -245,7 +245,8 @@ static enum err get_slots(struct wire_in *in, struct bits *b)
     return ERR_OK;
 }
 
-/* -- <member>: id, data-id, voter's data-id, incarnation, ip, hostname, port, cluster port, zone, weight, home -- */
+/* -- <member>: id, data-id, voter's data-id, incarnation, ip, hostname, port, cluster port, zone,
+ *    weight, home */
 
 enum { MEMBER_FIELDS = 11, SETTING_FIELDS = 2 * MAP_SETTINGS };
 
@@ -279,7 +280,7 @@ static enum err get_member(struct wire_in *in, struct map_member *m)
     return wire_get_u64(in, &m->home);
 }
 
-/* -- <settings>: name, value; every row of the table, in its order --------------------------------- */
+/* -- <settings>: name, value; every row of the table, in its order ----------------------------- */
 
 static void put_settings(struct chain *to, const struct map_settings *s)
 {
@@ -303,14 +304,24 @@ static enum err get_settings(struct wire_in *in, struct map_settings *s)
     return ERR_OK;
 }
 
-/* -- Entries ------------------------------------------------------------------------------------ */
+/* -- Entries ----------------------------------------------------------------------------------- */
 
 static const char *const entry_names[MAP_TYPES] = {
-    [MAP_FOUND] = "FOUND",         [MAP_JOIN] = "JOIN",           [MAP_ANNOUNCE] = "ANNOUNCE",
-    [MAP_SUSPECTED] = "SUSPECTED", [MAP_DOWNED] = "DOWNED",       [MAP_CLEARED] = "CLEARED",
-    [MAP_RESTARTED] = "RESTARTED", [MAP_LEAVE] = "LEAVE",         [MAP_REMOVE] = "REMOVE",
-    [MAP_SET] = "SET",             [MAP_PLACE] = "PLACE",         [MAP_ELECT] = "ELECT",
-    [MAP_HANDOVER] = "HANDOVER",   [MAP_ISR] = "ISR",             [MAP_TIMEOUT_SETTLED] = "TIMEOUT-SETTLED",
+    [MAP_FOUND] = "FOUND",
+    [MAP_JOIN] = "JOIN",
+    [MAP_ANNOUNCE] = "ANNOUNCE",
+    [MAP_SUSPECTED] = "SUSPECTED",
+    [MAP_DOWNED] = "DOWNED",
+    [MAP_CLEARED] = "CLEARED",
+    [MAP_RESTARTED] = "RESTARTED",
+    [MAP_LEAVE] = "LEAVE",
+    [MAP_REMOVE] = "REMOVE",
+    [MAP_SET] = "SET",
+    [MAP_PLACE] = "PLACE",
+    [MAP_ELECT] = "ELECT",
+    [MAP_HANDOVER] = "HANDOVER",
+    [MAP_ISR] = "ISR",
+    [MAP_TIMEOUT_SETTLED] = "TIMEOUT-SETTLED",
     [MAP_SETTLED] = "SETTLED",
 };
 
@@ -453,9 +464,7 @@ static void put_timeout_settled(struct chain *to, const struct map_entry *e)
 static void put_fields(struct chain *to, const struct map_entry *e)
 {
     switch (e->type) {
-    case MAP_FOUND:
-        put_found(to, e);
-        return;
+    case MAP_FOUND: put_found(to, e); return;
     case MAP_JOIN:
     case MAP_ANNOUNCE:
     case MAP_RESTARTED:
@@ -466,30 +475,15 @@ static void put_fields(struct chain *to, const struct map_entry *e)
     case MAP_DOWNED:
     case MAP_CLEARED:
     case MAP_LEAVE:
-    case MAP_REMOVE:
-        put_about(to, e);
-        return;
-    case MAP_SET:
-        put_set(to, e);
-        return;
+    case MAP_REMOVE: put_about(to, e); return;
+    case MAP_SET: put_set(to, e); return;
     case MAP_PLACE:
-    case MAP_ELECT:
-        put_place_elect(to, e);
-        return;
-    case MAP_HANDOVER:
-        put_handover(to, e);
-        return;
-    case MAP_ISR:
-        put_isr(to, e);
-        return;
-    case MAP_SETTLED:
-        put_settled(to, e);
-        return;
-    case MAP_TIMEOUT_SETTLED:
-        put_timeout_settled(to, e);
-        return;
-    case MAP_TYPES:
-        break;
+    case MAP_ELECT: put_place_elect(to, e); return;
+    case MAP_HANDOVER: put_handover(to, e); return;
+    case MAP_ISR: put_isr(to, e); return;
+    case MAP_SETTLED: put_settled(to, e); return;
+    case MAP_TIMEOUT_SETTLED: put_timeout_settled(to, e); return;
+    case MAP_TYPES: break;
     }
     check(e->type < MAP_TYPES);
 }
@@ -497,38 +491,28 @@ static void put_fields(struct chain *to, const struct map_entry *e)
 static enum err get_fields(struct wire_in *in, struct map_entry *e)
 {
     switch (e->type) {
-    case MAP_FOUND:
-        return get_found(in, e);
+    case MAP_FOUND: return get_found(in, e);
     case MAP_JOIN:
     case MAP_ANNOUNCE:
-    case MAP_RESTARTED:
-        return get_member(in, &e->member);
+    case MAP_RESTARTED: return get_member(in, &e->member);
     case MAP_SUSPECTED:
     case MAP_DOWNED:
     case MAP_CLEARED:
     case MAP_LEAVE:
-    case MAP_REMOVE:
-        return get_about(in, e);
-    case MAP_SET:
-        return get_set(in, e);
+    case MAP_REMOVE: return get_about(in, e);
+    case MAP_SET: return get_set(in, e);
     case MAP_PLACE:
-    case MAP_ELECT:
-        return get_place_elect(in, e);
-    case MAP_HANDOVER:
-        return get_handover(in, e);
-    case MAP_ISR:
-        return get_isr(in, e);
-    case MAP_SETTLED:
-        return get_settled(in, e);
-    case MAP_TIMEOUT_SETTLED:
-        return wire_get_u64(in, &e->base);
-    case MAP_TYPES:
-        break;
+    case MAP_ELECT: return get_place_elect(in, e);
+    case MAP_HANDOVER: return get_handover(in, e);
+    case MAP_ISR: return get_isr(in, e);
+    case MAP_SETTLED: return get_settled(in, e);
+    case MAP_TIMEOUT_SETTLED: return wire_get_u64(in, &e->base);
+    case MAP_TYPES: break;
     }
     return ERR_SYNTAX;
 }
 
-/* -- Frames ------------------------------------------------------------------------------------- */
+/* -- Frames ------------------------------------------------------------------------------------ */
 
 /* One after another out of bytes that are all there. */
 struct frames {
@@ -547,7 +531,8 @@ static void frames_free(struct frames *f)
 
 static enum err frame_next(struct frames *f, struct wire_in *in)
 {
-    static const struct request_limits limits = {.bulk_max_bytes = RAFT_ENTRY_BYTES, .args_max = 64};
+    static const struct request_limits limits = {.bulk_max_bytes = RAFT_ENTRY_BYTES,
+                                                 .args_max = 64};
     request_free(&f->req);
     request_arena_reset(&f->arena);
     size_t used = 0;
@@ -573,8 +558,8 @@ static enum err tell(enum err e, const struct wire_in *in, char *why)
 {
     int n = in->argc > 0 && in->argv[0].n < 16 ? (int)in->argv[0].n : 0;
     if (e != ERR_OK)
-        snprintf(why, WIRE_WHY_BYTES, "the map's %.*s, field %u: %s", n, n > 0 ? in->argv[0].p : "", in->at,
-                 err_text(e));
+        snprintf(why, WIRE_WHY_BYTES, "the map's %.*s, field %u: %s", n, n > 0 ? in->argv[0].p : "",
+                 in->at, err_text(e));
     return e;
 }
 
@@ -610,7 +595,7 @@ enum err get_map_entry(struct slice bytes, struct map_entry **to, char *why)
     return err;
 }
 
-/* -- The map ------------------------------------------------------------------------------------ */
+/* -- The map ----------------------------------------------------------------------------------- */
 
 /* NODE <place> <leaving> <health> <health index> <run index> <proposed n> <member> */
 static void put_node(struct chain *to, const struct map_node *n, size_t place)
@@ -622,7 +607,8 @@ static void put_node(struct chain *to, const struct map_node *n, size_t place)
     wire_put_u64(to, n->health_index);
     wire_put_u64(to, n->run_index);
     wire_put_u64(to, n->proposed_n);
-    struct map_member who = {n->id, n->data, n->voter, n->incarnation, n->at, {0}, n->weight, n->home};
+    struct map_member who = {n->id, n->data, n->voter,  n->incarnation,
+                             n->at, {0},     n->weight, n->home};
     memcpy(who.zone, n->zone, sizeof(who.zone));
     put_member(to, &who);
 }
@@ -743,12 +729,14 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
 static bool slots_alike(const struct map_slot *a, const struct map_slot *b)
 {
     return a->ver == b->ver && a->epoch == b->epoch && a->primary == b->primary &&
-           a->isr_n == b->isr_n && a->want_n == b->want_n && memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
+           a->isr_n == b->isr_n && a->want_n == b->want_n &&
+           memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
            memcmp(a->isr_incarnation, b->isr_incarnation, sizeof(a->isr_incarnation)) == 0 &&
            memcmp(a->want, b->want, sizeof(a->want)) == 0 && a->formers == b->formers;
 }
 
-/* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> <T of leases> <T of waits>
+/* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> <T of
+ * leases> <T of waits>
  *     <timeout ver> <quorum ver>
  * A map without the last four is of a time in which what was set was taken for settled. */
 void put_map(struct chain *to, const struct map *m)

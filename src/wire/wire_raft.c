@@ -79,7 +79,7 @@ static enum err get_vote_answer(struct wire_in *in, struct raft_msg *m)
     return wire_get_bool(in, &m->vote_answer.granted);
 }
 
-/* ------------------------ APPEND: <prev index> <prev term> <commit> <n> (<term> <type> <bytes>) ... */
+/* -- APPEND: <prev index> <prev term> <commit> <n> (<term> <type> <bytes>) ... */
 
 static void put_append(struct chain *to, const struct raft_msg *m)
 {

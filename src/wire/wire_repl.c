@@ -2,7 +2,8 @@
 #include "wire/wire_repl.h"
 
 /* The rows stand in the order of enum repl_message_type. */
-static_assert((int)WIRE_REPL_LEAVING - (int)WIRE_REPL_FROM == (int)REPL_LEAVING - (int)REPL_FROM, "a row for each message");
+static_assert((int)WIRE_REPL_LEAVING - (int)WIRE_REPL_FROM == (int)REPL_LEAVING - (int)REPL_FROM,
+              "a row for each message");
 
 static enum wire_type type_of(enum repl_message_type type)
 {
@@ -121,7 +122,8 @@ static enum err get_dump(struct wire_in *in, struct repl_dump *m)
     return wire_get_end(in);
 }
 
-/* -- VONG.REPL.DUMPED <slot> <epoch> <round> <parts> <commands> <at epoch> <seq> <n> (<epoch> <first>)... */
+/* -- VONG.REPL.DUMPED <slot> <epoch> <round> <parts> <commands> <at epoch> <seq>
+ *    <n> (<epoch> <first>)... */
 
 static void put_dumped(struct chain *to, const struct repl_dumped *m)
 {
@@ -323,7 +325,8 @@ enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *
 {
     if (in->type < WIRE_REPL_FROM || in->type > WIRE_REPL_LEAVING)
         return ERR_SYNTAX;
-    *m = (struct repl_message){.type = (enum repl_message_type)(REPL_FROM + (in->type - WIRE_REPL_FROM))};
+    *m = (struct repl_message){
+        .type = (enum repl_message_type)(REPL_FROM + (in->type - WIRE_REPL_FROM))};
     switch (m->type) {
     case REPL_FROM:
     case REPL_OFFER:

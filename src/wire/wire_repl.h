@@ -19,7 +19,8 @@ struct repl_read {
 };
 
 void put_repl(struct chain *to, const struct repl_message *m);
-/* Any message of the slot protocol, or ERR_SYNTAX. Bytes are borrowed as argv is, items of `read`. */
+/* Any message of the slot protocol, or ERR_SYNTAX. Bytes are borrowed as argv is,
+ * items of `read`. */
 enum err get_repl(struct wire_in *in, struct repl_message *m, struct repl_read *read) MUST_CHECK;
 void repl_read_free(struct repl_read *read);
 

@@ -51,25 +51,23 @@ for part in $(find src -name part.am); do
 done >"$wrong"
 claim "every room has a README" "$wrong"
 
-sed '/^#/d' "$here/formatted" | while read -r room; do
-    find "$room" -name '*.[ch]' 2>/dev/null
-done | sort >"$tidy_tmp/formatted"
+find src -name '*.[ch]' | sort >"$tidy_tmp/sources"
 : >"$wrong"
-seen "$(wc -l <"$tidy_tmp/formatted")" "$wrong"
-xargs awk 'length($0) > 100 { print FILENAME ":" FNR }' /dev/null <"$tidy_tmp/formatted" >>"$wrong"
-claim "no line of a formatted room is over 100 columns" "$wrong"
+seen "$(wc -l <"$tidy_tmp/sources")" "$wrong"
+xargs awk 'length($0) > 100 { print FILENAME ":" FNR }' /dev/null <"$tidy_tmp/sources" >>"$wrong"
+claim "no line of a source is over 100 columns" "$wrong"
 
 : >"$wrong"
-seen "$(wc -l <"$tidy_tmp/formatted")" "$wrong"
+seen "$(wc -l <"$tidy_tmp/sources")" "$wrong"
 if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     while read -r file; do
         clang-format "$file" | cmp -s - "$file" || echo "$file: clang-format -i mends it"
-    done <"$tidy_tmp/formatted" >>"$wrong"
+    done <"$tidy_tmp/sources" >>"$wrong"
     has_formatter=yes
 fi
 if [ -s "$wrong" ] || [ "${has_formatter:-no}" = yes ]; then
-    claim "the formatted rooms are as .clang-format lays them out" "$wrong"
+    claim "the sources are as .clang-format lays them out" "$wrong"
 else
-    skip "the formatted rooms are as .clang-format lays them out" "clang-format 14 is not installed"
+    skip "the sources are as .clang-format lays them out" "clang-format 14 is not installed"
 fi
 finish

@@ -73,7 +73,8 @@ uint16_t map_find(const struct map *m, const struct node_id *id)
 {
     for (unsigned turn = 0; turn < TRIES; turn++) {
         uint16_t guess = m->guess[cell_of(id, turn)];
-        if (guess != 0 && m->nodes.at[guess - 1].used && node_id_equal(&m->nodes.at[guess - 1].id, id))
+        if (guess != 0 && m->nodes.at[guess - 1].used &&
+            node_id_equal(&m->nodes.at[guess - 1].id, id))
             return (uint16_t)(guess - 1);
     }
     for (size_t i = 0; i < m->nodes.n; i++)
@@ -111,7 +112,8 @@ unsigned map_w(const struct map_settings *s, unsigned isr_n)
 }
 
 /* The greatest, or the least, of the present W(I) and those that are not settled. */
-static unsigned w_among(const struct map *m, const struct map_slot *s, unsigned isr_n, bool greatest)
+static unsigned w_among(const struct map *m, const struct map_slot *s, unsigned isr_n,
+                        bool greatest)
 {
     unsigned w = map_w(&m->settings, isr_n);
     for (unsigned left = s->formers; left != 0; left &= left - 1) {
@@ -212,12 +214,14 @@ static const char *slot_wrong(const struct map *m, const struct map_slot *s)
         return "a slot names a node twice, or one that is no member (P7)";
     struct map_slot right = *s;
     map_replicas_follow(&right);
-    if (s->replicas_n != right.replicas_n || memcmp(s->replicas, right.replicas, sizeof(s->replicas)) != 0)
+    if (s->replicas_n != right.replicas_n ||
+        memcmp(s->replicas, right.replicas, sizeof(s->replicas)) != 0)
         return "the replicas are not who is wished and who is in sync (P3)";
     if (s->formers >> MAP_QUORUMS != 0 || (s->formers >> map_quorum(&m->settings) & 1) != 0)
         return "a slot's former quorum is none, or the present one (P13)";
     for (unsigned i = 0; i < s->isr_n; i++)
-        if (s->isr_incarnation[i] == 0 || s->isr_incarnation[i] > m->nodes.at[s->isr[i]].incarnation)
+        if (s->isr_incarnation[i] == 0 ||
+            s->isr_incarnation[i] > m->nodes.at[s->isr[i]].incarnation)
             return "the isr knows a run that has not begun (P9)";
     return primary_wrong(m, s);
 }

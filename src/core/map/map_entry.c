@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* One function per type of entry. Each says why the entry is void, or changes the map and returns NULL;
- * nothing is changed before the last reason to refuse, but what a void entry leaves behind as well (a
- * proposer's n). Where an entry is about many slots, each is judged alone: the reason of the last slot
- * that was refused counts if none was changed. */
+/* One function per type of entry. Each says why the entry is void, or changes the map and returns
+ * NULL; nothing is changed before the last reason to refuse, but what a void entry leaves behind as
+ * well (a proposer's n). Where an entry is about many slots, each is judged alone: the reason of
+ * the last slot that was refused counts if none was changed. */
 #include "core/map/map_entry.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@
 static const char nobody_of_this_id[] = "no member has this id";
 static const char other_run[] = "the node is known in another incarnation";
 
-/* -- Nodes -------------------------------------------------------------------------------------- */
+/* -- Nodes ------------------------------------------------------------------------------------- */
 
 static struct map_node *node_at(const struct map *m, uint16_t place)
 {
@@ -49,7 +49,8 @@ static const char *member_refused(const struct map_member *who)
     return NULL;
 }
 
-/* What a node says of itself. Texts are copied to their ends: equal entries make equal maps (P1). */
+/* What a node says of itself. Texts are copied to their ends: equal entries make
+ * equal maps (P1). */
 static void node_takes(struct map_node *n, const struct map_member *who)
 {
     n->id = who->id;
@@ -67,7 +68,8 @@ static void node_takes(struct map_node *n, const struct map_member *who)
 
 static bool node_says(const struct map_node *n, const struct map_member *who)
 {
-    return data_id_equal(&n->data, &who->data) && n->weight == who->weight && n->home == who->home && n->at.port == who->at.port &&
+    return data_id_equal(&n->data, &who->data) && n->weight == who->weight &&
+           n->home == who->home && n->at.port == who->at.port &&
            n->at.cluster_port == who->at.cluster_port && strcmp(n->at.ip, who->at.ip) == 0 &&
            strcmp(n->at.hostname, who->at.hostname) == 0 && strcmp(n->zone, who->zone) == 0;
 }
@@ -91,7 +93,8 @@ static void node_health(struct map_node *n, uint64_t index, enum map_health heal
     n->health_index = index;
 }
 
-/* Its slots are electing from here on, and stay so until an ELECT (19). The epoch stays: it was had. */
+/* Its slots are electing from here on, and stay so until an ELECT (19). The epoch stays:
+ * it was had. */
 static bool node_loses_slots(struct map *m, uint64_t index, uint16_t place)
 {
     bool any = false;
@@ -106,7 +109,7 @@ static bool node_loses_slots(struct map *m, uint64_t index, uint16_t place)
     return any;
 }
 
-/* -- Entries about nodes and settings ----------------------------------------------------------- */
+/* -- Entries about nodes and settings ---------------------------------------------------------- */
 
 static void slot_alone(struct map_slot *s, uint16_t place, uint32_t incarnation)
 {
@@ -190,7 +193,8 @@ static const char *apply_suspected(struct map *m, uint64_t index, const struct m
 }
 
 /* The wait of rule 17 was for one SUSPECT; after a later CLEAR the lease may run again. */
-static const char *apply_downed(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+static const char *apply_downed(struct map *m, uint64_t index, const struct map_entry *e,
+                                struct map_applied *done)
 {
     struct map_node *n = node_of(m, &e->about);
     if (n == NULL)
@@ -217,7 +221,8 @@ static const char *apply_cleared(struct map *m, uint64_t index, const struct map
     return NULL;
 }
 
-static const char *apply_restarted(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+static const char *apply_restarted(struct map *m, uint64_t index, const struct map_entry *e,
+                                   struct map_applied *done)
 {
     const char *refused = member_refused(&e->member);
     if (refused != NULL)
@@ -262,7 +267,8 @@ static const char *apply_remove(struct map *m, const struct map_entry *e)
         return "the node is not leaving";
     uint16_t place = place_of(m, n);
     for (unsigned i = 0; i < SLOTS; i++) {
-        const struct map_slot *s = &m->slots[i]; /* the primary is of the isr, and there are no other replicas (P3) */
+        /* the primary is of the isr, and there are no other replicas (P3) */
+        const struct map_slot *s = &m->slots[i];
         if (map_list_has(s->isr, s->isr_n, place))
             return "the node has copies of slots";
         if (map_wishes(s, place))
@@ -282,7 +288,8 @@ static void timeout_set(struct map *m, uint64_t index)
     m->timeout.ver = index;
 }
 
-/* What was acknowledged before was so under another W(I); that no slot changed its ver: it voids nobody's proposal. */
+/* What was acknowledged before was so under another W(I); that no slot changed its ver: it
+ * voids nobody's proposal. */
 static void quorum_set(struct map *m, uint64_t index, unsigned former)
 {
     unsigned present = map_quorum(&m->settings);
@@ -291,7 +298,8 @@ static void quorum_set(struct map *m, uint64_t index, unsigned former)
     m->quorum_ver = index;
 }
 
-static const char *apply_set(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+static const char *apply_set(struct map *m, uint64_t index, const struct map_entry *e,
+                             struct map_applied *done)
 {
     if (m->nodes.n == 0)
         return "there is no cluster";
@@ -355,7 +363,7 @@ static const char *apply_timeout_settled(struct map *m, const struct map_entry *
     return NULL;
 }
 
-/* -- Entries about slots ------------------------------------------------------------------------ */
+/* -- Entries about slots ----------------------------------------------------------------------- */
 
 static const char *run_refused(const struct map *m, const struct map_run *run, uint64_t base)
 {
@@ -375,8 +383,8 @@ static const char *run_refused(const struct map *m, const struct map_run *run, u
 
 static const char *apply_place(struct map *m, uint64_t index, const struct map_entry *e)
 {
-    if (m->want_ver > e->base)
-        return "slots were placed anew meanwhile: try again"; /* and this one was computed from an older */
+    if (m->want_ver > e->base) /* this one was computed from an older map */
+        return "slots were placed anew meanwhile: try again";
     const char *why = "nothing in it is new";
     bool any = false;
     for (size_t i = 0; i < e->runs.run_n; i++) {
@@ -400,8 +408,10 @@ static const char *apply_place(struct map *m, uint64_t index, const struct map_e
     return any ? NULL : why;
 }
 
-/* Rule 13: the new primary is live, nobody SUSPECT or DOWN is added; and who is named may have a copy (21). */
-static const char *elect_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
+/* Rule 13: the new primary is live, nobody SUSPECT or DOWN is added; and who is named may have
+ * a copy (21). */
+static const char *elect_refused(const struct map *m, const struct map_slot *s,
+                                 const struct map_run *run)
 {
     for (unsigned i = 0; i < run->n; i++)
         if (!map_replicas_have(s, run->node[i]))
@@ -409,13 +419,16 @@ static const char *elect_refused(const struct map *m, const struct map_slot *s, 
     if (m->nodes.at[run->node[0]].health != MAP_UP)
         return "the new primary is SUSPECT or DOWN";
     for (unsigned i = 1; i < run->n; i++)
-        if (m->nodes.at[run->node[i]].health != MAP_UP && !map_list_has(s->isr, s->isr_n, run->node[i]))
+        if (m->nodes.at[run->node[i]].health != MAP_UP &&
+            !map_list_has(s->isr, s->isr_n, run->node[i]))
             return "a node that is SUSPECT or DOWN would be added";
     return NULL;
 }
 
-/* A copy that lives, in the run in which it was in sync, is not given up for one that was not (22). */
-static const char *give_up_refused(const struct map *m, const struct map_slot *s, const struct map_run *run)
+/* A copy that lives, in the run in which it was in sync, is not given up for one that
+ * was not (22). */
+static const char *give_up_refused(const struct map *m, const struct map_slot *s,
+                                   const struct map_run *run)
 {
     if (map_list_has(s->isr, s->isr_n, run->node[0]))
         return NULL;
@@ -427,7 +440,8 @@ static const char *give_up_refused(const struct map *m, const struct map_slot *s
     return NULL;
 }
 
-static const char *slot_elect(struct map *m, struct map_slot *s, const struct map_run *run, const struct map_entry *e)
+static const char *slot_elect(struct map *m, struct map_slot *s, const struct map_run *run,
+                              const struct map_entry *e)
 {
     if (s->primary != MAP_NOBODY)
         return "the slot has a primary";
@@ -491,7 +505,8 @@ static void isr_lead(struct map_slot *s, unsigned at)
     s->primary = node;
 }
 
-static const char *slot_handover(struct map_slot *s, uint16_t from, uint16_t to, const struct map_entry *e)
+static const char *slot_handover(struct map_slot *s, uint16_t from, uint16_t to,
+                                 const struct map_entry *e)
 {
     if (s->primary != from)
         return "the proposer is not the slot's primary";
@@ -548,7 +563,8 @@ static const char *apply_handover(struct map *m, uint64_t index, const struct ma
     uint16_t from = map_find(m, &e->about), to = map_find(m, &e->handover.to);
     bool any = false;
     why = "it names no slot";
-    for (unsigned i = bits_next(&e->handover.slots, 0); i < SLOTS; i = bits_next(&e->handover.slots, i + 1)) {
+    for (unsigned i = bits_next(&e->handover.slots, 0); i < SLOTS;
+         i = bits_next(&e->handover.slots, i + 1)) {
         const char *refused = slot_handover(&m->slots[i], from, to, e);
         if (refused != NULL) {
             why = refused;
@@ -560,10 +576,10 @@ static const char *apply_handover(struct map *m, uint64_t index, const struct ma
     return any ? NULL : why;
 }
 
-/* Who is kept is kept as it is; who is added, or is in sync in another run than before, is a replica, live, and known
- * in that run since before (11 - 13). */
-static const char *isr_member_refused(const struct map *m, const struct map_slot *s, const struct map_isr_run *run,
-                                      unsigned i, uint64_t base)
+/* Who is kept is kept as it is; who is added, or is in sync in another run than before, is a
+ * replica, live, and known in that run since before (11 - 13). */
+static const char *isr_member_refused(const struct map *m, const struct map_slot *s,
+                                      const struct map_isr_run *run, unsigned i, uint64_t base)
 {
     uint16_t place = run->node[i];
     if (map_list_has(run->node, i, place))
@@ -629,61 +645,31 @@ static const char *apply_isr(struct map *m, uint64_t index, const struct map_ent
     return any ? NULL : why;
 }
 
-/* -- All of them -------------------------------------------------------------------------------- */
+/* -- All of them ------------------------------------------------------------------------------- */
 
-static const char *apply_one(struct map *m, uint64_t index, const struct map_entry *e, struct map_applied *done)
+static const char *apply_one(struct map *m, uint64_t index, const struct map_entry *e,
+                             struct map_applied *done)
 {
     switch (e->type) {
     case MAP_FOUND:
         done->nodes = done->slots = done->settings = true;
         return apply_found(m, index, e);
-    case MAP_JOIN:
-        done->nodes = true;
-        return apply_join(m, index, e);
-    case MAP_ANNOUNCE:
-        done->nodes = true;
-        return apply_announce(m, e);
-    case MAP_SUSPECTED:
-        done->nodes = true;
-        return apply_suspected(m, index, e);
-    case MAP_DOWNED:
-        done->nodes = true;
-        return apply_downed(m, index, e, done);
-    case MAP_CLEARED:
-        done->nodes = true;
-        return apply_cleared(m, index, e);
-    case MAP_RESTARTED:
-        done->nodes = true;
-        return apply_restarted(m, index, e, done);
-    case MAP_LEAVE:
-        done->nodes = true;
-        return apply_leave(m, e);
-    case MAP_REMOVE:
-        done->nodes = true;
-        return apply_remove(m, e);
-    case MAP_SET:
-        done->settings = true;
-        return apply_set(m, index, e, done);
-    case MAP_SETTLED:
-        done->slots = true;
-        return apply_settled(m, e);
-    case MAP_TIMEOUT_SETTLED:
-        done->settings = true;
-        return apply_timeout_settled(m, e);
-    case MAP_PLACE:
-        done->slots = true;
-        return apply_place(m, index, e);
-    case MAP_ELECT:
-        done->slots = true;
-        return apply_elect(m, index, e);
-    case MAP_HANDOVER:
-        done->slots = true;
-        return apply_handover(m, index, e);
-    case MAP_ISR:
-        done->slots = true;
-        return apply_isr(m, index, e);
-    case MAP_TYPES:
-        break;
+    case MAP_JOIN: done->nodes = true; return apply_join(m, index, e);
+    case MAP_ANNOUNCE: done->nodes = true; return apply_announce(m, e);
+    case MAP_SUSPECTED: done->nodes = true; return apply_suspected(m, index, e);
+    case MAP_DOWNED: done->nodes = true; return apply_downed(m, index, e, done);
+    case MAP_CLEARED: done->nodes = true; return apply_cleared(m, index, e);
+    case MAP_RESTARTED: done->nodes = true; return apply_restarted(m, index, e, done);
+    case MAP_LEAVE: done->nodes = true; return apply_leave(m, e);
+    case MAP_REMOVE: done->nodes = true; return apply_remove(m, e);
+    case MAP_SET: done->settings = true; return apply_set(m, index, e, done);
+    case MAP_SETTLED: done->slots = true; return apply_settled(m, e);
+    case MAP_TIMEOUT_SETTLED: done->settings = true; return apply_timeout_settled(m, e);
+    case MAP_PLACE: done->slots = true; return apply_place(m, index, e);
+    case MAP_ELECT: done->slots = true; return apply_elect(m, index, e);
+    case MAP_HANDOVER: done->slots = true; return apply_handover(m, index, e);
+    case MAP_ISR: done->slots = true; return apply_isr(m, index, e);
+    case MAP_TYPES: break;
     }
     return "there is no such entry";
 }

@@ -2,11 +2,11 @@
 
 /* Every entry of the controller's log that changes the map: check and apply.
  *
- * An entry is proposed by whoever may (the leader, or a slot's primary), passed to the leader, appended,
- * and takes effect where and when it is applied; there it is judged against the map as it is then, and
- * may be void, whole or for some slots (replication 13). `base` is the index the proposer's map had: a
- * node that joined or restarted, and a slot that changed, after it are not what the proposer judged.
- * Its bytes: wire/wire_map.c. */
+ * An entry is proposed by whoever may (the leader, or a slot's primary), passed to the leader,
+ * appended, and takes effect where and when it is applied; there it is judged against the map as it
+ * is then, and may be void, whole or for some slots (replication 13). `base` is the index the
+ * proposer's map had: a node that joined or restarted, and a slot that changed, after it are not
+ * what the proposer judged. Its bytes: wire/wire_map.c. */
 #ifndef CORE_MAP_MAP_ENTRY_H
 #define CORE_MAP_MAP_ENTRY_H
 
@@ -14,27 +14,38 @@
 #include "core/map/map.h"
 
 enum map_entry_type {
-    MAP_FOUND = 1, /* the first one: cluster, settings, and the node that has every slot, at epoch 1 */
-    MAP_JOIN,      /* a node, from now on a member; void if its id is known or the map is full */
-    MAP_ANNOUNCE,  /* new addresses, zone or weight of a member, in its known incarnation; and its data-id, which
-                      it knows once it has loaded */
+    /* the first one: cluster, settings, and the node that has every slot, at epoch 1 */
+    MAP_FOUND = 1,
+    MAP_JOIN, /* a node, from now on a member; void if its id is known or the map is full */
+    /* new addresses, zone or weight of a member, in its known incarnation; and its data-id, which
+     * it knows once it has loaded */
+    MAP_ANNOUNCE,
     MAP_SUSPECTED, /* replication 16 */
-    MAP_DOWNED,    /* 17, 19: its slots have no primary from here on. Void unless X is SUSPECT, since base
-                      or before: after a CLEAR its lease may run again */
-    MAP_CLEARED,   /* 17: eligible again, and no more */
-    MAP_RESTARTED, /* 19: void unless the incarnation is greater than the known one; counts as CLEARED */
-    MAP_LEAVE,     /* CLUSTER FORGET: from now on it is drained; void for the last that can hold data */
-    MAP_REMOVE,    /* it left and nothing names it any more: it is gone. A removed id may only join anew */
-    MAP_SET,       /* a setting; void if unknown or out of its range (map_setting.h) */
-    MAP_PLACE,     /* what placement wishes, for the slots that change; void if there is a newer wish */
-    MAP_ELECT,     /* 21, 22: new primaries for slots without one */
-    MAP_HANDOVER,  /* 26: the primary gives slots to another */
-    MAP_ISR,       /* 11 - 14: the primary proposes who is in sync from now on. With no slot it raises n, and no
-                      more: the way out of doubt (12) */
-    MAP_SETTLED,   /* the primary's: what was acknowledged in these slots is held by the present W of their in-sync sets,
-                      and of those in doubt. Void if W or RF was set since base, and for a slot that changed */
-    MAP_TIMEOUT_SETTLED, /* whoever may have a lease has applied the newest SET of cluster-node-timeout: it is settled.
-                            Void if there is one since base */
+    /* 17, 19: its slots have no primary from here on. Void unless X is SUSPECT, since base or
+     * before: after a CLEAR its lease may run again */
+    MAP_DOWNED,
+    MAP_CLEARED, /* 17: eligible again, and no more */
+    /* 19: void unless the incarnation is greater than the known one; counts as CLEARED */
+    MAP_RESTARTED,
+    /* CLUSTER FORGET: from now on it is drained; void for the last that can hold data */
+    MAP_LEAVE,
+    /* it left and nothing names it any more: it is gone. A removed id may only join anew */
+    MAP_REMOVE,
+    MAP_SET, /* a setting; void if unknown or out of its range (map_setting.h) */
+    /* what placement wishes, for the slots that change; void if there is a newer wish */
+    MAP_PLACE,
+    MAP_ELECT,    /* 21, 22: new primaries for slots without one */
+    MAP_HANDOVER, /* 26: the primary gives slots to another */
+    /* 11 - 14: the primary proposes who is in sync from now on. With no slot it raises n, and no
+     * more: the way out of doubt (12) */
+    MAP_ISR,
+    /* the primary's: what was acknowledged in these slots is held by the present W of their
+     * in-sync sets, and of those in doubt. Void if W or RF was set since base, and for a
+     * slot that changed */
+    MAP_SETTLED,
+    /* whoever may have a lease has applied the newest SET of cluster-node-timeout: it is settled.
+     * Void if there is one since base */
+    MAP_TIMEOUT_SETTLED,
     MAP_TYPES
 };
 
@@ -50,7 +61,7 @@ struct map_member { /* JOIN, FOUND, ANNOUNCE, RESTARTED: what a node says of its
 
 /* So many consecutive slots with one list. */
 struct map_run {
-    uint16_t from, to;        /* both included */
+    uint16_t from, to; /* both included */
     uint8_t n;
     uint16_t node[MAP_COPIES]; /* places; the first is, or is to be, the primary */
 };
@@ -62,12 +73,15 @@ struct map_isr_run {
     uint16_t node[MAP_COPIES];
     uint32_t incarnation[MAP_COPIES];
 };
-enum { MAP_ISR_RUNS = SLOTS / 2 }; /* of one entry at most: they fit one of the log (RAFT_ENTRY_BYTES) */
+/* Of one entry at most: they fit one of the log (RAFT_ENTRY_BYTES). */
+enum { MAP_ISR_RUNS = SLOTS / 2 };
 
 struct map_entry {
     enum map_entry_type type;
-    uint64_t base;        /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER, ISR (13), both SETTLED */
-    struct node_id about; /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER, ISR, SETTLED */
+    /* the map index it was computed from: DOWNED, PLACE, ELECT, HANDOVER, ISR (13), both SETTLED */
+    uint64_t base;
+    /* SUSPECTED, DOWNED, CLEARED, LEAVE, REMOVE; who proposes: HANDOVER, ISR, SETTLED */
+    struct node_id about;
     uint32_t incarnation; /* of `about`, as the proposer knew it; DOWNED: the one that is over */
     union {
         struct {
@@ -77,21 +91,25 @@ struct map_entry {
         } found;
         struct map_member member; /* JOIN, ANNOUNCE, RESTARTED */
         struct {
-            char name[32];        /* as the directive is called: "replication-factor" */
+            char name[32]; /* as the directive is called: "replication-factor" */
             int64_t value;
         } set;
         struct {
             const struct map_run *run; /* borrowed: PLACE, and ELECT: the winner and the new isr */
             size_t run_n;
-            bool give_up; /* ELECT, by an operator's word: who is in sync and lost is given up, and the slot begins
-                             anew with what the first of the nodes named holds, which may be nothing (22) */
+            /* ELECT, by an operator's word: who is in sync and lost is given up, and the
+             * slot begins anew with what the first of the nodes named holds, which may
+             * be nothing (22) */
+            bool give_up;
         } runs;
         struct {
-            uint64_t n;            /* rising with each proposal of this incarnation, ISR or HANDOVER (12) */
+            /* rising with each proposal of this incarnation, ISR or HANDOVER (12) */
+            uint64_t n;
             struct node_id to;
             uint32_t to_incarnation;
-            bool empty; /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and
-                           the slot begins anew there. It runs nothing on them until the fate is known */
+            /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and the
+             * slot begins anew there. It runs nothing on them until the fate is known */
+            bool empty;
             struct bits slots;
         } handover;
         struct {
@@ -105,8 +123,9 @@ struct map_entry {
 
 /* What applying one did, for those who follow the map. */
 struct map_applied {
-    bool is_void;          /* it changed nothing but the index, and perhaps a proposer's n */
-    const char *why_void;  /* static text; NULL: not void. Of a slot, where some changed and some did not: NULL */
+    bool is_void; /* it changed nothing but the index, and perhaps a proposer's n */
+    /* static text; NULL: not void. Of a slot, where some changed and some did not: NULL */
+    const char *why_void;
     bool nodes, slots, settings; /* which part changed */
 };
 

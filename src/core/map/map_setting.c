@@ -10,14 +10,14 @@
 
 const struct map_setting map_setting_rows[MAP_SETTINGS] = {
     /*  name                      least  most               also            preset odd */
-    {"replication-factor",        1,     MAP_COPIES,       0,              2,     false, AT(replication_factor)},
-    {"write-quorum",              0,     MAP_COPIES,       MAP_W_MAJORITY, 0,     false, AT(write_quorum)},
-    {"cluster-node-timeout",      100,   600000,            0,              1000,  false, AT(node_timeout_ms)},
-    {"min-replicas-to-write",     0,     MAP_COPIES - 1,   0,              0,     false, AT(min_replicas)},
-    {"cluster-voters",            1,     5,                 0,              5,     true,  AT(voters)},
-    {"cluster-evict-after",       0,     31536000,         0,              600,   false, AT(evict_after_s)},
-    {"cluster-scatter-width",     2,     MAP_NODES,         0,              8,     false, AT(scatter_width)},
-    {"rebalance-paused",          0,     1,                 0,              0,     false, AT(rebalance_paused)},
+    {"replication-factor", 1, MAP_COPIES, 0, 2, false, AT(replication_factor)},
+    {"write-quorum", 0, MAP_COPIES, MAP_W_MAJORITY, 0, false, AT(write_quorum)},
+    {"cluster-node-timeout", 100, 600000, 0, 1000, false, AT(node_timeout_ms)},
+    {"min-replicas-to-write", 0, MAP_COPIES - 1, 0, 0, false, AT(min_replicas)},
+    {"cluster-voters", 1, 5, 0, 5, true, AT(voters)},
+    {"cluster-evict-after", 0, 31536000, 0, 600, false, AT(evict_after_s)},
+    {"cluster-scatter-width", 2, MAP_NODES, 0, 8, false, AT(scatter_width)},
+    {"rebalance-paused", 0, 1, 0, 0, false, AT(rebalance_paused)},
 };
 
 void map_settings_preset(struct map_settings *s)
@@ -41,7 +41,8 @@ bool map_setting_fits(const struct map_setting *row, int64_t value)
     return value >= row->least && value <= row->most && !(row->odd && value % 2 == 0);
 }
 
-struct slice map_setting_text(const struct map_setting *row, int64_t value, char to[MAP_SETTING_CHARS])
+struct slice map_setting_text(const struct map_setting *row, int64_t value,
+                              char to[MAP_SETTING_CHARS])
 {
     bool quorum = row->offset == AT(write_quorum);
     if (quorum && value == MAP_W_ALL)
@@ -54,10 +55,12 @@ struct slice map_setting_text(const struct map_setting *row, int64_t value, char
 const char *map_settings_clash(const struct map_settings *s)
 {
     if (s->write_quorum != MAP_W_MAJORITY && s->write_quorum > s->replication_factor)
-        return "write-quorum is more than replication-factor, so no write could ever be acknowledged: a greater "
+        return "write-quorum is more than replication-factor, so no write could ever be "
+               "acknowledged: a greater "
                "replication-factor, or a smaller write-quorum, comes first";
     if (s->min_replicas >= s->replication_factor)
-        return "min-replicas-to-write is not less than replication-factor, so every write would be refused: a greater "
+        return "min-replicas-to-write is not less than replication-factor, so every write would be "
+               "refused: a greater "
                "replication-factor, or a smaller min-replicas-to-write, comes first";
     return NULL;
 }

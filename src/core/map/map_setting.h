@@ -21,7 +21,8 @@ enum { MAP_SETTINGS = 8 };
 extern const struct map_setting map_setting_rows[MAP_SETTINGS];
 
 void map_settings_preset(struct map_settings *s);
-const struct map_setting *map_setting_find(struct slice name); /* NULL: there is none of this name */
+/* NULL: there is none of this name. */
+const struct map_setting *map_setting_find(struct slice name);
 bool map_setting_fits(const struct map_setting *row, int64_t value);
 
 static inline uint32_t *map_setting_at(struct map_settings *s, const struct map_setting *row)
@@ -29,14 +30,16 @@ static inline uint32_t *map_setting_at(struct map_settings *s, const struct map_
     return (uint32_t *)(void *)((char *)s + row->offset);
 }
 
-static inline uint32_t map_setting_value(const struct map_settings *s, const struct map_setting *row)
+static inline uint32_t map_setting_value(const struct map_settings *s,
+                                         const struct map_setting *row)
 {
     return *(const uint32_t *)(const void *)((const char *)s + row->offset);
 }
 
 enum { MAP_SETTING_CHARS = 24 };
 /* As people write it: `all`, `majority`, or the number. Static, or in `to`. */
-struct slice map_setting_text(const struct map_setting *row, int64_t value, char to[MAP_SETTING_CHARS]);
+struct slice map_setting_text(const struct map_setting *row, int64_t value,
+                              char to[MAP_SETTING_CHARS]);
 
 /* What makes a cluster refuse every write: NULL, or why, with the remedy. Static. */
 const char *map_settings_clash(const struct map_settings *s);

@@ -6,9 +6,7 @@ void word_free(struct word *w)
 {
     switch (w->type) {
     case WORD_ENTRY:
-    case WORD_PROPOSE:
-        map_entry_free(w->entry.entry);
-        break;
+    case WORD_PROPOSE: map_entry_free(w->entry.entry); break;
     case WORD_MAP:
         if (w->map != NULL)
             map_free(w->map);
@@ -19,15 +17,12 @@ void word_free(struct word *w)
             mem_free(w->view->peers);
         mem_free(w->view);
         break;
-    case WORD_REPORT:
-        mem_free(w->report.slots);
-        break;
+    case WORD_REPORT: mem_free(w->report.slots); break;
     case WORD_ANSWER:
     case WORD_ASK:
     case WORD_APPLIED:
     case WORD_CLOSE:
-    case WORD_CLOSED:
-        break;
+    case WORD_CLOSED: break;
     }
     *w = (struct word){0};
 }

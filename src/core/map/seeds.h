@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* "host:port,host:port@cluster-port": where members of a cluster may be reached, as an operator says it.
- * Without a cluster port it is the port + 10000. */
+/* "host:port,host:port@cluster-port": where members of a cluster may be reached, as an operator
+ * says it. Without a cluster port it is the port + 10000. */
 #ifndef CORE_MAP_SEEDS_H
 #define CORE_MAP_SEEDS_H
 

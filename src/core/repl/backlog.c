@@ -7,7 +7,9 @@
 struct head {
     struct position at;
     uint64_t before_epoch, before;
-    uint64_t n; /* bytes of the record, behind the head; the next head is at the next multiple of its alignment */
+    /* bytes of the record, behind the head; the next head is at the next multiple
+     * of its alignment */
+    uint64_t n;
 };
 
 enum { SHARE = 4 }; /* a record of more than one part in so many would leave no room for others */
@@ -15,7 +17,10 @@ enum { FIRST_PLACE = 64 }; /* not 0 */
 
 void backlog_init(struct backlog *b, uint64_t size)
 {
-    *b = (struct backlog){.asked = size, .size = size - size % FIRST_PLACE, .oldest = FIRST_PLACE, .end = FIRST_PLACE};
+    *b = (struct backlog){.asked = size,
+                          .size = size - size % FIRST_PLACE,
+                          .oldest = FIRST_PLACE,
+                          .end = FIRST_PLACE};
     if (b->size > 0)
         b->ring = mem_get((size_t)b->size);
 }
@@ -45,7 +50,8 @@ static uint64_t room_of(uint64_t n)
     return odd == 0 ? room : room + _Alignof(struct head) - odd;
 }
 
-/* The place behind this one's record: at the ring's start, where the rest is too short for a head. */
+/* The place behind this one's record: at the ring's start, where the rest is too short
+ * for a head. */
 static uint64_t place_after(const struct backlog *b, uint64_t place)
 {
     uint64_t rest = b->size - place % b->size;
@@ -69,7 +75,8 @@ uint64_t backlog_put(struct backlog *b, const struct backlog_record *r)
         b->oldest = place_after(b, b->oldest);
     if (place != b->end && rest >= sizeof(struct head))
         *head_at(b, b->end) = (struct head){.at = {0, 0}};
-    *head_at(b, place) = (struct head){.at = r->at, .before_epoch = r->before_epoch, .before = r->before, .n = n};
+    *head_at(b, place) =
+        (struct head){.at = r->at, .before_epoch = r->before_epoch, .before = r->before, .n = n};
     char *to = b->ring + place % b->size + sizeof(struct head);
     if (r->parts != NULL)
         (void)chain_copy(r->parts, to, (size_t)n);
@@ -86,7 +93,9 @@ bool backlog_get(const struct backlog *b, uint64_t place, struct backlog_record 
     if (place < b->oldest || place >= b->end || place == 0)
         return false;
     const struct head *h = head_at(b, place);
-    *r = (struct backlog_record){.at = h->at, .before_epoch = h->before_epoch, .before = h->before,
+    *r = (struct backlog_record){.at = h->at,
+                                 .before_epoch = h->before_epoch,
+                                 .before = h->before,
                                  .bytes = slice_of((const char *)(h + 1), (size_t)h->n)};
     return true;
 }

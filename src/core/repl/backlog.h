@@ -8,8 +8,8 @@
  *     | ... [slot 7 seq 4] [slot 9 seq 1] [slot 7 seq 5] [slot 7 seq 6] free ... oldest ... |
  *                 ^------------------------------|  ^-----------|
  *
- * A place counts bytes ever put in and never comes again; one that was overwritten is known as such.
- * Place 0 is no record's. */
+ * A place counts bytes ever put in and never comes again; one that was overwritten is known as
+ * such. Place 0 is no record's. */
 #ifndef CORE_REPL_BACKLOG_H
 #define CORE_REPL_BACKLOG_H
 
@@ -26,9 +26,9 @@ struct backlog {
 
 struct backlog_record {
     struct position at;
-    uint64_t before_epoch; /* of the record before it in its slot; 0: there was none */
-    uint64_t before;       /* that one's place; 0: not known */
-    struct slice bytes;    /* borrowed until the next put */
+    uint64_t before_epoch;     /* of the record before it in its slot; 0: there was none */
+    uint64_t before;           /* that one's place; 0: not known */
+    struct slice bytes;        /* borrowed until the next put */
     const struct chain *parts; /* to be put, where it is not NULL: in place of bytes */
 };
 

@@ -70,7 +70,8 @@ void lineage_begin(struct lineage *l, uint64_t epoch)
 /* How many starts have a record: all, or all but the last. */
 static unsigned starts_used(const struct lineage *l)
 {
-    return l->starts_n > 0 && l->starts[l->starts_n - 1].first > l->at.seq ? l->starts_n - 1u : l->starts_n;
+    return l->starts_n > 0 && l->starts[l->starts_n - 1].first > l->at.seq ? l->starts_n - 1u
+                                                                           : l->starts_n;
 }
 
 bool lineage_takes(const struct lineage *l, struct position p)
@@ -123,14 +124,19 @@ enum lineage_fit lineage_fit(const struct lineage *l, struct position p)
     return forgotten || lineage_has(l, p) ? LINEAGE_KNOWN : LINEAGE_GAP;
 }
 
-bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts, unsigned n)
+bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts,
+                 unsigned n)
 {
     if (n == 0 || n > LINEAGE_EPOCHS || at.seq == 0 || at.seq > INT64_MAX)
         return false;
     for (unsigned i = 1; i < n; i++)
         if (starts[i].epoch <= starts[i - 1].epoch || starts[i].first <= starts[i - 1].first)
             return false;
-    struct lineage made = {.at = at, .epoch = starts[n - 1].epoch, .fence = l->fence, .turns = l->turns + 1, .logged = at.seq};
+    struct lineage made = {.at = at,
+                           .epoch = starts[n - 1].epoch,
+                           .fence = l->fence,
+                           .turns = l->turns + 1,
+                           .logged = at.seq};
     for (unsigned i = 0; i < n; i++)
         starts_add(&made, starts[i]);
     if (made.starts[n - 1].first > at.seq + 1 || !lineage_has(&made, at)) {

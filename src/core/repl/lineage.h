@@ -10,9 +10,9 @@
  * epoch's first. Where an epoch ended without a record its start is taken out when the next one
  * begins; of more than LINEAGE_EPOCHS the oldest are forgotten.
  *
- * `logged` and `turns` say what of it can be read back from the log's increments. Where a slot's content was
- * replaced, dropped, or taken over from another cluster, a mark in the log says so: a turn. What lies before its last
- * turn is not its history, whatever position it names. */
+ * `logged` and `turns` say what of it can be read back from the log's increments. Where a slot's
+ * content was replaced, dropped, or taken over from another cluster, a mark in the log says so: a
+ * turn. What lies before its last turn is not its history, whatever position it names. */
 #ifndef CORE_REPL_LINEAGE_H
 #define CORE_REPL_LINEAGE_H
 
@@ -25,14 +25,16 @@ struct epoch_start {
 };
 
 struct lineage {
-    struct position at;  /* of the newest record; seq 0: there is none */
-    uint64_t epoch;      /* the newest begun: the next record is of it */
-    uint64_t fence;      /* senders of epochs up to here are refused (replication 20) */
+    struct position at;         /* of the newest record; seq 0: there is none */
+    uint64_t epoch;             /* the newest begun: the next record is of it */
+    uint64_t fence;             /* senders of epochs up to here are refused (replication 20) */
     struct epoch_start *starts; /* oldest first; NULL while there are none */
     uint8_t starts_n, starts_cap;
-    bool frozen;         /* records are missing: nothing is taken until it has synced (25) */
-    uint32_t turns;      /* so many are in the increments of this node's log; behind the last of them, or the base, are */
-    uint64_t logged;     /* all records after this seq */
+    bool frozen; /* records are missing: nothing is taken until it has synced (25) */
+    /* so many are in the increments of this node's log; behind the last of them, or
+     * the base, are */
+    uint32_t turns;
+    uint64_t logged; /* all records after this seq */
 };
 
 /* Alone there is one, in its only epoch. */
@@ -53,12 +55,13 @@ static inline struct position lineage_next(struct lineage *l)
     return l->at;
 }
 
-/* May a record of this position be the next: behind the newest one, of its epoch or a later one? Epochs that
- * began here without a record do not count (23). */
+/* May a record of this position be the next: behind the newest one, of its epoch or a later one?
+ * Epochs that began here without a record do not count (23). */
 bool lineage_takes(const struct lineage *l, struct position p);
 void lineage_take(struct lineage *l, struct position p); /* it is */
 
-static inline __attribute__((always_inline)) void lineage_prefetch_starts(const struct lineage *l) /* for these two, once *l is there */
+/* For these two, once *l is there. */
+static inline __attribute__((always_inline)) void lineage_prefetch_starts(const struct lineage *l)
 {
     if (l->starts_n > 0)
         __builtin_prefetch(&l->starts[l->starts_n - 1]);
@@ -78,10 +81,13 @@ enum lineage_fit lineage_fit(const struct lineage *l, struct position p);
 /* The epoch of the record at this seq of the history; 0: of none, seq being 0. */
 uint64_t lineage_epoch_of(const struct lineage *l, uint64_t seq);
 
-/* A turn: the history as it was told: starts in their order, position and newest epoch. False: it is none. */
-bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts, unsigned n);
+/* A turn: the history as it was told: starts in their order, position and newest epoch. False:
+ * it is none. */
+bool lineage_set(struct lineage *l, struct position at, const struct epoch_start *starts,
+                 unsigned n);
 
-/* A base as of that moment, when it stood at seq behind so many turns, took the place of what was logged before. */
+/* A base as of that moment, when it stood at seq behind so many turns, took the place of what
+ * was logged before. */
 void lineage_based(struct lineage *l, uint64_t seq, uint32_t turns);
 
 void lineage_check(const struct lineage *l); /* R1 to R3 */

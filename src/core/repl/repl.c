@@ -6,10 +6,16 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots, uint64_t backlog_bytes)
+void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, struct lineage *slots,
+               uint64_t backlog_bytes)
 {
-    *r = (struct repl){.ops = ops, .map = map, .slots = slots, .self = MAP_NOBODY,
-                       .propose_again = MONO_NEVER, .look_at = MONO_NEVER, .scrub.again = SLOTS};
+    *r = (struct repl){.ops = ops,
+                       .map = map,
+                       .slots = slots,
+                       .self = MAP_NOBODY,
+                       .propose_again = MONO_NEVER,
+                       .look_at = MONO_NEVER,
+                       .scrub.again = SLOTS};
     r->primary = mem_zero(SLOTS * sizeof(*r->primary));
     r->replica = mem_zero(SLOTS * sizeof(*r->replica));
     r->places = mem_zero(SLOTS * sizeof(*r->places));
@@ -57,9 +63,10 @@ const struct repl_peer *peer_known(const struct repl *r, uint16_t place)
 
 /* ---------------------------------------------------------------------- time */
 
-/* A process that stood still has what came meanwhile before it, unread: no more of that time counts against others
- * than a look takes (14). */
-void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored, uint64_t synced, uint64_t kept)
+/* A process that stood still has what came meanwhile before it, unread: no more of that time counts
+ * against others than a look takes (14). */
+void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t stored,
+                uint64_t synced, uint64_t kept)
 {
     int64_t passed = now.us - r->now.us, most = map_lease_us(r->map) / 10;
     r->ran.us += passed < most ? passed : most;
@@ -72,7 +79,8 @@ void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t sto
 
 /* ------------------------------------------------------------------ the map */
 
-/* Whom links go to. Those to the former owner of a place, or its former run, the node closes (replicate.c). */
+/* Whom links go to. Those to the former owner of a place, or its former run, the
+ * node closes (replicate.c). */
 static void peers_map(struct repl *r)
 {
     for (size_t i = 0; i < r->peers.n; i++)
@@ -111,7 +119,8 @@ static void say_alive(struct repl *r, uint16_t place)
     struct repl_peer *peer = &r->peers.at[place];
     peer->said = r->now;
     peer->sent = r->appended;
-    r->ops->say(r->ops, place, true, &(struct repl_message){.type = REPL_ALIVE, .lsn = r->appended});
+    r->ops->say(r->ops, place, true,
+                &(struct repl_message){.type = REPL_ALIVE, .lsn = r->appended});
 }
 
 /* It says something at once: who is called speaks only then. */
@@ -187,7 +196,8 @@ void repl_alive(struct repl *r)
 bool repl_is_silent(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
-    return peer != NULL && peer->open && mono_reached(r->ran, mono_after(peer->heard, map_wait_us(r->map) / 2));
+    return peer != NULL && peer->open &&
+           mono_reached(r->ran, mono_after(peer->heard, map_wait_us(r->map) / 2));
 }
 
 void repl_check(const struct repl *r)
@@ -206,11 +216,14 @@ void repl_check(const struct repl *r)
         for (unsigned k = 0; k < p->copies_n; k++) {
             const struct copy *c = &p->copies[k];
             const struct repl_peer *peer = peer_known(r, c->place);
-            check(c->state == COPY_AWAY || (peer != NULL && peer->open && peer->incarnation == c->incarnation)); /* R6 */
+            /* R6 */
+            check(c->state == COPY_AWAY ||
+                  (peer != NULL && peer->open && peer->incarnation == c->incarnation));
             check(c->place != r->self);
         }
     }
     check(proposed == r->proposed_slots && doubt == r->doubt_n);
     for (size_t i = 0; i < r->peers.n; i++)
-        check(r->peers.at[i].synced <= r->peers.at[i].held && r->peers.at[i].held <= r->peers.at[i].sent); /* R7 */
+        check(r->peers.at[i].synced <= r->peers.at[i].held &&
+              r->peers.at[i].held <= r->peers.at[i].sent); /* R7 */
 }

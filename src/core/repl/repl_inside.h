@@ -8,7 +8,8 @@
 
 int64_t repl_timeout_us(const struct repl *r); /* T */
 struct repl_peer *peer_at(struct repl *r, uint16_t place);
-const struct repl_peer *peer_known(const struct repl *r, uint16_t place); /* NULL: nothing is known of it */
+/* NULL: nothing is known of it. */
+const struct repl_peer *peer_known(const struct repl *r, uint16_t place);
 
 /* ---- repl_primary.c */
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place); /* NULL: there is none */
@@ -18,20 +19,25 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch);
 void primary_end(struct repl *r, unsigned slot);
 struct isr isr_of(const struct map_slot *s);
 /* Members that hold it; this node, what it is taken to hold up to `own`. */
-unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn, uint64_t own);
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn,
+                     uint64_t own);
 
 /* ---- repl_replica.c */
 void replica_map(struct repl *r, unsigned slot);
 void replica_mapped(struct repl *r); /* all slots were told of the map */
-bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in); /* it does, in this round */
-void replica_ask(struct repl *r, bool again); /* SYNC of slots that were not asked for; again: or not answered */
+/* It does, in this round. */
+bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in);
+/* SYNC of slots that were not asked for; again: or not answered. */
+void replica_ask(struct repl *r, bool again);
 
 /* ---- repl_memory.c */
 void peer_is_full(struct repl *r, struct repl_peer *peer, bool full);
-void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a); /* its held was counted */
+/* Its held was counted. */
+void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a);
 
 /* ---- repl_isr.c */
-void settle_map(struct repl *r, unsigned slot, bool is_new); /* is_new: this node's epoch of it began */
+/* Is_new: this node's epoch of it began. */
+void settle_map(struct repl *r, unsigned slot, bool is_new);
 void isr_map(struct repl *r); /* the fate of what was proposed */
 
 #endif

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Changing in-sync sets (replication 11 to 14): a slot's next one is tried, in doubt from that moment, proposed
- * once what was acknowledged so far is held by it, and known when the map shows its fate. One proposal of
- * many slots is under way at a time. */
+/* Changing in-sync sets (replication 11 to 14): a slot's next one is tried, in doubt from that
+ * moment, proposed once what was acknowledged so far is held by it, and known when the map shows
+ * its fate. One proposal of many slots is under way at a time. */
 #include "core/repl/repl_inside.h"
 
 #include "base/check.h"
 
-enum { HOLD_OFF_US = 1000 * 1000, HOLD_OFF_MOST_US = 60 * HOLD_OFF_US }; /* 14: doubling for each removal ... */
-enum { REMOVAL_COUNTS_US = 600 * 1000 * 1000 };                          /* ... within ten minutes */
+/* 14: doubling for each removal ... */
+enum { HOLD_OFF_US = 1000 * 1000, HOLD_OFF_MOST_US = 60 * HOLD_OFF_US };
+/* ... within ten minutes. */
+enum { REMOVAL_COUNTS_US = 600 * 1000 * 1000 };
 enum { LAG_MOST_US = 500 * 1000 };
 enum { BIG_MIB_US = 32 * 1000 }; /* a slow disk on a busy machine */
 
@@ -41,16 +43,18 @@ static bool is_live(const struct repl *r, uint16_t place, uint32_t incarnation)
 {
     const struct map_node *n = &r->map->nodes.at[place];
     const struct repl_peer *peer = peer_known(r, place);
-    return (peer == NULL || !peer->leaves) && n->used && n->health == MAP_UP && n->incarnation == incarnation;
+    return (peer == NULL || !peer->leaves) && n->used && n->health == MAP_UP &&
+           n->incarnation == incarnation;
 }
 
-/* Since when it is behind; or it takes in a big record, since a piece of it came (14). Once that is there whole, it
- * has to be applied and stored, which is not told piece by piece. */
+/* Since when it is behind; or it takes in a big record, since a piece of it came (14). Once that is
+ * there whole, it has to be applied and stored, which is not told piece by piece. */
 static struct mono lags_since(const struct repl_peer *peer)
 {
     struct mono oldest = peer->samples[peer->samples_from].ran;
     struct mono since = mono_reached(peer->grew, oldest) ? peer->grew : oldest;
-    return peer->held < peer->big_lsn ? mono_after(since, (int64_t)peer->big_mib * BIG_MIB_US) : since;
+    return peer->held < peer->big_lsn ? mono_after(since, (int64_t)peer->big_mib * BIG_MIB_US)
+                                      : since;
 }
 
 /* Its oldest record of the slot that was not acknowledged is too old. */
@@ -69,7 +73,8 @@ static bool is_steady(const struct repl *r, const struct copy *c, const struct m
 {
     unsigned isr_n = s->isr_n;
     unsigned w = map_w_strict(r->map, s, isr_n), few = w > least(r) ? w : least(r);
-    return c->removed.us == 0 || isr_n < few || mono_reached(r->now, mono_after(c->since, c->hold_off_us));
+    return c->removed.us == 0 || isr_n < few ||
+           mono_reached(r->now, mono_after(c->since, c->hold_off_us));
 }
 
 /* The members that stay; gone: those that do not, who may have to for want of others. */
@@ -79,13 +84,14 @@ static void members_stay(const struct repl *r, unsigned slot, struct isr *next, 
     for (unsigned i = 0; i < now.n; i++) {
         const struct copy *c = now.node[i] == r->self ? NULL : copy_at(r, slot, now.node[i]);
         bool stays = now.node[i] == r->self ||
-                     (c != NULL && !c->bad && is_live(r, now.node[i], now.incarnation[i]) && !is_lagging(r, slot, c));
+                     (c != NULL && !c->bad && is_live(r, now.node[i], now.incarnation[i]) &&
+                      !is_lagging(r, slot, c));
         isr_add(stays ? next : gone, now.node[i], now.incarnation[i]);
     }
 }
 
-/* What it has of the slot is on its disk, too, if it writes any: it is of any age, and he from whom it came may delete
- * it next. */
+/* What it has of the slot is on its disk, too, if it writes any: it is of any age, and he from whom
+ * it came may delete it next. */
 static bool is_whole(const struct repl *r, const struct copy *c)
 {
     const struct repl_peer *peer = peer_known(r, c->place);
@@ -109,8 +115,8 @@ static bool is_too_few(const struct repl *r, unsigned slot, unsigned n)
     return n < map_w_strict(r->map, &r->map->slots[slot], n) || n < least(r);
 }
 
-/* Once all that placement wants are in sync, who is there beside them leaves (26); but after a smaller
- * replication-factor not before W of fewer is settled (14). */
+/* Once all that placement wants are in sync, who is there beside them leaves (26); but after a
+ * smaller replication-factor not before W of fewer is settled (14). */
 static void members_drop(const struct repl *r, unsigned slot, struct isr *next)
 {
     const struct map_slot *s = &r->map->slots[slot];
@@ -179,7 +185,8 @@ static void note_leaving(struct repl *r, unsigned slot)
     for (unsigned i = 0; i < now.n; i++) {
         struct copy *c = copy_at(r, slot, now.node[i]);
         if (c != NULL)
-            c->leaving = !isr_has(&r->primary[slot].next, now.node[i]) && map_wishes(&r->map->slots[slot], now.node[i]);
+            c->leaving = !isr_has(&r->primary[slot].next, now.node[i]) &&
+                         map_wishes(&r->map->slots[slot], now.node[i]);
     }
 }
 
@@ -194,14 +201,17 @@ static void note_removals(struct repl *r, unsigned slot)
         c->leaving = false;
         if (!gone)
             continue;
-        bool again = c->removed.us != 0 && !mono_reached(r->now, mono_after(c->removed, REMOVAL_COUNTS_US));
-        c->hold_off_us = !again ? HOLD_OFF_US : c->hold_off_us < HOLD_OFF_MOST_US / 2 ? 2 * c->hold_off_us : HOLD_OFF_MOST_US;
+        bool again =
+            c->removed.us != 0 && !mono_reached(r->now, mono_after(c->removed, REMOVAL_COUNTS_US));
+        c->hold_off_us = !again                                  ? HOLD_OFF_US
+                         : c->hold_off_us < HOLD_OFF_MOST_US / 2 ? 2 * c->hold_off_us
+                                                                 : HOLD_OFF_MOST_US;
         c->removed = r->now;
     }
 }
 
-/* Somebody who is to be there leaves, or W are not there; else who is added, or leaves since others came, can wait for
- * those of other slots: each proposal costs every node a look at all slots. */
+/* Somebody who is to be there leaves, or W are not there; else who is added, or leaves since others
+ * came, can wait for those of other slots: each proposal costs every node a look at all slots. */
 static bool is_urgent(const struct repl *r, unsigned slot, const struct isr *next)
 {
     const struct map_slot *s = &r->map->slots[slot];
@@ -251,9 +261,11 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
 {
     bool again = r->proposed_slots > 0;
     bool rests = again || r->map->nodes.at[r->self].health != MAP_UP; /* 13: it would be void */
-    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS; slot = bits_next(&r->doubt, slot + 1)) {
+    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS;
+         slot = bits_next(&r->doubt, slot + 1)) {
         struct primary_slot *p = &r->primary[slot];
-        if (p->proposed ? !may_still(r, &p->next) : rests || bits_has(taken, slot) || !is_ready(r, slot))
+        if (p->proposed ? !may_still(r, &p->next)
+                        : rests || bits_has(taken, slot) || !is_ready(r, slot))
             continue;
         if (!p->proposed)
             note_leaving(r, slot);
@@ -270,7 +282,8 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
     r->urgent = false;
 }
 
-/* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and nobody else follows. */
+/* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and
+ * nobody else follows. */
 static void attempts_look(struct repl *r, const struct bits *taken)
 {
     for (unsigned i = 0; i < SLOTS / 64; i++)
@@ -294,7 +307,8 @@ void settle_map(struct repl *r, unsigned slot, bool is_new)
         bits_remove(&r->settling, slot);
 }
 
-/* What the present W wants of the in-sync set, and of the one in doubt: that was proposed under another W perhaps. */
+/* What the present W wants of the in-sync set, and of the one in doubt: that was proposed under
+ * another W perhaps. */
 static bool is_settled(const struct repl *r, unsigned slot)
 {
     const struct primary_slot *p = &r->primary[slot];
@@ -312,7 +326,8 @@ static void settle_look(struct repl *r, struct repl_wishes *to)
         r->settle_floor = r->appended;
         r->settle_again = mono_after(r->now, repl_timeout_us(r) / 2);
     }
-    for (unsigned slot = bits_next(&r->settling, 0); slot < SLOTS; slot = bits_next(&r->settling, slot + 1)) {
+    for (unsigned slot = bits_next(&r->settling, 0); slot < SLOTS;
+         slot = bits_next(&r->settling, slot + 1)) {
         if (!is_settled(r, slot))
             continue;
         bits_remove(&r->settling, slot); /* until the next round: what was asked may be void */
@@ -335,7 +350,8 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
         attempts_look(r, taken);
         settle_look(r, to);
     }
-    bool due = r->proposed_slots > 0 ? mono_reached(r->now, r->propose_again) : r->urgent || mono_reached(r->now, r->propose_next);
+    bool due = r->proposed_slots > 0 ? mono_reached(r->now, r->propose_again)
+                                     : r->urgent || mono_reached(r->now, r->propose_next);
     if (may && r->doubt_n > 0 && due)
         propose(r, taken, to);
 }
@@ -349,7 +365,8 @@ void isr_map(struct repl *r)
     if (me->incarnation != r->incarnation || me->proposed_n < r->proposed_n)
         return;
     r->proposed_n = me->proposed_n;
-    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS && r->proposed_slots > 0; slot = bits_next(&r->doubt, slot + 1))
+    for (unsigned slot = bits_next(&r->doubt, 0); slot < SLOTS && r->proposed_slots > 0;
+         slot = bits_next(&r->doubt, slot + 1))
         if (r->primary[slot].proposed) {
             note_removals(r, slot);
             attempt_end(r, slot);
@@ -361,6 +378,7 @@ struct mono repl_due(const struct repl *r)
     if (r->self == MAP_NOBODY || r->map->index == 0)
         return MONO_NEVER;
     struct mono due = r->look ? mono_earlier(r->look_at, r->look_next) : r->look_at;
-    bool waits = r->doubt_n > 0 && !mono_reached(r->now, r->propose_next); /* else it is not ready: an ack will come */
+    /* else it is not ready: an ack will come */
+    bool waits = r->doubt_n > 0 && !mono_reached(r->now, r->propose_next);
     return waits ? mono_earlier(due, r->propose_next) : due;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Memory of the nodes that have copies (R13): they evict none of them themselves (replication 8), and ask the primary. */
+/* Memory of the nodes that have copies (R13): they evict none of them themselves (replication 8),
+ * and ask the primary. */
 #include "core/repl/repl_inside.h"
 
 void peer_is_full(struct repl *r, struct repl_peer *peer, bool full)
@@ -9,7 +10,8 @@ void peer_is_full(struct repl *r, struct repl_peer *peer, bool full)
     peer->full = full;
 }
 
-/* It says so as of what it holds. While nothing may be evicted for it that stays so, until it wants nothing. */
+/* It says so as of what it holds. While nothing may be evicted for it that stays so, until
+ * it wants nothing. */
 void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a)
 {
     if (peer->held >= peer->relieved)

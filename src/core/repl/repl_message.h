@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What primaries and replicas say to one another over a replication link, which the primary's node
- * dialed to the replica's; one link for all the slots the two share. A session of the protocol is one
- * connection: what is said on it is of it, in order (replication 3, 4). Their bytes: wire/wire_repl.c. */
+/* What primaries and replicas say to one another over a replication link, which the
+ * primary's node dialed to the replica's; one link for all the slots the two share. A
+ * session of the protocol is one connection: what is said on it is of it, in order
+ * (replication 3, 4). Their bytes: wire/wire_repl.c. */
 #ifndef CORE_REPL_REPL_MESSAGE_H
 #define CORE_REPL_REPL_MESSAGE_H
 
@@ -14,25 +15,31 @@ enum repl_message_type {
     /* of the primary's node */
     REPL_FROM = 1, /* rounds: here begins the answer to that SYNC, behind the position it named */
     REPL_APPEND,   /* append */
-    REPL_JOINED,   /* lsn, map, rounds: they have been sent everything up to lsn, and are sent what follows */
-    REPL_ALIVE,    /* lsn: all up to it has been sent; nothing else was to say */
-    REPL_DUMP,     /* dump: a part of a slot's content */
-    REPL_DUMPED,   /* dumped: the last part, and it was whole */
-    REPL_OFFER,    /* rounds: they need dumps of many parts, to be pulled */
-    REPL_DIGEST,   /* digest: the slot's is wanted as of here (29) */
-    REPL_BAD,      /* bad: what you have of it is wrong, and you are not in sync any more: it is to be deleted (29) */
-    REPL_COMPARE,  /* rounds: of these my own copy is wrong: whoever of you is primary next compares them first (29) */
+    /* lsn, map, rounds: they have been sent everything up to lsn, and are sent what follows */
+    REPL_JOINED,
+    REPL_ALIVE,  /* lsn: all up to it has been sent; nothing else was to say */
+    REPL_DUMP,   /* dump: a part of a slot's content */
+    REPL_DUMPED, /* dumped: the last part, and it was whole */
+    REPL_OFFER,  /* rounds: they need dumps of many parts, to be pulled */
+    REPL_DIGEST, /* digest: the slot's is wanted as of here (29) */
+    /* bad: what you have of it is wrong, and you are not in sync any more: it is to
+     * be deleted (29) */
+    REPL_BAD,
+    /* rounds: of these my own copy is wrong: whoever of you is primary next compares
+     * them first (29) */
+    REPL_COMPARE,
     /* of the replica's */
-    REPL_SYNC,     /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
-    REPL_JOINS,    /* rounds: the map that JOINED named is applied here, and all that came before it is held */
+    REPL_SYNC, /* wheres: there it stands; what is sent does not fit, or nothing was sent yet */
+    /* rounds: the map that JOINED named is applied here, and all that came before it is held */
+    REPL_JOINS,
     REPL_ACK,      /* ack */
     REPL_PULL,     /* pull: a dump that was offered is wanted, or goes on */
     REPL_DIGESTED, /* digested: what was asked for; or it is not to be had now */
     REPL_LEAVING   /* text: it is being stopped, it will hold nothing more (27) */
 };
 
-/* Where a replica stands in a slot. Each time it says so is a round: what is on its way from before it
- * was heard is told by that from what answers it. */
+/* Where a replica stands in a slot. Each time it says so is a round: what is on its way from before
+ * it was heard is told by that from what answers it. */
 struct repl_round {
     uint16_t slot;
     uint64_t epoch; /* of the slot, as the one who says it has applied it */
@@ -48,13 +55,13 @@ struct repl_where {
 };
 
 struct repl_append {
-    uint64_t lsn;          /* of the last record in bytes */
+    uint64_t lsn; /* of the last record in bytes */
     uint16_t slot;
-    uint64_t epoch;        /* the sender's of the slot: records may be of older ones (2) */
-    uint64_t before_epoch; /* of the record before the first one of bytes; 0: there is none */
-    struct slice bytes;    /* consecutive whole records of the slot, as in the log */
+    uint64_t epoch;            /* the sender's of the slot: records may be of older ones (2) */
+    uint64_t before_epoch;     /* of the record before the first one of bytes; 0: there is none */
+    struct slice bytes;        /* consecutive whole records of the slot, as in the log */
     const struct chain *parts; /* to be said, where it is not NULL: in place of bytes */
-    struct blob *blob;     /* heard: bytes are the whole of it; or NULL */
+    struct blob *blob;         /* heard: bytes are the whole of it; or NULL */
 };
 
 struct repl_dump {
@@ -100,15 +107,18 @@ struct repl_ack {
     uint64_t held, synced; /* lsns of the primary's */
     bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
     bool leased;           /* it may serve what it is made primary of (7) */
-    bool grows;            /* more came of a message that is not whole yet: it is at work on a big record (14) */
-    bool full;             /* it is over its maxmemory, and there is nothing that could be evicted for it */
-    uint64_t wants;        /* it is over by so many bytes of this primary's slots, which that one is to evict */
+    /* more came of a message that is not whole yet: it is at work on a big record (14) */
+    bool grows;
+    /* it is over its maxmemory, and there is nothing that could be evicted for it */
+    bool full;
+    /* it is over by so many bytes of this primary's slots, which that one is to evict */
+    uint64_t wants;
 };
 
 struct repl_message {
     enum repl_message_type type;
-    uint64_t lsn, map;     /* JOINED, ALIVE; JOINED */
-    size_t n;              /* of rounds or wheres */
+    uint64_t lsn, map; /* JOINED, ALIVE; JOINED */
+    size_t n;          /* of rounds or wheres */
     union {
         const struct repl_round *rounds;
         const struct repl_where *wheres;

@@ -8,10 +8,12 @@
 #include "base/mem.h"
 
 enum { ROUNDS_AT_ONCE = 1024 }; /* in one JOINED */
-enum { PASSES_MOST = 3 };       /* over the log for one answer: records may come faster than they are read */
+/* Over the log for one answer: records may come faster than they are read. */
+enum { PASSES_MOST = 3 };
 enum { BIG_BYTES = 1024 * 1024 };
 enum { RUN_BYTES = 60 * 1024 }; /* of records that are sent together, unless one is longer (3) */
-enum { FOUND_AS_BYTES = 64 };    /* a record that is looked for in the backlog takes as long as so many that are copied */
+/* A record that is looked for in the backlog takes as long as so many that are copied. */
+enum { FOUND_AS_BYTES = 64 };
 
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
 {
@@ -36,8 +38,9 @@ static void copy_free(struct copy *c)
 
 void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 {
+    /* of others the time counts as one: a link that comes and goes is no progress (14) */
     if ((c->state == COPY_JOINED) != (state == COPY_JOINED))
-        c->since = r->now; /* of others the time counts as one: a link that comes and goes is no progress (14) */
+        c->since = r->now;
     c->state = (uint8_t)state;
     c->in_pass = false;
     if (state != COPY_BEHIND)
@@ -87,7 +90,8 @@ static bool copies_are(const struct repl *r, const struct primary_slot *p, const
     return k == p->copies_n;
 }
 
-/* Who stays keeps its state; of who is gone, or runs anew, nothing is known but that its copy was wrong. */
+/* Who stays keeps its state; of who is gone, or runs anew, nothing is known but that its
+ * copy was wrong. */
 static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *s)
 {
     struct primary_slot *p = &r->primary[slot];
@@ -103,8 +107,11 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
             old->todo.at = NULL; /* moved, */
             old->run.p = NULL;
         } else {
-            made[n++] = (struct copy){.place = s->replicas[i], .incarnation = incarnation, .since = r->now,
-                                      .bad = old != NULL && (old->bad || old->heals)}; /* 29: as far as is known */
+            made[n++] = (struct copy){.place = s->replicas[i],
+                                      .incarnation = incarnation,
+                                      .since = r->now,
+                                      /* 29: as far as is known */
+                                      .bad = old != NULL && (old->bad || old->heals)};
         }
     }
     for (unsigned k = 0; k < p->copies_n; k++)
@@ -126,7 +133,8 @@ void primary_map(struct repl *r, unsigned slot, uint64_t epoch)
     if (is_new) {
         primary_end(r, slot);
         p->epoch = epoch;
-        p->newest = epoch == 0 ? 0 : r->appended; /* 11: everything up to here may have been acknowledged */
+        /* 11: everything up to here may have been acknowledged */
+        p->newest = epoch == 0 ? 0 : r->appended;
         if (epoch != 0 && bits_has(&r->scrub.soon, slot))
             scrub_soon(r, slot); /* 29: as its former primary asked */
         if (epoch != 0 && r->unstored_upto > r->stored)
@@ -144,15 +152,22 @@ static void sample(struct repl *r, struct repl_peer *peer, uint64_t lsn)
     if (peer->samples_n == REPL_SAMPLES)
         return;
     unsigned last = (peer->samples_from + peer->samples_n - 1) % REPL_SAMPLES;
-    if (peer->samples_n > 0 && !mono_reached(r->now, mono_after(peer->samples[last].at, repl_timeout_us(r) / 64)))
+    if (peer->samples_n > 0 &&
+        !mono_reached(r->now, mono_after(peer->samples[last].at, repl_timeout_us(r) / 64)))
         return;
-    peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] = (struct lag_sample){lsn, r->now, r->ran};
+    peer->samples[(peer->samples_from + peer->samples_n++) % REPL_SAMPLES] =
+        (struct lag_sample){lsn, r->now, r->ran};
 }
 
-static void keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes, const struct chain *parts)
+static void keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes,
+                 const struct chain *parts)
 {
-    r->places[slot] = backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at, .before_epoch = before_epoch,
-                                                                        .before = r->places[slot], .bytes = bytes, .parts = parts});
+    r->places[slot] =
+        backlog_put(&r->backlog, &(struct backlog_record){.at = r->slots[slot].at,
+                                                          .before_epoch = before_epoch,
+                                                          .before = r->places[slot],
+                                                          .bytes = bytes,
+                                                          .parts = parts});
 }
 
 void repl_keep(struct repl *r, unsigned slot, uint64_t before_epoch, struct slice bytes)
@@ -168,8 +183,8 @@ static void note_big(struct repl_peer *peer, uint64_t lsn, size_t bytes)
     peer->big_lsn = lsn;
 }
 
-void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn, struct slice bytes,
-                 const struct chain *parts)
+void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn,
+                 struct slice bytes, const struct chain *parts)
 {
     struct primary_slot *p = &r->primary[slot];
     check(p->epoch != 0 && lsn > p->newest);
@@ -183,16 +198,22 @@ void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t 
         peer->sent = lsn;
         sample(r, peer, lsn);
         note_big(peer, lsn, parts != NULL ? parts->n : bytes.n);
-        say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
-                                                .append = {.lsn = lsn, .slot = (uint16_t)slot, .epoch = p->epoch,
-                                                           .before_epoch = before_epoch, .bytes = bytes, .parts = parts}});
+        say(r, c->place,
+            &(struct repl_message){.type = REPL_APPEND,
+                                   .append = {.lsn = lsn,
+                                              .slot = (uint16_t)slot,
+                                              .epoch = p->epoch,
+                                              .before_epoch = before_epoch,
+                                              .bytes = bytes,
+                                              .parts = parts}});
     }
 }
 
 /* ------------------------------------------------------------- what it lacks */
 
-/* The places of the records from c->next on, oldest first. False: they are not all there. A record that was not
- * kept, or was made before what came by a dump, leaves a place whose record is of another position (R10). */
+/* The places of the records from c->next on, oldest first. False: they are not all there. A record
+ * that was not kept, or was made before what came by a dump, leaves a place whose record is of
+ * another position (R10). */
 static bool todo_find(struct repl *r, unsigned slot, struct copy *c)
 {
     uint64_t place = r->places[slot];
@@ -201,7 +222,8 @@ static bool todo_find(struct repl *r, unsigned slot, struct copy *c)
     c->todo_at = 0;
     while (at.seq >= c->next) {
         struct backlog_record rec;
-        if (!backlog_get(&r->backlog, place, &rec) || rec.at.seq != at.seq || rec.at.epoch != at.epoch)
+        if (!backlog_get(&r->backlog, place, &rec) || rec.at.seq != at.seq ||
+            rec.at.epoch != at.epoch)
             return false;
         *vec_add(&c->todo) = place;
         place = rec.before;
@@ -217,7 +239,8 @@ static bool todo_find(struct repl *r, unsigned slot, struct copy *c)
 
 static struct repl_round round_of(const struct repl *r, unsigned slot, const struct copy *c)
 {
-    return (struct repl_round){.slot = (uint16_t)slot, .epoch = r->primary[slot].epoch, .round = c->round};
+    return (struct repl_round){
+        .slot = (uint16_t)slot, .epoch = r->primary[slot].epoch, .round = c->round};
 }
 
 static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
@@ -232,7 +255,8 @@ static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl
 {
     const struct repl_peer *peer = peer_known(r, place);
     struct copy *c = in->slot < SLOTS ? copy_at(r, in->slot, place) : NULL;
-    return peer != NULL && peer->open && c != NULL && c->incarnation == peer->incarnation ? c : NULL;
+    return peer != NULL && peer->open && c != NULL && c->incarnation == peer->incarnation ? c
+                                                                                          : NULL;
 }
 
 /* True: it is answered from here on. */
@@ -241,7 +265,8 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
     struct copy *c = copy_heard(r, place, &w->in);
     if (c == NULL)
         return false;
-    if (w->in.epoch != r->primary[w->in.slot].epoch) { /* it asks again until both have the same map */
+    /* it asks again until both have the same map */
+    if (w->in.epoch != r->primary[w->in.slot].epoch) {
         if (w->in.epoch > r->primary[w->in.slot].epoch)
             copy_turns(r, c, COPY_AWAY); /* 4: it takes nothing of this epoch any more */
         return false;
@@ -250,7 +275,8 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
         return false; /* it is being answered */
     c->round = w->in.round;
     c->logged = false;
-    c->passes = w->at.seq > 0 ? 0 : PASSES_MOST; /* what has nothing needs the slot and not its past */
+    /* what has nothing needs the slot and not its past */
+    c->passes = w->at.seq > 0 ? 0 : PASSES_MOST;
     if (c->bad && w->at.seq == 0) { /* 29: it has deleted what it had */
         c->bad = false;
         c->heals = true;
@@ -305,7 +331,8 @@ void repl_offer(struct repl *r, uint16_t place, unsigned slot)
 bool repl_is_pulled(const struct repl *r, uint16_t place, const struct repl_round *in)
 {
     const struct copy *c = in->slot < SLOTS ? copy_at(r, in->slot, place) : NULL;
-    return c != NULL && c->state == COPY_DUMP && c->offered && c->round == in->round && r->primary[in->slot].epoch == in->epoch;
+    return c != NULL && c->state == COPY_DUMP && c->offered && c->round == in->round &&
+           r->primary[in->slot].epoch == in->epoch;
 }
 
 void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq)
@@ -320,12 +347,18 @@ static void rounds_say(struct repl *r, uint16_t place, const struct repl_round *
     if (n == 0)
         return;
     r->peers.at[place].sent = r->appended;
-    say(r, place, &(struct repl_message){.type = REPL_JOINED, .lsn = r->appended, .map = r->map->index, .n = n,
-                                         .rounds = rounds});
+    say(r, place,
+        &(struct repl_message){.type = REPL_JOINED,
+                               .lsn = r->appended,
+                               .map = r->map->index,
+                               .n = n,
+                               .rounds = rounds});
 }
 
-/* The next records of its slot one behind the other, and the epoch before them. False: one was overwritten meanwhile. */
-static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *run, uint64_t *before_epoch)
+/* The next records of its slot one behind the other, and the epoch before them. False: one
+ * was overwritten meanwhile. */
+static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *run,
+                     uint64_t *before_epoch)
 {
     struct backlog_record rec;
     for (*before_epoch = 0; c->todo_at < c->todo.n; c->todo_at++) {
@@ -341,13 +374,17 @@ static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *ru
     return true;
 }
 
-static void records_say(struct repl *r, unsigned slot, const struct copy *c, uint64_t before_epoch, struct slice bytes)
+static void records_say(struct repl *r, unsigned slot, const struct copy *c, uint64_t before_epoch,
+                        struct slice bytes)
 {
     r->partial_bytes += bytes.n;
-    say(r, c->place, &(struct repl_message){.type = REPL_APPEND,
-                                            .append = {.lsn = r->peers.at[c->place].sent, .slot = (uint16_t)slot,
-                                                       .epoch = r->primary[slot].epoch,
-                                                       .before_epoch = before_epoch, .bytes = bytes}});
+    say(r, c->place,
+        &(struct repl_message){.type = REPL_APPEND,
+                               .append = {.lsn = r->peers.at[c->place].sent,
+                                          .slot = (uint16_t)slot,
+                                          .epoch = r->primary[slot].epoch,
+                                          .before_epoch = before_epoch,
+                                          .bytes = bytes}});
 }
 
 static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
@@ -370,7 +407,8 @@ static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes
 static bool needs_log(struct repl *r, unsigned slot, struct copy *c)
 {
     const struct lineage *l = &r->slots[slot];
-    if (c->passes >= PASSES_MOST || c->next <= l->logged || !r->ops->may_log(r->ops, slot, l->at.seq + 1 - c->next))
+    if (c->passes >= PASSES_MOST || c->next <= l->logged ||
+        !r->ops->may_log(r->ops, slot, l->at.seq + 1 - c->next))
         return false;
     c->passes++;
     copy_turns(r, c, COPY_LOG);
@@ -403,8 +441,8 @@ static struct copy *copy_in_pass(const struct repl *r, uint16_t place, unsigned 
     return c != NULL && c->state == COPY_LOG && c->in_pass ? c : NULL;
 }
 
-/* What is on the slot's history is the record of its position, whoever made it (R14); where one is missing before it,
- * the log lost it. */
+/* What is on the slot's history is the record of its position, whoever made it (R14); where one is
+ * missing before it, the log lost it. */
 bool repl_log_takes(struct repl *r, uint16_t place, unsigned slot, struct position at)
 {
     struct copy *c = copy_in_pass(r, place, slot);
@@ -425,7 +463,8 @@ static void logged_say(struct repl *r, unsigned slot, struct copy *c)
     buf_free(&c->run);
 }
 
-void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct position at, struct slice bytes)
+void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct position at,
+                     struct slice bytes)
 {
     struct copy *c = copy_in_pass(r, place, slot);
     check(c != NULL && c->next == at.seq);
@@ -534,7 +573,8 @@ static void sample_rest(struct repl *r, struct repl_peer *peer)
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
 {
     struct copy *c = copy_heard(r, place, in);
-    if (c == NULL || c->state != COPY_LIVE || c->round != in->round || r->primary[in->slot].epoch != in->epoch)
+    if (c == NULL || c->state != COPY_LIVE || c->round != in->round ||
+        r->primary[in->slot].epoch != in->epoch)
         return;
     copy_turns(r, c, COPY_JOINED);
     if (c->heals) { /* 29: the proof of it is another comparison */
@@ -600,7 +640,8 @@ unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool sy
     return n;
 }
 
-unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn, uint64_t own)
+unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn,
+                     uint64_t own)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < set->n; i++) {
@@ -609,8 +650,9 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
             continue;
         }
         const struct copy *c = copy_at(r, slot, set->node[i]);
-        /* 4. For a member that was restarted its later run does not count. Elections would be right if it did: they take it
-         * for silent (21), and look for what it has where too few report (22). But under everysec it counts as lost. */
+        /* 4. For a member that was restarted its later run does not count. Elections would be right
+         * if it did: they take it for silent (21), and look for what it has where too few report
+         * (22). But under everysec it counts as lost. */
         n += c != NULL && c->incarnation == set->incarnation[i] && copy_holds(r, c, lsn);
     }
     return n;
@@ -657,12 +699,14 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
     if (p->epoch == 0)
         return false;
     struct isr now = isr_of(&r->map->slots[slot]);
-    bool reads_on = now.n == 1 && !p->in_doubt && !bits_has(&r->unstored, slot); /* 28: in sync alone, of what it has stored */
+    /* 28: in sync alone, of what it has stored */
+    bool reads_on = now.n == 1 && !p->in_doubt && !bits_has(&r->unstored, slot);
     uint64_t own = reads_on ? r->kept : r->stored;
     if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
         return own >= lsn;
     return isr_holders(r, slot, &now, lsn, own) >= w_of(r, slot, asked, now.n) &&
-           (!p->in_doubt || isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, slot, asked, p->next.n)); /* 12 */
+           (!p->in_doubt ||
+            isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, slot, asked, p->next.n)); /* 12 */
 }
 
 bool repl_all_held(const struct repl *r, uint64_t lsn, uint32_t asked)
@@ -713,7 +757,8 @@ void repl_leaves(struct repl *r, uint16_t place)
 bool repl_may_lead(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
-    return peer != NULL && peer->open && peer->leased && peer->incarnation == r->map->nodes.at[place].incarnation;
+    return peer != NULL && peer->open && peer->leased &&
+           peer->incarnation == r->map->nodes.at[place].incarnation;
 }
 
 bool repl_has_left(const struct repl *r, uint16_t place)
@@ -730,5 +775,6 @@ bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked)
 
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked)
 {
-    return repl_refuses_read(r, slot, asked) || r->map->slots[slot].isr_n < 1 + r->map->settings.min_replicas;
+    return repl_refuses_read(r, slot, asked) ||
+           r->map->slots[slot].isr_n < 1 + r->map->settings.min_replicas;
 }

@@ -14,7 +14,9 @@ static uint16_t follows(const struct repl *r, unsigned slot)
     if (s->primary == MAP_NOBODY || s->primary == r->self || !map_replicas_have(s, r->self))
         return MAP_NOBODY;
     const struct repl_peer *peer = peer_known(r, s->primary);
-    return peer != NULL && peer->guest && peer->guest_incarnation == s->isr_incarnation[0] ? s->primary : MAP_NOBODY;
+    return peer != NULL && peer->guest && peer->guest_incarnation == s->isr_incarnation[0]
+               ? s->primary
+               : MAP_NOBODY;
 }
 
 /* A frozen slot's is on no history: whatever its primary's backlog has, it needs a dump (25). */
@@ -50,7 +52,8 @@ static struct repl_where where_anew(struct repl *r, unsigned slot)
 static void sync_one(struct repl *r, unsigned slot)
 {
     struct repl_where w = where_anew(r, slot);
-    say(r, r->replica[slot].primary, &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &w});
+    say(r, r->replica[slot].primary,
+        &(struct repl_message){.type = REPL_SYNC, .n = 1, .wheres = &w});
 }
 
 /* Asked again, a question is of its old round: its answer may be on the way (23). */
@@ -63,7 +66,8 @@ static bool asks(struct repl *r, unsigned slot, uint16_t place, bool again, stru
     return true;
 }
 
-/* Who was followed until now still counts on what is acked here: it is told first of an epoch beyond its own (4). */
+/* Who was followed until now still counts on what is acked here: it is told first of an epoch
+ * beyond its own (4). */
 static bool leaves(struct repl *r, unsigned slot, uint16_t place, struct repl_where *w)
 {
     struct replica_slot *p = &r->replica[slot];
@@ -82,7 +86,8 @@ static void ask_one(struct repl *r, uint16_t place, enum question q)
     struct repl_where wheres[WHERES_AT_ONCE];
     size_t n = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        n += q == LEAVES ? leaves(r, slot, place, &wheres[n]) : asks(r, slot, place, q == ASKS_AGAIN, &wheres[n]);
+        n += q == LEAVES ? leaves(r, slot, place, &wheres[n])
+                         : asks(r, slot, place, q == ASKS_AGAIN, &wheres[n]);
         if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
             say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
             n = 0;
@@ -108,7 +113,8 @@ void replica_mapped(struct repl *r)
     ask_all(r, ASKS);
 }
 
-/* A new epoch, another primary, or no copy here: nothing is appended until positions were exchanged (2). */
+/* A new epoch, another primary, or no copy here: nothing is appended until positions
+ * were exchanged (2). */
 void replica_map(struct repl *r, unsigned slot)
 {
     struct replica_slot *p = &r->replica[slot];
@@ -130,7 +136,8 @@ bool replica_follows(const struct repl *r, uint16_t place, const struct repl_rou
     if (in->slot >= SLOTS)
         return false;
     const struct replica_slot *p = &r->replica[in->slot];
-    return p->state >= REPLICA_ASKED && p->primary == place && p->epoch == in->epoch && p->round == in->round;
+    return p->state >= REPLICA_ASKED && p->primary == place && p->epoch == in->epoch &&
+           p->round == in->round;
 }
 
 void repl_from(struct repl *r, uint16_t place, const struct repl_round *in)
@@ -144,26 +151,31 @@ static bool is_fenced(const struct lineage *l, uint64_t epoch)
     return epoch <= l->fence; /* 20 */
 }
 
-enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct repl_append *m, struct position first)
+enum repl_verdict repl_may_append(struct repl *r, uint16_t place, const struct repl_append *m,
+                                  struct position first)
 {
     struct replica_slot *p = &r->replica[m->slot];
     const struct lineage *l = &r->slots[m->slot];
+    /* of an earlier round, or of an epoch that is not applied here: SYNC was said, or will be */
     if (p->state <= REPLICA_ASKED || p->primary != place || p->epoch != m->epoch)
-        return REPL_DROP; /* of an earlier round, or of an epoch that is not applied here: SYNC was said, or will be */
-    bool fits = !l->frozen && lineage_takes(l, first) && (l->at.seq == 0 ? 0 : l->at.epoch) == m->before_epoch;
+        return REPL_DROP;
+    bool fits = !l->frozen && lineage_takes(l, first) &&
+                (l->at.seq == 0 ? 0 : l->at.epoch) == m->before_epoch;
     if (fits && first.epoch <= m->epoch && !is_fenced(l, m->epoch))
         return REPL_TAKE; /* 2 */
     sync_one(r, m->slot); /* 4: before any ack of it */
     return REPL_DROP;
 }
 
-void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in, uint64_t upto)
+void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl_round *in,
+                 uint64_t upto)
 {
     struct replica_slot *p = in->slot < SLOTS ? &r->replica[in->slot] : NULL;
     if (!replica_follows(r, place, in) || p->state != REPLICA_FOLLOWS)
         return;
-    if (map < r->map->slots[in->slot].ver) { /* it may yet apply that this copy was unwanted in between, and know nothing
-                                              * of it then: asked in a while, once more (4) */
+    /* it may yet apply that this copy was unwanted in between, and know nothing of it then: asked
+     * in a while, once more (4) */
+    if (map < r->map->slots[in->slot].ver) {
         p->round++;
         p->state = REPLICA_ASKED;
         return;
@@ -174,13 +186,14 @@ void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl
     *vec_add(&r->to_join) = in->slot;
 }
 
-/* Acks tell nothing of what was sent while it caught up: its lsns may have been acked before (4). So all of it is held
- * before it joins; and on the disk if it is new to the in-sync set: it is of any age, and he from whom it came may
- * delete it next. */
+/* Acks tell nothing of what was sent while it caught up: its lsns may have been acked before (4).
+ * So all of it is held before it joins; and on the disk if it is new to the in-sync set: it is of
+ * any age, and he from whom it came may delete it next. */
 static bool may_join(const struct repl *r, unsigned slot)
 {
     const struct replica_slot *p = &r->replica[slot];
-    uint64_t held = map_isr_has(&r->map->slots[slot], r->self, r->incarnation) ? r->stored : r->synced;
+    uint64_t held =
+        map_isr_has(&r->map->slots[slot], r->self, r->incarnation) ? r->stored : r->synced;
     return p->join_map <= r->map->index && p->join_at <= held;
 }
 

@@ -95,7 +95,8 @@ static void put_off(struct repl *r, unsigned slot, uint64_t random)
 
 static void member_add(struct scrub *s, uint16_t place, uint32_t round)
 {
-    s->member[s->member_n++] = (struct scrub_member){.place = place, .round = round, .answer = SCRUB_ASKED};
+    s->member[s->member_n++] =
+        (struct scrub_member){.place = place, .round = round, .answer = SCRUB_ASKED};
 }
 
 /* Who is in sync, all of them. */
@@ -122,7 +123,8 @@ bool scrub_begin(struct repl *r, struct hash_key random, struct repl_digest *ask
     for (unsigned k = 0; k < p->copies_n; k++)
         if (p->copies[k].state == COPY_JOINED && !p->copies[k].bad)
             member_add(s, p->copies[k].place, p->copies[k].round);
-    if (s->member_n == 1 || (!all_joined(r, slot) && s->tries + 1 < TRIES_MOST)) { /* in the end with whom there is */
+    /* in the end with whom there is */
+    if (s->member_n == 1 || (!all_joined(r, slot) && s->tries + 1 < TRIES_MOST)) {
         put_off(r, slot, random.k0);
         return false;
     }
@@ -131,8 +133,10 @@ bool scrub_begin(struct repl *r, struct hash_key random, struct repl_digest *ask
     s->epoch = p->epoch;
     *ask = (struct repl_digest){.number = ++s->number, .at = r->slots[slot].at, .key = random};
     for (unsigned i = 1; i < s->member_n; i++) {
-        ask->in = (struct repl_round){.slot = s->slot, .epoch = s->epoch, .round = s->member[i].round};
-        r->ops->say(r->ops, s->member[i].place, true, &(struct repl_message){.type = REPL_DIGEST, .digest = *ask});
+        ask->in =
+            (struct repl_round){.slot = s->slot, .epoch = s->epoch, .round = s->member[i].round};
+        r->ops->say(r->ops, s->member[i].place, true,
+                    &(struct repl_message){.type = REPL_DIGEST, .digest = *ask});
     }
     return true;
 }
@@ -154,8 +158,9 @@ void scrub_digested(struct repl *r, uint16_t place, const struct repl_digested *
 {
     struct scrub *s = &r->scrub;
     for (unsigned i = 1; s->on && i < s->member_n; i++)
-        if (s->member[i].place == place && s->number == m->number && s->slot == m->in.slot && s->epoch == m->in.epoch &&
-            s->member[i].round == m->in.round && s->member[i].answer == SCRUB_ASKED)
+        if (s->member[i].place == place && s->number == m->number && s->slot == m->in.slot &&
+            s->epoch == m->in.epoch && s->member[i].round == m->in.round &&
+            s->member[i].answer == SCRUB_ASKED)
             member_told(&s->member[i], m->has ? m->sum : NULL);
 }
 
@@ -164,7 +169,8 @@ void scrub_digested(struct repl *r, uint16_t place, const struct repl_digested *
 static bool is_still_there(const struct repl *r, const struct scrub_member *m)
 {
     const struct copy *c = copy_at(r, r->scrub.slot, m->place);
-    return c != NULL && c->state == COPY_JOINED && c->round == m->round && !repl_has_left(r, m->place);
+    return c != NULL && c->state == COPY_JOINED && c->round == m->round &&
+           !repl_has_left(r, m->place);
 }
 
 static bool all_told(struct repl *r)
@@ -226,7 +232,8 @@ static void mine_is_bad(struct repl *r)
     for (unsigned i = 1; i < s->member_n; i++) {
         struct repl_round in = {.slot = s->slot, .epoch = s->epoch, .round = s->member[i].round};
         if (is_still_there(r, &s->member[i]))
-            r->ops->say(r->ops, s->member[i].place, true, &(struct repl_message){.type = REPL_COMPARE, .n = 1, .rounds = &in});
+            r->ops->say(r->ops, s->member[i].place, true,
+                        &(struct repl_message){.type = REPL_COMPARE, .n = 1, .rounds = &in});
     }
 }
 
@@ -262,7 +269,8 @@ bool scrub_judge(struct repl *r, struct scrub_found *to)
     *to = (struct scrub_found){.slot = s->slot, .copies = s->member_n, .verdict = SCRUB_VOID};
     s->on = false;
     if (is_over || any_lost(s)) {
-        put_off(r, s->slot, s->number * 7919 + r->self * 104729u); /* nodes in each other's way wait for different times */
+        /* nodes in each other's way wait for different times */
+        put_off(r, s->slot, s->number * 7919 + r->self * 104729u);
         return true;
     }
     if (equals_n(s, 0) == s->member_n) {
@@ -286,7 +294,8 @@ bool scrub_is_mine_bad(const struct repl *r, unsigned slot)
 {
     const struct primary_slot *p = &r->primary[slot];
     for (unsigned k = 0; k < p->copies_n; k++)
-        if (p->copies[k].bad && map_isr_has(&r->map->slots[slot], p->copies[k].place, p->copies[k].incarnation))
+        if (p->copies[k].bad &&
+            map_isr_has(&r->map->slots[slot], p->copies[k].place, p->copies[k].incarnation))
             return false; /* it is no heir: it leaves first */
     return p->bad;
 }
@@ -295,7 +304,8 @@ bool scrub_keeps(const struct repl *r, unsigned slot, uint16_t to)
 {
     const struct scrub *s = &r->scrub;
     const struct copy *c = copy_at(r, slot, to);
-    return (c != NULL && c->bad) || s->again == slot || (s->on && s->slot == slot) || bits_has(&s->soon, slot);
+    return (c != NULL && c->bad) || s->again == slot || (s->on && s->slot == slot) ||
+           bits_has(&s->soon, slot);
 }
 
 bool scrub_discard(struct repl *r, unsigned slot, uint16_t place)
@@ -312,13 +322,15 @@ bool scrub_discard(struct repl *r, unsigned slot, uint16_t place)
 /* Its acks count no more, and nobody will elect it: what it has may go. */
 static bool is_out(const struct repl *r, unsigned slot, const struct copy *c)
 {
-    return !r->primary[slot].in_doubt && !map_isr_has(&r->map->slots[slot], c->place, c->incarnation);
+    return !r->primary[slot].in_doubt &&
+           !map_isr_has(&r->map->slots[slot], c->place, c->incarnation);
 }
 
 void scrub_tell_bad(struct repl *r)
 {
     struct scrub *s = &r->scrub;
-    for (unsigned slot = bits_next(&s->differ, 0); slot < SLOTS; slot = bits_next(&s->differ, slot + 1)) {
+    for (unsigned slot = bits_next(&s->differ, 0); slot < SLOTS;
+         slot = bits_next(&s->differ, slot + 1)) {
         if (!bits_has(&r->copied, slot)) {
             bits_remove(&s->differ, slot); /* it is another's now */
             continue;
@@ -327,9 +339,11 @@ void scrub_tell_bad(struct repl *r)
             const struct copy *c = &r->primary[slot].copies[k];
             if (!c->bad || c->state != COPY_JOINED || !is_out(r, slot, c))
                 continue;
-            struct repl_round in = {.slot = (uint16_t)slot, .epoch = r->primary[slot].epoch, .round = c->round};
-            r->ops->say(r->ops, c->place, true,
-                        &(struct repl_message){.type = REPL_BAD, .bad = {.in = in, .map = r->map->index}});
+            struct repl_round in = {
+                .slot = (uint16_t)slot, .epoch = r->primary[slot].epoch, .round = c->round};
+            r->ops->say(
+                r->ops, c->place, true,
+                &(struct repl_message){.type = REPL_BAD, .bad = {.in = in, .map = r->map->index}});
         }
     }
 }
@@ -354,7 +368,8 @@ bool scrub_may_digest(const struct repl *r, uint16_t place, const struct repl_di
            (l->at.seq == 0 || l->at.epoch == m->at.epoch);
 }
 
-bool scrub_may_reset(const struct repl *r, uint16_t place, const struct repl_round *in, uint64_t map)
+bool scrub_may_reset(const struct repl *r, uint16_t place, const struct repl_round *in,
+                     uint64_t map)
 {
     return scrub_is_asked(r, place, in) && map <= r->map->index &&
            !map_isr_has(&r->map->slots[in->slot], r->self, r->incarnation);

@@ -3,17 +3,19 @@
 /* Placement in four movements, over units of four slots:
  *
  *     keep     every unit keeps the copies it may keep: not those of who left, nor two in one zone
- *     fill     units short of copies get them: where one is already, else of who has least and is a partner
- *     settle   who has too few copies takes from who has more, who has too many gives: at once, or round
- *              a corner:
+ *     fill     units short of copies get them: where one is already, else of who has least and is a
+ *              partner
+ *     settle   who has too few copies takes from who has more, who has too many gives: at once, or
+ *              round a corner:
  *
- *                  too many: A     unit 7: {A, B}     C may take A's place in unit 7 only if it is not in
- *                  too few:  C     unit 9: {B, D}     it already, nor its zone; else C takes B's place in
- *                                                     unit 9, and B takes A's in another
+ *                  too many: A     unit 7: {A, B}     C may take A's place in unit 7 only if it is
+ *                  too few:  C     unit 9: {B, D}     not in it already, nor its zone; else C
+ *                                                     takes B's place in unit 9, and B A's in
+ *                                                     another
  *     lead     the same once more for who is first of each unit, among the copies it has
  *
- * Between least and most of its share a site is content: so a join moves what the newcomer gets and a
- * leave what the leaver had. Everything is decided by order and ratios: no chance. */
+ * Between least and most of its share a site is content: so a join moves what the newcomer gets and
+ * a leave what the leaver had. Everything is decided by order and ratios: no chance. */
 #include "core/ring/placement.h"
 
 #include <string.h>
@@ -52,8 +54,8 @@ static struct map_run run_of(const struct placing *w, unsigned slot)
     return run;
 }
 
-/* By which part somebody may lead more than is fair: 2 %, from 50 nodes on slowly more, so that a leave
- * does not tighten the bound at once; 5 % from 100 on. */
+/* By which part somebody may lead more than is fair: 2 %, from 50 nodes on slowly more, so that a
+ * leave does not tighten the bound at once; 5 % from 100 on. */
 static double slack_of(size_t n)
 {
     return n <= 50 ? 0.02 : n >= 100 ? 0.05 : 0.02 + 0.03 * (double)(n - 50) / 50;

@@ -2,9 +2,10 @@
 
 /* What the map should wish next: the slots whose wish changes, as the runs of a MAP_PLACE.
  *
- * A pure function of the map's previous wish, members, weights, zones and settings. Sticky: what need
- * not move stays. Who is DOWN keeps its share (to evict it is a decision of its own: a MAP_LEAVE); who
- * leaves, and who has weight 0, gets none. Without anybody to hold data there is no run. */
+ * A pure function of the map's previous wish, members, weights, zones and settings. Sticky:
+ * what need not move stays. Who is DOWN keeps its share (to evict it is a decision of its own:
+ * a MAP_LEAVE); who leaves, and who has weight 0, gets none. Without anybody to hold data there
+ * is no run. */
 #ifndef CORE_RING_PLACEMENT_H
 #define CORE_RING_PLACEMENT_H
 

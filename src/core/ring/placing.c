@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Sites, zones, and the sets of copies with what is derived of them: per site the list of its copies,
- * per pair of sites how many units they share. unit_add and unit_replace are the only writers. */
+/* Sites, zones, and the sets of copies with what is derived of them: per site the list of
+ * its copies, per pair of sites how many units they share. unit_add and unit_replace are
+ * the only writers. */
 #include "core/ring/placing.h"
 
 #include <string.h>
 
 #include "base/check.h"
 
-/* -- Who is there --------------------------------------------------------------------------------- */
+/* -- Who is there ------------------------------------------------------------------------------ */
 
 static bool may_hold(const struct map_node *n)
 {
@@ -67,7 +68,7 @@ static void begin_partners(struct placing *p)
     p->partners = mem_zero((p->n + 1) * sizeof(uint16_t));
 }
 
-/* -- What the map says ---------------------------------------------------------------------------- */
+/* -- What the map says ------------------------------------------------------------------------- */
 
 /* Who is in sync in two of the four slots or more; who is primary of most. */
 static void begin_held(struct placing *p, unsigned unit)
@@ -147,7 +148,7 @@ void placing_end(struct placing *p)
     mem_free(p->partners);
 }
 
-/* -- Sets ----------------------------------------------------------------------------------------- */
+/* -- Sets -------------------------------------------------------------------------------------- */
 
 bool unit_has(const struct unit *u, uint16_t site)
 {
@@ -254,7 +255,7 @@ void unit_replace(struct placing *p, unsigned unit, uint16_t out, uint16_t site)
     }
 }
 
-/* -- Partners ------------------------------------------------------------------------------------- */
+/* -- Partners ---------------------------------------------------------------------------------- */
 
 /* Of a pair: a new one costs the more, the more partners either has; a known one nothing, until it
  * shares more than its even part. */
@@ -282,7 +283,7 @@ unsigned unit_strain(const struct placing *p, unsigned unit, uint16_t site, uint
     return sum;
 }
 
-/* -- Searches ------------------------------------------------------------------------------------- */
+/* -- Searches ---------------------------------------------------------------------------------- */
 
 void search_begin(struct placing *p, uint16_t from)
 {

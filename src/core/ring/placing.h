@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Inside placement: who may hold data (sites), the sets of four slots at a time (units), and what each
- * site has of them. Made from a map by placing_begin, gone with placing_end; no other room sees it. */
+/* Inside placement: who may hold data (sites), the sets of four slots at a time (units), and
+ * what each site has of them. Made from a map by placing_begin, gone with placing_end; no other
+ * room sees it. */
 #ifndef CORE_RING_PLACING_H
 #define CORE_RING_PLACING_H
 

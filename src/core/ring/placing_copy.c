@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Who has copies: what may stay, what is missing, and what has to move because somebody has too few or
- * too many. First what costs nothing, a copy that is there already, then the strain on partners, then
- * the circle's order, so that neighbouring units go together. */
+/* Who has copies: what may stay, what is missing, and what has to move because somebody has too few
+ * or too many. First what costs nothing, a copy that is there already, then the strain on partners,
+ * then the circle's order, so that neighbouring units go together. */
 #include <string.h>
 
 #include "base/check.h"
 #include "core/ring/placing.h"
 
-/* -- Keep ----------------------------------------------------------------------------------------- */
+/* -- Keep -------------------------------------------------------------------------------------- */
 
 struct candidates {
     uint16_t site[MAP_COPIES];
@@ -40,8 +40,8 @@ static uint16_t candidates_lead(const struct placing *p, unsigned unit, const st
     return c->site[0];
 }
 
-/* Which of them goes: of a zone with too many, if there is one; not who leads; who has not got it yet; who
- * has most for its share. */
+/* Which of them goes: of a zone with too many, if there is one; not who leads; who has not got it
+ * yet; who has most for its share. */
 static unsigned worst_candidate(const struct placing *p, unsigned unit, const struct candidates *c,
                                 const uint32_t *has)
 {
@@ -97,7 +97,7 @@ void copies_keep(struct placing *p)
     mem_free(has);
 }
 
-/* -- Fill ----------------------------------------------------------------------------------------- */
+/* -- Fill -------------------------------------------------------------------------------------- */
 
 static bool beside(const struct placing *p, unsigned unit, uint16_t site)
 {
@@ -105,8 +105,8 @@ static bool beside(const struct placing *p, unsigned unit, uint16_t site)
            (unit + 1 < PLACEMENT_UNITS && unit_has(&p->unit[unit + 1], site));
 }
 
-/* The less the better: within the bound, there already, in want of copies, no strain, beside one's own,
- * and least for one's share. */
+/* The less the better: within the bound, there already, in want of copies, no strain, beside one's
+ * own, and least for one's share. */
 static double fill_cost(const struct placing *p, unsigned unit, uint16_t site, uint16_t out)
 {
     const struct share *s = &p->copy[site];
@@ -143,7 +143,7 @@ static bool copies_fill(struct placing *p)
     return any;
 }
 
-/* -- Take: who has too few, directly from others --------------------------------------------------- */
+/* -- Take: who has too few, directly from others ----------------------------------------------- */
 
 enum giver { GIVER_MUST, GIVER_ANY, GIVERS }; /* has more than most; than least */
 enum what {
@@ -176,7 +176,8 @@ static bool is_what(const struct placing *p, unsigned unit, enum what what, uint
     return true;
 }
 
-/* Who of a unit may give it to the taker: who gave the one before, so that runs stay whole; or the richest. */
+/* Who of a unit may give it to the taker: who gave the one before, so that runs stay whole;
+ * or the richest. */
 static uint16_t giver_of(const struct placing *p, unsigned unit, uint16_t taker,
                          const struct terms *t)
 {
@@ -254,7 +255,7 @@ static void site_takes_all(struct placing *p, uint16_t taker, enum what what)
         }
 }
 
-/* -- Give: who has too many, to who has room ------------------------------------------------------ */
+/* -- Give: who has too many, to who has room --------------------------------------------------- */
 
 static uint16_t taker_for(const struct placing *p, unsigned unit, uint16_t giver, bool within_goal)
 {
@@ -293,9 +294,10 @@ static void site_gives_all(struct placing *p, uint16_t giver)
         site_gives(p, giver, i < 6, i % 6 < 3, few[i % 3]);
 }
 
-/* -- Round a corner ------------------------------------------------------------------------------- */
+/* -- Round a corner ---------------------------------------------------------------------------- */
 
-/* Over copies that this computation gave, or any; from who has more than its quota, or (BEYOND) than most. */
+/* Over copies that this computation gave, or any; from who has more than its quota, or
+ * (BEYOND) than most. */
 enum reach { REACH_NEW, REACH_NEW_BEYOND, REACH_ANY, REACH_BEYOND };
 
 /* A unit of the giver that the taker may have; PLACEMENT_UNITS: none. */
@@ -374,7 +376,7 @@ static void sites_pass(struct placing *p, uint16_t site, enum reach reach)
         ;
 }
 
-/* ------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------- */
 
 void copies_settle(struct placing *p, double slack)
 {
@@ -397,7 +399,8 @@ void copies_settle(struct placing *p, double slack)
         site_gives_all(p, i);
     for (uint16_t i = 0; i < p->n; i++)
         sites_pass(p, i, REACH_ANY);
-    /* A zone's room may be no whole number of quotas: what is over is borne by all within the bound. */
+    /* A zone's room may be no whole number of quotas: what is over is borne by all
+     * within the bound. */
     for (uint16_t i = 0; i < p->n; i++)
         sites_pass(p, i, REACH_BEYOND);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Who of a unit's copies leads it. A lead that moves costs a handover and no data; one that is wished
- * where the primary is already costs nothing. */
+/* Who of a unit's copies leads it. A lead that moves costs a handover and no data; one that is
+ * wished where the primary is already costs nothing. */
 #include "core/ring/placing.h"
 
 static void lead_give(struct placing *p, unsigned unit, uint16_t to)
@@ -13,7 +13,7 @@ static void lead_give(struct placing *p, unsigned unit, uint16_t to)
     p->lead[to].have++;
 }
 
-/* -- Who leads to begin with ---------------------------------------------------------------------- */
+/* -- Who leads to begin with ------------------------------------------------------------------- */
 
 /* Who led is gone: the primary that an election made; else who is in sync; of several who leads
  * least for its share. */
@@ -59,7 +59,7 @@ static void leads_adopt(struct placing *p)
     }
 }
 
-/* -- Directly ------------------------------------------------------------------------------------- */
+/* -- Directly ---------------------------------------------------------------------------------- */
 
 enum turn {
     TURN_NEEDS_MUST,
@@ -83,7 +83,8 @@ static bool is_turn(const struct share *from, const struct share *to, enum turn 
     return false;
 }
 
-/* First what moves no primary, or moves the wish to where the primary is; then to who has a copy already. */
+/* First what moves no primary, or moves the wish to where the primary is; then to who has
+ * a copy already. */
 enum cost { COST_NONE, COST_HANDOVER, COST_COPY, COSTS };
 
 static bool is_at_cost(const struct unit *u, uint16_t to, enum cost cost)
@@ -106,7 +107,7 @@ static void leads_pass(struct placing *p, enum turn turn, enum cost cost)
     }
 }
 
-/* -- Round a corner ------------------------------------------------------------------------------- */
+/* -- Round a corner ---------------------------------------------------------------------------- */
 
 /* As with copies, from who leads too many to one that leads too few and has a copy. */
 static uint16_t reach_lead(struct placing *p, uint16_t site, bool beyond)
@@ -139,8 +140,8 @@ static bool lead_takes_over(struct placing *p, uint16_t site, bool beyond)
     return true;
 }
 
-/* Few that share all they have with one another alone are not reached by passing on leads. Then a unit
- * that one leads goes, lead and all, against a copy of another unit: two copies move. */
+/* Few that share all they have with one another alone are not reached by passing on leads. Then a
+ * unit that one leads goes, lead and all, against a copy of another unit: two copies move. */
 static bool lead_swaps(struct placing *p, uint16_t rich, uint16_t other)
 {
     uint16_t give = p->first[rich], back = p->first[other];

@@ -10,19 +10,19 @@ enum { CELLS = 64, CELL_SLOTS = SLOTS / CELLS, BAR_COLUMNS = 13 };
 static const char signs[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 struct ring_node {
-    unsigned serves, wish;  /* slots whose primary it is, and is to be */
-    unsigned copies;        /* slots it is in sync in, those it serves among them */
+    unsigned serves, wish; /* slots whose primary it is, and is to be */
+    unsigned copies;       /* slots it is in sync in, those it serves among them */
     unsigned arcs;
-    unsigned comes, goes;   /* slots it is to lead and does not, and the other way round */
+    unsigned comes, goes; /* slots it is to lead and does not, and the other way round */
 };
 
 struct ring {
     const struct map *m;
     struct ring_node *node; /* by place */
     size_t members, zones, moves, electing, arcs;
-    size_t to_copy;         /* copies that are wished where none is in sync */
-    unsigned copies;        /* wished of a slot, at most */
-    unsigned most;          /* the greatest wish: the longest bar */
+    size_t to_copy;  /* copies that are wished where none is in sync */
+    unsigned copies; /* wished of a slot, at most */
+    unsigned most;   /* the greatest wish: the longest bar */
 };
 
 __attribute__((format(printf, 2, 3))) static void say(struct chain *to, const char *format, ...)
@@ -36,7 +36,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct chain *to, const ch
     chain_put(to, slice_of(line, (size_t)n));
 }
 
-/* -- Counting ------------------------------------------------------------------------------------- */
+/* -- Counting ---------------------------------------------------------------------------------- */
 
 static uint16_t lead_of(const struct map_slot *s)
 {
@@ -101,7 +101,7 @@ static void count_all(struct ring *r)
     }
 }
 
-/* -- Telling -------------------------------------------------------------------------------------- */
+/* -- Telling ----------------------------------------------------------------------------------- */
 
 /* The n-th member has the n-th sign. */
 static char sign_of(const struct ring *r, size_t place)
@@ -180,8 +180,8 @@ static void say_node(struct chain *to, const struct ring *r, size_t place)
         snprintf(moves, sizeof(moves), "+%u -%u", c->comes, c->goes);
     int length = r->most > 0 ? (int)((c->wish * BAR_COLUMNS + r->most / 2) / r->most) : 0;
     say(to, "  %c %-21s %02x%02x%02x%02x %4u %6u %6u %5.1f%% %-13.*s %5u  %-11s %s\n",
-        sign_of(r, place), address, n->id.b[0], n->id.b[1], n->id.b[2], n->id.b[3], n->weight, c->serves,
-        c->copies, percent(c->wish), length, bar, c->arcs, moves, state_of(n));
+        sign_of(r, place), address, n->id.b[0], n->id.b[1], n->id.b[2], n->id.b[3], n->weight,
+        c->serves, c->copies, percent(c->wish), length, bar, c->arcs, moves, state_of(n));
 }
 
 static void say_zone(struct chain *to, const struct ring *r, size_t first)
@@ -193,7 +193,8 @@ static void say_zone(struct chain *to, const struct ring *r, size_t first)
         wish += same_zone(r, first, i) ? r->node[i].wish : 0;
     }
     if (r->zones > 1)
-        say(to, "zone %s: %zu nodes, %.1f%%\n", name[0] != '\0' ? name : "(none)", nodes, percent(wish));
+        say(to, "zone %s: %zu nodes, %.1f%%\n", name[0] != '\0' ? name : "(none)", nodes,
+            percent(wish));
     for (size_t i = first; i < r->m->nodes.n; i++)
         if (same_zone(r, first, i))
             say_node(to, r, i);
@@ -218,10 +219,11 @@ void ring_text(struct chain *to, const struct map *m)
         say(to, "; %zu copies wait to be made", r.to_copy);
     if (r.electing > 0)
         say(to, "; %zu without a primary", r.electing);
-    say(to, m->settings.rebalance_paused && r.moves + r.to_copy > 0 ? "; rebalancing is paused\n" : "\n");
+    say(to, m->settings.rebalance_paused && r.moves + r.to_copy > 0 ? "; rebalancing is paused\n"
+                                                                    : "\n");
     say_circle(to, &r);
-    say(to, "\n    %-21s %-8s %4s %6s %6s %6s %-13s %5s  %-11s %s\n", "node", "id", "wght", "serves", "copies",
-        "share", "", "arcs", "to move", "state");
+    say(to, "\n    %-21s %-8s %4s %6s %6s %6s %-13s %5s  %-11s %s\n", "node", "id", "wght",
+        "serves", "copies", "share", "", "arcs", "to move", "state");
     for (size_t i = 0; i < m->nodes.n; i++)
         if (begins_zone(&r, i))
             say_zone(to, &r, i);
