@@ -39,6 +39,7 @@ def gets(n):
 def copied(node):  # noqa: F811
     nodes = form(node, 3, "--replication-factor", "2")
     until(lambda: is_copied(nodes), 120, "not every slot has two copies in sync")
+    until(lambda: all(len(r) == 4 for n in nodes for r in n.call("CLUSTER", "SLOTS")), 120, "not everybody knows it")
     return nodes
 
 

@@ -151,6 +151,12 @@ static void put_watch(struct caller *c, struct reply *r)
     c->step = 1;
 }
 
+static bool is_of_member(const struct caller *c)
+{
+    const struct host *h = hosts_at(c->world, c->world->planes.conns.at[c->conn].b);
+    return h->node != NULL && (h->proxy != NULL || h->node->cluster->self.place != MAP_NOBODY);
+}
+
 static void ask(struct caller *c)
 {
     struct chain out = {0};
@@ -181,6 +187,7 @@ static void ask(struct caller *c)
             text[i] = text[i] == '\r' ? ' ' : text[i] == '\n' ? ' ' : text[i];
         hosts_say(c->world, "caller %u asks %.*s", c->number, (int)n_, text);
     }
+    c->of_member = is_of_member(c);
     planes_send(&c->world->planes, c->conn, true, &out);
     c->patience = mono_after(c->world->planes.now, PATIENCE_US);
     plan(c, PATIENCE_US);
@@ -264,7 +271,7 @@ static void refused_in_peace(struct caller *c, const struct answer *a)
 {
     const struct host *h = hosts_at(c->world, c->world->planes.conns.at[c->conn].b);
     char text[120];
-    if (!c->world->peace || h->node == NULL || (h->proxy == NULL && h->node->cluster->self.place == MAP_NOBODY))
+    if (!c->world->peace || !c->of_member || !is_of_member(c))
         return;
     snprintf(text, sizeof(text), "in peace a client is refused: %.*s", (int)(a->text.n < 80 ? a->text.n : 80), a->text.p);
     planes_wrong(&c->world->planes, text, h->plane->number);

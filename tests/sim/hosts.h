@@ -124,6 +124,7 @@ struct caller {
     unsigned number;
     size_t conn; /* SIZE_MAX: none */
     bool open;
+    bool of_member; /* who was asked was a member then, or a proxy */
     struct answer_reader *reader;
     struct call_sent sent[16];
     size_t sent_n, answered_n;
