@@ -140,12 +140,10 @@ static const char *take_over(struct choice *f, const struct word *w)
     }
     if (f->slots_n == 0)
         return "no such slot that this node has a copy of is without a primary while all who were "
-               "in sync are down: "
-               "TAKEOVER gives up what only those hold, and is for nothing else";
+               "in sync are down: TAKEOVER gives up what only those hold, and is for nothing else";
     log_say(f->c->log, LOG_LEVEL_WARNING,
             "CLUSTER FAILOVER TAKEOVER: %u slots are to begin anew with what this node holds of "
-            "them; what only the nodes that "
-            "are down hold is given up",
+            "them; what only the nodes that are down hold is given up",
             f->slots_n);
     propose(f, w->ask.token, MAP_ELECT);
     return NULL;

@@ -411,9 +411,8 @@ static void tell_lost(struct control *c, unsigned lost_n)
     if (lost_n > s->lost_n)
         log_say(c->log, LOG_LEVEL_WARNING,
                 "%u slots stay without a primary: the nodes that were in sync came back without "
-                "their data. Start one of "
-                "them with it; or CLUSTER FORGET them, to go on with what other copies hold, which "
-                "may be nothing",
+                "their data. Start one of them with it; or CLUSTER FORGET them, to go on with what "
+                "other copies hold, which may be nothing",
                 lost_n);
     s->lost_n = lost_n;
 }

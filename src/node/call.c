@@ -140,3 +140,16 @@ void text_putf(struct buf *b, const char *format, ...)
     check(n >= 0 && (size_t)n < sizeof(line));
     text_put(b, slice_of(line, (size_t)n));
 }
+
+struct call call_kept(struct node *n, struct session *s, const struct kept_request *k,
+                      struct reply *r, struct node_out *out)
+{
+    return (struct call){.node = n,
+                         .session = s,
+                         .spec = k->spec,
+                         .argv = k->argv,
+                         .blobs = k->blobs,
+                         .argc = k->argc,
+                         .reply = r,
+                         .out = out};
+}

@@ -28,6 +28,10 @@ static inline bool call_is_secret(uint64_t secrets, uint32_t i)
 /* A count that only the shell has; 0 if it does not tell. */
 uint64_t world_count(struct node *n, const char *name);
 
+/* Of a request that was kept; s may be NULL. */
+struct call call_kept(struct node *n, struct session *s, const struct kept_request *k,
+                      struct reply *r, struct node_out *out);
+
 /* More text; these texts are bounded by what the node itself holds. */
 void text_put(struct buf *b, struct slice s);
 void text_putf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -26,11 +26,19 @@ static void pass_free(struct log_pass *p)
     *p = (struct log_pass){0};
 }
 
-void catch_up_drop(struct node *n, uint32_t link)
+static struct log_pass *pass_of(const struct node *n, uint32_t link)
 {
     for (unsigned i = 0; i < PASSES_AT_ONCE; i++)
         if (of(n)->passes[i].used && of(n)->passes[i].link == link)
-            pass_free(&of(n)->passes[i]);
+            return &of(n)->passes[i];
+    return NULL;
+}
+
+void catch_up_drop(struct node *n, uint32_t link)
+{
+    struct log_pass *p = pass_of(n, link);
+    if (p != NULL)
+        pass_free(p);
 }
 
 /* --------------------------------------------------------------------- files */
@@ -139,14 +147,6 @@ static bool take_items(struct node *n, struct log_pass *p)
 
 /* ---------------------------------------------------------------------- a pass */
 
-static struct log_pass *pass_of(const struct node *n, const struct repl_link *l)
-{
-    for (unsigned i = 0; i < PASSES_AT_ONCE; i++)
-        if (of(n)->passes[i].used && of(n)->passes[i].link == l->id)
-            return &of(n)->passes[i];
-    return NULL;
-}
-
 static struct log_pass *pass_begin(struct node *n, const struct repl_link *l)
 {
     struct repl *r = &of(n)->repl;
@@ -183,8 +183,7 @@ static void pass_end(struct node *n, struct log_pass *p, const char *why)
     if (why != NULL)
         log_say(n->log, LOG_LEVEL_WARNING,
                 "the node at %s:%u cannot be sent what it lacks of %u slots out of the log (%s, "
-                "byte %llu): %s. It may be "
-                "sent whole slots",
+                "byte %llu): %s. It may be sent whole slots",
                 to->ip, (unsigned)to->cluster_port, p->slots,
                 p->increment > 0 ? path : "before its first file", (unsigned long long)p->offset,
                 why);
@@ -288,7 +287,7 @@ static bool pass_step(struct node *n, struct log_pass *p, const struct repl_link
 
 bool catch_up_look(struct node *n, struct repl_link *l, struct disk_ops *disk)
 {
-    struct log_pass *p = pass_of(n, l);
+    struct log_pass *p = pass_of(n, l->id);
     const char *why;
     /* one pass is for all that need it */
     bool may_begin = of(n)->repl.peers.at[l->place].behind.n == 0;

@@ -361,6 +361,8 @@ void peer_flush(struct node *n, struct node_out *out);
 /* The map changed, or time went on: which are over? */
 void peer_look(struct node *n, struct node_out *out);
 struct mono peer_due(const struct node *n);
+/* Another node may have its place by now. */
+bool peer_is_member(const struct node *n, const struct peer_link *l);
 /* before: the one of the same session and slot that is next before it, if any. NULL: it is full. */
 struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
                                uint16_t place, struct node_out *out);

@@ -132,9 +132,8 @@ static void say(struct node *n, const struct scrub_found *f)
     case SCRUB_ALARM:
         log_say(n->log, LOG_LEVEL_WARNING,
                 "scrubbing: the %u copies of slot %u are not equal, and none is in the majority, "
-                "so that nobody can tell which are "
-                "right: all are kept. CLUSTER SCRUB %u DISCARD <node-id> has a copy fetched anew "
-                "from here; others: %s",
+                "so that nobody can tell which are right: all are kept. CLUSTER SCRUB %u DISCARD "
+                "<node-id> has a copy fetched anew from here; others: %s",
                 f->copies, slot, slot, names(n, f, who));
         return;
     case SCRUB_OTHERS:
@@ -146,8 +145,7 @@ static void say(struct node *n, const struct scrub_found *f)
     case SCRUB_MINE:
         log_say(n->log, LOG_LEVEL_WARNING,
                 "scrubbing: of %u copies of slot %u the one here is not equal to most: the slot "
-                "goes to another node, and the copy is then "
-                "fetched anew",
+                "goes to another node, and the copy is then fetched anew",
                 f->copies, slot);
         return;
     }

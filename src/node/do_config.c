@@ -137,8 +137,7 @@ static bool sets_map(struct call *c)
         if (c->argc > 4)
             reply_errorf(c->reply,
                          "ERR CONFIG SET failed (possibly related to argument '%.*s') - the whole "
-                         "cluster has it in "
-                         "common: set it alone",
+                         "cluster has it in common: set it alone",
                          (int)c->argv[i].n, c->argv[i].p);
         else
             settings_set(c, setting, c->argv[3]);
@@ -177,13 +176,7 @@ void node_config_set(struct call *c)
 void config_set_for(struct node *n, const struct kept_request *k, bool is_loopback, struct reply *r,
                     struct node_out *out)
 {
-    struct call c = {.node = n,
-                     .spec = k->spec,
-                     .argv = k->argv,
-                     .blobs = k->blobs,
-                     .argc = k->argc,
-                     .reply = r,
-                     .out = out};
+    struct call c = call_kept(n, NULL, k, r, out);
     config_set(&c, is_loopback);
 }
 

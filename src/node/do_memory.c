@@ -94,17 +94,19 @@ static void doctor_put(struct buf *b, const struct memory_account *a)
     }
     size_t before = b->n;
     if (a->peak > a->used + a->used / 2)
-        text_put(b, SLICE("The peak was more than 1.5 times what is used now: the difference is "
-                          "free for new data, "
-                          "but may stay with the process. MEMORY PURGE gives back what it can.\n"));
+        text_put(
+            b,
+            SLICE(
+                "The peak was more than 1.5 times what is used now: the difference is free for new "
+                "data, but may stay with the process. MEMORY PURGE gives back what it can.\n"));
     if (a->fragmentation.ratio > 1.4)
-        text_put(b, SLICE("The process holds more than 1.4 times what it asked for: memory is "
-                          "fragmented, or was "
-                          "freed and not given back. MEMORY PURGE, or a restart, helps.\n"));
+        text_put(
+            b,
+            SLICE("The process holds more than 1.4 times what it asked for: memory is fragmented, "
+                  "or was freed and not given back. MEMORY PURGE, or a restart, helps.\n"));
     if (a->clients > a->used / 4)
         text_put(b, SLICE("Connections hold more than a quarter of the memory: CLIENT LIST shows "
-                          "by omem who does "
-                          "not read, client-output-buffer-limit bounds it.\n"));
+                          "by omem who does not read, client-output-buffer-limit bounds it.\n"));
     if (b->n == before)
         text_put(b, SLICE("Nothing unusual.\n"));
 }

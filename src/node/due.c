@@ -24,16 +24,15 @@ bool due_may_drop(const struct node *n)
     return !pause_is_on(n) && (n->cluster == NULL || n->cluster->self.leased);
 }
 
-bool due_drop(struct node *n, unsigned db, struct slice name)
+bool due_drop(struct node *n, unsigned db, struct key *k)
 {
-    struct key k = key_of(&n->store, name);
     /* replication 26 */
-    bool handing = n->cluster != NULL && bits_has(&n->cluster->handing, k.slot);
-    if (!own_has(n, k.slot) || handing)
+    bool handing = n->cluster != NULL && bits_has(&n->cluster->handing, k->slot);
+    if (!own_has(n, k->slot) || handing)
         return false;
-    effect_slot(&n->effects, k.slot);
-    effect_del(&n->effects, db, name);
-    store_drop(&n->store, db, &k);
+    effect_slot(&n->effects, k->slot);
+    effect_del(&n->effects, db, k->s);
+    store_drop(&n->store, db, k);
     commit_effects(n);
     return true;
 }
@@ -41,7 +40,8 @@ bool due_drop(struct node *n, unsigned db, struct slice name)
 static void expire_drop(void *who, unsigned db, struct slice name)
 {
     struct node *n = who;
-    n->cmd_stats.expired += due_drop(n, db, name);
+    struct key k = key_of(&n->store, name);
+    n->cmd_stats.expired += due_drop(n, db, &k);
 }
 
 static void expire_some(struct node *n)

@@ -166,14 +166,14 @@ static bool has_none_to_give(const struct node *n)
 
 static void evict_one(struct node *n, const struct entry *e, unsigned db)
 {
-    unsigned slot = n->cluster != NULL ? key_of(&n->store, entry_key(e)).slot : 0;
+    struct key k = key_of(&n->store, entry_key(e));
     uint64_t began = latency_begin(n);
     size_t before = store_bytes(&n->store);
-    n->evicted += due_drop(n, db, entry_key(e));
+    n->evicted += due_drop(n, db, &k);
     size_t after = store_bytes(&n->store);
     latency_end(n, LATENCY_EVICTION_DEL, began);
     if (n->cluster != NULL)
-        repl_relieved(&n->cluster->replicas->repl, slot, before > after ? before - after : 0);
+        repl_relieved(&n->cluster->replicas->repl, k.slot, before > after ? before - after : 0);
 }
 
 /* A piece of the way down to maxmemory; what is left over is done between requests. false: the

@@ -52,7 +52,7 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     list_init(&l->in_dirty);
     buf_init(&l->in, SIZE_MAX / 2);
     list_push(&n->cluster->links, &l->in_cluster);
-    upstream_note(n, place, UPSTREAM_DIALED);
+    upstream_note(n, l, UPSTREAM_DIALED);
     *vec_add(&out->dial) = (struct node_dial){.link = l->id,
                                               .host = slice_str(to->at.ip),
                                               .port = to->at.cluster_port,
@@ -61,8 +61,7 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     return l;
 }
 
-/* Another node may have its place by now. */
-static bool is_member(const struct node *n, const struct peer_link *l)
+bool peer_is_member(const struct node *n, const struct peer_link *l)
 {
     const struct map *m = &n->cluster->map;
     return l->place < m->nodes.n && m->nodes.at[l->place].used &&
@@ -84,7 +83,7 @@ static bool may_carry(const struct node *n, const struct peer_link *l, const str
                       uint16_t place)
 {
     return l->place == place && l->protocol == f->protocol && l->by_copy == f->by_copy &&
-           l->own == NULL && !l->forsaken && is_member(n, l);
+           l->own == NULL && !l->forsaken && peer_is_member(n, l);
 }
 
 static bool is_idle(const struct peer_link *l)
@@ -152,7 +151,7 @@ struct peer_link *peer_link_of(struct node *n, const struct flight *f, const str
         return waiting_link(n, place, s, out);
     if (!f->on_own)
         return shared_link(n, f, before, place, out);
-    if (own != NULL && own->place == place && is_member(n, own))
+    if (own != NULL && own->place == place && peer_is_member(n, own))
         return own;
     if (own != NULL)
         peer_hang_up(n, own, "its slot is another node's now", out);
@@ -253,7 +252,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     list_push(&l->sent, &f->in_where);
     n->cluster->forwarded++;
     n->cluster->by_copies += f->by_copy;
-    upstream_note(n, l->place, UPSTREAM_SENT);
+    upstream_note(n, l, UPSTREAM_SENT);
     if (f->is_write)
         note_wrote(f->turn->session, l);
     if (l->open && list_empty(&l->in_dirty))
@@ -290,8 +289,7 @@ void peer_link_free(struct peer_link *l)
 static void note_retry(struct node *n, const struct peer_link *l)
 {
     n->cluster->retried++;
-    if (is_member(n, l))
-        upstream_note(n, l->place, UPSTREAM_RETRIED);
+    upstream_note(n, l, UPSTREAM_RETRIED);
 }
 
 /* A read may go again, but not behind a later write of its connection to its slot that may have
@@ -328,8 +326,8 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
     struct routing *own = l->own != NULL ? l->own->routing : NULL;
     struct list lost;
     list_init(&lost);
-    if (is_member(n, l) && !l->forsaken)
-        upstream_note(n, l->place, UPSTREAM_LOST);
+    if (!l->forsaken)
+        upstream_note(n, l, UPSTREAM_LOST);
     while (!list_empty(&l->sent)) {
         struct list *first = l->sent.next;
         list_drop(first);
@@ -392,9 +390,9 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         return;
     }
     list_drop(&f->in_where);
-    if (!f->is_wait && is_member(n, l))
-        upstream_answered(n, l->place, (uint64_t)(n->now.us - f->sent.us) * 1000);
-    n->cluster->any_forsaken |= list_empty(&l->sent) && !is_member(n, l);
+    if (!f->is_wait)
+        upstream_answered(n, l, (uint64_t)(n->now.us - f->sent.us) * 1000);
+    n->cluster->any_forsaken |= list_empty(&l->sent) && !peer_is_member(n, l);
     refused |= f->is_refused;
     if (f->turn == NULL) {
         flight_free(f);
@@ -564,7 +562,8 @@ static const char *over_why(const struct node *n, const struct peer_link *l)
 {
     if (l->forsaken)
         return "its client is gone";
-    if (!is_member(n, l)) /* it left in good order: what was sent before is answered, as moved */
+    if (!peer_is_member(n,
+                        l)) /* it left in good order: what was sent before is answered, as moved */
         return list_empty(&l->sent) || mono_reached(n->now, silent_at(n, l))
                    ? "its node is no member of the cluster any more"
                    : NULL;

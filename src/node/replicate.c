@@ -39,7 +39,7 @@ static void say(struct repl_ops *ops, uint16_t place, bool to_replica, const str
 static bool may_log(struct repl_ops *ops, unsigned slot, uint64_t records)
 {
     const struct node *n = CONTAINER_OF(ops, struct replicas, ops)->node;
-    return catch_up_may(n) && records <= 2 * store_slot_keys_n(&n->store, slot) + RECORDS_FEW;
+    return records <= 2 * store_slot_keys_n(&n->store, slot) + RECORDS_FEW && catch_up_may(n);
 }
 
 struct replicas *replicas_new(struct node *n)

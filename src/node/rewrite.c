@@ -160,8 +160,7 @@ const char *rewrite_backup(struct rewrite *rw, struct slice into, struct mono no
         return "ERR Background save already in progress";
     if (rewrite_is_on(rw, REWRITE_LOG))
         return "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE "
-               "SCHEDULE in order to "
-               "schedule a BGSAVE whenever possible.";
+               "SCHEDULE in order to schedule a BGSAVE whenever possible.";
     if (into.n > LOG_DIR_BYTES - 32 || (into.n > 0 && memchr(into.p, 0, into.n) != NULL))
         return "ERR the directory's name is too long";
     snprintf(rw->backup_dir, sizeof(rw->backup_dir), "%.*s%sbackup-%lld", (int)into.n, into.p,

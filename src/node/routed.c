@@ -126,8 +126,7 @@ static const char *why_thin(const struct node *n, unsigned slot, uint32_t flags,
     if (!writes && repl_is_unstored(r, slot))
         return n->journal.state == JOURNAL_FAILED
                    ? "CLUSTERDOWN the newest write is not on this node's disk, which failed: once "
-                     "that is mended, "
-                     "CONFIG SET appendonly no and then yes"
+                     "that is mended, CONFIG SET appendonly no and then yes"
                    : "CLUSTERDOWN the newest write is not on this node's disk, which is full: make "
                      "room on it";
     if (writes ? repl_refuses(r, slot, asked) : repl_refuses_read(r, slot, asked))

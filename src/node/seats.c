@@ -245,14 +245,7 @@ static void ask_free(struct seat_ask *a)
 static void run(struct node *n, struct session *s, const struct kept_request *k, struct reply *r,
                 struct node_out *out)
 {
-    struct call c = {.node = n,
-                     .session = s,
-                     .spec = k->spec,
-                     .argv = k->argv,
-                     .blobs = k->blobs,
-                     .argc = k->argc,
-                     .reply = r,
-                     .out = out};
+    struct call c = call_kept(n, s, k, r, out);
     node_handler_of(k->spec)(&c);
 }
 

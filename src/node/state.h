@@ -275,7 +275,7 @@ void options_applied(struct node *n); /* options changed: what is derived from t
 /* What is due, or in maxmemory's way: not in a pause, nor without a lease. */
 bool due_may_drop(const struct node *n);
 /* By a record; false: it is not ours to say that it is gone. */
-bool due_drop(struct node *n, unsigned db, struct slice name);
+bool due_drop(struct node *n, unsigned db, struct key *k);
 void due_step(struct node *n, struct node_out *out);
 struct mono due_next(const struct node *n);
 /* The process ends once everything is stored; asked_by (may be NULL) is held until then. */

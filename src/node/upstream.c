@@ -27,11 +27,17 @@ static struct upstream *upstream_at(struct node *n, uint16_t place)
     return u;
 }
 
-void upstream_note(struct node *n, uint16_t place, enum upstream_event what)
+/* Only a proxy counts; and nothing of a node whose place may be another's by now. */
+static struct upstream *upstream_of(struct node *n, const struct peer_link *l)
 {
-    if (!n->identity.is_proxy)
+    return n->identity.is_proxy && peer_is_member(n, l) ? upstream_at(n, l->place) : NULL;
+}
+
+void upstream_note(struct node *n, const struct peer_link *l, enum upstream_event what)
+{
+    struct upstream *u = upstream_of(n, l);
+    if (u == NULL)
         return;
-    struct upstream *u = upstream_at(n, place);
     switch (what) {
     case UPSTREAM_SENT: u->requests++; break;
     case UPSTREAM_RETRIED: u->retried++; break;
@@ -43,11 +49,11 @@ void upstream_note(struct node *n, uint16_t place, enum upstream_event what)
     }
 }
 
-void upstream_answered(struct node *n, uint16_t place, uint64_t ns)
+void upstream_answered(struct node *n, const struct peer_link *l, uint64_t ns)
 {
-    if (!n->identity.is_proxy)
+    struct upstream *u = upstream_of(n, l);
+    if (u == NULL)
         return;
-    struct upstream *u = upstream_at(n, place);
     if (u->latency == NULL)
         u->latency = mem_zero(sizeof(*u->latency));
     histogram_add(u->latency, ns, 1);

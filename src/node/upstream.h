@@ -10,6 +10,7 @@
 #include "core/types.h"
 
 struct node;
+struct peer_link;
 
 struct upstream {
     struct node_id id;         /* whose figures these are: its place may become another's */
@@ -29,8 +30,8 @@ struct upstreams { /* a vec, by places in the map */
 enum upstream_event { UPSTREAM_DIALED, UPSTREAM_SENT, UPSTREAM_RETRIED, UPSTREAM_LOST };
 
 /* Both do nothing at a node that is no proxy. */
-void upstream_note(struct node *n, uint16_t place, enum upstream_event what);
-void upstream_answered(struct node *n, uint16_t place, uint64_t ns);
+void upstream_note(struct node *n, const struct peer_link *l, enum upstream_event what);
+void upstream_answered(struct node *n, const struct peer_link *l, uint64_t ns);
 void upstreams_count(struct node *n);
 void upstreams_add(struct upstreams *to, const struct upstreams *from);
 void upstreams_free(struct upstreams *u);

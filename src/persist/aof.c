@@ -520,8 +520,8 @@ static enum word hand_out(struct aof_reader *r, struct aof_batch *b, uint32_t ar
                       "start again");
         else
             refuse(r, "a record is for another database than 0, and a cluster has no other: start "
-                      "with cluster-enabled no, "
-                      "empty the other databases, BGREWRITEAOF, and start again once it is done");
+                      "with cluster-enabled no, empty the other databases, BGREWRITEAOF, and start "
+                      "again once it is done");
     }
     b->args.n = first;
     return word;
@@ -928,17 +928,15 @@ enum aof_verdict aof_verdict(struct aof_reader *r)
     if (r->bad_in_base || r->bad_was_durable || (r->bad_is_foreign && !r->bad_has_notes)) {
         snprintf(r->text, sizeof(r->text),
                  "%s%s%s is damaged at byte %llu: %s. That is no torn tail, %llu bytes from there "
-                 "on are at stake: "
-                 "restore the directory from a backup, or let `vong-check-aof --fix` cut there, "
-                 "and start again",
+                 "on are at stake: restore the directory from a backup, or let `vong-check-aof "
+                 "--fix` cut there, and start again",
                  dir, slash, name, at, r->bad_why, bytes);
         return AOF_REFUSED;
     }
     if (!r->o.cut_torn) {
         snprintf(r->text, sizeof(r->text),
                  "%s%s%s has a torn tail at byte %llu: %s. Set aof-load-truncated to yes, or let "
-                 "`vong-check-aof "
-                 "--fix` cut its %llu bytes, and start again",
+                 "`vong-check-aof --fix` cut its %llu bytes, and start again",
                  dir, slash, name, at, r->bad_why, bytes);
         return AOF_REFUSED;
     }

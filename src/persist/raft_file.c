@@ -167,8 +167,7 @@ static enum err refuse(struct raft_loaded *l, const char *file, uint64_t at, con
 {
     snprintf(l->text, sizeof(l->text),
              "%s is damaged at offset %llu: %s. The node may not vote on from it. If other voters "
-             "are alive, move the "
-             "directory " RAFT_DIR
+             "are alive, move the directory " RAFT_DIR
              " away and start again: the node then joins them with an empty log, as a new voter. "
              "Otherwise bring the file back from a copy of this very directory",
              file, (unsigned long long)at, what);

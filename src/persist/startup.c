@@ -41,10 +41,8 @@ static enum err plan_fresh(struct startup *s, const struct startup_found *found)
     if (found->has_old_file)
         return refuse(s,
                       "%s is the log of a Redis before 7, which had no %s/. If it has no RDB "
-                      "preamble: `mkdir %s; "
-                      "mv %s %s/%s.1.base.aof; echo 'file %s.1.base.aof seq 1 type b' "
-                      ">%s/%s.manifest`, and start "
-                      "again",
+                      "preamble: `mkdir %s; mv %s %s/%s.1.base.aof; echo 'file %s.1.base.aof seq 1 "
+                      "type b' >%s/%s.manifest`, and start again",
                       file, dir, dir, file, dir, file, file, dir, file);
     return ERR_OK;
 }

@@ -56,12 +56,11 @@ const char *map_settings_clash(const struct map_settings *s)
 {
     if (s->write_quorum != MAP_W_MAJORITY && s->write_quorum > s->replication_factor)
         return "write-quorum is more than replication-factor, so no write could ever be "
-               "acknowledged: a greater "
-               "replication-factor, or a smaller write-quorum, comes first";
+               "acknowledged: a greater replication-factor, or a smaller write-quorum, comes first";
     if (s->min_replicas >= s->replication_factor)
         return "min-replicas-to-write is not less than replication-factor, so every write would be "
-               "refused: a greater "
-               "replication-factor, or a smaller min-replicas-to-write, comes first";
+               "refused: a greater replication-factor, or a smaller min-replicas-to-write, comes "
+               "first";
     return NULL;
 }
 

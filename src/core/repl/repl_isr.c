@@ -179,14 +179,19 @@ static void attempt_end(struct repl *r, unsigned slot)
     bits_remove(&r->doubt, slot);
 }
 
+/* Somebody in sync, who is to have a copy: not who leaves since others came. */
+static bool is_to_leave(const struct repl *r, unsigned slot, const struct isr *next, uint16_t place)
+{
+    return !isr_has(next, place) && map_wishes(&r->map->slots[slot], place);
+}
+
 static void note_leaving(struct repl *r, unsigned slot)
 {
     struct isr now = isr_of(&r->map->slots[slot]);
     for (unsigned i = 0; i < now.n; i++) {
         struct copy *c = copy_at(r, slot, now.node[i]);
         if (c != NULL)
-            c->leaving = !isr_has(&r->primary[slot].next, now.node[i]) &&
-                         map_wishes(&r->map->slots[slot], now.node[i]);
+            c->leaving = is_to_leave(r, slot, &r->primary[slot].next, now.node[i]);
     }
 }
 
@@ -217,7 +222,7 @@ static bool is_urgent(const struct repl *r, unsigned slot, const struct isr *nex
     const struct map_slot *s = &r->map->slots[slot];
     bool urgent = is_too_few(r, slot, s->isr_n);
     for (unsigned i = 0; i < s->isr_n; i++)
-        urgent |= !isr_has(next, s->isr[i]) && map_wishes(s, s->isr[i]);
+        urgent |= is_to_leave(r, slot, next, s->isr[i]);
     return urgent;
 }
 
