@@ -25,7 +25,7 @@ struct cluster *cluster_new(const struct node_identity *id)
     c->clean_since = id->incarnation;
     c->data_since = 1;
     c->served = mem_zero(SLOTS * sizeof(c->served[0]));
-    c->parked_at = c->gates_at = c->handing_until = MONO_NEVER;
+    c->parked_at = c->gates_at = c->handing_until = c->lapsed_until = MONO_NEVER;
     c->preparing_for = MAP_NOBODY;
     c->preparing_until = MONO_NEVER;
     list_init(&c->links);
@@ -138,7 +138,11 @@ bool marks_held(const struct node *n, const struct session *s, size_t *from, uin
     for (; r != NULL && i < r->marks.n && r->marks.at[i].begin < end; i++) {
         const struct reply_mark *m = &r->marks.at[i];
         const struct repl *repl = &n->cluster->replicas->repl;
-        if (m->need == 0 || m->kind == MARK_FREE)
+        if (m->kind == MARK_FREE)
+            continue;
+        if (n->cluster->lapsed_until.us != MONO_NEVER.us)
+            return false; /* 7 */
+        if (m->need == 0)
             continue;
         if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked)
                             : !repl_all_held(repl, m->need, m->asked))
@@ -357,16 +361,32 @@ static void close_replies(struct node *n, const struct closing *as, struct node_
         struct session *s = CONTAINER_OF(l, struct session, in_all);
         marks_close(n, s, as);
         turns_close(n, s, as);
-        if (s->waiting != NULL && as->slots == NULL)
-            waiting_lost(n, s, as->why, out);
-        else if (s->held == HELD_MIGRATE &&
-                 (as->slots == NULL || bits_has(as->slots, migrate_slot(s))))
+        if (s->held == HELD_MIGRATE && as->slots != NULL && bits_has(as->slots, migrate_slot(s)))
             migrate_lost(n, s, as->why, out);
     }
 }
 
+/* What was run keeps its replies back: they are as true as ever should the lease come back before
+ * its slot has another epoch, as it does where the process, or the machine, stood still for a
+ * moment. What would go on by itself ends. */
+static void lease_lapses(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    c->unleased = n->now;
+    c->lapsed_until = mono_after(n->now, map_lease_us(&c->map) / 2);
+    for (struct list *l = n->sessions.next; l != &n->sessions; l = l->next) {
+        struct session *s = CONTAINER_OF(l, struct session, in_all);
+        if (s->waiting != NULL)
+            waiting_lost(n, s, lease_lost, out);
+        else if (s->held == HELD_MIGRATE)
+            migrate_lost(n, s, lease_lost, out);
+    }
+}
+
+/* It does not come back so soon. */
 static void lease_is_over(struct node *n, struct node_out *out)
 {
+    n->cluster->lapsed_until = MONO_NEVER;
     close_replies(n, &(struct closing){.why = lease_lost}, out);
 }
 
@@ -588,6 +608,7 @@ static void close_cluster(struct node *n, struct node_out *out)
     if (closes) {
         c->closed = true;
         c->self.leased = false;
+        lease_lapses(n, out);
         lease_is_over(n, out);
     }
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
@@ -651,7 +672,7 @@ struct proxy_view cluster_proxy_view(const struct node *n)
 
 /* --------------------------------------------------------------------- steps */
 
-/* A lease that is over closes what it covered, before anything else is done (replication 7): at
+/* Whether there is a lease is known before anything else is done, or leaves (replication 7): at
  * RELEASE, too, whose clock was read after the commands ran. */
 void cluster_step_begin(struct node *n, const struct node_event *ev, struct node_out *out)
 {
@@ -660,10 +681,12 @@ void cluster_step_begin(struct node *n, const struct node_event *ev, struct node
     c->self.leased = n->now.us < c->lease.us && !c->closed;
     c->self.refuses = c->uncovered && n->options->cluster_require_full_coverage;
     c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
-    if (c->was_leased && !c->self.leased) {
-        c->unleased = n->now;
+    if (c->was_leased && !c->self.leased)
+        lease_lapses(n, out);
+    if (c->self.leased)
+        c->lapsed_until = MONO_NEVER;
+    else if (mono_reached(n->now, c->lapsed_until))
         lease_is_over(n, out);
-    }
     if (!c->was_leased && c->self.leased)
         c->parked_at = n->now;
     c->was_leased = c->self.leased;
@@ -711,6 +734,7 @@ struct mono cluster_due(const struct node *n)
     const struct cluster *c = n->cluster;
     struct mono due = mono_earlier(mono_earlier(c->parked_at, c->gates_at), peer_due(n));
     due = mono_earlier(mono_earlier(due, c->preparing_until), replicate_due(n));
+    due = mono_earlier(due, c->lapsed_until);
     if (c->leaves)
         due = mono_earlier(due, c->leave_at);
     return c->self.leased ? mono_earlier(due, c->lease) : due;

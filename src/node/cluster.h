@@ -193,7 +193,9 @@ struct cluster {
     struct mono lease;
     bool was_leased;
     struct mono unleased; /* since then it has none; 0: it had none in this run */
-    bool closed;          /* WORD_CLOSE: nothing is served until another map comes */
+    /* so long what was run under it waits for the next; NEVER: nothing does */
+    struct mono lapsed_until;
+    bool closed; /* WORD_CLOSE: nothing is served until another map comes */
     /* of this one, as of the newest map that was looked at since the log is loaded */
     bool is_member;
     struct cluster_id of;

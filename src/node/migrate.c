@@ -209,7 +209,9 @@ void migrate_abandon(struct session *s, struct node_out *out)
 }
 
 /* The one reply: "+OK" like texts begin with '+', errors with their code. */
-static void migrate_end(struct node *n, struct migration *m, const char *text, struct node_out *out)
+/* kind: what its reply tells of its slot. */
+static void end_as(struct node *n, struct migration *m, const char *text, enum mark_kind kind,
+                   struct node_out *out)
 {
     struct session *s = m->session;
     struct chain silent = {0};
@@ -224,8 +226,13 @@ static void migrate_end(struct node *n, struct migration *m, const char *text, s
         reply_error(&r, slice_str(text));
         stats_error(n, r.error_code);
     }
-    marks_put(n, s, begin, slot, MARK_WRITE, REPL_ASKS_NOTHING, routed_client(s));
+    marks_put(n, s, begin, slot, kind, REPL_ASKS_NOTHING, routed_client(s));
     session_owed_done(n, s, &silent, out);
+}
+
+static void migrate_end(struct node *n, struct migration *m, const char *text, struct node_out *out)
+{
+    end_as(n, m, text, MARK_WRITE, out);
 }
 
 unsigned migrate_slot(const struct session *s)
@@ -243,7 +250,7 @@ void migrate_lost(struct node *n, struct session *s, const char *why, struct nod
     (void)snprintf(text, sizeof(text), "%s%s",
                    unsure ? "UNCERTAIN the write may or may not have been kept: " : "CLUSTERDOWN ",
                    why);
-    migrate_end(n, s->migration, text, out);
+    end_as(n, s->migration, text, MARK_FREE, out);
 }
 
 static void end_well(struct node *n, struct migration *m, struct node_out *out)
