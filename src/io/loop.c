@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include "io/loop.h"
 
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include "base/check.h"
 
 static void on_io(struct ev_loop *ev, ev_io *io, int revents)
@@ -16,12 +19,13 @@ static void on_io(struct ev_loop *ev, ev_io *io, int revents)
         list_push(&l->fired, &w->fired);
 }
 
-static void on_timer(struct ev_loop *ev, ev_timer *t, int revents)
+static void on_timer(struct ev_loop *ev, ev_io *timer, int revents)
 {
-    (void)t;
     (void)revents;
     struct loop *l = ev_userdata(ev);
-    l->timer_due = MONO_NEVER; /* it has stopped itself */
+    uint64_t times;
+    if (read(timer->fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
+        l->timer_due = MONO_NEVER;
 }
 
 static void on_call(struct ev_loop *ev, ev_async *a, int revents)
@@ -33,12 +37,16 @@ static void on_call(struct ev_loop *ev, ev_async *a, int revents)
 
 enum err loop_init(struct loop *l)
 {
-    l->ev = ev_loop_new(EVFLAG_AUTO);
+    int timer = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC); /* clock_mono's */
+    l->ev = timer >= 0 ? ev_loop_new(EVFLAG_AUTO) : NULL;
+    if (l->ev == NULL && timer >= 0)
+        close(timer);
     if (l->ev == NULL)
         return ERR_IO;
     ev_set_userdata(l->ev, l);
     list_init(&l->fired);
-    ev_timer_init(&l->timer, on_timer, 0., 0.);
+    ev_io_init(&l->timer, on_timer, timer, EV_READ);
+    ev_io_start(l->ev, &l->timer);
     l->timer_due = MONO_NEVER;
     ev_async_init(&l->call, on_call);
     ev_async_start(l->ev, &l->call);
@@ -47,33 +55,30 @@ enum err loop_init(struct loop *l)
 
 void loop_free(struct loop *l)
 {
-    ev_timer_stop(l->ev, &l->timer);
+    ev_io_stop(l->ev, &l->timer);
     ev_async_stop(l->ev, &l->call);
     ev_loop_destroy(l->ev);
+    close(l->timer.fd);
     l->ev = NULL;
 }
 
-static void arm(struct loop *l, struct mono now, struct mono wake)
+/* A timer of our own, which is set only for what is due earlier than it is set for: with a timeout
+ * of each wait's own the machine's clock would be programmed anew at each wait, twice. */
+static void arm(struct loop *l, struct mono wake)
 {
-    if (wake.us == l->timer_due.us)
+    struct itimerspec at = {.it_value = {wake.us / 1000000, wake.us % 1000000 * 1000}};
+    if (mono_reached(wake, l->timer_due))
         return;
-    ev_timer_stop(l->ev, &l->timer);
     l->timer_due = wake;
-    if (wake.us == MONO_NEVER.us)
-        return;
-    ev_now_update(l->ev); /* libev counts from its own last reading */
-    ev_timer_set(&l->timer, (double)(wake.us - now.us) / 1e6, 0.);
-    ev_timer_start(l->ev, &l->timer);
+    check(timerfd_settime(l->timer.fd, TFD_TIMER_ABSTIME, &at, NULL) == 0);
 }
 
 void loop_wait(struct loop *l, struct mono now, struct mono wake)
 {
-    if (mono_reached(now, wake) || !list_empty(&l->fired)) {
-        ev_run(l->ev, EVRUN_NOWAIT);
-        return;
-    }
-    arm(l, now, wake);
-    ev_run(l->ev, EVRUN_ONCE);
+    bool waits = !mono_reached(now, wake) && list_empty(&l->fired);
+    if (waits)
+        arm(l, wake);
+    ev_run(l->ev, waits ? EVRUN_ONCE : EVRUN_NOWAIT);
 }
 
 struct watch *loop_next(struct loop *l)

@@ -30,7 +30,7 @@ struct watch {
 
 struct loop {
     struct ev_loop *ev;
-    ev_timer timer;
+    ev_io timer; /* of a timerfd */
     ev_async call;
     struct mono timer_due; /* for what the timer is armed */
     struct list fired;
@@ -39,7 +39,8 @@ struct loop {
 enum err loop_init(struct loop *l) MUST_CHECK;
 void loop_free(struct loop *l);
 
-/* now: a fresh reading, what the timer is computed from. wake <= now: a look without waiting. */
+/* now: a fresh reading. wake <= now: a look without waiting. It may end early, for a wake that an
+ * earlier call asked for. */
 void loop_wait(struct loop *l, struct mono now, struct mono wake);
 /* NULL: nothing more; its events are for the caller to clear */
 struct watch *loop_next(struct loop *l);
