@@ -664,7 +664,7 @@ struct proxy_view cluster_proxy_view(const struct node *n)
     for (const struct list *l = c->links.next; l != &c->links; l = l->next) {
         const struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
         v.links++;
-        v.own_links += p->own != NULL;
+        v.own_links += p->pooled;
         v.sent += list_n(&p->sent);
     }
     return v;

@@ -90,7 +90,8 @@ struct routing {
     VEC(struct refused_slot) refused;
     bool let_go; /* it was told that nothing more of it is run */
     /* transactions elsewhere */
-    struct peer_link *own; /* for MULTI and WATCH of this session alone; NULL: none */
+    struct peer_link *own; /* for MULTI and WATCH, this session's alone for now; NULL: none */
+    uint32_t owns;         /* links that are this session's alone for now, those for WAIT too */
     bool watches_far;      /* keys are watched over `own`, */
     bool watch_lost;       /* or were: EXEC answers nil */
     bool watch_held;       /* one of the WATCHes was answered OK */
@@ -164,13 +165,15 @@ struct peer_link {
     uint8_t protocol;
     bool open;
     struct mono dialed, heard;
-    struct session *own; /* NULL: shared */
+    bool pooled;         /* one session's at a time; else shared */
+    struct session *own; /* pooled: whose it is; NULL: nobody's */
+    bool watched;        /* pooled: something may be watched there */
     uint8_t carries;     /* shared: enum link_carries */
     /* shared, for reads that read-from sends there; READONLY is said first */
     bool by_copy;
     bool said_readonly;
-    bool waits;    /* its session's, for WAIT alone */
-    bool forsaken; /* it was a session's own, which is gone: it is hung up */
+    bool waits;    /* pooled: for its session's WAIT alone */
+    bool forsaken; /* pooled: its session left it as it was, or nobody wants it: it is hung up */
     /* its node is being stopped: nothing that it has not answered was run there, or will be */
     bool let_go;
     struct list sent; /* flights, oldest first */
@@ -350,6 +353,7 @@ void flight_again(struct node *n, struct flight *f); /* what came of its reply i
 void flight_error(struct node *n, struct flight *f, const char *text, struct node_out *out);
 void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
 void flights_look(struct node *n, struct node_out *out); /* parked ones */
+void flights_look_soon(struct node *n);
 bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken);
 void flights_forget(struct node *n, struct session *s);
 /* A reply cannot be told to its end: it is closed. */

@@ -281,7 +281,7 @@ void flight_free(struct flight *f)
 }
 
 /* Who waited for this one may go. */
-static void look_soon(struct node *n)
+void flights_look_soon(struct node *n)
 {
     if (!list_empty(&n->cluster->parked))
         n->cluster->parked_at = n->now;
@@ -369,7 +369,7 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
     if (t != NULL && f->request.spec->id == SPEC_WATCH)
         far_watch_answered(t->session, reply);
     flight_free(f);
-    look_soon(n);
+    flights_look_soon(n);
     if (t == NULL)
         return;
     note_length(s->routing, length);
@@ -474,8 +474,10 @@ static void go_forward(struct node *n, struct flight *f, const struct flight *be
 {
     struct peer_link *l = peer_link_of(n, f, before, place, out);
     if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
-        flight_park(n, f, l == NULL ? "TRYAGAIN too much is under way to its node" : f->why,
-                    AGAIN_US);
+        const char *full = f->on_own || f->is_wait
+                               ? "TRYAGAIN too many clients watch, wait or run transactions there"
+                               : "TRYAGAIN too much is under way to its node";
+        flight_park(n, f, l == NULL ? full : f->why, AGAIN_US);
         return;
     }
     list_drop(&f->in_where);

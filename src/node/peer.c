@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* Links that forward: to each node and for each protocol version one for reads, one for
- * writes and one for what is long, and one of its own for each session that watches keys or
- * runs transactions elsewhere.
+ * writes and one for what is long; and a pool of links that one session has at a time, while it
+ * watches keys, runs a transaction or waits there. Who finds all of them taken waits as for a slot
+ * that is moving.
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets),
  * it waits. Replies come in the order of the requests. When a link ends, what the socket never took
@@ -19,6 +20,8 @@ enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see carr
 enum { TOO_LONG_BYTES = 256 * 1024 };       /* of a reply: who waits behind it is late */
 /* Links of a node and protocol: no more of them are made for that. */
 enum { SHARED_MAX = 8 };
+enum { POOL_MAX = 256 };              /* of a node */
+enum { SPARE_US = 60 * 1000 * 1000 }; /* nobody took it for so long: it is closed */
 /* Of a reply that is not whole: they go on to its client. */
 enum { PASS_BYTES = 64 * 1024 };
 /* Node timeouts: no gate over there waits for longer than two. */
@@ -37,7 +40,7 @@ static struct peer_link *link_at(struct node *n, uint32_t id)
 }
 
 static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protocol,
-                                  struct session *own, struct node_out *out)
+                                  struct node_out *out)
 {
     const struct map_node *to = &n->cluster->map.nodes.at[place];
     struct peer_link *l = mem_zero(sizeof(*l));
@@ -46,7 +49,6 @@ static struct peer_link *link_new(struct node *n, uint16_t place, uint8_t protoc
     l->incarnation = to->incarnation;
     l->peer = to->id;
     l->protocol = protocol;
-    l->own = own;
     l->dialed = n->now;
     list_init(&l->sent);
     list_init(&l->in_dirty);
@@ -83,7 +85,7 @@ static bool may_carry(const struct node *n, const struct peer_link *l, const str
                       uint16_t place)
 {
     return l->place == place && l->protocol == f->protocol && l->by_copy == f->by_copy &&
-           l->own == NULL && !l->forsaken && peer_is_member(n, l);
+           !l->pooled && !l->forsaken && peer_is_member(n, l);
 }
 
 static bool is_idle(const struct peer_link *l)
@@ -121,48 +123,83 @@ static struct peer_link *shared_link(struct node *n, const struct flight *f,
             idle = p;
     }
     if (fit == NULL) {
-        fit = idle != NULL ? idle : link_new(n, place, f->protocol, NULL, out);
+        fit = idle != NULL ? idle : link_new(n, place, f->protocol, out);
         fit->carries = (uint8_t)what;
         fit->by_copy = f->by_copy;
     }
     return fit->left + fit->out.n < LINK_MAX_BYTES ? fit : NULL;
 }
 
-static struct peer_link *waiting_link(struct node *n, uint16_t place, struct session *s,
-                                      struct node_out *out)
+/* -------------------------------------------------------------------- the pool */
+
+static bool is_spare(const struct peer_link *l)
 {
-    struct list *links = &n->cluster->links;
-    for (struct list *l = links->next; l != links; l = l->next) {
-        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
-        if (p->own == s && p->waits && p->place == place)
-            return p;
-    }
-    struct peer_link *made = link_new(n, place, 2, s, out);
-    made->waits = true;
-    return made;
+    return l->pooled && l->own == NULL;
 }
 
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
-                               uint16_t place, struct node_out *out)
+/* One that its session has, or for one that has none a spare one, which may speak the other
+ * protocol, or a new one. NULL: the pool is empty. */
+static struct peer_link *pooled_link(struct node *n, uint16_t place, const struct flight *f,
+                                     struct node_out *out)
+{
+    const struct session *s = f->turn->session;
+    struct peer_link *spare = NULL;
+    unsigned all = 0;
+    for (struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        if (!p->pooled || p->place != place || p->forsaken || !peer_is_member(n, p))
+            continue;
+        if (p->own == s && p->waits == f->is_wait)
+            return p;
+        all++;
+        if (is_spare(p) && (spare == NULL || p->protocol == f->protocol))
+            spare = p;
+    }
+    if (spare == NULL && all < POOL_MAX) {
+        spare = link_new(n, place, f->protocol, out);
+        spare->pooled = true;
+    }
+    return spare;
+}
+
+static struct peer_link *own_link(struct node *n, uint16_t place, const struct flight *f,
+                                  struct node_out *out)
 {
     struct session *s = f->turn->session;
-    struct peer_link *own = s->routing->own;
-    if (f->is_wait)
-        return waiting_link(n, place, s, out);
-    if (!f->on_own)
-        return shared_link(n, f, before, place, out);
-    if (own != NULL && own->place == place && peer_is_member(n, own))
-        return own;
-    if (own != NULL)
-        peer_hang_up(n, own, "its slot is another node's now", out);
-    s->routing->own = link_new(n, place, f->protocol, s, out);
-    return s->routing->own;
+    struct peer_link *had = s->routing->own;
+    if (!f->is_wait && had != NULL && (had->place != place || !peer_is_member(n, had)))
+        peer_hang_up(n, had, "its slot is another node's now", out);
+    struct peer_link *l = pooled_link(n, place, f, out);
+    if (l == NULL || l->own == s)
+        return l;
+    l->own = s;
+    l->waits = f->is_wait;
+    s->routing->owns++;
+    if (!l->waits)
+        s->routing->own = l;
+    return l;
+}
+
+/* It is the next one's that wants it, if nothing of the session is left there. */
+static void give_back(struct node *n, struct peer_link *l)
+{
+    struct routing *r = l->own != NULL ? l->own->routing : NULL;
+    if (r == NULL || !list_empty(&l->sent) || (!l->waits && r->watches_far))
+        return;
+    if (!l->waits)
+        r->own = NULL;
+    r->owns--;
+    l->own = NULL;
+    l->waits = false;
+    l->forsaken = l->watched; /* another's EXEC would be of what this one watched */
+    n->cluster->any_forsaken |= l->forsaken;
+    flights_look_soon(n);
 }
 
 void peer_links_forsake(struct node *n, const struct session *s)
 {
     struct list *links = &n->cluster->links;
-    if (s->routing->own == NULL && s->routing->wrote.n == 0)
+    if (s->routing->owns == 0)
         return;
     for (struct list *l = links->next; l != links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
@@ -171,6 +208,14 @@ void peer_links_forsake(struct node *n, const struct session *s)
         p->own = NULL;
         p->forsaken = n->cluster->any_forsaken = true;
     }
+}
+
+struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
+                               uint16_t place, struct node_out *out)
+{
+    if (f->is_wait || f->on_own)
+        return own_link(n, place, f, out);
+    return shared_link(n, f, before, place, out);
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -244,6 +289,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     if (f->is_exec)
         f->skip += far_multi_put(f->turn->session, &l->out);
     f->is_refused = false;
+    l->watched |= f->request.spec->id == SPEC_WATCH;
     peer_put_request(&l->out, &f->request);
     l->put += l->out.put - before;
     f->state = FLIGHT_SENT;
@@ -323,19 +369,21 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
 static void link_end(struct node *n, struct peer_link *l, const char *why, struct node_out *out)
 {
     uint64_t taken = l->let_go ? 0 : l->put - l->out.n - l->left;
-    struct routing *own = l->own != NULL ? l->own->routing : NULL;
+    struct routing *r = l->own != NULL ? l->own->routing : NULL;
     struct list lost;
     list_init(&lost);
-    if (!l->forsaken)
+    if (!is_spare(l))
         upstream_note(n, l, UPSTREAM_LOST);
     while (!list_empty(&l->sent)) {
         struct list *first = l->sent.next;
         list_drop(first);
         list_push(&lost, first);
     }
-    if (own != NULL && own->own == l) {
-        own->own = NULL;
-        own->watch_lost |= own->watches_far;
+    if (r != NULL)
+        r->owns--;
+    if (r != NULL && r->own == l) {
+        r->own = NULL;
+        r->watch_lost |= r->watches_far;
     }
     while (!list_empty(&lost)) {
         struct flight *f = CONTAINER_OF(lost.next, struct flight, in_where);
@@ -378,7 +426,8 @@ static void unserved_answer(struct node *n, struct flight *f, struct slice reply
     flight_error(n, f, text, out);
 }
 
-static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
+static void flight_answered(struct node *n, struct peer_link *l, struct slice reply,
+                            struct node_out *out)
 {
     struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
     bool unserved = f->passed == 0 && begins(reply, "-UNSERVED ");
@@ -399,6 +448,8 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
         return;
     }
     bool watched = f->is_exec && f->turn->session->routing->watches_far;
+    if (f->is_exec && !refused)
+        l->watched = false;
     if (watched && refused) {
         far_multi_void(n, f, out);
     } else if (watched) {
@@ -415,6 +466,12 @@ static void answered(struct node *n, struct peer_link *l, struct slice reply, st
     } else {
         flight_answer(n, f, reply, out);
     }
+}
+
+static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
+{
+    flight_answered(n, l, reply, out);
+    give_back(n, l);
 }
 
 /* A long reply goes on to its client as it comes: the link holds no more than a little of it. */
@@ -437,14 +494,14 @@ static void note_too_long(struct node *n, struct peer_link *l, size_t there)
 {
     size_t known = l->frame.at > there ? l->frame.at : there;
     unsigned like = 0;
-    if (l->carries == CARRIES_LONG || l->own != NULL || list_empty(&l->sent))
+    if (l->carries == CARRIES_LONG || l->pooled || list_empty(&l->sent))
         return;
     const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
     if (f->passed + known <= TOO_LONG_BYTES)
         return;
     for (struct list *at = n->cluster->links.next; at != &n->cluster->links; at = at->next) {
         const struct peer_link *p = CONTAINER_OF(at, struct peer_link, in_cluster);
-        like += p->own == NULL && p->place == l->place && p->protocol == l->protocol;
+        like += !p->pooled && p->place == l->place && p->protocol == l->protocol;
     }
     if (like < SHARED_MAX)
         l->carries = CARRIES_LONG;
@@ -553,7 +610,7 @@ static struct mono silent_at(const struct node *n, const struct peer_link *l)
             return MONO_NEVER;
         since = mono_after(since, f->held_us);
     } else if (l->open) {
-        return MONO_NEVER;
+        return is_spare(l) ? mono_after(since, SPARE_US) : MONO_NEVER;
     }
     return mono_after(since, SILENT_TIMES * map_timeout_us(&n->cluster->map.settings));
 }
@@ -562,8 +619,8 @@ static const char *over_why(const struct node *n, const struct peer_link *l)
 {
     if (l->forsaken)
         return "its client is gone";
-    if (!peer_is_member(n,
-                        l)) /* it left in good order: what was sent before is answered, as moved */
+    /* it left in good order: what was sent before is answered, as moved */
+    if (!peer_is_member(n, l))
         return list_empty(&l->sent) || mono_reached(n->now, silent_at(n, l))
                    ? "its node is no member of the cluster any more"
                    : NULL;

@@ -191,6 +191,33 @@ def test_clients_that_read_nothing_are_bounded(node, proxy):
     until(lambda: p.info()["proxy_clients"] <= 2, 60)
 
 
+def test_connections_of_clients_own_are_few(node, proxy):
+    """300 clients that watch keys of one node, and run transactions, share 256 connections to it; who finds none waits."""
+    p = proxy().at([node().start()])
+    clients = [p.client(single_connection_client=True) for _ in range(300)]
+    pipes = [c.pipeline() for c in clients]
+
+    def watch(i):
+        pipes[i].watch(f"k{i}")
+    first = [threading.Thread(target=watch, args=(i,)) for i in range(300)]
+    for t in first:
+        t.start()
+    until(lambda: sum(t.is_alive() for t in first) == 300 - 256, 60)  # the others' WATCH is not answered
+    assert p.info()["upstream_connections_own"] == 256
+    while any(t.is_alive() for t in first):
+        for i, t in enumerate(first):
+            if not t.is_alive() and pipes[i].watching:
+                pipes[i].multi()
+                assert pipes[i].incr(f"k{i}").execute() == [1]
+    for i, c in enumerate(clients):
+        if pipes[i].watching:
+            pipes[i].multi()
+            assert pipes[i].incr(f"k{i}").execute() == [1]
+        assert c.wait(0, 100) >= 0
+    assert clients[0].mget([f"k{i}" for i in range(300)]) == ["1"] * 300
+    assert p.info()["upstream_connections_own"] == 256
+
+
 def test_reads_from_replicas(node, proxy):
     """With read-from replica a client reads from replicas, never less than its write before the last, in the end its last;
     set live; and goes on when a node dies."""

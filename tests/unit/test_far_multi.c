@@ -242,6 +242,67 @@ static void a_link_of_its_own_ends_with_its_session(void **state)
     some_stop(&w);
 }
 
+static void a_link_is_one_sessions_at_a_time(void **state)
+{
+    (void)state;
+    start();
+    one_open(&w.node[0], 3);
+    const char *far = some_key(&w, 1, 0);
+    for (unsigned client = 1; client <= 3; client++) {
+        send_format(0, client, "MULTI\nINCR %s\nEXEC", far);
+        some_carry(&w);
+        expect_begins(0, client, "+OK\r\n+QUEUED\r\n*1\r\n:");
+        assert_int_equal(links_n(), 1);
+    }
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_int_equal(links_n(), 1);
+    send_format(0, 2, "MULTI\nINCR %s\nEXEC", far); /* not over the one that watches */
+    some_carry(&w);
+    some_expect(&w, 0, 2, "+OK\r\n+QUEUED\r\n*1\r\n:4\r\n");
+    assert_int_equal(links_n(), 2);
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    say_hello(0, 3, 3);
+    for (unsigned client = 1; client <= 3; client++) { /* nothing of what was watched is left */
+        send_format(0, client, "MULTI\nGET %s\nINCR %s\nEXEC", far, far);
+        some_carry(&w);
+        expect_begins(0, client, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n");
+    }
+    assert_int_equal(links_n(), 2);
+    some_later(&w, 61 * 1000); /* nobody wanted them for a minute */
+    assert_int_equal(links_n(), 0);
+    some_stop(&w);
+}
+
+static void a_waits_link_ends_with_its_session(void **state)
+{
+    (void)state;
+    start();
+    one_open(&w.node[0], 3);
+    send_format(0, 1, "SET %s v", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_send(&w, 0, 1, "WAIT 3 0");
+    some_carry(&w);
+    assert_int_equal(links_n(), 2);
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 1});
+    assert_int_equal(links_n(), 1);
+    send_format(0, 2, "SET %s v", some_key(&w, 1, 0));
+    some_carry(&w);
+    some_send(&w, 0, 2, "WAIT 0 0");
+    some_carry(&w);
+    some_expect(&w, 0, 2, "+OK\r\n:0\r\n");
+    assert_int_equal(links_n(), 2);
+    one_step(&w.node[0], (struct node_event){.type = NODE_CLOSED, .closed = 2});
+    send_format(0, 3, "MULTI\nSET %s v\nEXEC", some_key(&w, 1, 0)); /* it is a spare one */
+    some_carry(&w);
+    some_expect(&w, 0, 3, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    assert_int_equal(links_n(), 2);
+    some_stop(&w);
+}
+
 /* nil is what commands of a key answer that differs between the two. */
 static void forwarded_replies_are_in_the_protocol_of_their_client(void **state)
 {
@@ -313,6 +374,10 @@ UNIT_TESTS("transactions elsewhere",
            TEST(a_lost_watch_is_nil_in_the_protocol_of_its_client, "a lost watch is nil in its client's protocol"),
            TEST(whoever_says_hello_between_watch_and_exec_keeps_its_watch, "a watch elsewhere outlives a HELLO"),
            TEST(a_link_of_its_own_ends_with_its_session, "a link of its own ends with its session"),
+           TEST(a_link_is_one_sessions_at_a_time,
+                "a link for transactions is one session's at a time, and the next one's after it (N23)"),
+           TEST(a_waits_link_ends_with_its_session,
+                "a link for WAIT ends with a session that goes meanwhile, and is spare after it (N23)"),
            TEST(forwarded_replies_are_in_the_protocol_of_their_client,
                 "forwarded replies are in the protocol of their client"),
            TEST(what_is_of_many_slots_aborts_a_transaction, "what is of many slots aborts a transaction"))
