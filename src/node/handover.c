@@ -45,11 +45,12 @@ static uint16_t heir(const struct cluster *c, const struct map_slot *s)
 static uint16_t wanted(const struct cluster *c, unsigned slot)
 {
     const struct map_slot *s = &c->map.slots[slot];
-    /* 27, 28; 29 */
-    if (c->served[slot] != 0 && (c->leaves || scrub_is_mine_bad(&c->replicas->repl, slot)))
+    if (c->served[slot] == 0)
+        return MAP_NOBODY;
+    if (c->leaves || scrub_is_mine_bad(&c->replicas->repl, slot)) /* 27, 28; 29 */
         return heir(c, s);
-    if (c->served[slot] == 0 || s->want_n == 0 || s->want[0] == c->self.place ||
-        !may_take(c, s->want[0]) || scrub_keeps(&c->replicas->repl, slot, s->want[0]))
+    if (s->want_n == 0 || s->want[0] == c->self.place || !may_take(c, s->want[0]) ||
+        scrub_keeps(&c->replicas->repl, slot, s->want[0]))
         return MAP_NOBODY;
     return s->want[0];
 }

@@ -211,6 +211,10 @@ void repl_check(const struct repl *r)
         check(repl_has_copies(r, slot) == (p->copies_n > 0));
         check(!p->proposed || p->in_doubt);
         check(bits_has(&r->doubt, slot) == p->in_doubt);
+        /* R15 */
+        check(r->look || p->copies_n == 0 || bits_has(&r->restless, slot) ||
+              isr_is_at_rest(r, slot));
+        check(r->asked || r->replica[slot].state != REPLICA_ASKED);
         proposed += p->proposed;
         doubt += p->in_doubt;
         for (unsigned k = 0; k < p->copies_n; k++) {

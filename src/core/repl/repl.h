@@ -77,7 +77,6 @@ struct primary_slot {
     uint64_t newest;     /* lsn of its newest record, or of its election */
     struct copy *copies; /* of its replicas but this node; owned */
     uint8_t copies_n;
-    bool bad; /* this node's own copy is wrong: another is to be primary (29) */
     /* `next` counts beside the map's in-sync set, from now until its fate is known (12) */
     bool in_doubt;
     bool proposed; /* and it was proposed */
@@ -180,23 +179,26 @@ struct repl {
     /* SETTLED is asked for once their records up to settle_floor are held */
     struct bits settling;
     uint64_t settle_floor;
-    uint64_t settle_ver;            /* the map's quorum_ver in which they are */
-    struct mono settle_again;       /* the next round begins */
-    struct bits doubt;              /* slots in_doubt; */
-    unsigned doubt_n;               /* so many */
-    unsigned proposed_slots;        /* of which proposed, and the fate is not known */
-    uint64_t proposed_n;            /* the newest proposal's of this incarnation */
-    struct mono propose_again;      /* it may be lost: another, with a greater n */
-    struct mono propose_next;       /* not before, unless */
-    bool urgent;                    /* some attempt cannot wait */
-    bool offers;                    /* some dump may have been offered that is not pulled */
-    bool wanted;                    /* some peer wants memory, */
-    bool full_turned;               /* and whether one is full is not as it was told last */
-    bool look;                      /* an in-sync set may be due for a change */
+    uint64_t settle_ver;       /* the map's quorum_ver in which they are */
+    struct mono settle_again;  /* the next round begins */
+    struct bits doubt;         /* slots in_doubt; */
+    unsigned doubt_n;          /* so many */
+    unsigned proposed_slots;   /* of which proposed, and the fate is not known */
+    uint64_t proposed_n;       /* the newest proposal's of this incarnation */
+    struct mono propose_again; /* it may be lost: another, with a greater n */
+    struct mono propose_next;  /* not before, unless */
+    bool urgent;               /* some attempt cannot wait */
+    bool offers;               /* some dump may have been offered that is not pulled */
+    bool wanted;               /* some peer wants memory, */
+    bool full_turned;          /* and whether one is full is not as it was told last */
+    bool look;                 /* an in-sync set may be due for a change, */
+    struct bits restless;      /* or else one of these, as time goes by */
+    struct bits bad;           /* this node's own copy is wrong: another is to be primary (29) */
     struct mono look_at, look_next; /* at the latest, and at the earliest */
     struct mono ask_again;          /* SYNCs that were not answered */
     struct scrub scrub;
     VEC(uint16_t) to_join; /* slots that are, or were, TO_JOIN */
+    bool asked;            /* some slot may be ASKED */
 };
 
 /* Before anything else of a step: what time it is, and where this node's log stands. kept: where

@@ -39,5 +39,6 @@ void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a
 /* Is_new: this node's epoch of it began. */
 void settle_map(struct repl *r, unsigned slot, bool is_new);
 void isr_map(struct repl *r); /* the fate of what was proposed */
+bool isr_is_at_rest(const struct repl *r, unsigned slot);
 
 #endif

@@ -287,16 +287,44 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
     r->urgent = false;
 }
 
-/* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and
- * nobody else follows. */
-static void attempts_look(struct repl *r, const struct bits *taken)
+/* Its set is as it should be, and has every copy, joined: it stays so until a copy is no more, or
+ * lags, or the map says otherwise. All of which is noted but lags. */
+bool isr_is_at_rest(const struct repl *r, unsigned slot)
 {
-    for (unsigned i = 0; i < SLOTS / 64; i++)
-        for (uint64_t w = (r->copied.w[i] | r->doubt.w[i]) & ~taken->w[i]; w != 0; w &= w - 1) {
+    const struct primary_slot *p = &r->primary[slot];
+    const struct map_slot *s = &r->map->slots[slot];
+    bool rests = !p->in_doubt && s->isr_n == p->copies_n + 1;
+    for (unsigned k = 0; rests && k < p->copies_n; k++)
+        rests = p->copies[k].state == COPY_JOINED && !p->copies[k].bad &&
+                map_isr_has(s, p->copies[k].place, p->copies[k].incarnation);
+    return rests;
+}
+
+static bool anyone_lags(const struct repl *r)
+{
+    for (size_t i = 0; i < r->peers.n; i++) {
+        const struct repl_peer *peer = &r->peers.at[i];
+        if (peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r))))
+            return true;
+    }
+    return false;
+}
+
+/* Of slots with neither copies nor an attempt the set cannot change: the primary is alone, and
+ * nobody else follows. all: else those alone that were not at rest. */
+static void attempts_look(struct repl *r, const struct bits *taken, bool all)
+{
+    for (unsigned i = 0; i < SLOTS / 64; i++) {
+        uint64_t of = (r->copied.w[i] & (all ? UINT64_MAX : r->restless.w[i])) | r->doubt.w[i];
+        for (uint64_t w = of & ~taken->w[i]; w != 0; w &= w - 1) {
             unsigned slot = i * 64 + (unsigned)__builtin_ctzll(w);
             if (!r->primary[slot].proposed)
                 attempt_look(r, slot);
+            if (isr_is_at_rest(r, slot))
+                of &= ~(w & -w);
         }
+        r->restless.w[i] = of;
+    }
 }
 
 /* ---------------------------------------------------------------- a changed W(I) */
@@ -349,10 +377,11 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
         to->settled = (struct bits){0};
     to->settles = false;
     if ((r->look && mono_reached(r->now, r->look_next)) || mono_reached(r->now, r->look_at)) {
+        bool all = r->look || anyone_lags(r);
         r->look = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
         r->look_next = mono_after(r->now, repl_timeout_us(r) / 50);
-        attempts_look(r, taken);
+        attempts_look(r, taken, all);
         settle_look(r, to);
     }
     bool due = r->proposed_slots > 0 ? mono_reached(r->now, r->propose_again)

@@ -39,8 +39,10 @@ static void copy_free(struct copy *c)
 void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 {
     /* of others the time counts as one: a link that comes and goes is no progress (14) */
-    if ((c->state == COPY_JOINED) != (state == COPY_JOINED))
+    if ((c->state == COPY_JOINED) != (state == COPY_JOINED)) {
         c->since = r->now;
+        r->look = true;
+    }
     c->state = (uint8_t)state;
     c->in_pass = false;
     if (state != COPY_BEHIND)
@@ -73,6 +75,7 @@ void primary_end(struct repl *r, unsigned slot)
     r->doubt_n -= p->in_doubt;
     bits_remove(&r->doubt, slot);
     bits_remove(&r->copied, slot);
+    bits_remove(&r->bad, slot);
     *p = (struct primary_slot){0};
 }
 

@@ -42,6 +42,7 @@ static struct repl_where where_anew(struct repl *r, unsigned slot)
 {
     struct replica_slot *p = &r->replica[slot];
     p->state = REPLICA_ASKED;
+    r->asked = true;
     p->offered = false;
     p->primary = r->map->slots[slot].primary;
     p->epoch = r->map->slots[slot].epoch;
@@ -81,36 +82,45 @@ static bool leaves(struct repl *r, unsigned slot, uint16_t place, struct repl_wh
 
 enum question { LEAVES, ASKS, ASKS_AGAIN };
 
-static void ask_one(struct repl *r, uint16_t place, enum question q)
+/* How many slots that was said of. */
+static size_t ask_one(struct repl *r, uint16_t place, enum question q)
 {
     struct repl_where wheres[WHERES_AT_ONCE];
-    size_t n = 0;
+    size_t n = 0, all = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         n += q == LEAVES ? leaves(r, slot, place, &wheres[n])
                          : asks(r, slot, place, q == ASKS_AGAIN, &wheres[n]);
         if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
             say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
+            all += n;
             n = 0;
         }
     }
+    return all;
 }
 
-static void ask_all(struct repl *r, enum question q)
+static size_t ask_all(struct repl *r, enum question q)
 {
+    size_t all = 0;
     for (uint16_t place = 0; place < r->peers.n; place++)
         if (r->peers.at[place].guest)
-            ask_one(r, place, q);
+            all += ask_one(r, place, q);
+    return all;
 }
 
+/* Who could be asked was, when its link came or the map changed. */
 void replica_ask(struct repl *r, bool again)
 {
-    ask_all(r, again ? ASKS_AGAIN : ASKS);
+    if (!again)
+        (void)ask_all(r, ASKS);
+    else if (r->asked)
+        r->asked = ask_all(r, ASKS_AGAIN) > 0;
 }
 
 void replica_mapped(struct repl *r)
 {
-    ask_all(r, LEAVES);
-    ask_all(r, ASKS);
+    (void)ask_all(r, LEAVES);
+    (void)ask_all(r, ASKS);
 }
 
 /* A new epoch, another primary, or no copy here: nothing is appended until positions
@@ -178,6 +188,7 @@ void repl_joined(struct repl *r, uint16_t place, uint64_t map, const struct repl
     if (map < r->map->slots[in->slot].ver) {
         p->round++;
         p->state = REPLICA_ASKED;
+        r->asked = true;
         return;
     }
     p->join_map = map;

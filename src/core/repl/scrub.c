@@ -228,7 +228,7 @@ static void others_are_bad(struct repl *r, const struct scrub_found *f)
 static void mine_is_bad(struct repl *r)
 {
     struct scrub *s = &r->scrub;
-    r->primary[s->slot].bad = true;
+    bits_add(&r->bad, s->slot);
     for (unsigned i = 1; i < s->member_n; i++) {
         struct repl_round in = {.slot = s->slot, .epoch = s->epoch, .round = s->member[i].round};
         if (is_still_there(r, &s->member[i]))
@@ -293,11 +293,13 @@ bool scrub_judge(struct repl *r, struct scrub_found *to)
 bool scrub_is_mine_bad(const struct repl *r, unsigned slot)
 {
     const struct primary_slot *p = &r->primary[slot];
+    if (!bits_has(&r->bad, slot))
+        return false;
     for (unsigned k = 0; k < p->copies_n; k++)
         if (p->copies[k].bad &&
             map_isr_has(&r->map->slots[slot], p->copies[k].place, p->copies[k].incarnation))
             return false; /* it is no heir: it leaves first */
-    return p->bad;
+    return true;
 }
 
 bool scrub_keeps(const struct repl *r, unsigned slot, uint16_t to)
