@@ -494,6 +494,15 @@ static bool is_handed_over(struct node *n, struct flight *f, enum route_asker wh
     return true;
 }
 
+/* It has had no lease for so long: likely it is on the lesser side of a cut, where nobody serves
+ * anything. */
+static bool is_cut_off(const struct node *n, int64_t for_us)
+{
+    const struct cluster *c = n->cluster;
+    return !c->self.leased && c->unleased.us != 0 &&
+           mono_reached(n->now, mono_after(c->unleased, for_us));
+}
+
 /* Nobody serves it for now. Who forwards waits by itself; who knows the map may ask elsewhere, but
  * an election, or a lease that is on its way, is over within 2 T: no library has to know how to
  * wait for that. */
@@ -505,10 +514,9 @@ static bool is_waited_for(struct node *n, struct flight *f, const struct route *
     if (r->to != ROUTE_DOWN || !r->soon || who == ROUTE_PEER || c->closed)
         return false;
     if (who == ROUTE_PLAIN)
-        return true;
+        return !is_cut_off(n, patience_us(n));
     f->until = mono_earlier(f->until, mono_after(n->now, most_us));
-    return c->self.leased || c->unleased.us == 0 ||
-           !mono_reached(n->now, mono_after(c->unleased, most_us));
+    return !is_cut_off(n, most_us);
 }
 
 /* Reads of one slot that nobody asked more of, at a proxy that is told so; also while there
@@ -545,6 +553,11 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
     struct route r = f->place == MAP_NOBODY ? route_slot(&c->self, f->slot, who, reads)
                                             : route_node(&c->self, f->place);
     r = read_route(n, f, r);
+    if (r.to == ROUTE_FORWARD && is_cut_off(n, patience_us(n))) {
+        f->why = "The cluster is down: this node has lost contact with it";
+        give_up(n, f, out);
+        return;
+    }
     if (r.to == ROUTE_FORWARD) {
         go_forward(n, f, before, r.peer, out);
         return;

@@ -37,6 +37,34 @@ static void without_a_lease_nothing_is_run(void **state)
     some_stop(&w);
 }
 
+/* On the lesser side of a cut plain clients wait as through a failover, and then no more, each anew. */
+static void who_is_without_a_lease_for_long_lets_nobody_wait(void **state)
+{
+    (void)state;
+    start();
+    const char *here = some_key(&w, 0, 0), *there = some_key(&w, 1, 0);
+    lose_lease(0);
+    w.cut = true;
+    send_format(0, 1, "GET %s", here);
+    send_format(0, 2, "SET %s v", there);
+    some_later(&w, 3400);
+    some_expect(&w, 0, 1, "");
+    some_expect(&w, 0, 2, "");
+    some_later(&w, 700);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN The cluster is down: this node has lost contact with it\r\n");
+    expect_begins(0, 2, "-");
+    send_format(0, 1, "GET %s", here);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN The cluster is down: this node has lost contact with it\r\n");
+    send_format(0, 1, "SET %s v", there);
+    some_expect(&w, 0, 1, "-CLUSTERDOWN The cluster is down: this node has lost contact with it\r\n");
+    w.cut = false;
+    w.node[0].lease = mono_after(w.node[0].now, 1000000);
+    send_format(0, 1, "SET %s v\nSET %s v", here, there);
+    some_later(&w, 10);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    some_stop(&w);
+}
+
 static void a_lease_that_is_over_at_release_closes_the_gates(void **state)
 {
     (void)state;
@@ -314,6 +342,8 @@ static void a_lost_read_sees_no_later_write_of_its_client(void **state)
 
 UNIT_TESTS("what becomes of replies",
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
+           TEST(who_is_without_a_lease_for_long_lets_nobody_wait,
+                "who has no lease for longer than a failover takes refuses at once, what is others' as well (7)"),
            TEST(a_lease_that_is_over_at_release_closes_the_gates, "a lease that is over at the release closes the gates (7, 9)"),
            TEST(a_lease_that_comes_back_lets_replies_leave, "one that comes back opens them, but of slots that another has (7, 9)"),
            TEST(short_commands_are_closed_as_all_are, "short commands go a short way, and are closed as all are (7, 9)"),
