@@ -40,6 +40,7 @@ def copied(node):  # noqa: F811
     nodes = form(node, 3, "--replication-factor", "2")
     until(lambda: is_copied(nodes), 120, "not every slot has two copies in sync")
     until(lambda: all(len(r) == 4 for n in nodes for r in n.call("CLUSTER", "SLOTS")), 120, "not everybody knows it")
+    until(lambda: all("wait" not in n.call("CLUSTER", "RING").splitlines()[0] for n in nodes), 120, "slots still move")
     return nodes
 
 
@@ -141,6 +142,33 @@ def test_a_lost_copy_is_told(copied):
     c.restart()
     until(lambda: is_copied(copied), 240, "it has not come back")
     assert health(a)[lost] >= {("replica", "online")}
+
+
+def test_a_lost_copy_that_has_to_stay(copied):
+    """with min-replicas-to-write a slot whose copy is lost is read on; writes to it are refused before they run (5, 14)"""
+    a, b, c = copied
+    keys = [f"k{i}" for i in range(KEYS)]
+    for k in keys:
+        a.call("SET", k, "v")
+    assert a.call("CONFIG", "SET", "min-replicas-to-write", "1") == "OK"
+    until(lambda: b.call("CONFIG", "GET", "min-replicas-to-write")[-1] == "1", 60)
+    c.kill()
+
+    def answers(*command):
+        found = set()
+        for k in keys:
+            try:
+                found.add(str(a.call(*[k if w == "KEY" else w for w in command])))
+            except redis.ResponseError as e:
+                found.add(str(e).split()[0])
+        return found
+
+    until(lambda: answers("GET", "KEY") == {"v"}, 120, "what was acknowledged is not read")
+    assert answers("SET", "KEY", "v") == {"True", "NOREPLICAS"}
+    assert answers("GET", "KEY") == {"v"}
+    c.restart()
+    until(lambda: answers("SET", "KEY", "w") == {"True"}, 240, "it has not come back")
+    assert answers("GET", "KEY") == {"w"}
 
 
 def test_redis_cli_cluster(copied):

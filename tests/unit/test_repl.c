@@ -141,6 +141,8 @@ static void a_new_session_begins_without_acks(void **state)
     lab_carry(&l);
     assert_true(lab_is_held(&l, 0, 0, lsn));
     lab_cut(&l, 0, 1);
+    assert_true(lab_is_held(&l, 0, 0, lsn)); /* it was acknowledged */
+    lsn = lab_write(&l, 0, 0);
     assert_false(lab_is_held(&l, 0, 0, lsn));
     lab_mend(&l, 0, 1);
     lab_dial(&l, 0);

@@ -253,6 +253,9 @@ static void a_member_that_runs_anew_counts_no_more(void **state)
     l.map.nodes.at[2].run_index = l.map.nodes_ver = ++l.map.index;
     lab_hang_up(&l, 0, 2); /* as its node does, to whom the map tells it */
     lab_map_to(&l, 0);
+    assert_true(lab_is_held(&l, 0, 0, lsn)); /* it was acknowledged, and stays so */
+    lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
     assert_false(lab_is_held(&l, 0, 0, lsn));
     lab_look(&l, 0);
     assert_true(wishes(newest(), "01"));
@@ -285,6 +288,66 @@ static void nothing_is_proposed_that_leaves_too_few(void **state)
         }
         end();
     }
+}
+
+static void member_turns(unsigned i, enum map_health health)
+{
+    l.map.nodes.at[i].health = health;
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    lab_carry(&l);
+}
+
+/* With min-replicas, or W by number, who is lost stays a member. */
+static void what_a_lost_member_held_is_read_and_nothing_more_is_written(void **state)
+{
+    (void)state;
+    static const struct { uint32_t w, min; } kinds[] = {{2, 0}, {MAP_W_MAJORITY, 0}, {MAP_W_ALL, 1}};
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        lab_start(&l, kinds[k].w);
+        l.map.settings.min_replicas = kinds[k].min;
+        lab_elect(&l, 0, 0, "01");
+        l.map.slots[0].want_n = 2; /* nobody to take its place */
+        map_replicas_follow(&l.map.slots[0]);
+        lab_maps(&l);
+        lab_carry(&l);
+        uint64_t acknowledged = lab_write(&l, 0, 0);
+        lab_carry(&l);
+        lab_cut(&l, 0, 1);
+        assert_true(lab_is_held(&l, 0, 0, acknowledged));
+        assert_false(repl_is_held(&l.node[0].r, 0, acknowledged, 3)); /* CLIENT QUORUM 3 */
+        uint64_t under_way = lab_write(&l, 0, 0);
+        wait(LAB_T_MS);
+        assert_false(lab_is_held(&l, 0, 0, under_way));
+        assert_false(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING)); /* as far as is known */
+        member_turns(1, MAP_SUSPECT);
+        assert_true(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+        assert_false(repl_refuses_read(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+        member_turns(1, MAP_DOWN);
+        assert_true(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+        assert_true(lab_is_held(&l, 0, 0, acknowledged));
+        lab_mend(&l, 0, 1);
+        member_turns(1, MAP_UP);
+        assert_false(repl_refuses(&l.node[0].r, 0, REPL_ASKS_NOTHING));
+        wait(LAB_T_MS);
+        assert_true(lab_is_held(&l, 0, 0, under_way));
+        end();
+    }
+}
+
+/* What its primary was told in an epoch before says nothing of this one. */
+static void what_was_held_in_another_epoch_is_asked_for_anew(void **state)
+{
+    (void)state;
+    begin(2, "01");
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    lab_elect(&l, 0, 0, "01");
+    lab_map_to(&l, 0);
+    assert_false(lab_is_held(&l, 0, 0, l.node[0].r.primary[0].newest));
+    lab_stop(&l);
 }
 
 /* A smaller replication-factor wishes for fewer copies. */
@@ -780,6 +843,9 @@ UNIT_TESTS("repl_isr",
            TEST(who_is_suspect_or_leaves_is_removed_at_once, "who is SUSPECT, or says that it leaves, is removed at once (14)"),
            TEST(a_member_that_runs_anew_counts_no_more, "a member that was restarted counts no more, and is removed (4, 14)"),
            TEST(nothing_is_proposed_that_leaves_too_few, "no removal leaves fewer than W or 1 + min-replicas (14)"),
+           TEST(what_a_lost_member_held_is_read_and_nothing_more_is_written,
+                "where a lost member has to stay, what was acknowledged is read, and writes are refused (5, 6, 14)"),
+           TEST(what_was_held_in_another_epoch_is_asked_for_anew, "what W held in one epoch says nothing of the next (21)"),
            TEST(who_is_wished_no_more_stays_until_w_of_fewer_is_settled,
                 "who is wished no more stays until W of fewer is settled (14, 26)"),
            TEST(a_lost_member_that_must_stay_makes_no_attempt, "a lost member that has to stay makes no attempt (12, 14)"),

@@ -152,7 +152,7 @@ void repl_peer_closed(struct repl *r, uint16_t place)
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         struct copy *c = copy_at(r, slot, place);
         if (c != NULL)
-            copy_turns(r, c, COPY_AWAY); /* 4 */
+            copy_turns(r, slot, c, COPY_AWAY); /* 4 */
     }
     r->look = true;
 }

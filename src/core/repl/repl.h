@@ -75,6 +75,7 @@ struct isr {
 struct primary_slot {
     uint64_t epoch;      /* in which this node is its primary; 0: it is not */
     uint64_t newest;     /* lsn of its newest record, or of its election */
+    uint64_t acked;      /* up to here W held it when a copy was lost; 0: nothing in this epoch */
     struct copy *copies; /* of its replicas but this node; owned */
     uint8_t copies_n;
     /* `next` counts beside the map's in-sync set, from now until its fate is known (12) */

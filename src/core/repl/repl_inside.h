@@ -14,7 +14,7 @@ const struct repl_peer *peer_known(const struct repl *r, uint16_t place);
 /* ---- repl_primary.c */
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place); /* NULL: there is none */
 bool copy_holds(const struct repl *r, const struct copy *c, uint64_t lsn);
-void copy_turns(struct repl *r, struct copy *c, enum copy_state state);
+void copy_turns(struct repl *r, unsigned slot, struct copy *c, enum copy_state state);
 void primary_map(struct repl *r, unsigned slot, uint64_t epoch);
 void primary_end(struct repl *r, unsigned slot);
 struct isr isr_of(const struct map_slot *s);

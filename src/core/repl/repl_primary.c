@@ -36,8 +36,19 @@ static void copy_free(struct copy *c)
     buf_free(&c->run);
 }
 
-void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
+/* What W held was acknowledged, or may be at once: for those who read it, it stays so when a member
+ * that held it is gone, which may be for long where the set cannot shrink (6, 14). */
+static void note_acked(struct repl *r, unsigned slot)
 {
+    struct primary_slot *p = &r->primary[slot];
+    if (repl_is_held(r, slot, p->newest, REPL_ASKS_NOTHING))
+        p->acked = p->newest;
+}
+
+void copy_turns(struct repl *r, unsigned slot, struct copy *c, enum copy_state state)
+{
+    if (c->state == COPY_JOINED && state != COPY_JOINED)
+        note_acked(r, slot);
     /* of others the time counts as one: a link that comes and goes is no progress (14) */
     if ((c->state == COPY_JOINED) != (state == COPY_JOINED)) {
         c->since = r->now;
@@ -52,7 +63,7 @@ void copy_turns(struct repl *r, struct copy *c, enum copy_state state)
 
 static void needs_dump(struct repl *r, unsigned slot, struct copy *c)
 {
-    copy_turns(r, c, COPY_DUMP);
+    copy_turns(r, slot, c, COPY_DUMP);
     c->offered = false;
     *vec_add(&r->peers.at[c->place].dumps) = (uint16_t)slot;
 }
@@ -100,6 +111,7 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
     struct primary_slot *p = &r->primary[slot];
     struct copy *made = mem_get((s->replicas_n + 1u) * sizeof(*made));
     uint8_t n = 0;
+    note_acked(r, slot);
     for (unsigned i = 0; i < s->replicas_n; i++) {
         if (s->replicas[i] == r->self)
             continue;
@@ -249,7 +261,7 @@ static struct repl_round round_of(const struct repl *r, unsigned slot, const str
 static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
 {
     c->next = next;
-    copy_turns(r, c, COPY_BEHIND);
+    copy_turns(r, slot, c, COPY_BEHIND);
     *vec_add(&r->peers.at[c->place].behind) = (uint16_t)slot;
 }
 
@@ -271,7 +283,8 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
     /* it asks again until both have the same map */
     if (w->in.epoch != r->primary[w->in.slot].epoch) {
         if (w->in.epoch > r->primary[w->in.slot].epoch)
-            copy_turns(r, c, COPY_AWAY); /* 4: it takes nothing of this epoch any more */
+            copy_turns(r, w->in.slot, c,
+                       COPY_AWAY); /* 4: it takes nothing of this epoch any more */
         return false;
     }
     if (c->state != COPY_AWAY && c->round == w->in.round)
@@ -414,7 +427,7 @@ static bool needs_log(struct repl *r, unsigned slot, struct copy *c)
         !r->ops->may_log(r->ops, slot, l->at.seq + 1 - c->next))
         return false;
     c->passes++;
-    copy_turns(r, c, COPY_LOG);
+    copy_turns(r, slot, c, COPY_LOG);
     *vec_add(&r->peers.at[c->place].logs) = (uint16_t)slot;
     return true;
 }
@@ -529,7 +542,7 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
         if (c->next > r->slots[slot].at.seq) {
             r->partial_n += c->todo.n > 0 || c->logged;
             r->logged_n += c->logged;
-            copy_turns(r, c, COPY_LIVE);
+            copy_turns(r, slot, c, COPY_LIVE);
             c->joined = r->appended;
             return true;
         }
@@ -579,7 +592,7 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
     if (c == NULL || c->state != COPY_LIVE || c->round != in->round ||
         r->primary[in->slot].epoch != in->epoch)
         return;
-    copy_turns(r, c, COPY_JOINED);
+    copy_turns(r, in->slot, c, COPY_JOINED);
     if (c->heals) { /* 29: the proof of it is another comparison */
         c->heals = false;
         r->scrub.healed++;
@@ -707,6 +720,8 @@ bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t as
     uint64_t own = reads_on ? r->kept : r->stored;
     if (p->copies_n == 0 && !p->in_doubt && asked == REPL_ASKS_NOTHING)
         return own >= lsn;
+    if (asked == REPL_ASKS_NOTHING && lsn <= p->acked)
+        return true;
     return isr_holders(r, slot, &now, lsn, own) >= w_of(r, slot, asked, now.n) &&
            (!p->in_doubt ||
             isr_holders(r, slot, &p->next, lsn, own) >= w_of(r, slot, asked, p->next.n)); /* 12 */
@@ -778,6 +793,10 @@ bool repl_refuses_read(const struct repl *r, unsigned slot, uint32_t asked)
 
 bool repl_refuses(const struct repl *r, unsigned slot, uint32_t asked)
 {
-    return repl_refuses_read(r, slot, asked) ||
-           r->map->slots[slot].isr_n < 1 + r->map->settings.min_replicas;
+    const struct map_slot *s = &r->map->slots[slot];
+    unsigned n = 0; /* members that are heard: where too few would be left the others stay (14) */
+    for (unsigned i = 0; i < s->isr_n; i++)
+        n += s->isr[i] == r->self || r->map->nodes.at[s->isr[i]].health == MAP_UP;
+    return repl_refuses_read(r, slot, asked) || n < w_of(r, slot, asked, n) ||
+           n < 1 + r->map->settings.min_replicas;
 }
