@@ -700,9 +700,14 @@ static void load(struct host *h)
 {
     struct hosts *w = h->world;
     bool read = h->loading == LOAD_READS;
+    bool bad_disk = h->disk.room != SIZE_MAX || h->disk.fail_sync || h->disk.fail_write;
     h->disk.now = w->planes.now;
     if (!(read ? sim_start_read(&h->start) : sim_start_mend(&h->start))) {
-        planes_wrong(&w->planes, h->start.refusal, h->plane->number);
+        bool refused = h->start.refusal[0] != '\0';
+        if (refused || !bad_disk)
+            planes_wrong(&w->planes, refused ? h->start.refusal : "a start failed, and its disk is well", h->plane->number);
+        else
+            plights_end_host(w, h, false); /* it says why and ends, and is tried again */
         return;
     }
     h->loading = read ? LOAD_SETTLES : LOADED;

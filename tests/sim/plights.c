@@ -61,9 +61,11 @@ static void plan(struct hosts *w, struct heap_node *n, int64_t us)
  * takes what a full or failed disk did not: reads had shown it (28). */
 void plights_may_lose(struct hosts *w, struct host *h, bool power)
 {
-    int64_t now = w->planes.now.us, since = now;
-    int64_t young = now - (EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US);
+    int64_t now = w->planes.now.us, since = now, synced = now;
     enum journal_state state = h->node->journal.state;
+    if (state == JOURNAL_FAILED && h->bad_disk_us < now) /* nothing was synced since */
+        synced = h->bad_disk_us;
+    int64_t young = synced - (EVERYSEC_US + 3 * h->disk.longest_sync_us + STALL_MAX_US);
     if (h->loading == LOADED) /* else of the run before nothing more was synced */
         h->unsynced_us = young;
     if (power && w->policy != APPENDFSYNC_ALWAYS)
