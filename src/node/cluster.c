@@ -240,6 +240,25 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     stats_error(n, r.error_code);
 }
 
+/* Would the read, asked again, be answered from after this one? */
+static bool comes_between(enum mark_kind kind, uint16_t slot, uint8_t client, uint16_t read_slot,
+                          uint8_t reader)
+{
+    return kind == MARK_WRITE &&
+           (read_slot >= SLOTS || ((slot == read_slot || slot >= SLOTS) && client == reader));
+}
+
+static bool is_overtaken_owed(const struct routing *r, const struct list *from, uint16_t slot,
+                              uint8_t client)
+{
+    for (const struct list *l = from; r->forward != 0 && l != &r->turns; l = l->next) {
+        const struct turn *t = CONTAINER_OF(l, struct turn, in_session);
+        if (comes_between((enum mark_kind)t->kind, t->slot, t->client, slot, client))
+            return true;
+    }
+    return false;
+}
+
 /* A forwarder's read: has a write of its slot and of its client run behind it on this connection
  * (10)? What others wrote it may see. */
 static bool is_overtaken(const struct routing *r, size_t i)
@@ -249,11 +268,10 @@ static bool is_overtaken(const struct routing *r, size_t i)
         return false;
     for (size_t k = i + 1; k < r->marks.n; k++) {
         const struct reply_mark *m = &r->marks.at[k];
-        if (m->kind == MARK_WRITE &&
-            (read->slot >= SLOTS || (m->slot == read->slot && m->client == read->client)))
+        if (comes_between((enum mark_kind)m->kind, m->slot, m->client, read->slot, read->client))
             return true;
     }
-    return false;
+    return is_overtaken_owed(r, r->turns.next, read->slot, read->client);
 }
 
 /* The bytes before place p of the output as it was, and the gates among them. */
@@ -335,7 +353,8 @@ static void turns_close(struct node *n, struct session *s, const struct closing 
         bool closed = is_closed(n, as, t->slot, t->asked);
         if (closed) {
             chain_free(&t->bytes, &n->store.graves);
-            put_fate(n, s, &t->bytes, t->slot, t->kind, false, as);
+            put_fate(n, s, &t->bytes, t->slot, t->kind,
+                     is_overtaken_owed(r, l->next, t->slot, t->client), as);
             t->lost = waits;
         }
         if (closed || is_gone(as, t->slot))

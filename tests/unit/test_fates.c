@@ -340,6 +340,31 @@ static void a_lost_read_sees_no_later_write_of_its_client(void **state)
     }
 }
 
+/* The same where its reply waits behind another's: that one's slot is being handed over. */
+static void a_lost_read_that_was_owed_sees_no_later_write_of_its_client(void **state)
+{
+    (void)state;
+    for (unsigned writer = 1; writer <= 2; writer++) {
+        start();
+        struct one *o = &w.node[2];
+        const char *key = some_key(&w, 2, 0), *moving = some_key(&w, 2, 1);
+        one_step(o, (struct node_event){.type = NODE_OPENED,
+                                        .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
+                                                   .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
+        o->lease = mono_after(o->now, 1000);
+        bits_add(&o->node->cluster->handing, slot_of(slice_str(moving)));
+        send_format(2, 5, "VONG.FOR 1 1 0 default 3 0\nGET %s", moving);
+        send_format(2, 5, "VONG.FOR 1 1 0 default 1 0\nGET %s\nVONG.FOR 1 1 0 default %u 0\nSET %s v", key, writer, key);
+        expect_begins(2, 5, "");
+        lose_lease(2);
+        char text[400];
+        snprintf(text, sizeof(text), "-TRYAGAIN its slot is being handed over to another node\r\n%s this node has lost contact",
+                 writer == 1 ? "-UNSERVED" : "-CLUSTERDOWN");
+        expect_begins(2, 5, text);
+        some_stop(&w);
+    }
+}
+
 UNIT_TESTS("what becomes of replies",
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(who_is_without_a_lease_for_long_lets_nobody_wait,
@@ -356,4 +381,6 @@ UNIT_TESTS("what becomes of replies",
            TEST(replies_wait_for_the_disk_only_with_what_they_tell_of, "a reply waits for this node's disk only with what it tells of (replication 5, 6)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
            TEST(a_lost_read_sees_no_later_write_of_its_client,
-                "a read that was lost is asked again, unless its client has written behind it (replication 10)"))
+                "a read that was lost is asked again, unless its client has written behind it (replication 10)"),
+           TEST(a_lost_read_that_was_owed_sees_no_later_write_of_its_client,
+                "the same of a read whose reply waited behind another's (replication 10)"))
