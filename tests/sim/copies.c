@@ -212,8 +212,7 @@ void copies_proposed(struct hosts *w, const struct map *m, const struct map_entr
                 now.host[k] = host_of(w, m, run->node[k]);
                 now.incarnation[k] = run->incarnation[k];
             }
-            if (!is_proposed(w, g, &now)) /* again: W may have been set meanwhile */
-                check_leaves(w, m, group_slot(g), run);
+            check_leaves(w, m, group_slot(g), run);
             memmove(p + 1, p, (PROPOSALS - 1) * sizeof(*p));
             *p = now;
         }

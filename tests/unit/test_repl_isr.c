@@ -350,6 +350,50 @@ static void what_was_held_in_another_epoch_is_asked_for_anew(void **state)
     lab_stop(&l);
 }
 
+static void a_greater_w_counts_for_attempts_that_began_before_it(void **state)
+{
+    (void)state;
+    begin(1, "012");
+    l.map.nodes.at[0].health = MAP_SUSPECT; /* so that it waits */
+    l.map.nodes_ver = ++l.map.index;
+    lab_maps(&l);
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    wait(4 * LAG_MS);
+    assert_true(in_doubt());
+    assert_int_equal(l.node[0].r.primary[0].next.n, 1);
+    l.node[0].r.look = true;
+    lab_look(&l, 0);
+    l.map.nodes.at[0].health = MAP_UP;
+    l.map.nodes_ver = ++l.map.index;
+    lab_set_w(&l, 2);
+    lab_maps(&l);
+    lab_look(&l, 0); /* before attempts are looked at again */
+    assert_null(newest());
+    wait(LAB_T_MS);
+    assert_int_equal(l.node[0].r.primary[0].next.n, 2); /* and that waits for who holds what was acknowledged (11) */
+    assert_null(newest());
+    end();
+}
+
+static void what_was_proposed_is_not_proposed_again_if_w_has_grown(void **state)
+{
+    (void)state;
+    begin(1, "012");
+    lab_cut(&l, 0, 1);
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    wait(4 * LAG_MS);
+    assert_true(wishes(newest(), "0")); /* its fate stays open */
+    lab_set_w(&l, 2);
+    lab_maps(&l);
+    wait(LAB_T_MS);
+    assert_true(in_doubt());
+    assert_int_equal(newest()->at.n, 0);
+    end();
+}
+
 /* A smaller replication-factor wishes for fewer copies. */
 static void who_is_wished_no_more_stays_until_w_of_fewer_is_settled(void **state)
 {
@@ -846,6 +890,10 @@ UNIT_TESTS("repl_isr",
            TEST(what_a_lost_member_held_is_read_and_nothing_more_is_written,
                 "where a lost member has to stay, what was acknowledged is read, and writes are refused (5, 6, 14)"),
            TEST(what_was_held_in_another_epoch_is_asked_for_anew, "what W held in one epoch says nothing of the next (21)"),
+           TEST(a_greater_w_counts_for_attempts_that_began_before_it,
+                "a greater W counts for attempts that began before it (14)"),
+           TEST(what_was_proposed_is_not_proposed_again_if_w_has_grown,
+                "what was proposed is not proposed again if a greater W forbids it; n + 1 is (12, 14)"),
            TEST(who_is_wished_no_more_stays_until_w_of_fewer_is_settled,
                 "who is wished no more stays until W of fewer is settled (14, 26)"),
            TEST(a_lost_member_that_must_stay_makes_no_attempt, "a lost member that has to stay makes no attempt (12, 14)"),

@@ -262,6 +262,12 @@ static bool may_still(const struct repl *r, const struct isr *next)
     return true;
 }
 
+/* By the W of now, which may be greater than when the attempt began (14). */
+static bool would_thin(const struct repl *r, unsigned slot, const struct isr *next)
+{
+    return next->n < r->map->slots[slot].isr_n && is_too_few(r, slot, next->n);
+}
+
 static void propose(struct repl *r, const struct bits *taken, struct repl_wishes *to)
 {
     bool again = r->proposed_slots > 0;
@@ -271,6 +277,8 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
         struct primary_slot *p = &r->primary[slot];
         if (p->proposed ? !may_still(r, &p->next)
                         : rests || bits_has(taken, slot) || !is_ready(r, slot))
+            continue;
+        if (would_thin(r, slot, &p->next))
             continue;
         if (!p->proposed)
             note_leaving(r, slot);
