@@ -423,7 +423,8 @@ static void put_replication(struct buf *b, struct node *n)
     put_word(b, "second_repl_offset", "-1");
     put_count(b, "repl_backlog_active", stats_backlog_bytes(n) > 0);
     put_count(b, "repl_backlog_size", (uint64_t)n->options->repl_backlog_size);
-    PUT_ZEROS(b, "repl_backlog_first_byte_offset", "repl_backlog_histlen");
+    PUT_ZEROS(b, "repl_backlog_first_byte_offset");
+    put_count(b, "repl_backlog_histlen", stats_backlog_held(n));
     if (node_is_member(n))
         cluster_copies_text(n, b);
 }

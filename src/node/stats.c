@@ -114,6 +114,12 @@ size_t stats_backlog_bytes(const struct node *n)
     return b != NULL && b->ring != NULL ? b->size : 0;
 }
 
+size_t stats_backlog_held(const struct node *n)
+{
+    const struct backlog *b = n->cluster != NULL ? &n->cluster->replicas->repl.backlog : NULL;
+    return b != NULL ? b->end - b->oldest : 0;
+}
+
 static size_t passes_bytes(const struct replicas *r)
 {
     size_t bytes = 0;

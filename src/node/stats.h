@@ -55,6 +55,7 @@ void stats_copy_free(struct stats *s); /* one that stats_add made; NULL: nothing
  * what is on its way to replicas, or was read back for them, and to the log, which counts against
  * no maxmemory: evicting for it would make more of it. */
 size_t stats_backlog_bytes(const struct node *n);
+size_t stats_backlog_held(const struct node *n); /* of these, with records */
 size_t stats_links_bytes(const struct node *n);
 size_t stats_uncounted_bytes(const struct node *n);
 double rate_of(const struct rate *r);

@@ -127,18 +127,33 @@ def svg_lines(x0, title, lines):
 
 
 def svg_curves(x0, title, under, curves):
-    """curves: name -> {x: value}; the xs are the same small numbers for all."""
-    top = max(v for c in curves.values() for v in c.values()) * 1.1
+    """curves: name -> {x: value} in microseconds; the xs are the same small numbers for all."""
+    greatest = max(v for c in curves.values() for v in c.values())
+    step = next(s for s in (10 ** k * n for k in range(9) for n in (1, 2, 5)) if 5 * s > greatest)
+    top = step * (int(greatest / step) + 1)
     xs = sorted(next(iter(curves.values())))
-    out = [svg_text(x0 + 180, 20, title), svg_text(x0 + 180, 262, under)]
+    left, right, low, high = x0 + 60, x0 + 310, 235, 45
+
+    def at(n, value):
+        return left + (right - left) * (n - xs[0]) / (xs[-1] - xs[0]), low - (low - high) * value / top
+
+    out = [svg_text(x0 + 180, 20, title), svg_text(x0 + 180, 268, under)]
+    for value in range(0, top + 1, step):
+        y = at(xs[0], value)[1]
+        out.append('<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="#dddddd"/>' % (left - 20, y, right, y))
+        out.append(svg_text(left - 26, int(y) + 3, "%g" % (value / 1000), "end"))
     for i, (name, curve) in enumerate(curves.items()):
         colour = SHADES[i % len(SHADES)]
-        at = [(x0 + 40 + 290 * (x - xs[0]) / (xs[-1] - xs[0]), 240 - 190 * curve[x] / top) for x in xs]
-        out.append('<polyline points="%s" fill="none" stroke="%s"/>' % (
-            " ".join("%.1f,%.1f" % p for p in at), colour))
-        out += [svg_text(int(x), int(y) - 4, "%.0f" % curve[n]) for n, (x, y) in zip(xs, at)]
-        out.append('<text x="%d" y="%d" fill="%s">%s</text>' % (x0 + 40, 34 + 12 * i, colour, name))
-    out += [svg_text(int(x0 + 40 + 290 * (x - xs[0]) / (xs[-1] - xs[0])), 252, str(x)) for x in xs]
+        out.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>' % (
+            " ".join("%.1f,%.1f" % at(n, curve[n]) for n in xs), colour))
+        for n in xs:
+            x, y = at(n, curve[n])
+            out.append('<circle cx="%.1f" cy="%.1f" r="2.5" fill="%s"/>' % (x, y, colour))
+            out.append('<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s">%.2f</text>' % (
+                x, y - 6, colour, curve[n] / 1000))
+        out.append('<text x="%d" y="%d" fill="%s" font-weight="bold">%s</text>' % (
+            right + 10, int(at(xs[-1], curve[xs[-1]])[1]) + 4, colour, name))
+    out += [svg_text(int(at(n, 0)[0]), 252, str(n)) for n in xs]
     return out
 
 
@@ -151,8 +166,9 @@ def svg(to):
     if PLOT["rewrite"]:
         parts += svg_lines(x, "worst latency while the log is rewritten", PLOT["rewrite"])
         x += 390
-    if PLOT["quorum"]:
-        parts += svg_curves(x, "microseconds of a SET, 5 copies", "write-quorum", PLOT["quorum"])
+    for clients, curves in PLOT["quorum"].items():
+        parts += svg_curves(x, "a SET with five copies, %s: milliseconds until its reply" % clients,
+                            "of the five so many must hold it (write-quorum)", curves)
         x += 390
     for i, (name, colour) in enumerate(COLOURS.items() if PLOT["rate"] or PLOT["rewrite"] else ()):
         parts.append('<rect x="%d" y="268" width="10" height="10" fill="%s"/>' % (20 + 130 * i, colour))

@@ -146,6 +146,32 @@ def caught_up(pair):
         time.sleep(0.01)
 
 
+def fill_backlogs(driven_at, nodes, keys):
+    """A backlog's memory is the system's until it was written to once: what is measured is what comes after that."""
+    until = time.monotonic() + 300
+    while any(int(n.info("repl_backlog_histlen")) < 0.9 * int(n.info("repl_backlog_size")) for n in nodes):
+        if time.monotonic() > until:
+            sys.exit("the backlogs do not fill")
+        driven(driven_at, command="set", keys=keys, pipeline=64, clients=16, seconds=1)
+
+
+def group_held():
+    """What copies cost in memory beside the keys: a link, and the backlog, before and after it has been filled once."""
+    nodes = cluster("held", 3, 2, "--appendfsync", "everysec")
+    ours = Through("vong, 2 copies", nodes[0], nodes, slots_at(nodes))
+    fill(ours, 1000)
+    links = sum(len(n.ask("CLUSTER", "LINKS")) for n in nodes)
+    idle = sum(int(n.info("mem_cluster_links")) for n in nodes) / 1e3
+    row("KB of a link between nodes, idle, at one of its ends", "%.0f" % (idle / links), "-", "-", "-", None)
+    before = [n.memory() / 1e6 for n in nodes]
+    fill_backlogs(ours, nodes, 1000)
+    after = [n.memory() / 1e6 for n in nodes]
+    size = int(nodes[0].info("mem_replication_backlog")) / 1e6
+    row("MB of memory that a full backlog of %.0f MB adds to a node" % size,
+        "%.1f" % statistics.median(a - b for a, b in zip(after, before)), "-", "-", "-", None)
+    end(nodes)
+
+
 def group_strong():
     """Three nodes, two copies of each slot, replies once both hold it; Redis: one primary, one replica."""
     nodes, pair = cluster("strong", 3, 2, "--appendfsync", "everysec"), redis_pair()
@@ -154,6 +180,7 @@ def group_strong():
     theirs, before = Through("redis", pair[0], pair), lambda: caught_up(pair)
     for s in ours, theirs:
         fill(s, 100000)
+    fill_backlogs(ours, nodes, 100000)
     for pipeline in 1, 16:
         r = alternate({"vong, 2 copies": (ours, nothing), "redis, asynchronous": (theirs, before),
                        "redis, WAIT 1": (theirs, before, {"wait": 1}), "vong, 2 copies, forwarded": (forwarded, nothing)},
@@ -249,9 +276,9 @@ def group_quorum():
                 got = driven(ours, seconds=bed.SECONDS, command="set", keys=100000, clients=clients, pipeline=1)
                 middle[w].append(got["p50"])
                 high[w].append(got["p99"])
+        panel = PLOT["quorum"]["%d client%s" % (clients, "s" if clients > 1 else "")] = {}
         for name, values in ("p50", middle), ("p99", high):
-            told = {w: statistics.median(v) for w, v in values.items()}
-            PLOT["quorum"]["%d client%s, %s" % (clients, "s" if clients > 1 else "", name)] = told
+            told = panel[name] = {w: statistics.median(v) for w, v in values.items()}
             row("SET, 5 copies, %d client%s: %s in us at W = 1 ... 5" % (clients, "s" if clients > 1 else "", name),
                 " ".join("%.0f" % v for v in told.values()), "-", "%.2f" % (told[5] / told[1]), "-", None)
     end(nodes)

@@ -4,6 +4,7 @@
 #include "tests/lib/some_routes.h"
 
 #include "base/rng.h"
+#include "node/stats.h"
 #include "tests/lib/load.h"
 
 static void start_as(const char *lines)
@@ -180,6 +181,22 @@ static void a_transaction_is_one_record(void **state)
     assert_int_equal(at(0, slot).seq, 1);
     assert_int_equal(at(1, slot).seq, 1);
     assert_string_equal(held(1, key), "vw");
+    some_stop(&w);
+}
+
+static void what_the_backlog_holds_is_told(void **state)
+{
+    (void)state;
+    start_copied();
+    char value[1001];
+    memset(value, 'x', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    size_t before[] = {stats_backlog_held(w.node[0].node), stats_backlog_held(w.node[1].node)};
+    send_format(0, 1, "SET %s %s", some_key(&w, 0, 0), value);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    for (unsigned node = 0; node < 2; node++)
+        assert_in_range(stats_backlog_held(w.node[node].node) - before[node], 1000, 1300);
     some_stop(&w);
 }
 
@@ -749,6 +766,7 @@ UNIT_TESTS("replicate",
            TEST(no_gate_waits_longer_than_two_timeouts, "no gate waits longer than 2 T (9)"),
            TEST(a_transaction_is_one_record, "MULTI and EXEC are one record at the replica (8)"),
            TEST(what_it_catches_up_with_counts_once_it_is_stored, "what a replica catches up with counts once it is stored there (4)"),
+           TEST(what_the_backlog_holds_is_told, "as primary and as replica a node tells how much its backlog holds (23)"),
            TEST(flushall_empties_the_copies, "FLUSHALL empties the copies as well (8)"),
            TEST(expiry_is_the_primarys, "a replica expires nothing by itself (8)"),
            TEST(another_history_is_replaced_in_memory_and_in_the_log,
