@@ -154,7 +154,7 @@ struct flight {
     const char *why; /* it was parked; with its code */
 };
 
-enum link_carries { CARRIES_READS, CARRIES_WRITES, CARRIES_LONG };
+enum link_carries { CARRIES_READS, CARRIES_WRITES, CARRIES_FIRST, CARRIES_LONG };
 
 struct peer_link {
     struct list in_cluster, in_dirty;
@@ -341,8 +341,7 @@ bool turns_are_full(const struct node *n, const struct session *s);
 struct turn *turn_new(struct session *s, size_t held_bytes);
 void turns_deliver(struct node *n, struct session *s, struct node_out *out);
 struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec,
-                          const struct slice *argv, struct blob *const *blobs, uint32_t argc,
-                          unsigned slot);
+                          const struct request *q, unsigned slot);
 bool flight_any(const struct node *n, const struct session *s, unsigned slot); /* unanswered ones */
 void flight_go(struct node *n, struct flight *f, struct node_out *out);
 void flight_park(struct node *n, struct flight *f, const char *why, int64_t again_us);

@@ -67,7 +67,7 @@ static struct flight *fly_own(struct node *n, struct session *s, const struct sp
     t->silent = routed_silent(s);
     s->active = n->now;
     s->last = spec;
-    struct flight *f = flight_new(n, t, spec, q->argv, q->blobs, q->argc, slot);
+    struct flight *f = flight_new(n, t, spec, q, slot);
     f->on_own = true;
     return f;
 }

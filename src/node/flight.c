@@ -244,20 +244,29 @@ static struct blob *const *share_long(const struct slice *argv, struct blob *con
     return any ? to : NULL;
 }
 
-struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec,
-                          const struct slice *argv, struct blob *const *blobs, uint32_t argc,
-                          unsigned slot)
+/* As its client wrote it, if that is one short piece. */
+static struct flight *flight_keep(const struct spec *spec, const struct request *q)
 {
     struct blob *shared[SHARED_ARGS];
-    struct blob *const *keeps = share_long(argv, blobs, argc, shared);
-    size_t room_n = kept_request_room(argv, keeps, argc);
+    bool is_raw = q->raw != NULL && q->bytes < SHARED_BYTES;
+    struct blob *const *keeps = is_raw ? NULL : share_long(q->argv, q->blobs, q->argc, shared);
+    size_t room_n = is_raw ? kept_request_raw_room(q) : kept_request_room(q->argv, keeps, q->argc);
     struct flight *f = mem_get(sizeof(*f) + room_n);
-    *f = (struct flight){0};
-    kept_request_put(&f->request, f + 1, room_n, spec, argv, keeps, argc);
-    for (uint32_t i = 0; keeps == shared && i < argc; i++)
+    *f = (struct flight){.size = sizeof(*f) + room_n};
+    if (is_raw)
+        kept_request_put_raw(&f->request, f + 1, spec, q);
+    else
+        kept_request_put(&f->request, f + 1, room_n, spec, q->argv, keeps, q->argc);
+    for (uint32_t i = 0; keeps == shared && i < q->argc; i++)
         if (shared[i] != NULL)
             blob_drop(shared[i], NULL); /* the flight's are left */
-    f->size = sizeof(*f) + room_n;
+    return f;
+}
+
+struct flight *flight_new(struct node *n, struct turn *t, const struct spec *spec,
+                          const struct request *q, unsigned slot)
+{
+    struct flight *f = flight_keep(spec, q);
     f->turn = t;
     f->session_id = t->session->id;
     f->slot = (uint16_t)slot;

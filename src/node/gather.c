@@ -107,7 +107,8 @@ static struct flight *part_new(struct node *n, struct turn *t, const struct requ
             argv[argc++] = q->argv[from];
         }
     }
-    struct flight *f = flight_new(n, t, g->spec, argv, blobs, argc, slot);
+    struct request some = {.argv = argv, .blobs = blobs, .argc = argc};
+    struct flight *f = flight_new(n, t, g->spec, &some, slot);
     f->part = part;
     f->protocol = 2;
     return f;
@@ -194,10 +195,9 @@ static struct gather *wide_new(struct node *n, struct turn *t, const struct spec
 }
 
 static struct flight *wide_part(struct node *n, struct turn *t, const struct spec *spec,
-                                const struct slice *argv, uint32_t argc, uint32_t part,
-                                uint16_t place)
+                                const struct request *q, uint32_t part, uint16_t place)
 {
-    struct flight *f = flight_new(n, t, spec, argv, NULL, argc, SLOT_ANY);
+    struct flight *f = flight_new(n, t, spec, q, SLOT_ANY);
     f->place = place;
     f->part = part;
     f->protocol = 2;
@@ -207,7 +207,8 @@ static struct flight *wide_part(struct node *n, struct turn *t, const struct spe
 static void ask_all(struct node *n, struct turn *t, const struct spec *spec,
                     const struct request *q, const bool at[PLACES], struct node_out *out)
 {
-    static const struct slice count = {"DBSIZE", 6};
+    struct slice count = SLICE("DBSIZE");
+    struct request counting = {.argv = &count, .argc = 1};
     struct flight *flights[2 * PLACES];
     uint16_t places[PLACES];
     uint32_t nodes_n = 0;
@@ -218,9 +219,9 @@ static void ask_all(struct node *n, struct turn *t, const struct spec *spec,
     uint32_t parts_n = counts ? 2 * nodes_n : nodes_n;
     wide_new(n, t, spec, parts_n);
     for (uint32_t i = 0; i < nodes_n; i++)
-        flights[i] = wide_part(n, t, spec, q->argv, q->argc, i, places[i]);
+        flights[i] = wide_part(n, t, spec, q, i, places[i]);
     for (uint32_t i = nodes_n; i < parts_n; i++)
-        flights[i] = wide_part(n, t, spec_find_top(count), &count, 1, i, places[i - nodes_n]);
+        flights[i] = wide_part(n, t, spec_find_top(count), &counting, i, places[i - nodes_n]);
     go_all(n, t->session, flights, parts_n, out);
 }
 
@@ -244,7 +245,8 @@ static void scan_one(struct node *n, struct turn *t, const struct spec *spec,
     memcpy(argv, q->argv, q->argc * sizeof(*argv));
     if (good)
         argv[1] = slice_of(text, num_put_u64(text, cursor / PLACES * PLACES));
-    struct flight *f = wide_part(n, t, spec, argv, q->argc, 0, place);
+    struct request some = {.argv = argv, .argc = q->argc};
+    struct flight *f = wide_part(n, t, spec, &some, 0, place);
     mem_free(argv);
     flight_go(n, f, out);
 }
@@ -324,7 +326,7 @@ void gather_waits(struct node *n, struct session *s, const struct spec *spec,
     routed_hold(n, s, true);
     wide_new(n, t, spec, places_n + lost);
     for (uint32_t i = 0; i < places_n; i++) {
-        flights[i] = wide_part(n, t, spec, q->argv, q->argc, i, places[i]);
+        flights[i] = wide_part(n, t, spec, q, i, places[i]);
         flights[i]->is_wait = true;
         flights[i]->held_us = patience_of(q);
     }

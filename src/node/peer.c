@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Links that forward: to each node and for each protocol version one for reads, one for
- * writes and one for what is long; and a pool of links that one session has at a time, while it
- * watches keys, runs a transaction or waits there. Who finds all of them taken waits as for a slot
- * that is moving.
+/* Links that forward: to each node and for each protocol version one for reads, one for writes
+ * and one for what is long, at a proxy one for first reads; and a pool of links that one session
+ * has at a time, while it watches keys, runs a transaction or waits there. Who finds all of them
+ * taken waits as for a slot that is moving.
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets),
  * it waits. Replies come in the order of the requests. When a link ends, what the socket never took
@@ -72,13 +72,16 @@ bool peer_is_member(const struct node *n, const struct peer_link *l)
 
 /* What is long goes over a link of its own, so that what is short does not wait behind it:
  * requests, those of whoever was answered at length of late, and what is of all keys. A write's
- * answer waits for copies and disks, and nobody's read is to wait with it. */
+ * answer waits for copies and disks, and nobody's read is to wait with it; nor, at a proxy, with
+ * the first ones of who was answered nothing yet, and may be at length. */
 static enum link_carries carried_by(const struct flight *f)
 {
-    if (f->request.bytes > LONG_BYTES || f->turn->session->routing->reply_most > LONG_BYTES ||
-        f->place != MAP_NOBODY)
+    const struct routing *r = f->turn->session->routing;
+    if (f->request.bytes > LONG_BYTES || r->reply_most > LONG_BYTES || f->place != MAP_NOBODY)
         return CARRIES_LONG;
-    return f->is_write ? CARRIES_WRITES : CARRIES_READS;
+    if (f->is_write)
+        return CARRIES_WRITES;
+    return r->proxied && r->reply_most == 0 ? CARRIES_FIRST : CARRIES_READS;
 }
 
 static bool may_carry(const struct node *n, const struct peer_link *l, const struct flight *f,
@@ -223,6 +226,10 @@ struct peer_link *peer_link_of(struct node *n, const struct flight *f, const str
 void peer_put_request(struct chain *to, const struct kept_request *q)
 {
     struct reply r = {.out = to, .protocol = 2};
+    if (q->raw.n > 0) {
+        chain_put(to, q->raw);
+        return;
+    }
     reply_array(&r, q->argc);
     for (uint32_t i = 0; i < q->argc; i++) {
         if (q->blobs[i] != NULL)

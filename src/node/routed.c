@@ -251,7 +251,7 @@ static void fly(struct node *n, struct session *s, const struct spec *spec, cons
     s->active = n->now;
     s->last = spec;
     show(n, s, q);
-    struct flight *f = flight_new(n, t, spec, q->argv, q->blobs, q->argc, slot);
+    struct flight *f = flight_new(n, t, spec, q, slot);
     f->on_own = spec->id == SPEC_MIGRATE || (spec->flags & CMD_BLOCKING) != 0;
     f->held_us = f->on_own ? -1 : 0;
     flight_go(n, f, out);

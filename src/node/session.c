@@ -375,6 +375,29 @@ void kept_request_put(struct kept_request *k, void *room, size_t room_n, const s
     }
 }
 
+size_t kept_request_raw_room(const struct request *q)
+{
+    return kept_head(q->argc) + q->bytes;
+}
+
+void kept_request_put_raw(struct kept_request *k, void *room, const struct spec *spec,
+                          const struct request *q)
+{
+    char *raw = (char *)room + kept_head(q->argc);
+    memcpy(raw, q->raw, q->bytes);
+    *k = (struct kept_request){
+        .spec = spec,
+        .argv = room,
+        .argc = q->argc,
+        .blobs = (struct blob **)(void *)((char *)room + q->argc * sizeof(struct slice)),
+        .bytes = kept_request_raw_room(q),
+        .raw = slice_of(raw, q->bytes)};
+    for (uint32_t i = 0; i < q->argc; i++) {
+        k->argv[i] = slice_of(raw + (q->argv[i].p - q->raw), q->argv[i].n);
+        k->blobs[i] = NULL;
+    }
+}
+
 void kept_request_copy(struct kept_request *k, const struct spec *spec, const struct slice *argv,
                        struct blob *const *blobs, uint32_t argc)
 {

@@ -53,6 +53,7 @@ struct kept_request {
     const struct spec *spec;
     struct slice *argv; /* one allocation: the slices, then their bytes; blobs are shared instead */
     struct blob **blobs; /* argc of them, NULL where argv[i] was copied */
+    struct slice raw;    /* argv lies in it, as its client wrote it; empty: not so */
     uint32_t argc;
     size_t bytes; /* memory it holds */
 };

@@ -205,6 +205,10 @@ void kept_request_free(struct kept_request *k);
 size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, uint32_t argc);
 void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
                       const struct slice *argv, struct blob *const *blobs, uint32_t argc);
+/* The same, of one whose bytes are in one piece, as that piece. */
+size_t kept_request_raw_room(const struct request *q);
+void kept_request_put_raw(struct kept_request *k, void *room, const struct spec *spec,
+                          const struct request *q);
 void kept_request_drop(struct kept_request *k);
 
 /* argv[i] as a number, or text (NULL: Redis' default one) was answered. */

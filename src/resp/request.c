@@ -67,6 +67,7 @@ void request_own(struct request *req)
     req->own[0] = argv;
     req->argv = argv;
     req->owns = true;
+    req->raw = NULL;
 }
 
 void request_free_owned(struct request *req)
@@ -273,6 +274,7 @@ static inline const char *read_plain(const struct request_limits *l, const char 
     req->argc = (uint32_t)count.n;
     req->owns = false;
     req->bytes = (size_t)(p - begin);
+    req->raw = begin;
     return p;
 }
 

@@ -29,6 +29,9 @@ struct request {
     uint32_t argc;
     bool owns;    /* something dies with it: blobs, or own, which is not set otherwise */
     size_t bytes; /* how many the request took */
+    /* these are they, in one piece, with argv in it, as this parser reads them; NULL: they are not,
+     * or are unusual */
+    const char *raw;
     void *own[3]; /* memory that dies with the request */
 };
 

@@ -97,6 +97,34 @@ static void replies_keep_their_order_through_two_nodes(void **state)
     end();
 }
 
+/* What the bytes behind an argument are nobody says, so that what was written anew would differ. */
+static void a_short_request_goes_on_as_it_came(void **state)
+{
+    (void)state;
+    static const char raw[] = "*2\r\n$3\r\ngEt\r\n$1\r\na??";
+    start_proxy();
+    unsigned owner = slot_of(SLICE("a")) % 2;
+    says("GET a", "$-1\r\n");
+    says("GET a", "$-1\r\n"); /* over the connection that the next ones take */
+    w.stopped[owner] = true;
+    some_send(&w, PROXY, 1, "*1\r\n$4\r\nPING\r\n*2\r\n$3\r\ngEt\r\n$1\r\na??get a");
+    some_carry(&w);
+    bool found = false;
+    for (unsigned i = 0; i < SOME_LINKS; i++) {
+        struct some_link *l = &w.links[i];
+        if (l->used && l->from == PROXY && l->there.n > 0) {
+            found |= memmem(l->there.p, l->there.n, raw, sizeof(raw) - 1) != NULL &&
+                    memmem(l->there.p, l->there.n, SLICE("*2\r\n$3\r\nget\r\n$1\r\na\r\n").p, 20) != NULL;
+            some_link_break(&w, l); /* both are sent again */
+        }
+    }
+    assert_true(found);
+    w.stopped[owner] = false;
+    some_later(&w, 1000);
+    one_expect(&w.node[PROXY], 1, "+PONG\r\n$-1\r\n$-1\r\n");
+    end();
+}
+
 static void what_is_long_has_a_link_of_its_own(void **state)
 {
     (void)state;
@@ -186,10 +214,33 @@ static void nobody_waits_behind_a_reply_that_turns_out_long(void **state)
     end();
 }
 
+static void was_answered(uint32_t conn)
+{
+    session_at(w.node[PROXY].node, conn)->routing->reply_most = 5;
+}
+
+/* The node has both requests before it answers. */
+static void nobody_waits_behind_who_just_came(void **state)
+{
+    (void)state;
+    start_proxy();
+    w.stopped[0] = w.stopped[1] = true;
+    some_send(&w, PROXY, 1, "GET {a}long");
+    was_answered(2);
+    some_send(&w, PROXY, 2, "GET {a}short");
+    some_carry(&w);
+    assert_ptr_not_equal(link_for(1), link_for(2));
+    answer_some(link_for(2), SLICE("$1\r\nv\r\n"));
+    expect_begins(PROXY, 2, "$1\r\nv\r\n");
+    end();
+}
+
 static void no_read_waits_with_anothers_write(void **state)
 {
     (void)state;
     start_proxy();
+    was_answered(1);
+    was_answered(2);
     w.stopped[0] = w.stopped[1] = true;
     some_send(&w, PROXY, 1, "SET {a}1 v");
     some_send(&w, PROXY, 2, "GET {a}1");
@@ -415,8 +466,10 @@ UNIT_TESTS("proxied",
            TEST(it_looks_like_one_server, "a proxy looks like one server that is in no cluster"),
            TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
            TEST(replies_keep_their_order_through_two_nodes, "replies of two nodes leave in the order of the requests (N1)"),
+           TEST(a_short_request_goes_on_as_it_came, "a short request goes on as it came, also when it is sent again (N24)"),
            TEST(what_is_long_has_a_link_of_its_own, "what is long goes over a link of its own (N18)"),
            TEST(nobody_waits_behind_a_reply_that_turns_out_long, "nobody waits behind a reply that turns out to be long (N18)"),
+           TEST(nobody_waits_behind_who_just_came, "nobody waits behind the first read of who just came (N18)"),
            TEST(no_read_waits_with_anothers_write, "no read waits with a write of another's (N18)"),
            TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
            TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),

@@ -283,6 +283,7 @@ static void many_at_once_are_those_one_by_one(void **state)
             assert_int_equal(request_next(&parser, &limits, head, &arena, &one, &used), REQUEST_WHOLE);
             assert_int_equal(many[i].bytes, used);
             assert_int_equal(many[i].argc, one.argc);
+            assert_true(many[i].raw == head.p && one.raw == head.p);
             for (uint32_t k = 0; k < one.argc; k++)
                 assert_true(many[i].argv[k].p == one.argv[k].p && many[i].argv[k].n == one.argv[k].n);
             head = slice_from(head, used);
@@ -292,6 +293,9 @@ static void many_at_once_are_those_one_by_one(void **state)
         request_arena_reset(&arena);
         free(exact);
     }
+    assert_int_equal(request_next(&parser, &limits, SLICE("PING\r\n"), &arena, &one, &used), REQUEST_WHOLE);
+    assert_true(one.raw == NULL);
+    request_free(&one);
     struct request_limits narrow = {.bulk_max_bytes = INT32_MAX, .args_max = 10, .unauthenticated = true};
     assert_int_equal(request_next_plain(&parser, &narrow, in, &arena, many, 8), 0);
     request_arena_free(&arena);
