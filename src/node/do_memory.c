@@ -62,7 +62,7 @@ void node_memory_stats(struct call *c)
     reply_named(r, "replication.backlog", stats_backlog_bytes(c->node));
     reply_named(r, "clients.slaves", 0);
     reply_named(r, "clients.normal", a.clients);
-    reply_named(r, "cluster.links", stats_links_bytes(c->node));
+    reply_named(r, "cluster.links", a.links);
     reply_named(r, "aof.buffer", a.log);
     reply_named(r, "lua.caches", 0);
     reply_named(r, "functions.caches", 0);

@@ -131,6 +131,7 @@ void info_figures(struct node *n, uint64_t *to)
     to[FIGURE_OUTPUT_BYTES] = since(world_count(n, "total_net_output_bytes"), s->output_before);
     to[FIGURE_REJECTED] = since(world_count(n, "rejected_connections"), s->rejected_before);
     session_figures(n, to);
+    to[FIGURE_LINK_BYTES] = stats_links_bytes(n);
     if (n->identity.is_proxy)
         proxy_figures(n, to);
 }
@@ -230,6 +231,7 @@ struct memory_account memory_account(struct node *n)
     uint64_t figures[FIGURES_N];
     figures_told(n, figures);
     a.clients = figures[FIGURE_CLIENT_BYTES];
+    a.links = figures[FIGURE_LINK_BYTES];
     a.log = journal_bytes(&n->journal);
     size_t net = a.used > a.startup ? a.used - a.startup : 1;
     a.dataset_percent = 100.0 * (double)a.dataset / (double)net;
@@ -293,7 +295,7 @@ static void put_memory(struct buf *b, struct node *n)
     put_count(b, "mem_total_replication_buffers", stats_backlog_bytes(n));
     put_count(b, "mem_clients_slaves", 0);
     put_count(b, "mem_clients_normal", figures[FIGURE_CLIENT_BYTES]);
-    put_count(b, "mem_cluster_links", stats_links_bytes(n));
+    put_count(b, "mem_cluster_links", a.links);
     put_count(b, "mem_aof_buffer", a.log);
     put_fact(b, n, "mem_allocator", "libc");
     put_count(b, "active_defrag_running", 0);

@@ -199,6 +199,16 @@ static void give_back(struct node *n, struct peer_link *l)
     flights_look_soon(n);
 }
 
+/* Their descriptors may be what is lacking. */
+static void spares_forsake(struct node *n)
+{
+    for (struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
+        struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
+        p->forsaken |= is_spare(p);
+        n->cluster->any_forsaken |= p->forsaken;
+    }
+}
+
 void peer_links_forsake(struct node *n, const struct session *s)
 {
     struct list *links = &n->cluster->links;
@@ -580,6 +590,7 @@ bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct nod
         return false;
     if (how != NODE_DIALED_OK) {
         link_end(n, l, "its node cannot be reached", out);
+        spares_forsake(n);
         n->cluster->parked_at = mono_after(n->now, 50 * 1000); /* not in a loop */
         return true;
     }

@@ -28,6 +28,7 @@ enum { SEATS_MAX = 64 };
     X(FIGURE_TIMED, false)        \
     X(FIGURE_WATCHED, false)      \
     X(FIGURE_CLIENT_BYTES, false) \
+    X(FIGURE_LINK_BYTES, false)   \
     X(FIGURE_CONNECTIONS, false)  \
     X(FIGURE_INPUT_BYTES, false)  \
     X(FIGURE_OUTPUT_BYTES, false) \

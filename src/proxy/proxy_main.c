@@ -44,6 +44,7 @@ static bool settle_options(struct options *o, char *why, size_t why_n)
     o->cluster_routing = CLUSTER_ROUTING_FORWARD;
     o->appendonly = false;
     o->databases = 1;
+    o->repl_backlog_size = 0;
     if (o->cluster[0] == '\0')
         (void)snprintf(
             why, why_n,

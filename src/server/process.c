@@ -14,13 +14,22 @@
 
 /* doors, files of the log, the loop, the log file; with a margin */
 enum { OTHER_DESCRIPTORS = 128 };
+enum { UPSTREAM_DESCRIPTORS = 512 }; /* of each thread of a proxy: to its nodes */
+
+static rlim_t others(const struct options *o, rlim_t all)
+{
+    rlim_t n = OTHER_DESCRIPTORS;
+    if (o->of_proxy)
+        n += (rlim_t)o->threads * UPSTREAM_DESCRIPTORS;
+    return o->of_proxy && n > all / 2 ? all / 2 : n;
+}
 
 /* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients
  * lowered. */
 void process_fit_descriptors(struct options *o, struct log *log)
 {
     struct rlimit limit;
-    rlim_t want = (rlim_t)o->maxclients + OTHER_DESCRIPTORS;
+    rlim_t want = (rlim_t)o->maxclients + others(o, RLIM_INFINITY);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
         return;
     struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
@@ -34,7 +43,7 @@ void process_fit_descriptors(struct options *o, struct log *log)
     rlim_t got = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? limit.rlim_max : limit.rlim_cur;
     if (got >= want)
         return;
-    o->maxclients = got > OTHER_DESCRIPTORS ? (int64_t)(got - OTHER_DESCRIPTORS) : 1;
+    o->maxclients = got > others(o, got) ? (int64_t)(got - others(o, got)) : 1;
     log_say(log, LOG_LEVEL_WARNING,
             "Only %llu files may be open (ulimit -n): maxclients is now %lld",
             (unsigned long long)got, (long long)o->maxclients);
