@@ -382,7 +382,8 @@ class Lab:
         leads: who does not vote knows of an older term, or of none, and has only heard of a leader."""
         infos = [n.info() for n in self.nodes]
         voters = min(VOTERS, len(self.nodes) - 1 + len(self.nodes) % 2)
-        led = sorted(((int(i.get("cluster_controller_term", 0)), i.get("cluster_controller_leader")) for i in infos), reverse=True)
+        led = sorted(((int(i.get("cluster_controller_term", 0)), i.get("cluster_controller_leader", "")) for i in infos),
+                     reverse=True)
         want = {"cluster_state": "ok", "cluster_slots_ok": str(SLOTS), "cluster_known_nodes": str(len(self.nodes)),
                 "cluster_size": str(len(self.nodes)), "cluster_controller_voters": str(voters)}
         return (all(i.get(k) == v for i in infos for k, v in want.items()) and

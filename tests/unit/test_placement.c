@@ -619,6 +619,32 @@ static void a_small_ring_has_few_arcs(void **state)
     world_end(&w);
 }
 
+static unsigned arcs(const struct world *w)
+{
+    unsigned n = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        n += w->m.slots[slot].want[0] != w->m.slots[(slot + SLOTS - 1) % SLOTS].want[0];
+    return n;
+}
+
+/* As a new cluster's begin: each joins before anything has moved for the one before. */
+static void who_joins_at_once_leads_long_arcs(void **state)
+{
+    (void)state;
+    for (uint32_t copies = 2; copies <= 3; copies++)
+        for (unsigned nodes = 3; nodes <= 6; nodes++) {
+            struct world w = world_begin(copies);
+            joins(&w, 1, 0);
+            place(&w);
+            while (w.sites < nodes) {
+                joins(&w, 1, 0);
+                wish(&w);
+            }
+            assert_in_range(arcs(&w), nodes, 8 * nodes);
+            world_end(&w);
+        }
+}
+
 /* The same wishes, members and settings: the same answer. */
 static void the_answer_is_a_function(void **state)
 {
@@ -650,4 +676,5 @@ UNIT_TESTS("placement",
            TEST(nothing_new_moves_nothing, "nothing new, an arbiter, somebody DOWN: nothing moves (L5, L6)"),
            TEST(nobody_holds_nothing, "without anybody to hold data there is no wish"),
            TEST(a_small_ring_has_few_arcs, "a small ring has few arcs"),
+           TEST(who_joins_at_once_leads_long_arcs, "who joins before others have moved leads long arcs, not every other unit"),
            TEST(the_answer_is_a_function, "equal maps have equal answers (L7)"))

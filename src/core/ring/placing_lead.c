@@ -15,9 +15,10 @@ static void lead_give(struct placing *p, unsigned unit, uint16_t to)
 
 /* -- Who leads to begin with ------------------------------------------------------------------- */
 
-/* Who led is gone: the primary that an election made; else who is in sync; of several who leads
- * least for its share. */
-static uint16_t lead_heir(const struct placing *p, unsigned unit)
+/* Who led is gone: the primary that an election made; else who is in sync; of several who got the
+ * unit before, as long as that is within its share, so that arcs are long; else who leads least for
+ * its share. */
+static uint16_t lead_heir(const struct placing *p, unsigned unit, uint16_t before)
 {
     const struct unit *u = &p->unit[unit];
     uint16_t best = NONE;
@@ -26,6 +27,8 @@ static uint16_t lead_heir(const struct placing *p, unsigned unit)
         uint16_t site = u->site[k];
         double load = p->lead[site].have / (p->lead[site].fair + 1e-9);
         load = load < 1e6 ? load : 1e6;
+        if (site == before && p->lead[site].have + 1 <= p->lead[site].fair)
+            load = -1;
         load += site == u->primary ? 0 : unit_held(u, site) ? 1e7 : 1e8;
         if (best == NONE || load < least) {
             best = site;
@@ -37,13 +40,16 @@ static uint16_t lead_heir(const struct placing *p, unsigned unit)
 
 static void leads_begin(struct placing *p)
 {
+    uint16_t heir = NONE;
     for (unsigned pass = 0; pass < 2; pass++) /* who stays is counted before who comes */
         for (unsigned u = 0; u < PLACEMENT_UNITS; u++) {
             const struct map_slot *s = &p->m->slots[u * PLACEMENT_UNIT];
             uint16_t was = s->want_n > 0 ? p->site_at[s->want[0]] : NONE;
             bool stays = was != NONE && unit_has(&p->unit[u], was);
-            if (stays == (pass == 0))
-                lead_give(p, u, stays ? was : lead_heir(p, u));
+            if (stays != (pass == 0))
+                continue;
+            heir = stays ? NONE : lead_heir(p, u, heir);
+            lead_give(p, u, stays ? was : heir);
         }
 }
 
