@@ -561,6 +561,32 @@ static bool is_among(const struct control *c, const uint16_t *chosen, size_t n,
     return false;
 }
 
+static bool voter_is_up(const struct control *c, const struct raft_peer *p)
+{
+    uint16_t place = map_find(&c->map, &p->node);
+    return place != MAP_NOBODY && c->map.nodes.at[place].health == MAP_UP &&
+           data_id_equal(&c->map.nodes.at[place].voter, &p->data);
+}
+
+/* Of those who are to leave who is not there goes first, and nobody without whom the others would
+ * be no majority that is there: they could decide nothing more, not even to let the next one go. */
+static bool one_voter_less(const struct control *c, const uint16_t *chosen, size_t n,
+                           struct raft_voters *next)
+{
+    size_t up = 0, leaver = next->n;
+    for (size_t i = 0; i < next->n; i++) {
+        bool is_up = voter_is_up(c, &next->at[i]);
+        up += is_up;
+        if (!is_among(c, chosen, n, &next->at[i]) && (leaver == next->n || !is_up))
+            leaver = i;
+    }
+    if (leaver == next->n || next->n == 1 ||
+        (voter_is_up(c, &next->at[leaver]) && 2 * (up - 1) <= next->n - 1))
+        return false;
+    next->at[leaver] = next->at[--next->n];
+    return true;
+}
+
 /* One voter more, who has learned the log, or one less, towards who is wanted: who is to come goes
  * before who is to leave, so that there are never fewer. learner: who is to learn the log first. */
 static bool next_voters(struct control *c, const uint16_t *chosen, size_t n,
@@ -581,12 +607,7 @@ static bool next_voters(struct control *c, const uint16_t *chosen, size_t n,
         next->at[next->n++] = p;
         return true;
     }
-    for (size_t i = 0; i < next->n && next->n > 1; i++)
-        if (!is_among(c, chosen, n, &next->at[i])) {
-            next->at[i] = next->at[--next->n];
-            return true;
-        }
-    return false;
+    return one_voter_less(c, chosen, n, next);
 }
 
 static void change_voters(struct control *c)
