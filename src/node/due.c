@@ -11,6 +11,7 @@
 #include "node/waiting.h"
 #include "store/expire.h"
 
+enum { LAST_WORDS_US = 500 * 1000 };  /* a proxy that stops: for answers to be read */
 enum { CRON_US = 100 * 1000 };        /* samples, clocks: ten times a second */
 enum { IDLE_BUDGET_ENTRIES = 1000 };  /* freed in one step: about 100 us */
 enum { EXPIRE_BUDGET_ENTRIES = 400 }; /* looked at in one step, of which each may become a DEL */
@@ -116,9 +117,12 @@ static void stop_proxy(struct node *n, struct node_out *out)
     bool drained = is_drained(n);
     if (!drained && !mono_reached(n->now, n->stop_until))
         return;
-    if (!drained)
+    if (!drained && peers_give_up(n, "its proxy was stopped", out)) {
         log_say(n->log, LOG_LEVEL_WARNING,
-                "stopping after shutdown-timeout: some requests were not answered");
+                "stopping after shutdown-timeout: nodes did not answer some requests");
+        n->stop_until = mono_after(n->now, LAST_WORDS_US);
+        return;
+    }
     out->stop = true;
     out->exit_code = 0;
 }

@@ -663,6 +663,20 @@ void peer_look(struct node *n, struct node_out *out)
     }
 }
 
+/* What is away, or waits, is answered with what is known of it. False: there was nothing. */
+bool peers_give_up(struct node *n, const char *why, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    if (list_empty(&c->links) && list_empty(&c->parked))
+        return false;
+    while (!list_empty(&c->links))
+        peer_hang_up(n, CONTAINER_OF(c->links.next, struct peer_link, in_cluster), why, out);
+    for (struct list *l = c->parked.next; l != &c->parked; l = l->next)
+        CONTAINER_OF(l, struct flight, in_where)->until = n->now;
+    flights_look_soon(n);
+    return true;
+}
+
 struct mono peer_due(const struct node *n)
 {
     struct mono due = MONO_NEVER;

@@ -462,7 +462,32 @@ static void it_stops_once_all_is_answered(void **state)
     end();
 }
 
+static void what_no_node_answers_is_told_at_a_stop(void **state)
+{
+    (void)state;
+    start_proxy();
+    struct one *o = &w.node[PROXY];
+    o->options.shutdown_timeout = 2;
+    says("SET a 1\nGET a", "+OK\r\n$1\r\n1\r\n"); /* there are links */
+    w.stopped[0] = w.stopped[1] = true;
+    some_send(&w, PROXY, 1, "SET a 2");
+    some_send(&w, PROXY, 2, "GET a");
+    all_is_taken(some_link_at(PROXY, link_for(1)->link));
+    all_is_taken(some_link_at(PROXY, link_for(2)->link));
+    one_step(o, (struct node_event){.type = NODE_STOP});
+    one_later(o, 1900);
+    one_expect(o, 1, "");
+    one_later(o, 200);
+    one_later(o, 0);
+    expect_begins(PROXY, 1, "-UNCERTAIN the write may or may not have been kept: its proxy was stopped\r\n");
+    expect_begins(PROXY, 2, "-TRYAGAIN ");
+    one_later(o, 1000);
+    assert_true(o->out.stop);
+    end();
+}
+
 UNIT_TESTS("proxied",
+           TEST(what_no_node_answers_is_told_at_a_stop, "a proxy that stops tells what became of what no node answered"),
            TEST(it_looks_like_one_server, "a proxy looks like one server that is in no cluster"),
            TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
            TEST(replies_keep_their_order_through_two_nodes, "replies of two nodes leave in the order of the requests (N1)"),
