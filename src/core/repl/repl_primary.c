@@ -111,7 +111,8 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
     struct primary_slot *p = &r->primary[slot];
     struct copy *made = mem_get((s->replicas_n + 1u) * sizeof(*made));
     uint8_t n = 0;
-    note_acked(r, slot);
+    if (p->copies_n > 0) /* else nobody knows yet who holds what an election left (21) */
+        note_acked(r, slot);
     for (unsigned i = 0; i < s->replicas_n; i++) {
         if (s->replicas[i] == r->self)
             continue;
