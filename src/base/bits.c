@@ -2,6 +2,8 @@
 
 #include "base/bits.h"
 
+#include <string.h>
+
 unsigned bits_n(const struct bits *b)
 {
     unsigned n = 0;
@@ -20,4 +22,9 @@ unsigned bits_next(const struct bits *b, unsigned from)
             return i * 64 + (unsigned)__builtin_ctzll(w);
     }
     return SLOTS;
+}
+
+void bits_fill(struct bits *b)
+{
+    memset(b->w, 0xff, sizeof(b->w));
 }

@@ -28,6 +28,13 @@ static inline void bits_remove(struct bits *b, unsigned slot)
     b->w[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
 }
 
+static inline void bits_add_all(struct bits *b, const struct bits *others)
+{
+    for (unsigned i = 0; i < SLOTS / 64; i++)
+        b->w[i] |= others->w[i];
+}
+
+void bits_fill(struct bits *b); /* every slot is in it */
 unsigned bits_n(const struct bits *b);
 /* The first slot at or after `from` that is in it; SLOTS: none.
  *

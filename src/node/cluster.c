@@ -419,11 +419,11 @@ static uint64_t serves(const struct node *n, unsigned slot)
     return mine ? c->map.slots[slot].epoch : 0;
 }
 
-/* Epochs that begin here, in runs of slots; and `served` follows. */
-static void slots_begin(struct node *n)
+/* Epochs that begin here among these, in runs of slots; and `served` follows. */
+static void slots_begin(struct node *n, const struct bits *slots)
 {
     struct cluster *c = n->cluster;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
         uint64_t epoch = serves(n, slot);
         unsigned to = slot;
         bool begins = epoch != 0 && c->served[slot] != epoch;
@@ -431,8 +431,11 @@ static void slots_begin(struct node *n)
             to++;
         if (begins)
             own_begin(n, slot, to, epoch);
-        for (unsigned i = slot; i <= to; i++)
+        for (unsigned i = slot; i <= to; i++) {
+            c->mine_n += epoch != 0;
+            c->mine_n -= c->served[i] != 0;
             c->served[i] = epoch;
+        }
         slot = to;
     }
 }
@@ -469,17 +472,19 @@ static bool is_handed_over(const struct cluster *c, unsigned slot)
            s->epoch == c->served[slot] + 1;
 }
 
-/* Which slots this node serves has changed: replies of those it lost are closed, keys of them that
- * somebody watches are touched (replication 9, 10). */
-static void slots_changed(struct node *n, struct node_out *out)
+/* Which of these slots this node serves may have changed: replies of those it lost are closed, keys
+ * of them that somebody watches are touched (replication 9, 10). */
+static void slots_changed(struct node *n, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     struct bits lost = {0}, settled = {0};
     unsigned lost_n = 0, settled_n = 0;
-    c->mine_n = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
         uint64_t now = serves(n, slot);
-        c->mine_n += now != 0;
+        if (c->map.slots[slot].primary == MAP_NOBODY)
+            bits_add(&c->electing, slot);
+        else
+            bits_remove(&c->electing, slot);
         if (c->served[slot] == now || c->served[slot] == 0)
             continue;
         bits_add(&lost, slot);
@@ -494,10 +499,7 @@ static void slots_changed(struct node *n, struct node_out *out)
         close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n},
                       out);
     forget_former_cluster(n);
-    slots_begin(n);
-    c->uncovered = false;
-    for (unsigned slot = 0; slot < SLOTS && !c->uncovered; slot++)
-        c->uncovered = c->map.slots[slot].primary == MAP_NOBODY;
+    slots_begin(n, slots);
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
     if (lost_n == 0)
         return;
@@ -521,15 +523,15 @@ static void report_begin(struct node *n)
 {
     struct cluster *c = n->cluster;
     c->reports = false;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(&c->electing, 0); slot < SLOTS;
+         slot = bits_next(&c->electing, slot + 1)) {
         const struct map_slot *s = &c->map.slots[slot];
-        if (s->primary != MAP_NOBODY || !has_copy(c, slot))
+        if (!has_copy(c, slot))
             continue;
         c->reports = true;
         unsigned to = slot;
-        while (to + 1 < SLOTS && c->map.slots[to + 1].primary == MAP_NOBODY &&
-               has_copy(c, to + 1) && c->map.slots[to + 1].epoch == s->epoch &&
-               n->slots[to + 1].fence < s->epoch)
+        while (to + 1 < SLOTS && bits_has(&c->electing, to + 1) && has_copy(c, to + 1) &&
+               c->map.slots[to + 1].epoch == s->epoch && n->slots[to + 1].fence < s->epoch)
             to++;
         if (n->slots[slot].fence < s->epoch) {
             c->report_at = own_fence(n, slot, to, s->epoch);
@@ -545,8 +547,9 @@ static void report_look(struct node *n, struct node_out *out)
         (n->journal.state != JOURNAL_OFF && !lsn_reached(n->journal.synced, c->report_at)))
         return;
     VEC(struct word_position) at = {0};
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->map.slots[slot].primary == MAP_NOBODY && has_copy(c, slot))
+    for (unsigned slot = bits_next(&c->electing, 0); slot < SLOTS;
+         slot = bits_next(&c->electing, slot + 1))
+        if (has_copy(c, slot))
             *vec_add(&at) = (struct word_position){.slot = (uint16_t)slot, .at = n->slots[slot].at};
     c->reports = false;
     tell(out, (struct word){.type = WORD_REPORT,
@@ -558,7 +561,8 @@ static void report_look(struct node *n, struct node_out *out)
                                        .slots_n = at.n}});
 }
 
-static void map_changed(struct node *n, struct node_out *out)
+/* Nothing of slots changed but in these: no others are looked at. */
+static void map_changed(struct node *n, const struct bits *changed, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     const struct map *m = &c->map;
@@ -567,12 +571,12 @@ static void map_changed(struct node *n, struct node_out *out)
     c->seen_slots = m->slots_ver;
     c->seen_nodes = m->nodes_ver;
     if (slots || nodes)
-        slots_changed(n, out);
+        slots_changed(n, changed, out);
     settings_follow(n);
     if (c->self.place != MAP_NOBODY &&
         m->nodes.at[c->self.place].proposed_n >= c->replicas->repl.proposed_n)
         handover_fate_known(c); /* replication 12 */
-    replicate_map(n, slots || nodes, out);
+    replicate_map(n, slots || nodes, changed, out);
     peer_look(n, out);
     c->parked_at = c->leave_at = n->now;
     tell(out, (struct word){.type = WORD_APPLIED, .applied = m->index});
@@ -633,24 +637,39 @@ static void close_cluster(struct node *n, struct node_out *out)
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
 }
 
+static void take_entry(struct node *n, uint64_t index, const struct map_entry *e,
+                       struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct map_applied done = {.is_void = true};
+    struct bits changed = {0};
+    if (e != NULL)
+        done = map_apply(&c->map, index, e);
+    c->map.index = index;
+    if (!done.is_void && !map_entry_slots(e, &changed))
+        bits_fill(&changed);
+    map_changed(n, &changed, out);
+}
+
+static void take_map(struct node *n, const struct map *map, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct bits all;
+    bits_fill(&all);
+    map_copy(&c->map, map);
+    c->closed = false;
+    c->seen_slots = UINT64_MAX; /* whatever they were */
+    repl_map_jumps(&c->replicas->repl);
+    map_changed(n, &all, out);
+}
+
 void cluster_word(struct node *n, const struct word *w, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     check(c != NULL);
     switch (w->type) {
-    case WORD_ENTRY:
-        if (w->entry.entry != NULL)
-            (void)map_apply(&c->map, w->entry.index, w->entry.entry);
-        c->map.index = w->entry.index;
-        map_changed(n, out);
-        break;
-    case WORD_MAP:
-        map_copy(&c->map, w->map);
-        c->closed = false;
-        c->seen_slots = UINT64_MAX; /* all is looked at */
-        repl_map_jumps(&c->replicas->repl);
-        map_changed(n, out);
-        break;
+    case WORD_ENTRY: take_entry(n, w->entry.index, w->entry.entry, out); break;
+    case WORD_MAP: take_map(n, w->map, out); break;
     case WORD_ANSWER: ask_answered(n, w->answer.token, w->answer.error, out); break;
     case WORD_VIEW: view_take(c, w->view); break;
     case WORD_CLOSE: close_cluster(n, out); break;
@@ -698,7 +717,8 @@ void cluster_step_begin(struct node *n, const struct node_event *ev, struct node
     struct cluster *c = n->cluster;
     c->lease = ev->lease;
     c->self.leased = n->now.us < c->lease.us && !c->closed;
-    c->self.refuses = c->uncovered && n->options->cluster_require_full_coverage;
+    c->self.refuses =
+        n->options->cluster_require_full_coverage && bits_next(&c->electing, 0) < SLOTS;
     c->self.reads_when_down = n->options->cluster_allow_reads_when_down;
     if (c->was_leased && !c->self.leased)
         lease_lapses(n, out);
@@ -727,16 +747,24 @@ static void gates_look(struct node *n)
     }
 }
 
+/* What the map said meanwhile. */
+static void loaded(struct node *n, struct node_out *out)
+{
+    struct cluster *c = n->cluster;
+    struct bits all;
+    bits_fill(&all);
+    c->loaded = true;
+    slots_changed(n, &all, out);
+    replicate_map(n, true, &all, out);
+    if (c->self.place != MAP_NOBODY)
+        report_begin(n);
+}
+
 void cluster_step_end(struct node *n, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (!c->loaded && !n->loading) {
-        c->loaded = true;
-        slots_changed(n, out); /* what the map said meanwhile */
-        replicate_map(n, true, out);
-        if (c->self.place != MAP_NOBODY)
-            report_begin(n);
-    }
+    if (!c->loaded && !n->loading)
+        loaded(n, out);
     report_look(n, out);
     cluster_leave_look(n, out);
     handover_go_on(n, out);

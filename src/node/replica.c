@@ -300,16 +300,22 @@ static unsigned live_n(const struct map *m)
     return n;
 }
 
-/* Is it elsewhere, with copies enough, and nothing of it is on its way to here (26)? */
+/* There is something here of a slot that is to be elsewhere. */
+static bool is_unwanted(const struct node *n, unsigned slot)
+{
+    const struct cluster *c = n->cluster;
+    const struct lineage *l = &n->slots[slot];
+    bool any = l->starts_n > 0 || l->at.seq > 0 || store_slot_keys_n(&n->store, slot) > 0;
+    return any && c->served[slot] == 0 && !map_replicas_have(&c->map.slots[slot], c->self.place);
+}
+
+/* It is there, with copies enough, and nothing of it is on its way to here (26). */
 static bool is_droppable(const struct node *n, unsigned slot, unsigned copies)
 {
     const struct cluster *c = n->cluster;
     const struct map_slot *s = &c->map.slots[slot];
-    const struct lineage *l = &n->slots[slot];
-    bool any = l->starts_n > 0 || l->at.seq > 0 || store_slot_keys_n(&n->store, slot) > 0;
-    return any && s->primary != MAP_NOBODY && s->isr_n >= copies &&
-           !map_replicas_have(s, c->self.place) &&
-           c->replicas->repl.replica[slot].state == REPLICA_NONE && c->served[slot] == 0;
+    return s->primary != MAP_NOBODY && s->isr_n >= copies &&
+           c->replicas->repl.replica[slot].state == REPLICA_NONE;
 }
 
 /* A run that has just begun applies the map of long ago: in it, slots that were given to this node
@@ -324,19 +330,22 @@ static bool knows_map(const struct node *n)
 void slots_drop(struct node *n)
 {
     const struct map *m = &n->cluster->map;
-    if (!of(n)->may_drop || !knows_map(n))
+    struct bits *drops = &of(n)->drops, slots = {0};
+    if (bits_next(drops, 0) == SLOTS || !knows_map(n))
         return;
-    struct bits slots = {0};
     unsigned live = live_n(m), dropped = 0;
     unsigned copies = live < m->settings.replication_factor ? live : m->settings.replication_factor;
-    for (unsigned slot = 0; slot < SLOTS && dropped < DROP_AT_ONCE; slot++) {
-        if (!is_droppable(n, slot, copies))
+    for (unsigned slot = bits_next(drops, 0); slot < SLOTS && dropped < DROP_AT_ONCE;
+         slot = bits_next(drops, slot + 1)) {
+        if (is_unwanted(n, slot) && !is_droppable(n, slot, copies))
+            continue; /* later */
+        bits_remove(drops, slot);
+        if (!is_unwanted(n, slot))
             continue;
         bits_add(&slots, slot);
         dropped++;
     }
     own_drop(n, &slots);
-    of(n)->may_drop = dropped >= DROP_AT_ONCE; /* else not before the map changes */
     if (dropped > 0)
         log_say(n->log, LOG_LEVEL_VERBOSE, "%u slots that other nodes have now were deleted here",
                 dropped);

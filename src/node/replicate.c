@@ -417,15 +417,23 @@ static void propose_settled(struct node *n, const struct bits *slots, struct nod
         (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 
-static void thin_look(struct node *n)
+static void thin_look(struct node *n, const struct bits *slots)
 {
     struct cluster *c = n->cluster;
-    c->thin = (struct bits){0};
-    for (unsigned slot = 0; slot < SLOTS; slot++)
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1))
         if (c->served[slot] != 0 &&
             (repl_refuses(&of(n)->repl, slot, REPL_ASKS_NOTHING) ||
              repl_is_unstored(&of(n)->repl, slot) || repl_is_full(&of(n)->repl, slot)))
             bits_add(&c->thin, slot);
+        else
+            bits_remove(&c->thin, slot);
+}
+
+static void thin_look_all(struct node *n)
+{
+    struct bits all;
+    bits_fill(&all);
+    thin_look(n, &all);
 }
 
 static void clock_tell(struct node *n)
@@ -439,10 +447,10 @@ void replicate_disk_failed(struct node *n)
 {
     clock_tell(n);
     repl_disk_failed(&of(n)->repl);
-    thin_look(n);
+    thin_look_all(n);
 }
 
-void replicate_map(struct node *n, bool members, struct node_out *out)
+void replicate_map(struct node *n, bool members, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
     if (n->loading)
@@ -450,9 +458,9 @@ void replicate_map(struct node *n, bool members, struct node_out *out)
     clock_tell(n);
     if (members)
         guests_map(n, out);
-    repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL);
-    thin_look(n);
-    of(n)->may_drop |= members;
+    repl_map(&of(n)->repl, c->self.place, c->self.incarnation, members ? c->served : NULL, slots);
+    thin_look(n, slots);
+    bits_add_all(&of(n)->drops, slots);
     if (members)
         links_look(n, out);
 }
@@ -466,7 +474,7 @@ void replicate_look(struct node *n, struct node_out *out)
     clock_tell(n);
     bool thinner = repl_full_turned(&r->repl);
     if (repl_disk_caught_up(&r->repl) || thinner)
-        thin_look(n);
+        thin_look_all(n);
     repl_join(&r->repl);
     if (mono_reached(n->now, r->look_at)) {
         r->look_at = mono_after(n->now, map_lease_us(&n->cluster->map) / 20);

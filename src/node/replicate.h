@@ -65,7 +65,7 @@ struct replicas {
     VEC(struct mono) dial_at;      /* not before */
     struct buf record;             /* the one that is made now */
     struct mono look_at;
-    bool may_drop; /* the map changed: copies may be unwanted */
+    struct bits drops; /* slots that changed: their copies may be unwanted */
     struct repl_read read;
     struct repl_wishes wishes;
     struct aof_batch batch;
@@ -99,8 +99,8 @@ void replicate_options(struct node *n);
 /* The commands of one record of a slot with copies: it is made, goes to the log, and is told. */
 void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsigned db);
 void replicate_disk_failed(struct node *n); /* behind session_fail_gates */
-/* The applied map changed; members: slots or nodes. */
-void replicate_map(struct node *n, bool members, struct node_out *out);
+/* The applied map changed, of slots these at most; members: slots or nodes. */
+void replicate_map(struct node *n, bool members, const struct bits *slots, struct node_out *out);
 /* End of a step: what is due, what is to be sent. */
 void replicate_look(struct node *n, struct node_out *out);
 struct mono replicate_due(const struct node *n);

@@ -342,7 +342,9 @@ static inline void lab_map_to(struct lab *l, unsigned i) /* it applies the agree
         n->served[slot] = epoch;
     }
     lab_clock(l, i);
-    repl_map(&n->r, n->place, n->map.nodes.at[i].incarnation, n->served);
+    struct bits all;
+    bits_fill(&all);
+    repl_map(&n->r, n->place, n->map.nodes.at[i].incarnation, n->served, &all);
     lab_fence(n);
     lab_dial(l, i);
     repl_check(&n->r);

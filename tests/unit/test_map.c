@@ -721,6 +721,31 @@ static void whatever_comes_it_stays_whole(void **state)
     end(&m);
 }
 
+static void an_entry_changes_no_slots_but_those_it_names(void **state)
+{
+    (void)state;
+    struct rng r;
+    rng_seed(&r, 22);
+    struct map m = founded(1), before;
+    map_init(&before);
+    unsigned named = 0;
+    struct random_runs run;
+    for (unsigned i = 0; i < 1500; i++) {
+        struct map_entry e;
+        struct bits slots = {0};
+        random_entry(&m, &r, &e, &run);
+        map_copy(&before, &m);
+        bool names = apply(&m, &e) == NULL && map_entry_slots(&e, &slots);
+        for (unsigned slot = 0; names && slot < SLOTS; slot++)
+            if (!bits_has(&slots, slot))
+                assert_memory_equal(&m.slots[slot], &before.slots[slot], sizeof(m.slots[slot]));
+        named += names;
+    }
+    assert_true(named > 100);
+    map_free(&before);
+    end(&m);
+}
+
 static void equal_entries_make_equal_maps(void **state)
 {
     (void)state;
@@ -790,5 +815,6 @@ UNIT_TESTS("map",
            TEST(an_empty_proposal_counts, "a proposal of no slot counts: the way out of doubt (12)"),
            TEST(a_quorum_is_of_the_set, "W is of the set: all, a majority of RF or more, or a number"),
            TEST(whatever_comes_it_stays_whole, "whatever comes, the map stays whole and epochs rise (P2 - P9)"),
+           TEST(an_entry_changes_no_slots_but_those_it_names, "an entry changes no slots but those it names (P14)"),
            TEST(equal_entries_make_equal_maps, "equal entries make equal maps (P1)"),
            TEST(a_word_frees_what_it_owns, "a word between the planes frees what it owns"))

@@ -689,6 +689,42 @@ struct map_applied map_apply(struct map *m, uint64_t index, const struct map_ent
     return done;
 }
 
+static void run_slots(struct bits *slots, unsigned from, unsigned to)
+{
+    for (unsigned slot = from; slot <= to && slot < SLOTS; slot++)
+        bits_add(slots, slot);
+}
+
+bool map_entry_slots(const struct map_entry *e, struct bits *slots)
+{
+    switch (e->type) {
+    case MAP_PLACE:
+    case MAP_ELECT:
+        for (size_t i = 0; i < e->runs.run_n; i++)
+            run_slots(slots, e->runs.run[i].from, e->runs.run[i].to);
+        return true;
+    case MAP_ISR:
+        for (size_t i = 0; i < e->isr.run_n; i++)
+            run_slots(slots, e->isr.run[i].from, e->isr.run[i].to);
+        return true;
+    case MAP_HANDOVER: bits_add_all(slots, &e->handover.slots); return true;
+    case MAP_SETTLED: bits_add_all(slots, &e->settled); return true;
+    case MAP_TIMEOUT_SETTLED: return true;
+    case MAP_FOUND:
+    case MAP_JOIN:
+    case MAP_ANNOUNCE:
+    case MAP_SUSPECTED:
+    case MAP_DOWNED:
+    case MAP_CLEARED:
+    case MAP_RESTARTED:
+    case MAP_LEAVE:
+    case MAP_REMOVE:
+    case MAP_SET:
+    case MAP_TYPES: break;
+    }
+    return false;
+}
+
 static bool entry_has_runs(const struct map_entry *e)
 {
     return e->type == MAP_PLACE || e->type == MAP_ELECT;

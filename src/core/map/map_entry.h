@@ -132,6 +132,9 @@ struct map_applied {
 /* Entries are applied in order: index > m->index. Never fails; a void entry counts. */
 struct map_applied map_apply(struct map *m, uint64_t index, const struct map_entry *e);
 
+/* The slots that it may change are added; false: those of some node, or all. */
+bool map_entry_slots(const struct map_entry *e, struct bits *slots);
+
 /* A copy with what it points to, on the heap; and its end. */
 struct map_entry *map_entry_copy(const struct map_entry *e);
 void map_entry_free(struct map_entry *e);

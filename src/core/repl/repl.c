@@ -14,7 +14,6 @@ void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, stru
                        .slots = slots,
                        .self = MAP_NOBODY,
                        .propose_again = MONO_NEVER,
-                       .look_at = MONO_NEVER,
                        .scrub.again = SLOTS};
     r->primary = mem_zero(SLOTS * sizeof(*r->primary));
     r->replica = mem_zero(SLOTS * sizeof(*r->replica));
@@ -79,37 +78,25 @@ void repl_clock(struct repl *r, struct mono now, uint64_t appended, uint64_t sto
 
 /* ------------------------------------------------------------------ the map */
 
-/* Whom links go to. Those to the former owner of a place, or its former run, the
- * node closes (replicate.c). */
-static void peers_map(struct repl *r)
-{
-    for (size_t i = 0; i < r->peers.n; i++)
-        r->peers.at[i].wanted = false;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        const struct primary_slot *p = &r->primary[slot];
-        for (unsigned k = 0; k < p->copies_n; k++)
-            peer_at(r, p->copies[k].place)->wanted = true;
-    }
-}
-
-void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served)
+void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served,
+              const struct bits *slots)
 {
     r->self = self;
     r->incarnation = incarnation;
     isr_map(r);
-    r->look = true;
+    bits_add_all(&r->restless, slots);
+    r->stirs = true;
     if (served == NULL)
         return;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
         primary_map(r, slot, served[slot]);
         replica_map(r, slot);
     }
     if (r->settle_ver != r->map->quorum_ver)
         r->settle_again = r->now;
     r->settle_ver = r->map->quorum_ver;
-    peers_map(r);
     scrub_map(r);
-    replica_mapped(r);
+    replica_mapped(r, slots);
 }
 
 /* ---------------------------------------------------------------- the links */
@@ -163,7 +150,7 @@ void repl_guest_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     repl_guest_closed(r, place); /* a reconnect supersedes (14) */
     peer->guest = true;
     peer->guest_incarnation = incarnation;
-    replica_ask(r, false);
+    replica_ask(r, place);
 }
 
 void repl_guest_closed(struct repl *r, uint16_t place)
@@ -188,7 +175,7 @@ void repl_alive(struct repl *r)
     }
     if (mono_reached(r->now, r->ask_again)) {
         r->ask_again = mono_after(r->now, repl_timeout_us(r) / 10);
-        replica_ask(r, true);
+        replica_ask_again(r);
         scrub_tell_bad(r);
     }
 }
@@ -202,7 +189,7 @@ bool repl_is_silent(const struct repl *r, uint16_t place)
 
 void repl_check(const struct repl *r)
 {
-    unsigned proposed = 0, doubt = 0;
+    unsigned proposed = 0, doubt = 0, copies = 0, wanted = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
         const struct primary_slot *p = &r->primary[slot];
         lineage_check(&r->slots[slot]);
@@ -217,6 +204,7 @@ void repl_check(const struct repl *r)
         check(r->asked || r->replica[slot].state != REPLICA_ASKED);
         proposed += p->proposed;
         doubt += p->in_doubt;
+        copies += p->copies_n;
         for (unsigned k = 0; k < p->copies_n; k++) {
             const struct copy *c = &p->copies[k];
             const struct repl_peer *peer = peer_known(r, c->place);
@@ -227,7 +215,10 @@ void repl_check(const struct repl *r)
         }
     }
     check(proposed == r->proposed_slots && doubt == r->doubt_n);
-    for (size_t i = 0; i < r->peers.n; i++)
+    for (size_t i = 0; i < r->peers.n; i++) {
+        wanted += r->peers.at[i].wanted;
         check(r->peers.at[i].synced <= r->peers.at[i].held &&
               r->peers.at[i].held <= r->peers.at[i].sent); /* R7 */
+    }
+    check(copies == wanted);
 }

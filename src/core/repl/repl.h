@@ -110,7 +110,7 @@ struct replica_slot {
 enum { REPL_SAMPLES = 32 };
 struct repl_peer { /* one other node, by place */
     uint32_t incarnation;
-    bool wanted;     /* it has a copy of a slot this node is primary of */
+    unsigned wanted; /* so many slots this node is primary of have a copy there */
     bool open;       /* the link to it is through; incarnation: whose */
     bool leaves;     /* it said that it holds nothing more */
     bool has_no_log; /* and that it keeps nothing on a disk */
@@ -192,8 +192,9 @@ struct repl {
     bool offers;               /* some dump may have been offered that is not pulled */
     bool wanted;               /* some peer wants memory, */
     bool full_turned;          /* and whether one is full is not as it was told last */
-    bool look;                 /* an in-sync set may be due for a change, */
-    struct bits restless;      /* or else one of these, as time goes by */
+    bool look;                 /* any in-sync set may be due for a change, */
+    bool stirs;                /* or one of the restless, */
+    struct bits restless;      /* which else are as time goes by */
     struct bits bad;           /* this node's own copy is wrong: another is to be primary (29) */
     struct mono look_at, look_next; /* at the latest, and at the earliest */
     struct mono ask_again;          /* SYNCs that were not answered */
@@ -226,10 +227,11 @@ void repl_check(const struct repl *r); /* R1 ... */
 
 /* ---- the map and the links */
 
-/* The applied map changed. served: by slot, the epoch in which this node is its primary,
- * or 0; r->appended is not before the beginning of one that is new. NULL: neither slots
- * nor nodes changed. */
-void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served);
+/* The applied map changed, in no slots but these. served: by slot, the epoch in which this node is
+ * its primary, or 0; r->appended is not before the beginning of one that is new. NULL: neither
+ * slots nor nodes changed. */
+void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_t *served,
+              const struct bits *slots);
 /* Before repl_map: the map is another one, whole. A copy here may have been unwanted in between,
  * and wanted again; its primary, which saw that, waits to hear where it stands. */
 void repl_map_jumps(struct repl *r);

@@ -24,11 +24,12 @@ unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set,
 
 /* ---- repl_replica.c */
 void replica_map(struct repl *r, unsigned slot);
-void replica_mapped(struct repl *r); /* all slots were told of the map */
+void replica_mapped(struct repl *r, const struct bits *slots); /* these were told of the map */
 /* It does, in this round. */
 bool replica_follows(const struct repl *r, uint16_t place, const struct repl_round *in);
-/* SYNC of slots that were not asked for; again: or not answered. */
-void replica_ask(struct repl *r, bool again);
+/* SYNC of the slots that are followed over its link, which is new. */
+void replica_ask(struct repl *r, uint16_t place);
+void replica_ask_again(struct repl *r); /* those that were not answered */
 
 /* ---- repl_memory.c */
 void peer_is_full(struct repl *r, struct repl_peer *peer, bool full);

@@ -216,7 +216,7 @@ static void note_removals(struct repl *r, unsigned slot)
 }
 
 /* Somebody who is to be there leaves, or W are not there; else who is added, or leaves since others
- * came, can wait for those of other slots: each proposal costs every node a look at all slots. */
+ * came, can wait for those of other slots: each proposal is an agreement of the controllers. */
 static bool is_urgent(const struct repl *r, unsigned slot, const struct isr *next)
 {
     const struct map_slot *s = &r->map->slots[slot];
@@ -384,9 +384,10 @@ void repl_look(struct repl *r, const struct bits *taken, bool may, struct repl_w
     if (to->settles)
         to->settled = (struct bits){0};
     to->settles = false;
-    if ((r->look && mono_reached(r->now, r->look_next)) || mono_reached(r->now, r->look_at)) {
+    if (((r->look || r->stirs) && mono_reached(r->now, r->look_next)) ||
+        mono_reached(r->now, r->look_at)) {
         bool all = r->look || anyone_lags(r);
-        r->look = false;
+        r->look = r->stirs = false;
         r->look_at = mono_after(r->now, repl_timeout_us(r) / 10);
         r->look_next = mono_after(r->now, repl_timeout_us(r) / 50);
         attempts_look(r, taken, all);
@@ -419,7 +420,8 @@ struct mono repl_due(const struct repl *r)
 {
     if (r->self == MAP_NOBODY || r->map->index == 0)
         return MONO_NEVER;
-    struct mono due = r->look ? mono_earlier(r->look_at, r->look_next) : r->look_at;
+    bool soon = r->look || r->stirs;
+    struct mono due = soon ? mono_earlier(r->look_at, r->look_next) : r->look_at;
     /* else it is not ready: an ack will come */
     bool waits = r->doubt_n > 0 && !mono_reached(r->now, r->propose_next);
     return waits ? mono_earlier(due, r->propose_next) : due;

@@ -52,7 +52,8 @@ void copy_turns(struct repl *r, unsigned slot, struct copy *c, enum copy_state s
     /* of others the time counts as one: a link that comes and goes is no progress (14) */
     if ((c->state == COPY_JOINED) != (state == COPY_JOINED)) {
         c->since = r->now;
-        r->look = true;
+        r->look |= c->state == COPY_JOINED;
+        r->stirs = true;
     }
     c->state = (uint8_t)state;
     c->in_pass = false;
@@ -76,12 +77,19 @@ static void say(struct repl *r, uint16_t place, const struct repl_message *m)
 
 /* ------------------------------------------------------------------- the map */
 
+static void copies_free(struct repl *r, struct primary_slot *p)
+{
+    for (unsigned k = 0; k < p->copies_n; k++) {
+        r->peers.at[p->copies[k].place].wanted--;
+        copy_free(&p->copies[k]);
+    }
+    mem_free(p->copies);
+}
+
 void primary_end(struct repl *r, unsigned slot)
 {
     struct primary_slot *p = &r->primary[slot];
-    for (unsigned k = 0; k < p->copies_n; k++)
-        copy_free(&p->copies[k]);
-    mem_free(p->copies);
+    copies_free(r, p);
     r->proposed_slots -= p->proposed;
     r->doubt_n -= p->in_doubt;
     bits_remove(&r->doubt, slot);
@@ -130,11 +138,11 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
                                       .bad = old != NULL && (old->bad || old->heals)};
         }
     }
-    for (unsigned k = 0; k < p->copies_n; k++)
-        copy_free(&p->copies[k]);
-    mem_free(p->copies);
+    copies_free(r, p);
     p->copies = made;
     p->copies_n = n;
+    for (unsigned k = 0; k < n; k++)
+        peer_at(r, made[k].place)->wanted++;
     if (n > 0)
         bits_add(&r->copied, slot);
     else
@@ -602,7 +610,6 @@ void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in)
     struct repl_peer *peer = &r->peers.at[place];
     peer->join_last = c->joined > peer->join_last ? c->joined : peer->join_last;
     sample_rest(r, peer);
-    r->look = true;
 }
 
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
@@ -612,7 +619,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         return;
     bool has_all = (a->has_no_log ? a->held : a->synced) >= peer->join_last;
     if ((peer->has_no_log ? peer->held : peer->synced) < peer->join_last && has_all)
-        r->look = true;
+        r->stirs = true;
     peer->has_no_log = a->has_no_log;
     peer->leased = a->leased;
     if (a->grows)

@@ -83,44 +83,53 @@ static bool leaves(struct repl *r, unsigned slot, uint16_t place, struct repl_wh
 enum question { LEAVES, ASKS, ASKS_AGAIN };
 
 /* How many slots that was said of. */
-static size_t ask_one(struct repl *r, uint16_t place, enum question q)
+static size_t ask_one(struct repl *r, uint16_t place, enum question q, const struct bits *slots)
 {
     struct repl_where wheres[WHERES_AT_ONCE];
     size_t n = 0, all = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
         n += q == LEAVES ? leaves(r, slot, place, &wheres[n])
                          : asks(r, slot, place, q == ASKS_AGAIN, &wheres[n]);
-        if (n == WHERES_AT_ONCE || (n > 0 && slot == SLOTS - 1)) {
+        if (n == WHERES_AT_ONCE) {
             say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
             all += n;
             n = 0;
         }
     }
-    return all;
+    if (n > 0)
+        say(r, place, &(struct repl_message){.type = REPL_SYNC, .n = n, .wheres = wheres});
+    return all + n;
 }
 
-static size_t ask_all(struct repl *r, enum question q)
+static size_t ask_all(struct repl *r, enum question q, const struct bits *slots)
 {
     size_t all = 0;
     for (uint16_t place = 0; place < r->peers.n; place++)
         if (r->peers.at[place].guest)
-            all += ask_one(r, place, q);
+            all += ask_one(r, place, q, slots);
     return all;
 }
 
 /* Who could be asked was, when its link came or the map changed. */
-void replica_ask(struct repl *r, bool again)
+void replica_ask(struct repl *r, uint16_t place)
 {
-    if (!again)
-        (void)ask_all(r, ASKS);
-    else if (r->asked)
-        r->asked = ask_all(r, ASKS_AGAIN) > 0;
+    struct bits all;
+    bits_fill(&all);
+    (void)ask_one(r, place, ASKS, &all);
 }
 
-void replica_mapped(struct repl *r)
+void replica_ask_again(struct repl *r)
 {
-    (void)ask_all(r, LEAVES);
-    (void)ask_all(r, ASKS);
+    struct bits all;
+    bits_fill(&all);
+    if (r->asked)
+        r->asked = ask_all(r, ASKS_AGAIN, &all) > 0;
+}
+
+void replica_mapped(struct repl *r, const struct bits *slots)
+{
+    (void)ask_all(r, LEAVES, slots);
+    (void)ask_all(r, ASKS, slots);
 }
 
 /* A new epoch, another primary, or no copy here: nothing is appended until positions
