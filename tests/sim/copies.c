@@ -279,6 +279,20 @@ void copies_scrubbed(struct hosts *w)
     }
 }
 
+/* Where no member of the set came back in the run that was in sync, whoever has most of the slot is elected (22): also of
+ * what an end before took from the set, and what was read meanwhile lacked. */
+static bool may_revive(const struct hosts *w, const struct map *m, unsigned g, const struct in_sync *before)
+{
+    uint16_t primary = m->slots[group_slot(g)].primary;
+    bool any = false;
+    for (unsigned i = 0; i < before->n && primary != MAP_NOBODY; i++)
+        if (before->host[i] == host_of(w, m, primary))
+            return false;
+    for (size_t i = 0; i < w->histories[g].ops.n && !any; i++)
+        any = w->histories[g].ops.at[i].is_loss;
+    return any && before->n > 0 && before->electing && primary != MAP_NOBODY;
+}
+
 void copies_look(struct hosts *w, const struct map *m)
 {
     if (m->index <= w->copies_index)
@@ -307,6 +321,7 @@ void copies_look(struct hosts *w, const struct map *m)
             s->n++;
         }
         one_lost(w, m, g, &before);
+        w->given_up[g] |= may_revive(w, m, g, &before);
         if (is_next) /* else nobody knows who was up when */
             check_elected(w, m, &before, s);
         before.needed = s->needed;

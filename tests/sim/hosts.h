@@ -185,7 +185,7 @@ struct hosts {
     size_t first_n, proxies_n;
     struct caller callers[CALLERS];
     struct history histories[GROUPS];
-    bool given_up[GROUPS]; /* an operator gave up what was in sync: what is left may be of any age, and is not judged */
+    bool given_up[GROUPS]; /* an operator gave up what was in sync, or what was lost may come back: not judged */
     struct rng rng, load_rng;
     enum appendfsync policy;
     bool load_on;
