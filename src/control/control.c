@@ -270,14 +270,29 @@ static void say_members(struct control *c)
             (unsigned long long)c->map.index, map_members_n(&c->map), up);
 }
 
+static const char removed[] = "this node was removed from its cluster";
+
+/* It was forgotten while it asked to join, and asked on: it is a member again. */
+static void look_back(struct control *c, uint16_t place)
+{
+    if (c->why_gone != removed || place == MAP_NOBODY ||
+        c->map.nodes.at[place].incarnation != c->identity.incarnation)
+        return;
+    c->standing = STANDING_IN;
+    c->why_gone = NULL;
+    say_members(c);
+}
+
 /* Am I still a member, and is it me? */
 static void look_at_own_place(struct control *c)
 {
     uint16_t place = control_place(c);
+    if (c->standing == STANDING_GONE)
+        look_back(c, place);
     if (c->standing != STANDING_IN || c->map.index == 0)
         return;
     if (place == MAP_NOBODY && c->was_member)
-        gone(c, "this node was removed from its cluster");
+        gone(c, removed);
     else if (place != MAP_NOBODY && c->map.nodes.at[place].incarnation > c->identity.incarnation)
         gone(c, "a later run of this node is a member: its data directory was copied, and the copy "
                 "runs too");

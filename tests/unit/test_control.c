@@ -426,6 +426,30 @@ static void who_is_forgotten_is_drained_and_gone(void **state)
     end();
 }
 
+/* A JOIN that was asked again meets its FORGET. */
+static void who_is_forgotten_while_it_asks_to_join_is_a_member(void **state)
+{
+    (void)state;
+    begin(7, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    const struct map *m = control_map(world.at[1].control);
+    const struct map_node *was = &m->nodes.at[map_find(m, control_id(world.at[2].control))];
+    struct map_entry e = {.type = MAP_JOIN,
+                          .member = {.id = was->id, .data = was->data, .voter = was->voter, .incarnation = was->incarnation,
+                                     .at = was->at, .weight = was->weight}};
+    struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = was->id}};
+    plane_ask(&world, &world.at[1], ask);
+    assert_true(planes_until(&world, 20 * SECOND, two_are_left));
+    planes_run(&world, SECOND);
+    assert_non_null(strstr(world.at[2].view.why_not, "removed"));
+    plane_ask(&world, planes_leader(&world), (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}});
+    planes_run(&world, 5 * SECOND);
+    assert_int_equal(map_members_n(control_map(world.at[2].control)), 3);
+    assert_true(plane_has_lease(&world, &world.at[2]));
+    assert_int_not_equal(plane_slots(&world.at[2]), 0);
+    end();
+}
+
 static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
 {
     (void)state;
@@ -1143,6 +1167,8 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_snapshot_that_cannot_be_read_is_not_taken, "a snapshot that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_report_reaches_the_next_leader, "a report reaches who leads now, whoever led when its node last asked (replication 20)"),
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
+           TEST(who_is_forgotten_while_it_asks_to_join_is_a_member,
+                "who is forgotten while it asks to join, and asks on, is a member"),
            TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),
            TEST(a_recovery_that_was_cut_short_is_done_again, "a recovery that was cut short at any operation of the disk is done again (replication 18)"),
            TEST(one_voter_that_is_left_begins_anew, "of a majority lost for ever one voter that is left begins anew, and all follow (replication 18)"),
