@@ -2,7 +2,7 @@
 
 /* Waiting for the world.
  *
- *     loop_wait(l, wake)              until a descriptor is ready, a thread calls, or wake is there
+ *     loop_wait(l, now, wake)         until a descriptor is ready, a thread calls, or wake is there
  *     while ((w = loop_next(l)) ...)  what became ready: w->kind says what kind of owner it has
  *
  * Callbacks of libev do one thing here: they note that a watch fired. Whoever owns the loop works

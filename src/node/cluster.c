@@ -248,6 +248,7 @@ static bool comes_between(enum mark_kind kind, uint16_t slot, uint8_t client, ui
            (read_slot >= SLOTS || ((slot == read_slot || slot >= SLOTS) && client == reader));
 }
 
+/* By one of the replies that are owed, from this turn on. */
 static bool is_overtaken_owed(const struct routing *r, const struct list *from, uint16_t slot,
                               uint8_t client)
 {

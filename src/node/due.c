@@ -119,7 +119,8 @@ static void stop_proxy(struct node *n, struct node_out *out)
         return;
     if (!drained && peers_give_up(n, "its proxy was stopped", out)) {
         log_say(n->log, LOG_LEVEL_WARNING,
-                "stopping after shutdown-timeout: nodes did not answer some requests");
+                "stopping after shutdown-timeout: some requests were not answered by their node, "
+                "or their replies not read");
         n->stop_until = mono_after(n->now, LAST_WORDS_US);
         return;
     }

@@ -20,10 +20,11 @@ struct memory_account {
     /* as the allocator tells; used is the store's alone if it does not */
     size_t used, peak, rss, startup;
     size_t allocated, active, resident;
-    size_t dataset;             /* entries and their values */
-    size_t overhead;            /* used for all that is no data */
-    size_t clients, links, log; /* sessions with their output; connections to other nodes with what
-                                   is under way there; records on their way to the disk */
+    size_t dataset;  /* entries and their values */
+    size_t overhead; /* used for all that is no data */
+    size_t clients;  /* sessions with their output */
+    size_t links;    /* to other nodes, with what is under way there */
+    size_t log;      /* records on their way to the disk */
     double dataset_percent, peak_percent;
     struct memory_gap allocator_fragmentation; /* active over allocated */
     struct memory_gap allocator_rss;           /* resident over active */

@@ -208,8 +208,8 @@ void migrate_abandon(struct session *s, struct node_out *out)
         *vec_add(&out->hang_up) = s->migration->link;
 }
 
-/* The one reply: "+OK" like texts begin with '+', errors with their code. */
-/* kind: what its reply tells of its slot. */
+/* The one reply: "+OK" like texts begin with '+', errors with their code. kind: what it tells of
+ * the slot. */
 static void end_as(struct node *n, struct migration *m, const char *text, enum mark_kind kind,
                    struct node_out *out)
 {

@@ -235,11 +235,11 @@ struct peer_link *peer_link_of(struct node *n, const struct flight *f, const str
 
 void peer_put_request(struct chain *to, const struct kept_request *q)
 {
-    struct reply r = {.out = to, .protocol = 2};
     if (q->raw.n > 0) {
         chain_put(to, q->raw);
         return;
     }
+    struct reply r = {.out = to, .protocol = 2};
     reply_array(&r, q->argc);
     for (uint32_t i = 0; i < q->argc; i++) {
         if (q->blobs[i] != NULL)
@@ -663,7 +663,6 @@ void peer_look(struct node *n, struct node_out *out)
     }
 }
 
-/* What is away, or waits, is answered with what is known of it. False: there was nothing. */
 bool peers_give_up(struct node *n, const char *why, struct node_out *out)
 {
     struct cluster *c = n->cluster;

@@ -351,15 +351,21 @@ size_t kept_request_room(const struct slice *argv, struct blob *const *blobs, ui
     return bytes;
 }
 
-void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
-                      const struct slice *argv, struct blob *const *blobs, uint32_t argc)
+static struct kept_request kept_in(void *room, size_t room_n, const struct spec *spec,
+                                   uint32_t argc)
 {
-    *k = (struct kept_request){
+    return (struct kept_request){
         .spec = spec,
         .argv = room,
         .argc = argc,
         .blobs = (struct blob **)(void *)((char *)room + argc * sizeof(struct slice)),
         .bytes = room_n};
+}
+
+void kept_request_put(struct kept_request *k, void *room, size_t room_n, const struct spec *spec,
+                      const struct slice *argv, struct blob *const *blobs, uint32_t argc)
+{
+    *k = kept_in(room, room_n, spec, argc);
     char *to = (char *)room + kept_head(argc);
     for (uint32_t i = 0; i < argc; i++) {
         k->blobs[i] = blobs != NULL && blobs[i] != NULL ? blob_share(blobs[i]) : NULL;
@@ -385,13 +391,8 @@ void kept_request_put_raw(struct kept_request *k, void *room, const struct spec 
 {
     char *raw = (char *)room + kept_head(q->argc);
     memcpy(raw, q->raw, q->bytes);
-    *k = (struct kept_request){
-        .spec = spec,
-        .argv = room,
-        .argc = q->argc,
-        .blobs = (struct blob **)(void *)((char *)room + q->argc * sizeof(struct slice)),
-        .bytes = kept_request_raw_room(q),
-        .raw = slice_of(raw, q->bytes)};
+    *k = kept_in(room, kept_request_raw_room(q), spec, q->argc);
+    k->raw = slice_of(raw, q->bytes);
     for (uint32_t i = 0; i < q->argc; i++) {
         k->argv[i] = slice_of(raw + (q->argv[i].p - q->raw), q->argv[i].n);
         k->blobs[i] = NULL;

@@ -29,8 +29,7 @@ struct request {
     uint32_t argc;
     bool owns;    /* something dies with it: blobs, or own, which is not set otherwise */
     size_t bytes; /* how many the request took */
-    /* these are they, in one piece, with argv in it, as this parser reads them; NULL: they are not,
-     * or are unusual */
+    /* those bytes in one piece, with argv in it; NULL: they came in several, or in a rare form */
     const char *raw;
     void *own[3]; /* memory that dies with the request */
 };

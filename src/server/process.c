@@ -16,7 +16,8 @@
 enum { OTHER_DESCRIPTORS = 128 };
 enum { UPSTREAM_DESCRIPTORS = 512 }; /* of each thread of a proxy: to its nodes */
 
-static rlim_t others(const struct options *o, rlim_t all)
+/* Of so many, those that are kept from clients: for its nodes a proxy keeps half of too few. */
+static rlim_t kept_free(const struct options *o, rlim_t all)
 {
     rlim_t n = OTHER_DESCRIPTORS;
     if (o->of_proxy)
@@ -24,12 +25,10 @@ static rlim_t others(const struct options *o, rlim_t all)
     return o->of_proxy && n > all / 2 ? all / 2 : n;
 }
 
-/* Each client is a descriptor: the limit is raised to what maxclients needs, or maxclients
- * lowered. */
 void process_fit_descriptors(struct options *o, struct log *log)
 {
     struct rlimit limit;
-    rlim_t want = (rlim_t)o->maxclients + others(o, RLIM_INFINITY);
+    rlim_t want = (rlim_t)o->maxclients + kept_free(o, RLIM_INFINITY);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
         return;
     struct rlimit raised = {want, limit.rlim_max > want ? limit.rlim_max : want};
@@ -43,10 +42,12 @@ void process_fit_descriptors(struct options *o, struct log *log)
     rlim_t got = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? limit.rlim_max : limit.rlim_cur;
     if (got >= want)
         return;
-    o->maxclients = got > others(o, got) ? (int64_t)(got - others(o, got)) : 1;
+    long long asked = o->maxclients;
+    o->maxclients = got > kept_free(o, got) ? (int64_t)(got - kept_free(o, got)) : 1;
     log_say(log, LOG_LEVEL_WARNING,
-            "Only %llu files may be open (ulimit -n): maxclients is now %lld",
-            (unsigned long long)got, (long long)o->maxclients);
+            "Only %llu files may be open (ulimit -n): maxclients is now %lld. For %lld clients "
+            "permit %llu files",
+            (unsigned long long)got, (long long)o->maxclients, asked, (unsigned long long)want);
 }
 
 bool process_daemonize(void)

@@ -6,7 +6,8 @@
 
 #include "conf/options.h"
 
-/* The limit of open files is raised to what maxclients needs, or maxclients is lowered. */
+/* Each client is a file: their limit is raised to what maxclients, and a proxy's connections to its
+ * nodes, need; or maxclients is lowered. */
 void process_fit_descriptors(struct options *o, struct log *log);
 bool process_daemonize(void); /* false: errno tells */
 void process_write_pidfile(const struct options *o, struct log *log);

@@ -57,6 +57,11 @@ static struct mono lags_since(const struct repl_peer *peer)
                                       : since;
 }
 
+static bool peer_lags(const struct repl *r, const struct repl_peer *peer)
+{
+    return peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r)));
+}
+
 /* Its oldest record of the slot that was not acknowledged is too old. */
 static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c)
 {
@@ -64,8 +69,7 @@ static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c
         return mono_reached(r->now, mono_after(c->since, lag_us(r)));
     if (copy_holds(r, c, r->primary[slot].newest))
         return false;
-    const struct repl_peer *peer = peer_known(r, c->place);
-    return peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r)));
+    return peer_lags(r, peer_known(r, c->place));
 }
 
 /* Has it kept up for as long as it must before it is added (14)? */
@@ -310,11 +314,9 @@ bool isr_is_at_rest(const struct repl *r, unsigned slot)
 
 static bool anyone_lags(const struct repl *r)
 {
-    for (size_t i = 0; i < r->peers.n; i++) {
-        const struct repl_peer *peer = &r->peers.at[i];
-        if (peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r))))
+    for (size_t i = 0; i < r->peers.n; i++)
+        if (peer_lags(r, &r->peers.at[i]))
             return true;
-    }
     return false;
 }
 

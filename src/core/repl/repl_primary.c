@@ -289,11 +289,10 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
     struct copy *c = copy_heard(r, place, &w->in);
     if (c == NULL)
         return false;
-    /* it asks again until both have the same map */
+    /* it asks again until both have one map; of an epoch before its own it takes nothing (4) */
     if (w->in.epoch != r->primary[w->in.slot].epoch) {
         if (w->in.epoch > r->primary[w->in.slot].epoch)
-            copy_turns(r, w->in.slot, c,
-                       COPY_AWAY); /* 4: it takes nothing of this epoch any more */
+            copy_turns(r, w->in.slot, c, COPY_AWAY);
         return false;
     }
     if (c->state != COPY_AWAY && c->round == w->in.round)

@@ -110,7 +110,6 @@ static size_t ask_all(struct repl *r, enum question q, const struct bits *slots)
     return all;
 }
 
-/* Who could be asked was, when its link came or the map changed. */
 void replica_ask(struct repl *r, uint16_t place)
 {
     struct bits all;
@@ -118,12 +117,14 @@ void replica_ask(struct repl *r, uint16_t place)
     (void)ask_one(r, place, ASKS, &all);
 }
 
+/* Who could be asked at all was, when its link came or the map changed. */
 void replica_ask_again(struct repl *r)
 {
     struct bits all;
+    if (!r->asked)
+        return;
     bits_fill(&all);
-    if (r->asked)
-        r->asked = ask_all(r, ASKS_AGAIN, &all) > 0;
+    r->asked = ask_all(r, ASKS_AGAIN, &all) > 0;
 }
 
 void replica_mapped(struct repl *r, const struct bits *slots)
