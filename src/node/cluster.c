@@ -240,39 +240,58 @@ static void put_fate(struct node *n, struct session *s, struct chain *to, uint16
     stats_error(n, r.error_code);
 }
 
-/* Would the read, asked again, be answered from after this one? */
-static bool comes_between(enum mark_kind kind, uint16_t slot, uint8_t client, uint16_t read_slot,
-                          uint8_t reader)
+/* Who wrote what, of what ran behind a reply on a forwarder's connection. */
+struct writes {
+    bool any, wide[UINT8_MAX + 1];  /* of all slots, by client */
+    struct bits *of[UINT8_MAX + 1]; /* by client; owned */
+};
+
+static void writes_add(struct writes *w, uint8_t kind, uint16_t slot, uint8_t client)
 {
-    return kind == MARK_WRITE &&
-           (read_slot >= SLOTS || ((slot == read_slot || slot >= SLOTS) && client == reader));
+    if (kind != MARK_WRITE)
+        return;
+    w->any = true;
+    w->wide[client] |= slot >= SLOTS;
+    if (slot >= SLOTS)
+        return;
+    if (w->of[client] == NULL)
+        w->of[client] = mem_zero(sizeof(struct bits));
+    bits_add(w->of[client], slot);
 }
 
-/* By one of the replies that are owed, from this turn on. */
-static bool is_overtaken_owed(const struct routing *r, const struct list *from, uint16_t slot,
-                              uint8_t client)
+/* Would the read, asked again, be answered from after one of its client's (10)? What others wrote
+ * it may see. */
+static bool writes_overtake(const struct writes *w, uint16_t slot, uint8_t client)
 {
-    for (const struct list *l = from; r->forward != 0 && l != &r->turns; l = l->next) {
+    if (slot >= SLOTS)
+        return w->any;
+    return w->wide[client] || (w->of[client] != NULL && bits_has(w->of[client], slot));
+}
+
+static void writes_free(struct writes *w)
+{
+    for (size_t i = 0; i <= UINT8_MAX; i++)
+        mem_free(w->of[i]);
+}
+
+/* By mark: is it a forwarder's read, and was overtaken? */
+static bool *marks_overtaken(const struct routing *r)
+{
+    struct writes behind = {0};
+    bool *is = mem_zero(r->marks.n + 1);
+    if (r->forward == 0)
+        return is;
+    for (const struct list *l = r->turns.next; l != &r->turns; l = l->next) {
         const struct turn *t = CONTAINER_OF(l, struct turn, in_session);
-        if (comes_between((enum mark_kind)t->kind, t->slot, t->client, slot, client))
-            return true;
+        writes_add(&behind, t->kind, t->slot, t->client);
     }
-    return false;
-}
-
-/* A forwarder's read: has a write of its slot and of its client run behind it on this connection
- * (10)? What others wrote it may see. */
-static bool is_overtaken(const struct routing *r, size_t i)
-{
-    const struct reply_mark *read = &r->marks.at[i];
-    if (r->forward == 0 || read->kind != MARK_READ)
-        return false;
-    for (size_t k = i + 1; k < r->marks.n; k++) {
-        const struct reply_mark *m = &r->marks.at[k];
-        if (comes_between((enum mark_kind)m->kind, m->slot, m->client, read->slot, read->client))
-            return true;
+    for (size_t i = r->marks.n; i-- > 0;) {
+        const struct reply_mark *m = &r->marks.at[i];
+        is[i] = m->kind == MARK_READ && writes_overtake(&behind, m->slot, m->client);
+        writes_add(&behind, m->kind, m->slot, m->client);
     }
-    return is_overtaken_owed(r, r->turns.next, read->slot, read->client);
+    writes_free(&behind);
+    return is;
 }
 
 /* The bytes before place p of the output as it was, and the gates among them. */
@@ -310,6 +329,7 @@ static void output_close(struct node *n, struct session *s, const struct closing
     size_t bytes = s->out.n;
     uint64_t end = s->out.put;
     char *flat = mem_get(bytes + 1);
+    bool *overtaken = marks_overtaken(r);
     struct recut c = {
         .s = s, .flat = flat, .base = end - chain_copy(&s->out, flat, bytes), .at = s->open_end};
     chain_cut(&s->out, (size_t)(s->open_end - c.base), &n->store.graves);
@@ -319,13 +339,14 @@ static void output_close(struct node *n, struct session *s, const struct closing
         recut_upto(&c, m->begin, true);
         m->begin = s->out.put;
         if (closed) {
-            put_fate(n, s, &s->out, m->slot, m->kind, is_overtaken(r, i), as);
+            put_fate(n, s, &s->out, m->slot, m->kind, overtaken[i], as);
             m->kind = MARK_FREE;
         }
         recut_upto(&c, m->end, !closed);
         m->end = s->out.put;
     }
     recut_upto(&c, end, true);
+    mem_free(overtaken);
     mem_free(flat);
     session_produced(n, s);
 }
@@ -346,21 +367,25 @@ static void marks_close(struct node *n, struct session *s, const struct closing 
 static void turns_close(struct node *n, struct session *s, const struct closing *as)
 {
     struct routing *r = s->routing;
-    for (struct list *l = r->turns.next; l != &r->turns; l = l->next) {
+    struct writes behind = {0};
+    for (struct list *l = r->turns.prev; l != &r->turns; l = l->prev) {
         struct turn *t = CONTAINER_OF(l, struct turn, in_session);
         bool waits = !t->done && t->gather != NULL && !t->lost;
+        bool overtaken = r->forward != 0 && writes_overtake(&behind, t->slot, t->client);
+        if (r->forward != 0)
+            writes_add(&behind, t->kind, t->slot, t->client);
         if (t->kind == MARK_FREE || !(waits || (t->done && t->replies > 0)))
             continue;
         bool closed = is_closed(n, as, t->slot, t->asked);
         if (closed) {
             chain_free(&t->bytes, &n->store.graves);
-            put_fate(n, s, &t->bytes, t->slot, t->kind,
-                     is_overtaken_owed(r, l->next, t->slot, t->client), as);
+            put_fate(n, s, &t->bytes, t->slot, t->kind, overtaken, as);
             t->lost = waits;
         }
         if (closed || is_gone(as, t->slot))
             t->kind = MARK_FREE;
     }
+    writes_free(&behind);
 }
 
 /* Replies that have not left, to their end: their fate is told in their place. */

@@ -2,6 +2,7 @@
 
 /* What becomes of replies that have not left when the lease or a slot is lost. */
 #include "tests/lib/some_routes.h"
+#include <time.h>
 
 /* It is over, and does not come back within T/2. */
 static void lose_lease(unsigned node)
@@ -365,6 +366,32 @@ static void a_lost_read_that_was_owed_sees_no_later_write_of_its_client(void **s
     }
 }
 
+/* A forwarder's connection may owe very many: what becomes of each is not asked of all others. */
+static void very_many_lost_reads_are_closed_at_once(void **state)
+{
+    (void)state;
+    enum { STEPS = 3000, AT_ONCE = 63, SECONDS = 3 };
+    start();
+    struct one *o = &w.node[2];
+    const char *key = some_key(&w, 2, 0);
+    char lines[AT_ONCE * 64], *to = lines;
+    one_step(o, (struct node_event){.type = NODE_OPENED,
+                                    .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
+                                               .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
+    o->lease = mono_after(o->now, 1000);
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        to += snprintf(to, 64, "%sGET %s", i > 0 ? "\n" : "", key);
+    send_format(2, 5, "VONG.FOR 1 1 0 default 1 0");
+    for (unsigned i = 0; i < STEPS; i++)
+        some_send(&w, 2, 5, lines);
+    assert_int_equal(session_at(o->node, 5)->routing->marks.n, STEPS * AT_ONCE);
+    clock_t begin = clock(); /* of this process: however busy the machine is */
+    lose_lease(2);
+    assert_true(clock() - begin < (clock_t)SECONDS * CLOCKS_PER_SEC);
+    expect_begins(2, 5, "-CLUSTERDOWN this node has lost contact");
+    some_stop(&w);
+}
+
 UNIT_TESTS("what becomes of replies",
            TEST(without_a_lease_nothing_is_run, "without a lease nothing is run (replication 7)"),
            TEST(who_is_without_a_lease_for_long_lets_nobody_wait,
@@ -380,6 +407,8 @@ UNIT_TESTS("what becomes of replies",
                 "a read whose slot was lost is not asked again behind a write that ran (10)"),
            TEST(replies_wait_for_the_disk_only_with_what_they_tell_of, "a reply waits for this node's disk only with what it tells of (replication 5, 6)"),
            TEST(no_gate_waits_for_longer_than_two_timeouts, "no gate waits for longer than two node timeouts (9)"),
+           TEST(very_many_lost_reads_are_closed_at_once,
+                "very many lost reads of a forwarder are closed at once (replication 9, 10)"),
            TEST(a_lost_read_sees_no_later_write_of_its_client,
                 "a read that was lost is asked again, unless its client has written behind it (replication 10)"),
            TEST(a_lost_read_that_was_owed_sees_no_later_write_of_its_client,
