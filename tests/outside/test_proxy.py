@@ -391,7 +391,8 @@ def test_files_for_its_nodes_are_kept_free(node, proxy):
     p.wait_ready()
     until(lambda: "Ready to accept" in p.log, 60)
     assert "Only 200 files may be open (ulimit -n): maxclients is now 100" in p.log
-    clients = [p.socket() for _ in range(100)]
+    until(lambda: p.info("clients")["connected_clients"] == 1, 60, "who asked whether it serves is not gone")
+    clients = [p.socket() for _ in range(99)]
     for i, s in enumerate(clients):
         s.sendall(b"MULTI\r\nSET k%d 1\r\nEXEC\r\nGET k%d\r\n" % (i, i))
     for s in clients:

@@ -3,6 +3,8 @@
 
 import re
 
+import redis
+
 from conftest import until
 from interplay import slot_of
 from members import form, node  # noqa: F401
@@ -65,7 +67,8 @@ def test_a_copy_that_changed_is_fetched_anew(node):  # noqa: F811
     assert alter(altered, slot, b"right", b"wrong") == 1
     altered.restart()
     until(lambda: f"(127.0.0.1:{altered.port}) is back, started anew" in primary().log, 120, "its new run is not known")
-    until(lambda: primary() is not None and in_sync(primary(), slot) == 3, 120, "it did not come back in sync")
+    until(lambda: primary() is not None and reads(altered, key) == "wrong", 120, "it did not come back in sync")
+    until(lambda: in_sync(primary(), slot) == 3, 120, "they are not all in sync")
 
     first = primary()
     assert first is not altered
