@@ -204,7 +204,7 @@ struct cluster {
     struct cluster_id of;
     bool loaded;                      /* this node's log */
     uint32_t clean_since, data_since; /* what its log has kept, for reports (22) */
-    struct bits electing;             /* slots that nobody serves */
+    struct bits electing;             /* slots without a primary in the map */
     bool follows_settings;            /* the options show the map's */
     uint64_t seen_slots, seen_nodes;  /* slots_ver, nodes_ver as last looked at */
     uint64_t *served;                 /* per slot: the epoch it is served in; 0: it is not */

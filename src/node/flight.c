@@ -564,7 +564,7 @@ void flight_go(struct node *n, struct flight *f, struct node_out *out)
                                             : route_node(&c->self, f->place);
     r = read_route(n, f, r);
     if (r.to == ROUTE_FORWARD && is_cut_off(n, patience_us(n))) {
-        f->why = "The cluster is down: this node has lost contact with it";
+        f->why = route_lost_contact;
         give_up(n, f, out);
         return;
     }

@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/hash.h"
 
+const char route_lost_contact[] = "The cluster is down: this node has lost contact with it";
+
 static struct route down(const char *why)
 {
     return (struct route){.to = ROUTE_DOWN, .peer = MAP_NOBODY, .why = why, .soon = true};
@@ -36,7 +38,7 @@ struct route route_slot(const struct route_self *self, unsigned slot, enum route
         if (!map_is_primary(self->map, slot, self->place, self->incarnation))
             return down("Hash slot not served: this node was restarted, and an election follows");
         if (!self->leased) /* replication 7 */
-            return down("The cluster is down: this node has lost contact with it");
+            return down(route_lost_contact);
         return (struct route){.to = ROUTE_HERE, .peer = self->place};
     }
     check(s->primary < self->map->nodes.n);
@@ -66,7 +68,7 @@ struct route route_node(const struct route_self *self, uint16_t place)
     const struct map_node *to = &self->map->nodes.at[place];
     if (place == self->place)
         return self->leased ? (struct route){.to = ROUTE_HERE, .peer = place}
-                            : down("The cluster is down: this node has lost contact with it");
+                            : down(route_lost_contact);
     if (!to->used || to->health == MAP_DOWN)
         return down("a node that serves a part of it is down");
     return (struct route){.to = ROUTE_FORWARD, .peer = place};

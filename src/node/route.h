@@ -33,6 +33,9 @@ struct route {
     bool soon;
 };
 
+/* The `why` of a node without a lease. */
+extern const char route_lost_contact[];
+
 struct route_self {
     const struct map *map;
     uint16_t place;       /* of this node; MAP_NOBODY: not in the map (a proxy) */

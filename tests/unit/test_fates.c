@@ -321,6 +321,15 @@ static void replies_wait_for_the_disk_only_with_what_they_tell_of(void **state)
     some_stop(&w);
 }
 
+/* Connection 5 is node 0's, which passes on what its clients ask. The lease is over soon. */
+static void node_0_forwards(struct one *o)
+{
+    one_step(o, (struct node_event){.type = NODE_OPENED,
+                                    .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
+                                               .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
+    o->lease = mono_after(o->now, 1000);
+}
+
 /* One connection carries what several clients ask. A read that was lost with the lease is asked again, unless its own
  * client has written since: it would see that. */
 static void a_lost_read_sees_no_later_write_of_its_client(void **state)
@@ -330,10 +339,7 @@ static void a_lost_read_sees_no_later_write_of_its_client(void **state)
         start();
         struct one *o = &w.node[2];
         const char *key = some_key(&w, 2, 0);
-        one_step(o, (struct node_event){.type = NODE_OPENED,
-                                        .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
-                                                   .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
-        o->lease = mono_after(o->now, 1000);
+        node_0_forwards(o);
         send_format(2, 5, "VONG.FOR 1 1 0 default 1 0\nGET %s\nVONG.FOR 1 1 0 default %u 0\nSET %s v", key, writer, key);
         lose_lease(2);
         expect_begins(2, 5, writer == 1 ? "-UNSERVED this node has lost contact" : "-CLUSTERDOWN this node has lost contact");
@@ -349,10 +355,7 @@ static void a_lost_read_that_was_owed_sees_no_later_write_of_its_client(void **s
         start();
         struct one *o = &w.node[2];
         const char *key = some_key(&w, 2, 0), *moving = some_key(&w, 2, 1);
-        one_step(o, (struct node_event){.type = NODE_OPENED,
-                                        .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
-                                                   .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
-        o->lease = mono_after(o->now, 1000);
+        node_0_forwards(o);
         bits_add(&o->node->cluster->handing, slot_of(slice_str(moving)));
         send_format(2, 5, "VONG.FOR 1 1 0 default 3 0\nGET %s", moving);
         send_format(2, 5, "VONG.FOR 1 1 0 default 1 0\nGET %s\nVONG.FOR 1 1 0 default %u 0\nSET %s v", key, writer, key);
@@ -375,10 +378,7 @@ static void very_many_lost_reads_are_closed_at_once(void **state)
     struct one *o = &w.node[2];
     const char *key = some_key(&w, 2, 0);
     char lines[AT_ONCE * 64], *to = lines;
-    one_step(o, (struct node_event){.type = NODE_OPENED,
-                                    .opened = {.conn = 5, .peer = SLICE("peer:1"), .local = SLICE("peer:2"),
-                                               .use = USE_FORWARD2, .from = some_id(0), .incarnation = 1, .fd = 9}});
-    o->lease = mono_after(o->now, 1000);
+    node_0_forwards(o);
     for (unsigned i = 0; i < AT_ONCE; i++)
         to += snprintf(to, 64, "%sGET %s", i > 0 ? "\n" : "", key);
     send_format(2, 5, "VONG.FOR 1 1 0 default 1 0");
