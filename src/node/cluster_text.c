@@ -258,19 +258,31 @@ static void slots_node(struct node *n, struct reply *r, uint16_t place)
     }
 }
 
-static bool is_in_sync(const struct map *m, unsigned slot, uint16_t place)
+static bool is_linked(const struct cluster *c, uint16_t place, uint32_t run)
 {
-    return map_isr_has(&m->slots[slot], place, m->nodes.at[place].incarnation);
+    const struct repl *r = &c->replicas->repl;
+    return place < r->peers.n && r->peers.at[place].open && r->peers.at[place].incarnation == run;
+}
+
+/* As far as this node can tell. Of slots whose primary it is, who has no link with it in the run that
+ * was in sync is not, be it that the map does not know yet that it was lost or started again. */
+static bool is_in_sync(const struct cluster *c, unsigned slot, uint16_t place)
+{
+    const struct map_slot *s = &c->map.slots[slot];
+    bool is_self = place == c->self.place;
+    uint32_t run = is_self ? c->self.incarnation : c->map.nodes.at[place].incarnation;
+    return map_isr_has(s, place, run) &&
+           (is_self || s->primary != c->self.place || is_linked(c, place, run));
 }
 
 /* Copies that can be read: in sync, and not lost. */
-static unsigned replicas_of(const struct map *m, unsigned slot, uint16_t to[MAP_COPIES])
+static unsigned replicas_of(const struct cluster *c, unsigned slot, uint16_t to[MAP_COPIES])
 {
-    const struct map_slot *s = &m->slots[slot];
+    const struct map_slot *s = &c->map.slots[slot];
     unsigned n = 0;
     for (unsigned i = 0; i < s->isr_n; i++)
-        if (s->isr[i] != owner_of(s) && is_in_sync(m, slot, s->isr[i]) &&
-            m->nodes.at[s->isr[i]].health != MAP_DOWN)
+        if (s->isr[i] != owner_of(s) && is_in_sync(c, slot, s->isr[i]) &&
+            c->map.nodes.at[s->isr[i]].health != MAP_DOWN)
             to[n++] = s->isr[i];
     return n;
 }
@@ -285,7 +297,7 @@ void cluster_slots_reply(struct node *n, struct reply *r)
         uint16_t replicas[MAP_COPIES];
         unsigned last = run_end(m, slot);
         if (owner_of(&m->slots[slot]) != MAP_NOBODY) {
-            unsigned replicas_n = replicas_of(m, slot, replicas);
+            unsigned replicas_n = replicas_of(n->cluster, slot, replicas);
             runs++;
             reply_array(r, 3 + replicas_n);
             reply_i64(r, slot);
@@ -323,7 +335,7 @@ static void shards_node(struct node *n, struct reply *r, uint16_t place, unsigne
     bool with_name = v.node->at.hostname[0] != '\0';
     uint16_t owner = owner_of(&m->slots[slot]);
     bool behind = place == owner ? place == n->cluster->self.place && n->loading
-                                 : !is_in_sync(m, slot, place);
+                                 : !is_in_sync(n->cluster, slot, place);
     reply_map(r, 7 + (size_t)with_name);
     reply_bulk(r, SLICE("id"));
     put_id(r, &v.node->id);
@@ -415,7 +427,7 @@ static struct copies_at copies_at(const struct cluster *c, uint16_t place)
         if (c->served[slot] == 0 || !map_replicas_have(&c->map.slots[slot], place))
             continue;
         at.slots++;
-        at.in_sync += is_in_sync(&c->map, slot, place);
+        at.in_sync += is_in_sync(c, slot, place);
         lag_add(&at.lag, repl_lag_of(&c->replicas->repl, slot, place));
     }
     return at;
@@ -458,13 +470,16 @@ static void put_ranges(const struct cluster *c, struct buf *to)
         unsigned last = run_end(m, slot);
         const struct map_slot *s = &m->slots[slot];
         struct repl_lag lag = {0};
+        unsigned in_sync = 0;
         if (owner_of(s) == c->self.place && s->primary != MAP_NOBODY) {
             for (unsigned at = slot; at <= last; at++)
                 for (unsigned i = 0; i < s->replicas_n; i++)
                     lag_add(&lag, repl_lag_of(&c->replicas->repl, at, s->replicas[i]));
+            for (unsigned i = 0; i < s->isr_n; i++)
+                in_sync += is_in_sync(c, slot, s->isr[i]);
             text_putf(to,
                       "range%u:slots=%u-%u,in_sync=%u,copies=%u,lag_records=%llu,lag_ms=%lld\r\n",
-                      number++, slot, last, (unsigned)s->isr_n, (unsigned)s->replicas_n,
+                      number++, slot, last, in_sync, (unsigned)s->replicas_n,
                       (unsigned long long)lag.records, (long long)lag.us / 1000);
         }
         slot = last;

@@ -146,7 +146,7 @@ static inline uint64_t node_number(const struct node *n, uint64_t k)
     return k * (n->identity.seats_n > 0 ? n->identity.seats_n : 1) + n->identity.seat;
 }
 
-/* Clients are told of a cluster; a proxy hides it. */
+/* Clients are told of a cluster; a proxy hides it (N17). */
 static inline bool node_is_member(const struct node *n)
 {
     return n->cluster != NULL && !n->identity.is_proxy;

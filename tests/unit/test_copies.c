@@ -440,6 +440,28 @@ static void info_and_role_tell_how_far_copies_are(void **state)
     some_stop(&w);
 }
 
+/* A process that dies, or is started again, breaks its links: the map tells of it later. */
+static void who_is_not_there_is_not_told_to_be_in_sync(void **state)
+{
+    (void)state;
+    start_thirds();
+    w.cut = true;
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].from == 0 && w.links[i].use == USE_REPL)
+            some_link_break(&w, &w.links[i]);
+    assert_true(told(0, "INFO replication", "range0:slots=0-5461,in_sync=1,copies=2,"));
+    some_send(&w, 0, 1, "CLUSTER SLOTS");
+    expect_begins(0, 1, "*3\r\n*3\r\n:0\r\n:5461\r\n" SLOTS_NODE("10.0.0.1", ID_A) "*4\r\n:5462\r\n");
+    assert_true(told(0, "CLUSTER SHARDS", "$6\r\nhealth\r\n$7\r\nloading\r\n"));
+    some_send(&w, 1, 1, "CLUSTER SLOTS"); /* its own run was in sync, as it knows */
+    expect_begins(1, 1, "*3\r\n*4\r\n:0\r\n:5461\r\n");
+    w.cut = false;
+    for (unsigned i = 0; i < 20; i++)
+        some_later(&w, 100);
+    assert_true(told(0, "INFO replication", "range0:slots=0-5461,in_sync=2,copies=2,"));
+    some_stop(&w);
+}
+
 /* ------------------------------------------------------------------------ WAIT */
 
 /* With W = 1 the reply does not wait for the copy; WAIT does. */
@@ -729,6 +751,8 @@ UNIT_TESTS("copies",
            TEST(a_quorum_that_is_none_is_refused, "CLIENT QUORUM of what is no number of copies is an error"),
            TEST(slots_shards_and_replicas_tell_of_copies, "CLUSTER SLOTS, SHARDS and REPLICAS tell of copies, range by range"),
            TEST(info_and_role_tell_how_far_copies_are, "INFO replication and ROLE tell how far copies are"),
+           TEST(who_is_not_there_is_not_told_to_be_in_sync,
+                "a copy that this node has lost is not told to be in sync, before the map knows (14)"),
            TEST(a_writer_is_answered_though_others_do_not_evict, "a writer is answered though others do not evict"),
            TEST(eviction_takes_none_but_its_own, "eviction takes none but keys of its own slots (N8)"),
            TEST(memory_full_of_copies_has_their_primary_evict,
