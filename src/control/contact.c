@@ -17,6 +17,8 @@
 enum { UNREAD_MAX_BYTES = 80 * 1024 * 1024 };
 /* Between attempts to reach a member. */
 enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 };
+/* Who is no member to anybody for so long was forgotten. */
+enum { FORGOTTEN_US = 3 * 1000 * 1000 };
 
 static struct contact **bucket_of(struct control *c, uint32_t conn, bool is_link)
 {
@@ -201,6 +203,10 @@ static void opened(struct control *c, struct contact *k)
         k->use = CONTACT_CALLER;
     else if (!k->is_link && k->hello.purpose == HELLO_FOLLOW)
         k->use = CONTACT_FOLLOWER;
+    if (k->use == CONTACT_MEMBER || k->use == CONTACT_HINT) {
+        c->unknown_since = (struct mono){0};
+        c->unknown_told = false;
+    }
     if (k->use == CONTACT_MEMBER && (p = peer_of(c, &k->id)) != NULL) {
         if (k->is_link)
             p->tries = 0;
@@ -222,6 +228,23 @@ static bool is_growing_pain(const struct control *c, const struct hello *h)
             (!c->identity.in_cluster || cluster_id_equal(&h->peer.cluster, &none)));
 }
 
+/* What a join has for a moment lasts for who was forgotten while it was away: nobody is left to tell it
+ * of the map in which it is no member. */
+static void unknown_to(struct control *c, const struct contact *k)
+{
+    if (c->unknown_since.us == 0)
+        c->unknown_since = c->now;
+    if (c->unknown_told || !mono_reached(c->now, c->lease) ||
+        !mono_reached(c->now, mono_after(c->unknown_since, FORGOTTEN_US)))
+        return;
+    c->unknown_told = true;
+    log_say(c->log, LOG_LEVEL_WARNING,
+            "refused by %s, still: %s. Most likely it was forgotten (CLUSTER FORGET) while it was "
+            "away: it serves nothing, and will not by itself. To have it back start it in an empty "
+            "directory, with cluster-join",
+            k->peer, k->hello.why);
+}
+
 /* Said aloud once, and again when there is something else to say: it is tried again
  * all the time. */
 static void refused(struct control *c, struct contact *k)
@@ -230,6 +253,8 @@ static void refused(struct control *c, struct contact *k)
     memcpy(c->refusal, k->hello.why, sizeof(c->refusal));
     log_say(c->log, again || is_growing_pain(c, &k->hello) ? LOG_LEVEL_VERBOSE : LOG_LEVEL_WARNING,
             "%s %s: %s", k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
+    if (k->hello.by_peer && k->hello.refusal == HELLO_UNKNOWN)
+        unknown_to(c, k);
     control_missed(c, k, k->hello.why);
     contact_end(c, k);
 }

@@ -175,6 +175,9 @@ struct control {
     uint32_t last_link;
     uint64_t sent, received;      /* messages */
     char refusal[WIRE_WHY_BYTES]; /* the newest one's text */
+    /* members say that this node is none, and none took it for one since; 0: not so */
+    struct mono unknown_since;
+    bool unknown_told;
 
     VEC(struct ticket) tickets;
     uint64_t last_ticket;
