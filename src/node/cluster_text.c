@@ -264,8 +264,8 @@ static bool is_linked(const struct cluster *c, uint16_t place, uint32_t run)
     return place < r->peers.n && r->peers.at[place].open && r->peers.at[place].incarnation == run;
 }
 
-/* As far as this node can tell. Of slots whose primary it is, who has no link with it in the run that
- * was in sync is not, be it that the map does not know yet that it was lost or started again. */
+/* As far as this node can tell. Of slots whose primary it is, who has no link with it in the run
+ * that was in sync is not: the map may not know yet that it was lost or started again. */
 static bool is_in_sync(const struct cluster *c, unsigned slot, uint16_t place)
 {
     const struct map_slot *s = &c->map.slots[slot];
