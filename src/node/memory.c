@@ -20,8 +20,9 @@ enum { EVICT_BUDGET_KEYS = 64 }; /* for one command that needs memory, and in on
 /* Writers wait while more than one part in so many of maxmemory is to go. */
 enum { EVICT_SLACK = 32 };
 enum { COUNT_US = 100 * 1000 }; /* whose keys fill it is counted so often, while it is over */
-/* Counts in which it did not get less, until writers are refused. */
-enum { STUCK_MOST = 5 };
+/* Counts in which it did not get less, until writers are refused: two seconds, which others that
+ * are busy need to get on. */
+enum { STUCK_MOST = 20 };
 
 static size_t memory_over(const struct node *n)
 {
@@ -120,6 +121,8 @@ void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to
 {
     const struct shortage *sh = &n->shortage;
     size_t left = left_to_others(n);
+    if (sh->over > 0 && sh->own + sh->others == 0 && !g->told.full)
+        count(n); /* before anybody is refused for it: links and slots may have come since */
     double of_all = sh->others > 0 ? (double)g->evictable / (double)sh->others : 0;
     to->full = sh->over > 0 && sh->own + sh->others == 0;
     /* with no key of its own that could go, all of it is others' */

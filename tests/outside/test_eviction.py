@@ -72,7 +72,7 @@ def fill(nodes, fillers):
         nonlocal most
         most = max([most] + [used(n) for n in nodes])
         return all(f.written >= goal for f, goal in zip(fillers, goals))
-    until(is_done, 120, "writers do not get on")
+    until(is_done, 300, "writers do not get on")
     return most
 
 

@@ -179,7 +179,7 @@ static size_t copies_at(unsigned node)
 
 static void let_evict(void)
 {
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 500; i++)
         some_later(&w, 10);
     for (unsigned node = 0; node < SOME_NODES; node++)
         assert_int_equal(copies_at(some_next(node)), own_keys(node));
@@ -231,6 +231,32 @@ static void memory_full_of_copies_alone_has_their_primary_evict(void **state)
     some_stop(&w);
 }
 
+/* Who is full as it comes back knows of nobody yet who could evict for it. */
+static void a_full_copy_that_comes_back_refuses_nobody(void **state)
+{
+    (void)state;
+    start_copied();
+    fill(100);
+    limit(0, 0, "volatile-ttl");
+    for (unsigned i = 0; i < 100; i++) {
+        send_format(0, 1, "EXPIRE %s 1000", some_key(&w, 0, i));
+        some_carry(&w);
+    }
+    w.cut = true;
+    for (unsigned i = 0; i < SOME_LINKS; i++)
+        if (w.links[i].used && w.links[i].to == 1)
+            some_link_break(&w, &w.links[i]);
+    limit(1, store_bytes(&w.node[1].node->store) / 10 * 9, "volatile-ttl");
+    some_later(&w, 10);
+    w.cut = false;
+    for (unsigned i = 0; i < 300; i++) {
+        some_later(&w, 10);
+        assert_false(repl_is_full(&w.node[0].node->cluster->replicas->repl, slot_of_first(0)));
+    }
+    assert_in_range(own_keys(0), 30, 90);
+    some_stop(&w);
+}
+
 static void expect_writes(bool are_refused)
 {
     send_format(0, 2, "SET %s v", some_key(&w, 0, 0));
@@ -276,6 +302,29 @@ static void a_primary_that_may_not_evict_refuses_instead(void **state)
     memory_that_nothing_may_leave_refuses_writes("allkeys-lru", "noeviction");
 }
 
+/* Of whom it has little a full copy may want more than that is, until it counts again. */
+static void who_asks_for_more_than_there_is_may_have_others_evict(void **state)
+{
+    (void)state;
+    start_copied();
+    for (unsigned i = 0; i < 100; i++)
+        send_format(1, 1, "SET %s %02000u", some_key(&w, 1, i), i);
+    for (unsigned i = 0; i < 10; i++)
+        send_format(0, 1, "SET %s v", some_key(&w, 0, i));
+    some_carry(&w);
+    limit(0, 0, "allkeys-lru");
+    limit(1, store_bytes(&w.node[1].node->store) / 2, "allkeys-lru");
+    for (unsigned i = 0; i < 100; i++) {
+        send_format(0, 2, "SET %s v", some_key(&w, 0, i));
+        some_carry(&w);
+        some_later(&w, 10);
+        some_expect(&w, 0, 2, "+OK\r\n");
+    }
+    assert_true(own_keys(0) < 100);
+    assert_in_range(own_keys(1), 30, 60);
+    some_stop(&w);
+}
+
 static void eviction_takes_none_but_its_own(void **state)
 {
     (void)state;
@@ -298,10 +347,14 @@ static void a_writer_is_answered_though_others_do_not_evict(void **state)
     start_copied();
     size_t bytes = fill(200);
     limit(1, bytes / 4, "allkeys-lru"); /* node 0, whose copies are more than that, evicts nothing */
-    let_evict();
-    send_format(1, 2, "SET %s v", some_key(&w, 1, 0));
-    for (unsigned i = 0; i < 1000; i++)
+    some_later(&w, 200);
+    char set[64];
+    (void)snprintf(set, sizeof(set), "SET %s v", some_key(&w, 1, 0));
+    assert_int_equal(some_send(&w, 1, 2, set), 0); /* it waits */
+    for (unsigned i = 0; i < 1000 && !w.node[1].resumed[2]; i++)
         some_later(&w, 10);
+    assert_true(w.node[1].resumed[2]);
+    some_send(&w, 1, 2, set);
     expect_begins(1, 2, "-OOM");
     some_stop(&w);
 }
@@ -759,8 +812,12 @@ UNIT_TESTS("copies",
                 "memory is made by all whose keys fill it: this node's own, and those of copies by their primary (R13)"),
            TEST(memory_full_of_copies_alone_has_their_primary_evict,
                 "memory full of copies where none of its own may go has their primary evict (R13)"),
+           TEST(a_full_copy_that_comes_back_refuses_nobody,
+                "a full copy that comes back refuses nobody while its primary could evict for it (R13)"),
            TEST(with_noeviction_a_full_copy_refuses_what_needs_memory,
                 "with noeviction a full node with a copy has what needs memory refused, reads and DEL run (R13)"),
            TEST(a_primary_that_may_not_evict_refuses_instead, "a primary that may not evict for a copy refuses instead (R13)"),
+           TEST(who_asks_for_more_than_there_is_may_have_others_evict,
+                "nobody is refused since a full copy wants more of a primary than that has, while its own may go (R13)"),
            TEST(what_is_on_its_way_is_not_counted_for_eviction,
                 "what is on its way to a copy is of mem_cluster_links, and counts against no maxmemory"))

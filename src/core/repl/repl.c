@@ -120,6 +120,7 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     peer->incarnation = incarnation;
     peer->sent = peer->held = peer->synced = 0;
     peer->wants = peer->relieved = 0;
+    peer->gave_none = 0;
     peer->heard = r->ran;
     peer->grew = (struct mono){0};
     peer->big_lsn = peer->big_mib = 0;
