@@ -74,7 +74,7 @@ static void got(struct node *n, struct repl_guest *g, uint64_t lsn)
     if (last != NULL && last->mine == mine)
         last->theirs = lsn > last->theirs ? lsn : last->theirs;
     else
-        *vec_add(&g->due) = (struct ack_due){lsn, mine};
+        *vec_add(&g->due) = (struct ack_due){lsn, lsn, mine};
 }
 
 /* ------------------------------------------------------------------- records */
@@ -370,6 +370,9 @@ static void ack(struct node *n, struct session *s)
         g->held_n -= over;
         memmove(g->due.at, g->due.at + over, g->due.n * sizeof(g->due.at[0]));
     }
+    /* more came with an lsn up to which all was synced */
+    if (g->due.n > 0 && g->due.at[0].first > 0 && g->due.at[0].first <= now.synced)
+        now.synced = g->due.at[0].first - 1;
     now.has_no_log = n->journal.state == JOURNAL_OFF;
     now.leased = n->cluster->self.leased;
     now.grows = g->grows;

@@ -475,7 +475,10 @@ void replicate_look(struct node *n, struct node_out *out)
     bool thinner = repl_full_turned(&r->repl);
     if (repl_disk_caught_up(&r->repl) || thinner)
         thin_look_all(n);
-    repl_join(&r->repl);
+    if (r->repl.to_join.n > 0) {
+        guests_ack(n); /* what of it is not synced is said before who joins is counted on (4) */
+        repl_join(&r->repl);
+    }
     if (mono_reached(n->now, r->look_at)) {
         r->look_at = mono_after(n->now, map_lease_us(&n->cluster->map) / 20);
         repl_alive(&r->repl);

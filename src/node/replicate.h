@@ -37,8 +37,10 @@ struct repl_link { /* from here to a replica's node */
     struct wire_reader reader;
 };
 
-struct ack_due { /* the primary's records up to `theirs` are here as this node's up to `mine` */
-    uint64_t theirs, mine;
+/* What came with the primary's lsns from `first` to `theirs`, of which many messages may have one,
+ * is here as this node's up to `mine`. */
+struct ack_due {
+    uint64_t first, theirs, mine;
 };
 
 struct repl_guest { /* a primary's node, of a session that is its link to here */

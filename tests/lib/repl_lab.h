@@ -66,8 +66,9 @@ struct lab_node {
     uint64_t *served;
     VEC(struct lab_record) log[LAB_SLOTS];
     VEC(struct lab_record) logged[LAB_SLOTS]; /* its increments: whatever was appended, and turns, which have no position */
-    uint64_t appended, stored;
-    bool stuck; /* its disk: nothing is stored */
+    uint64_t appended, stored, synced;
+    bool stuck;    /* its disk: nothing is stored */
+    bool unsynced; /* what is stored is not synced */
 };
 
 struct lab_proposal {
@@ -164,7 +165,7 @@ static inline bool lab_may_log(struct repl_ops *ops, unsigned slot, uint64_t rec
 static inline void lab_clock(struct lab *l, unsigned i)
 {
     struct lab_node *n = &l->node[i];
-    repl_clock(&n->r, l->now, n->appended, n->stored, n->stored, 0);
+    repl_clock(&n->r, l->now, n->appended, n->stored, n->synced, 0);
 }
 
 static inline void lab_start(struct lab *l, uint32_t w)
@@ -610,31 +611,37 @@ static inline void lab_lose(struct lab *l, unsigned from, unsigned to)
     lab_message_free(&k->there.at[k->there_at++]);
 }
 
-/* What a replica has stored it says, to each who sent it. */
+/* What a replica has stored it says, to each who sent it; before it joins. */
 static inline void lab_release(struct lab *l, unsigned i)
 {
     struct lab_node *n = &l->node[i];
     if (!n->stuck)
         n->stored = n->appended;
+    if (!n->unsynced)
+        n->synced = n->stored;
     lab_clock(l, i);
-    repl_join(&n->r);
     for (unsigned from = 0; from < LAB_NODES; from++) {
         struct lab_link *k = &l->link[from][i];
         struct repl_ack now = k->told;
         size_t over = 0;
         if (k->guest == 0)
             continue;
-        for (; over < k->due.n && k->due.at[over].mine <= n->stored; over++)
-            now.held = now.synced = k->due.at[over].theirs > now.held ? k->due.at[over].theirs : now.held;
+        for (size_t d = 0; d < k->due.n && k->due.at[d].mine <= n->stored; d++)
+            now.held = k->due.at[d].theirs > now.held ? k->due.at[d].theirs : now.held;
+        for (; over < k->due.n && k->due.at[over].mine <= n->synced; over++)
+            now.synced = k->due.at[over].theirs > now.synced ? k->due.at[over].theirs : now.synced;
         k->due.n -= over;
         if (over > 0)
             memmove(k->due.at, k->due.at + over, k->due.n * sizeof(k->due.at[0]));
-        if (!k->asked && now.held == k->told.held)
+        if (k->due.n > 0 && k->due.at[0].theirs > 0 && k->due.at[0].theirs <= now.synced)
+            now.synced = k->due.at[0].theirs - 1;
+        if (!k->asked && now.held == k->told.held && now.synced == k->told.synced)
             continue;
         k->asked = false;
         k->told = now;
         lab_say(&n->ops, (uint16_t)from, false, &(struct repl_message){.type = REPL_ACK, .ack = now});
     }
+    repl_join(&n->r);
 }
 
 /* One message reaches the primary. */

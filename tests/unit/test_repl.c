@@ -462,6 +462,30 @@ static void what_is_not_on_the_history_is_passed_over_in_the_log(void **state)
     end();
 }
 
+/* At its start records were missing before these, and it was elected all the same (22, 25): they stay in the log. */
+static void what_a_log_has_behind_a_gap_is_passed_over(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    l.logs = true;
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    *vec_add(&l.node[0].logged[0]) = (struct lab_record){.at = {2, 3}};
+    lab_elect(&l, 0, 1, "12");
+    lab_elect(&l, 0, 0, "01");
+    lab_maps(&l);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    for (int i = 0; i < 1000; i++)
+        lab_write(&l, 0, 0);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_true(l.dumps == 0 && l.passes == 1);
+    assert_int_equal(l.node[2].log[0].n, 1002);
+    end();
+}
+
 static void what_the_log_does_not_reach_makes_a_dump_at_once(void **state)
 {
     (void)state;
@@ -768,6 +792,24 @@ static void a_dump_of_an_earlier_round_is_not_swapped_in(void **state)
     end();
 }
 
+/* No map says so: it was fenced by the run before this one. */
+static void a_dump_of_a_fenced_epoch_is_not_swapped_in(void **state)
+{
+    (void)state;
+    elected(MAP_W_ALL, "01");
+    lab_write(&l, 0, 0);
+    lab_dial(&l, 0);
+    while (lab_there(&l, 0, 2) || lab_back(&l, 0, 2))
+        if (lab_copy(&l, 0, 0, 2) == COPY_BEHIND)
+            l.node[2].slots[0].fence = l.map.slots[0].epoch;
+    backlog_resize(&l.node[0].r.backlog, 0); /* what it lacks comes as a dump */
+    lab_pump(&l, 0, 2);
+    while (lab_there(&l, 0, 2))
+        ;
+    assert_true(l.dumps == 1 && l.node[2].log[0].n == 0);
+    end();
+}
+
 /* Its log lost records, or what it applied did not do what it did at the primary. */
 static void a_frozen_slot_is_made_anew_by_a_dump(void **state)
 {
@@ -919,6 +961,7 @@ UNIT_TESTS("repl",
            TEST(a_replica_is_sent_what_it_lacks_and_nothing_else, "a replica is sent what it lacks and nothing else (23)"),
            TEST(what_the_backlog_has_no_more_is_read_from_the_log, "what the backlog has no more is read from the log, as long as records are made (23)"),
            TEST(what_is_not_on_the_history_is_passed_over_in_the_log, "what is not on the slot's history is passed over in the log (R14)"),
+           TEST(what_a_log_has_behind_a_gap_is_passed_over, "what a log has behind a gap is passed over (R14, 25)"),
            TEST(what_the_log_does_not_reach_makes_a_dump_at_once, "what the log does not reach either makes a dump, and no pass over it (23)"),
            TEST(what_the_log_loses_under_a_pass_makes_a_dump, "what a rewrite takes away under a pass makes a dump (23)"),
            TEST(a_copy_that_has_nothing_gets_a_dump, "a copy that has nothing of a slot gets a dump, not its past (23)"),
@@ -935,6 +978,7 @@ UNIT_TESTS("repl",
            TEST(a_slot_that_is_empty_at_its_primary_is_emptied, "a slot that is empty at its primary is emptied, but for its fence (R3, 23)"),
            TEST(a_new_epoch_ends_a_catch_up_that_is_under_way, "a new epoch ends a catch-up that is under way (2, 23)"),
            TEST(a_dump_of_an_earlier_round_is_not_swapped_in, "a dump that answers an earlier round is not swapped in (23)"),
+           TEST(a_dump_of_a_fenced_epoch_is_not_swapped_in, "a dump of an epoch that is fenced is not swapped in (2, 20, 23)"),
            TEST(a_frozen_slot_is_made_anew_by_a_dump, "a frozen slot is made anew by a dump, whatever the backlog has (R4, 25)"),
            TEST(a_question_that_is_asked_again_does_not_undo_its_answer,
                 "on a slow link a question that is asked again does not undo its answer (23)"),

@@ -262,6 +262,48 @@ static void a_member_that_runs_anew_counts_no_more(void **state)
     lab_stop(&l);
 }
 
+/* Its later run follows, and holds everything: for the one that was in sync it says nothing. */
+static void a_later_run_does_not_count_for_the_one_in_sync(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.map.nodes.at[2].incarnation = 2;
+    l.map.nodes.at[2].run_index = l.map.nodes_ver = ++l.map.index;
+    lab_hang_up(&l, 0, 2);
+    lab_guest_gone(&l, 0, 2);
+    lab_maps(&l);
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_true(repl_holds(&l.node[0].r, 2, 0, lsn));
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_look(&l, 0);
+    decide();
+    assert_true(isr_is("012") && l.map.slots[0].isr_incarnation[2] == 2);
+    assert_true(lab_is_held(&l, 0, 0, lsn));
+    end();
+}
+
+static void who_runs_anew_is_not_heard_over_its_old_link(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    l.map.nodes.at[2].incarnation = 2;
+    l.map.nodes.at[2].run_index = l.map.nodes_ver = ++l.map.index;
+    lab_map_to(&l, 0); /* its link to the former run is there still, and that does not know */
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_AWAY);
+    lab_clock(&l, 2);
+    repl_sync_again(&l.node[2].r, 0);
+    while (lab_back(&l, 0, 2))
+        ;
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_AWAY);
+    uint64_t lsn = lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_false(lab_is_held(&l, 0, 0, lsn));
+    lab_stop(&l);
+}
+
 static void nothing_is_proposed_that_leaves_too_few(void **state)
 {
     (void)state;
@@ -520,6 +562,51 @@ static void a_joiner_that_falls_behind_ends_the_attempt(void **state)
     assert_false(in_doubt());
     assert_null(newest());
     assert_true(lab_is_held(&l, 0, 0, l.node[0].appended));
+    end();
+}
+
+/* What it has of the slot is of any age, and whoever it came from may delete it next. */
+static void who_is_not_in_sync_joins_once_it_has_synced(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    l.node[2].unsynced = true;
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].stored, l.node[2].appended);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_LIVE);
+    l.node[2].unsynced = false;
+    lab_carry(&l);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    end();
+}
+
+/* Node 1 comes back before the map says that it is out, so it joins without a sync; and nothing was recorded meanwhile: what
+ * it has synced in the session before is as far as the slot is now. */
+static void who_joined_as_a_member_is_added_again_once_it_has_synced(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "012");
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    wait(2 * LAG_MS);
+    assert_true(wishes(newest(), "02"));
+    l.node[1].slots[0].frozen = true; /* all of it comes anew */
+    l.node[1].unsynced = true;
+    lab_mend(&l, 0, 1);
+    lab_carry(&l);
+    assert_true(l.dumps == 1 && lab_copy(&l, 0, 0, 1) == COPY_JOINED);
+    decide();
+    assert_true(isr_is("02"));
+    size_t proposals = l.proposals.n;
+    wait(2000); /* 14: longer than who lagged has to keep up */
+    assert_int_equal(l.proposals.n, proposals);
+    l.node[1].unsynced = false;
+    wait(2 * LOOK_MS);
+    assert_true(wishes(newest(), "021"));
     end();
 }
 
@@ -886,6 +973,8 @@ UNIT_TESTS("repl_isr",
                 "a link that comes and goes does not put the removal off (14)"),
            TEST(who_is_suspect_or_leaves_is_removed_at_once, "who is SUSPECT, or says that it leaves, is removed at once (14)"),
            TEST(a_member_that_runs_anew_counts_no_more, "a member that was restarted counts no more, and is removed (4, 14)"),
+           TEST(a_later_run_does_not_count_for_the_one_in_sync, "a later run's acks do not count for the one that was in sync (4)"),
+           TEST(who_runs_anew_is_not_heard_over_its_old_link, "a restarted member counts no more though its old link is there (4, 14)"),
            TEST(nothing_is_proposed_that_leaves_too_few, "no removal leaves fewer than W or 1 + min-replicas (14)"),
            TEST(what_a_lost_member_held_is_read_and_nothing_more_is_written,
                 "where a lost member has to stay, what was acknowledged is read, and writes are refused (5, 6, 14)"),
@@ -903,6 +992,9 @@ UNIT_TESTS("repl_isr",
            TEST(additions_wait_for_others_and_removals_do_not,
                 "additions of many slots go together within T/20, a removal goes at once (14)"),
            TEST(a_joiner_that_falls_behind_ends_the_attempt, "a joiner that falls behind ends the attempt (11)"),
+           TEST(who_is_not_in_sync_joins_once_it_has_synced, "who is not in sync joins once what it has is synced (4)"),
+           TEST(who_joined_as_a_member_is_added_again_once_it_has_synced,
+                "who joined as a member, and is none any more, is added once it has synced in this session (4, 14)"),
            TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
                 "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),
            TEST(a_removal_that_is_void_does_not_count, "a removal that is void does not count (14)"),

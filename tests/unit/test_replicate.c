@@ -284,6 +284,44 @@ static struct loaded read_log(unsigned node, struct lineage *slots)
     return load_files_as(&o, &file, 1, 100, 10);
 }
 
+/* Its disk does all that was asked of it but syncs. */
+static void disk_stores(struct one *o)
+{
+    one_step(o, (struct node_event){.type = NODE_RELEASE});
+    for (size_t i = 0; i < o->asked.n;) {
+        struct disk_op op = o->asked.at[i];
+        if (op.type == DISK_SYNC) {
+            i++;
+            continue;
+        }
+        memmove(o->asked.at + 1, o->asked.at, i * sizeof(op));
+        o->asked.at[0] = op;
+        one_disk_next(o);
+    }
+}
+
+/* So it is with what is synced: WAITAOF counts it, and whoever holds a slot alone may delete it next. */
+static void what_it_catches_up_with_is_synced_once_it_is(void **state)
+{
+    (void)state;
+    start_as("appendonly yes\nappendfsync everysec");
+    disks();
+    const char *key = some_key(&w, 0, 0);
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    send_format(0, 1, "SET %s v\nWAITAOF 0 1 0", key);
+    for (int turn = 0; turn < 10; turn++) {
+        one_disk(&w.node[0]);
+        disk_stores(&w.node[1]);
+        w.cut = turn < 4;
+        later(50);
+    }
+    some_expect(&w, 0, 1, "+OK\r\n"); /* it is held */
+    disks();
+    some_expect(&w, 0, 1, "*2\r\n:1\r\n:1\r\n");
+    some_stop(&w);
+}
+
 static void take_over(unsigned slot, unsigned node)
 {
     w.owner[slot] = (uint16_t)node;
@@ -766,6 +804,7 @@ UNIT_TESTS("replicate",
            TEST(no_gate_waits_longer_than_two_timeouts, "no gate waits longer than 2 T (9)"),
            TEST(a_transaction_is_one_record, "MULTI and EXEC are one record at the replica (8)"),
            TEST(what_it_catches_up_with_counts_once_it_is_stored, "what a replica catches up with counts once it is stored there (4)"),
+           TEST(what_it_catches_up_with_is_synced_once_it_is, "what a replica catches up with is called synced once it is (4, WAITAOF)"),
            TEST(what_the_backlog_holds_is_told, "as primary and as replica a node tells how much its backlog holds (23)"),
            TEST(flushall_empties_the_copies, "FLUSHALL empties the copies as well (8)"),
            TEST(expiry_is_the_primarys, "a replica expires nothing by itself (8)"),

@@ -104,9 +104,10 @@ struct repl_bad {
 };
 
 struct repl_ack {
-    uint64_t held, synced; /* lsns of the primary's */
-    bool has_no_log;       /* nothing is synced there, ever: it is not waited for */
-    bool leased;           /* it may serve what it is made primary of (7) */
+    /* lsns of the primary's; synced falls where more came with one up to which all was synced */
+    uint64_t held, synced;
+    bool has_no_log; /* nothing is synced there, ever: it is not waited for */
+    bool leased;     /* it may serve what it is made primary of (7) */
     /* more came of a message that is not whole yet: it is at work on a big record (14) */
     bool grows;
     /* it is over its maxmemory, and there is nothing that could be evicted for it */

@@ -624,7 +624,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
     if (a->grows)
         peer->grew = r->ran;
     peer->held = a->held > peer->held ? a->held : peer->held;
-    peer->synced = a->synced > peer->synced ? a->synced : peer->synced;
+    peer->synced = a->synced; /* which may fall (4) */
     while (peer->samples_n > 0 && peer->samples[peer->samples_from].lsn <= peer->held) {
         peer->samples_from = (peer->samples_from + 1) % REPL_SAMPLES;
         peer->samples_n--;
