@@ -361,7 +361,7 @@ static enum err heard_raft(struct control *c, struct contact *k, struct wire_in 
         snprintf(why, WIRE_WHY_BYTES, "a message of consensus in another's name");
         e = ERR_SYNTAX;
     }
-    if (e == ERR_OK)
+    if (e == ERR_OK && c->standing != STANDING_JOINED) /* C12; as if it were lost */
         keep_raft(c, &ev, NULL);
     free_raft(&m);
     return e;
@@ -552,6 +552,8 @@ static void why_no_service(struct control *c, char *text, size_t n)
                  c->why_not[0] != '\0' ? c->why_not : "no seed has answered yet");
     else if (c->standing == STANDING_GONE)
         snprintf(text, n, "%s", c->why_gone);
+    else if (c->standing == STANDING_JOINED)
+        snprintf(text, n, "this node has just joined, and its disk does not know that yet");
     else if (c->standing == STANDING_LEAVING)
         snprintf(text, n, "this node joins another cluster");
     else if (c->map.index == 0)

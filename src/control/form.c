@@ -211,10 +211,16 @@ void form_heard_here(struct control *c, struct contact *k, struct wire_here *m)
     look_there(c, m->ip, m->cluster_port);
 }
 
+/* What it was before is forgotten on disk as well (C12). */
+static bool asks_seeds(const struct control *c)
+{
+    return c->standing == STANDING_OUT && keep_is_ready(c);
+}
+
 void form_due(struct control *c)
 {
     say_here(c);
-    if ((c->standing != STANDING_OUT && !is_lost(c)) || !mono_reached(c->now, c->seed_due))
+    if ((!asks_seeds(c) && !is_lost(c)) || !mono_reached(c->now, c->seed_due))
         return;
     c->seed_due = mono_after(c->now, SEED_RETRY_US);
     if (c->standing == STANDING_OUT)
@@ -226,7 +232,7 @@ void form_due(struct control *c)
 struct mono form_wake(const struct control *c)
 {
     struct mono here = c->standing == STANDING_IN ? c->here_due : MONO_NEVER;
-    return c->standing == STANDING_OUT || is_lost(c) ? mono_earlier(c->seed_due, here) : here;
+    return asks_seeds(c) || is_lost(c) ? mono_earlier(c->seed_due, here) : here;
 }
 
 void form_seed_opened(struct control *c, struct contact *k)
@@ -263,11 +269,23 @@ void form_joined(struct control *c, struct contact *k, const struct wire_joined 
         *vec_add(&c->identity.peers) = p;
     }
     c->identity_changed = true;
-    c->standing = STANDING_IN;
+    c->standing = STANDING_JOINED;
     c->why_not[0] = '\0';
-    c->seed_due = c->now;
     log_say(c->log, LOG_LEVEL_NOTICE, "joined the cluster of %s", k->peer);
-    put_fetch(contact_answer(c, k), &(struct wire_fetch){1});
+}
+
+/* The map is had from the seed that let it join; if that is gone, from whoever is found. */
+void form_joined_stored(struct control *c)
+{
+    if (c->standing != STANDING_JOINED)
+        return;
+    c->standing = STANDING_IN;
+    c->seed_due = c->now;
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        struct contact *k = c->contacts.at[i];
+        if (k->open && !k->over && k->use == CONTACT_SEED)
+            put_fetch(contact_answer(c, k), &(struct wire_fetch){1});
+    }
 }
 
 /* An address of a member, of old or of cluster-join: is it one of ours, and what does

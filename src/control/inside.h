@@ -33,7 +33,9 @@ enum standing {
      * nothing is said or heard (C1) */
     STANDING_NEW = 1,
     STANDING_OUT, /* in no cluster: cluster-join's seeds are asked */
-    STANDING_IN,  /* in one; its map may not be there yet */
+    /* a member, as JOINED told; that is not on disk yet (C12) */
+    STANDING_JOINED,
+    STANDING_IN, /* in one; its map may not be there yet */
     /* alone in one, empty, about to join another: the data plane is asked to close (C8) */
     STANDING_LEAVING,
     /* removed from its cluster, or another runs in its name: it serves nothing and says so */
@@ -325,6 +327,7 @@ void form_seed_opened(struct control *c, struct contact *k);
 void form_hint_opened(struct control *c, struct contact *k);
 void form_seed_missed(struct control *c, const struct contact *k, const char *why);
 void form_joined(struct control *c, struct contact *k, const struct wire_joined *m);
+void form_joined_stored(struct control *c); /* what JOINED told is on disk */
 enum err form_join_asked(struct control *c, struct contact *k, const struct wire_join *m,
                          char *why) MUST_CHECK;
 void meet_asked(struct control *c, const struct word *w);

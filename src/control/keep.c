@@ -302,6 +302,7 @@ void keep_stored(struct control *c, struct disk_done *done)
         fail(c, text, c->steps.system_errno);
     } else if (keep_is_ready(c)) {
         c->want_due = c->now; /* what is on disk may be said */
+        form_joined_stored(c);
     }
 }
 

@@ -376,7 +376,7 @@ static void forget(struct caller *c)
     memset(c->last, 0, sizeof(c->last));
     answer_reader_free(c->reader);
     c->reader = NULL;
-    plan(c, hosts_draw(c->world, AGAIN_US));
+    plan(c, hosts_draw(&c->world->load_rng, AGAIN_US));
 }
 
 static void caller_bytes(void *client, struct slice in)
@@ -396,7 +396,7 @@ static void caller_bytes(void *client, struct slice in)
         return;
     }
     bool busy = c->world->planes.now.us < c->world->busy_until_us;
-    plan(c, c->step == 2 ? 1 + (int64_t)draw(c, 5000) : hosts_draw(c->world, busy ? THINK_US / BUSY : THINK_US));
+    plan(c, c->step == 2 ? 1 + (int64_t)draw(c, 5000) : hosts_draw(&c->world->load_rng, busy ? THINK_US / BUSY : THINK_US));
 }
 
 /* -------------------------------------------------------------------- coming and going */
@@ -450,7 +450,7 @@ void callers_begin(struct hosts *w)
     w->load_on = true;
     for (unsigned i = 0; i < CALLERS; i++) {
         w->callers[i] = (struct caller){.world = w, .number = i, .conn = SIZE_MAX};
-        plan(&w->callers[i], 1 + hosts_draw(w, THINK_US));
+        plan(&w->callers[i], 1 + hosts_draw(&w->load_rng, THINK_US));
     }
 }
 

@@ -28,9 +28,9 @@ void hosts_say(struct hosts *w, const char *format, ...)
     va_end(args);
 }
 
-int64_t hosts_draw(struct hosts *w, int64_t mean_us)
+int64_t hosts_draw(struct rng *from, int64_t mean_us)
 {
-    double u = ((double)rng_below(&w->rng, 1u << 30) + 1) / (double)(1u << 30);
+    double u = ((double)rng_below(from, 1u << 30) + 1) / (double)(1u << 30);
     return 1 + (int64_t)(-log(u) * (double)mean_us);
 }
 

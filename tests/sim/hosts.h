@@ -186,7 +186,7 @@ struct hosts {
     struct caller callers[CALLERS];
     struct history histories[GROUPS];
     bool given_up[GROUPS]; /* an operator gave up what was in sync, or what was lost may come back: not judged */
-    struct rng rng, load_rng;
+    struct rng rng, load_rng; /* of troubles; of callers */
     enum appendfsync policy;
     bool load_on;
     int64_t values;        /* given to writes so far: each is unique */
@@ -220,7 +220,7 @@ void hosts_run_seed(struct hosts *w);
 struct host *hosts_add(struct hosts *w, int join); /* an empty host; -1: it founds a cluster */
 void hosts_join(struct hosts *w); /* one more, and it starts */
 void hosts_say(struct hosts *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int64_t hosts_draw(struct hosts *w, int64_t mean_us); /* exponential */
+int64_t hosts_draw(struct rng *from, int64_t mean_us); /* exponential */
 void hosts_record(struct hosts *w, struct host *h, const struct chain *bytes); /* of a log, on their way to the disk */
 struct host *hosts_at(struct hosts *w, uint32_t number); /* a node's, or a proxy's */
 int64_t hosts_recorded_us(struct hosts *w, unsigned slot, uint64_t epoch, uint64_t seq); /* INT64_MAX: never */

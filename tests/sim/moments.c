@@ -79,7 +79,7 @@ static void hit(struct hosts *w, struct host *h, unsigned moment)
         plights_end_host(w, h, how == 2);
     }
     if (rng_below(&w->rng, 3) == 0)
-        planes_plan(&w->planes, &w->second_due, mono_after(w->planes.now, hosts_draw(w, SECOND_US)));
+        planes_plan(&w->planes, &w->second_due, mono_after(w->planes.now, hosts_draw(&w->rng, SECOND_US)));
 }
 
 void moments_look(struct hosts *w)

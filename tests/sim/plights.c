@@ -85,7 +85,7 @@ void plights_end_host(struct hosts *w, struct host *h, bool power)
     plights_may_lose(w, h, power);
     host_kill(h, power);
     h->disk.fail_sync = h->disk.fail_write = h->plane->disk.fail_sync = h->plane->disk.fail_write = false;
-    plan(w, &h->back, hosts_draw(w, DOWN_US));
+    plan(w, &h->back, hosts_draw(&w->rng, DOWN_US));
 }
 
 /* It goes on, or is started again. */
@@ -147,7 +147,7 @@ static bool cut(struct hosts *w, uint32_t a, uint32_t b, bool one_way)
     planes_cut(&w->planes, a, b, true);
     if (!one_way)
         planes_cut(&w->planes, b, a, true);
-    plan(w, &w->mend_due, hosts_draw(w, CUT_US));
+    plan(w, &w->mend_due, hosts_draw(&w->rng, CUT_US));
     return true;
 }
 
@@ -193,7 +193,7 @@ static bool slow(struct hosts *w, struct host *h)
     h->disk.slow_us = us;
     if (draw(w, 2) == 0)
         h->plane->disk.slow_us = us;
-    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    plan(w, &w->calm_due, hosts_draw(&w->rng, CUT_US));
     return true;
 }
 
@@ -209,7 +209,7 @@ static bool fill(struct hosts *w, struct host *h)
     h->disk.room = draw(w, 2) == 0 ? 0 : draw(w, 2000);
     disk_is_bad(w, h);
     hosts_say(w, "host %u: its disk has room for %zu bytes", h->plane->number, h->disk.room);
-    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    plan(w, &w->calm_due, hosts_draw(&w->rng, CUT_US));
     return true;
 }
 
@@ -224,7 +224,7 @@ static bool fail_disk(struct hosts *w, struct host *h, bool of_raft)
     if (of_raft)
         return true; /* it ends by itself */
     disk_is_bad(w, h);
-    plan(w, &h->back, 500 * 1000 + hosts_draw(w, DOWN_US));
+    plan(w, &h->back, 500 * 1000 + hosts_draw(&w->rng, DOWN_US));
     return true;
 }
 
@@ -232,7 +232,7 @@ bool plights_lag(struct hosts *w, struct host *h)
 {
     h->plane->lag_us = 2000 + (int64_t)draw(w, draw(w, 2) == 0 ? 20 * 1000 : LAG_MAX_US);
     hosts_say(w, "host %u: its network is %lld us slower", h->plane->number, (long long)h->plane->lag_us);
-    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    plan(w, &w->calm_due, hosts_draw(&w->rng, CUT_US));
     return true;
 }
 
@@ -242,7 +242,7 @@ static bool lose(struct hosts *w)
     w->planes.lost_of_1000 = 1 + (unsigned)draw(w, 10);
     w->planes.resend_us = 20 * 1000 + (int64_t)draw(w, 200 * 1000);
     hosts_say(w, "%u packets of 1000 come %lld us late", w->planes.lost_of_1000, (long long)w->planes.resend_us);
-    plan(w, &w->calm_due, hosts_draw(w, CUT_US));
+    plan(w, &w->calm_due, hosts_draw(&w->rng, CUT_US));
     return true;
 }
 
@@ -306,7 +306,7 @@ static void look_failed(struct hosts *w)
         struct host *h = &w->host[i];
         bool failed = h->node == NULL ? !h->forgotten : h->node->journal.state == JOURNAL_FAILED;
         if (failed && h->back.place == 0)
-            plan(w, &h->back, hosts_draw(w, DOWN_US));
+            plan(w, &h->back, hosts_draw(&w->rng, DOWN_US));
     }
 }
 
@@ -405,7 +405,7 @@ void plights_look(struct hosts *w)
 
 static void plan_next(struct hosts *w, enum plight p)
 {
-    plan(w, &w->plight_due[p], hosts_draw(w, kinds[p].every_us / (w->peace ? PEACE_TIMES : 1)));
+    plan(w, &w->plight_due[p], hosts_draw(&w->rng, kinds[p].every_us / (w->peace ? PEACE_TIMES : 1)));
 }
 
 bool plights_due(struct hosts *w, struct heap_node *n)
@@ -437,8 +437,9 @@ bool plights_due(struct hosts *w, struct heap_node *n)
 
 void plights_begin(struct hosts *w)
 {
-    uint64_t one_in = 2 + draw(w, 3);
     int n = 0;
+    rng_seed(&w->rng, ~w->seed); /* how the cluster came to be is no matter */
+    uint64_t one_in = 2 + draw(w, 3);
     w->has[PLIGHT_JOIN] = w->has[PLIGHT_FORGET] = w->has[PLIGHT_LEAVE] = w->peace;
     while (n < 2 && !w->peace)
         for (int p = n = 0; p < PLIGHTS_DRAWN; p++) {

@@ -136,7 +136,7 @@ void proxy_ended(struct proxy *p)
 {
     proxy_kill(p);
     planes_plan(&p->host.world->planes, &p->host.back,
-                mono_after(p->host.world->planes.now, hosts_draw(p->host.world, BACK_US)));
+                mono_after(p->host.world->planes.now, hosts_draw(&p->host.world->rng, BACK_US)));
 }
 
 static void freeze(struct proxy *p, bool frozen)
@@ -188,7 +188,7 @@ static void cut(struct proxy *p)
     hosts_say(w, "proxy %u and %u: %s", from, to, way == 0 ? "it is not heard" : way == 1 ? "it does not hear" : "cut");
     planes_cut(&w->planes, from, to, way != 1);
     planes_cut(&w->planes, to, from, way != 0);
-    planes_plan(&w->planes, &w->mend_due, mono_after(w->planes.now, hosts_draw(w, STILL_MAX_US)));
+    planes_plan(&w->planes, &w->mend_due, mono_after(w->planes.now, hosts_draw(&w->rng, STILL_MAX_US)));
 }
 
 bool proxies_trouble(struct hosts *w)

@@ -6,38 +6,12 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "control/recover.h"
+#include "tests/lib/planes_world.h"
 #include "tests/lib/unit.h"
 #include "wire/hello.h"
 #include "wire/wire_control.h"
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
-
-enum { SECOND = 1000 * 1000 };
-
-static struct planes world;
-
-/* homes: each has a home to tell of. */
-static void begin_with(uint64_t seed, unsigned n, bool homes)
-{
-    planes_init(&world, seed);
-    world.trace = getenv("TRACE") != NULL;
-    for (unsigned i = 0; i < n; i++) {
-        struct plane *p = plane_add(&world, i == 0 ? -1 : 0);
-        p->config.home = homes ? 100 + i : 0;
-        plane_start(&world, p);
-    }
-}
-
-static void begin(uint64_t seed, unsigned n)
-{
-    begin_with(seed, n, false);
-}
-
-static void end(void)
-{
-    assert_string_equal(world.wrong, "");
-    planes_free(&world);
-}
 
 static unsigned health(unsigned who)
 {
@@ -49,22 +23,6 @@ static unsigned health(unsigned who)
         if (m->nodes.at[i].used && m->nodes.at[i].at.cluster_port == 7000 + who)
             return m->nodes.at[i].health;
     return UINT32_MAX;
-}
-
-/* Everybody runs, has a lease, a share of the slots, and the controller has as many voters as it may. */
-static bool whole(struct planes *w)
-{
-    unsigned slots = 0;
-    if (!planes_agree(w))
-        return false;
-    for (size_t i = 0; i < w->n; i++) {
-        struct plane *p = &w->at[i];
-        unsigned its = plane_slots(p);
-        if (!plane_has_lease(w, p) || (p->config.weight > 0 && its == 0))
-            return false;
-        slots += its;
-    }
-    return slots == SLOTS && control_voters(w->at[0].control) == (w->n >= 5 ? 5 : w->n >= 3 ? 3 : 1);
 }
 
 static void a_cluster_forms_by_itself(void **state)
@@ -284,24 +242,6 @@ static void a_timeout_is_settled_when_all_have_told_that_they_have_it(void **sta
     end();
 }
 
-static void clusters_meet(void **state)
-{
-    (void)state;
-    planes_init(&world, 5);
-    world.trace = getenv("TRACE") != NULL;
-    for (int i = 0; i < 3; i++)
-        plane_start(&world, plane_add(&world, -1));
-    planes_run(&world, SECOND);
-    for (uint16_t i = 1; i < 3; i++) {
-        struct word ask = {.type = WORD_ASK, .ask = {.token = i, .what = ASK_MEET, .text = "10.0.0.1", .cluster_port = (uint16_t)(7000 + i)}};
-        plane_ask(&world, &world.at[0], ask);
-    }
-    assert_true(planes_until(&world, 20 * SECOND, whole));
-    assert_int_equal(world.at[0].answers.n, 2);
-    assert_string_equal(world.at[0].answers.at[0].answer.error, "");
-    end();
-}
-
 /* A proxy at a node, outside of the simulated network: what it is answered. */
 static void follower_says(struct plane *p, enum control_event_type type, struct chain *says, struct buf *answer)
 {
@@ -382,26 +322,6 @@ static void who_leaves_its_cluster_is_followed_no_more(void **state)
         heard += follower_is_heard(&world.at[i], &answer);
     assert_int_equal(heard, 1); /* whose cluster it is still */
     buf_free(&answer);
-    end();
-}
-
-static void two_that_hold_keys_do_not_meet(void **state)
-{
-    (void)state;
-    planes_init(&world, 5);
-    world.trace = getenv("TRACE") != NULL;
-    for (int i = 0; i < 2; i++) {
-        plane_start(&world, plane_add(&world, -1));
-        bits_add(&world.at[i].data.full, 77);
-    }
-    planes_run(&world, SECOND);
-    plane_ask(&world, &world.at[0],
-              (struct word){.type = WORD_ASK, .ask = {.what = ASK_MEET, .text = "10.0.0.1", .cluster_port = 7001}});
-    planes_run(&world, 2 * SECOND);
-    assert_int_equal(world.at[0].answers.n, 1);
-    assert_non_null(strstr(world.at[0].answers.at[0].answer.error, "hold no key"));
-    assert_int_equal(plane_slots(&world.at[0]), SLOTS);
-    assert_int_equal(plane_slots(&world.at[1]), SLOTS);
     end();
 }
 
@@ -1103,47 +1023,6 @@ static void who_did_not_vote_cannot_begin_anew(void **state)
     end();
 }
 
-/* -- Where the map is not, or not right --------------------------------------------------------------- */
-
-static void who_has_no_map_asks_until_somebody_has(void **state)
-{
-    (void)state;
-    for (uint32_t first = 0; first < 6; first++) {
-        begin(50 + first, 6); /* one of them does not vote, and keeps no log */
-        assert_true(planes_until(&world, 10 * SECOND, whole));
-        for (uint32_t i = 0; i < 6; i++)
-            plane_kill(&world, &world.at[i], false);
-        plane_start(&world, &world.at[first]);
-        plane_start(&world, &world.at[(first + 1) % 6]);
-        planes_run(&world, 3 * SECOND); /* they meet, and neither has a map: there is no majority */
-        for (uint32_t i = 2; i < 6; i++)
-            plane_start(&world, &world.at[(first + i) % 6]);
-        assert_true(planes_until(&world, 30 * SECOND, whole));
-        end();
-    }
-}
-
-static void all_are_elsewhere_and_meet(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 60; seed < 60 + SPARE(5); seed++) {
-        begin(seed, 3);
-        assert_true(planes_until(&world, 10 * SECOND, whole));
-        for (uint32_t i = 0; i < 3; i++)
-            plane_kill(&world, &world.at[i], false);
-        for (uint32_t i = 0; i < 3; i++) {
-            world.at[i].config.at.cluster_port = (uint16_t)(8000 + i);
-            world.at[i].config.join = SLICE("10.0.0.1:1@8000");
-        }
-        for (uint32_t i = 0; i < 3; i++) {
-            plane_start(&world, &world.at[(seed + i) % 3]);
-            planes_run(&world, (int64_t)rng_below(&world.rng, SECOND / 2));
-        }
-        assert_true(planes_until(&world, 30 * SECOND, whole));
-        end();
-    }
-}
-
 UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a cluster: leases, voters, shares"),
            TEST(who_dies_is_down_within_the_timeout, "who dies is DOWN within T + 200 ms, and serves again after its restart (replication 16, 17, 22)"),
            TEST(a_leader_that_dies_is_down_as_soon, "a leader that dies is DOWN as soon, but for a split vote (replication 17)"),
@@ -1157,9 +1036,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_loads_votes_and_serves_later, "who loads votes and keeps its lease, and serves once it has loaded (replication 15, 20)"),
            TEST(what_was_lost_is_known_before_it_reports, "who lost data is known as another copy before it reports, and votes on (replication 18, 22)"),
            TEST(who_is_in_no_cluster_founds_none_before_it_has_loaded, "who is in no cluster founds none before it has loaded"),
-           TEST(clusters_meet, "empty clusters meet and become one (C8)"),
            TEST(who_leaves_its_cluster_is_followed_no_more, "a proxy at a node that leaves its cluster for another is disconnected"),
-           TEST(two_that_hold_keys_do_not_meet, "two that hold keys do not become one, and are told why (C8)"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22); when it comes back it says what happened"),
            TEST(who_is_down_for_long_is_evicted, "who is DOWN for cluster-evict-after is wished for nothing, until it is back (replication 27)"),
@@ -1181,6 +1058,4 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_was_lost_comes_back_to_the_new_group, "a lost majority that comes back goes on in the new group, not in its own (C11)"),
            TEST(a_group_is_begun_anew_twice, "a group is begun anew twice, and who knows of the first only follows (C11)"),
            TEST(who_did_not_vote_cannot_begin_anew, "who did not vote begins nothing anew, and is told why"),
-           TEST(who_has_no_map_asks_until_somebody_has, "who has no map asks until somebody has one (C2)"),
-           TEST(all_are_elsewhere_and_meet, "members that all came back at other addresses meet by one that is known"),
            TEST(a_wrong_secret_is_refused, "a wrong secret is refused, and the refused one says why"))
