@@ -317,5 +317,7 @@ void cluster_leave_look(struct node *n, struct node_out *out)
         log_say(n->log, LOG_LEVEL_WARNING,
                 "the disk failed, and no slot is served here any more: this node ends");
         stop_begin(n, NULL, true);
+        /* 27: what is on its way here goes elsewhere, as at a stop that was asked for */
+        n->stop_until = mono_after(n->now, map_timeout_us(&c->map.settings));
     }
 }

@@ -273,6 +273,32 @@ static void what_is_on_its_way_to_who_stops_goes_to_its_heir(void **state)
     some_stop(&w);
 }
 
+static void what_is_on_its_way_to_a_failed_disk_goes_to_its_heir(void **state)
+{
+    (void)state;
+    start_copied("appendonly yes\nappendfsync always");
+    const char *key = some_key(&w, 0, 0);
+    send_format(2, 1, "SET %s early", key);
+    go_on(100, SOME_NODES);
+    some_expect(&w, 2, 1, "+OK\r\n");
+    struct some_link *l = w.links;
+    while (!(l->used && l->from == 2 && l->to == 0 && l->use == USE_FORWARD2))
+        l++;
+    disk_fails(0, ERR_IO, EIO);
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
+    send_format(2, 1, "APPEND %s late", key);
+    assert_true(l->there.n > 0);
+    buf_clear(&l->there); /* it does not get there before the end */
+    for (int i = 0; i < 40 && !w.node[0].out.stop; i++)
+        go_on(25, SOME_NODES);
+    assert_true(w.node[0].out.stop);
+    assert_int_equal(w.node[0].out.exit_code, 1);
+    assert_int_equal(slot_at(key)->primary, 1);
+    go_on(100, SOME_NODES);
+    some_expect(&w, 2, 1, ":9\r\n");
+    some_stop(&w);
+}
+
 static void who_stops_runs_nothing_more_of_whom_it_has_let_go(void **state)
 {
     (void)state;
@@ -302,6 +328,8 @@ static void who_stops_runs_nothing_more_of_whom_it_has_let_go(void **state)
 UNIT_TESTS("leaving",
            TEST(what_is_on_its_way_to_who_stops_goes_to_its_heir,
                 "what was forwarded to a node that stops and did not get there is run by who has the slot then (27)"),
+           TEST(what_is_on_its_way_to_a_failed_disk_goes_to_its_heir,
+                "what was forwarded to a node whose disk failed and did not get there is run by who has the slot then (27, 28)"),
            TEST(who_stops_runs_nothing_more_of_whom_it_has_let_go,
                 "who stops says so to those who forward, runs nothing more of theirs, and waits for them to hang up (27)"),
            TEST(a_failed_disk_gives_its_slots_away_and_the_node_ends,
