@@ -148,6 +148,72 @@ static void the_odd_one_leaves_and_is_fetched_anew(void **state)
     end();
 }
 
+/* Another run of a node that is primary of nothing. */
+static void runs_anew(unsigned i)
+{
+    struct lab_node *n = &l.node[i];
+    for (unsigned k = 0; k < LAB_NODES; k++) {
+        lab_cut(&l, i, k);
+        lab_cut(&l, k, i);
+    }
+    repl_free(&n->r);
+    map_free(&n->map);
+    map_init(&n->map);
+    repl_init(&n->r, &n->ops, &n->map, n->slots, 64 * 1024);
+    l.map.nodes.at[i].incarnation++;
+    l.map.nodes.at[i].run_index = l.map.nodes_ver = ++l.map.index;
+    for (unsigned k = 0; k < LAB_NODES; k++) {
+        lab_mend(&l, i, k);
+        lab_mend(&l, k, i);
+    }
+    lab_maps(&l);
+    scrub_period(of(i), PERIOD_US);
+}
+
+/* As on a disk that had not stored yet that it was deleted. */
+static void has_again(unsigned i, const struct lab_record *records, unsigned n)
+{
+    struct lineage *at = &l.node[i].slots[0];
+    lineage_clear(at);
+    vec_clear(&l.node[i].log[0]);
+    for (unsigned k = 0; k < n; k++) {
+        if (k == 0)
+            lineage_begin(at, records[k].at.epoch);
+        lineage_take(at, records[k].at);
+        *vec_add(&l.node[i].log[0]) = records[k];
+    }
+}
+
+static void what_is_wrong_is_so_in_its_next_run(void **state)
+{
+    (void)state;
+    for (int told = 0; told <= 1; told++) {
+        begin("012");
+        alter(2);
+        struct lab_record had[5];
+        for (unsigned k = 0; k < 5; k++)
+            had[k] = l.node[2].log[0].at[k];
+        assert_int_equal(compared(0).verdict, SCRUB_DIFFER);
+        assert_int_equal(compared(0).verdict, SCRUB_OTHERS);
+        l.node[2].stuck = true; /* it cannot store what it was told */
+        wait(LAB_T_MS);
+        if (told)
+            decide();
+        assert_int_equal(l.node[2].log[0].n == 5 && l.node[2].log[0].at[2].value == had[2].value, !told);
+        has_again(2, had, 5);
+        runs_anew(2);
+        l.node[2].stuck = false;
+        for (unsigned i = 0; i < 40 && !map_isr_has(&l.map.slots[0], 2, 2); i++)
+            decide();
+        assert_true(map_isr_has(&l.map.slots[0], 2, 2));
+        assert_int_equal(l.node[2].log[0].n, 5);
+        assert_int_equal(l.node[2].log[0].at[2].value, l.node[0].log[0].at[2].value);
+        assert_int_equal(of(0)->scrub.healed, 1);
+        assert_int_equal(compared(0).verdict, SCRUB_EQUAL);
+        end();
+    }
+}
+
 static void of_the_primary_another_takes_over_first(void **state)
 {
     (void)state;
@@ -235,6 +301,7 @@ static void an_attempt_that_cannot_end_is_another(void **state)
 UNIT_TESTS("scrub",
            TEST(equal_copies_are_compared_once_in_a_period, "all slots are compared within the period, as of one position (29)"),
            TEST(the_odd_one_leaves_and_is_fetched_anew, "of three the odd one, confirmed, leaves the in-sync set and is fetched anew (29, R12)"),
+           TEST(what_is_wrong_is_so_in_its_next_run, "a wrong copy whose node is started anew is wrong until it was fetched anew (29, R12)"),
            TEST(of_the_primary_another_takes_over_first, "if the odd one is the primary's, another is primary before it is fetched anew (29)"),
            TEST(of_two_nobody_can_tell_but_an_operator, "of two both are kept until an operator gives one up (29)"),
            TEST(an_attempt_that_cannot_end_is_another, "a comparison that lost a copy, or a digest, is tried again, then left for the next round"))
