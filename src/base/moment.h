@@ -31,6 +31,11 @@ static inline struct mono mono_after(struct mono t, int64_t us)
     return t.us > INT64_MAX - us ? MONO_NEVER : (struct mono){t.us + us};
 }
 
+static inline struct mono mono_later(struct mono a, struct mono b)
+{
+    return a.us > b.us ? a : b;
+}
+
 static inline struct mono mono_earlier(struct mono a, struct mono b)
 {
     return a.us < b.us ? a : b;

@@ -131,6 +131,12 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
         (struct reply_mark){begin, s->out.put, need, asked, (uint16_t)slot, (uint8_t)kind, client};
 }
 
+static bool mark_is_held(const struct repl *r, const struct reply_mark *m)
+{
+    return m->slot < SLOTS ? repl_is_held(r, m->slot, m->need, m->asked)
+                           : repl_all_held(r, m->need, m->asked);
+}
+
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end)
 {
     const struct routing *r = s->routing;
@@ -144,12 +150,23 @@ bool marks_held(const struct node *n, const struct session *s, size_t *from, uin
             return false; /* 7 */
         if (m->need == 0)
             continue;
-        if (m->slot < SLOTS ? !repl_is_held(repl, m->slot, m->need, m->asked)
-                            : !repl_all_held(repl, m->need, m->asked))
+        if (!mark_is_held(repl, m))
             return false;
     }
     *from = i > *from ? i - 1 : i;
     return true;
+}
+
+bool marks_wait_for_big(const struct node *n, const struct session *s, uint64_t end)
+{
+    const struct routing *r = s->routing;
+    const struct repl *repl = &n->cluster->replicas->repl;
+    for (size_t i = 0; i < r->marks.n && r->marks.at[i].begin < end; i++) {
+        const struct reply_mark *m = &r->marks.at[i];
+        if (m->kind != MARK_FREE && m->need > 0 && !mark_is_held(repl, m))
+            return m->slot < SLOTS ? repl_takes_big(repl, m->slot) : repl_anyone_takes_big(repl);
+    }
+    return false;
 }
 
 void marks_left(struct session *s)

@@ -272,6 +272,8 @@ void marks_put(struct node *n, struct session *s, uint64_t begin, unsigned slot,
 /* Those of replies that begin before `end`, from the *from-th on, which then is the first that
  * may reach beyond. */
 bool marks_held(const struct node *n, const struct session *s, size_t *from, uint64_t end);
+/* Does the first that is not held wait for who takes in a big record (14)? */
+bool marks_wait_for_big(const struct node *n, const struct session *s, uint64_t end);
 void marks_left(struct session *s); /* up to open_end they left */
 /* Replies that end behind this place of the output are not to be told: their fate is, in their
  * place; gates stay where they are among them. */
@@ -372,7 +374,7 @@ bool peers_give_up(struct node *n, const char *why, struct node_out *out);
 /* Another node may have its place by now. */
 bool peer_is_member(const struct node *n, const struct peer_link *l);
 /* before: the one of the same session and slot that is next before it, if any. NULL: it is full. */
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
+struct peer_link *peer_link_of(struct node *n, struct flight *f, const struct flight *before,
                                uint16_t place, struct node_out *out);
 /* It is gone, and its own links with it. */
 void peer_links_forsake(struct node *n, const struct session *s);

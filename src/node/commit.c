@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "node/cluster.h"
+#include "node/replicate.h"
 
 static inline void append(struct node *n, unsigned slot, struct chain *bytes, unsigned db)
 {
@@ -149,7 +150,8 @@ bool commit_is_behind(const struct node *n)
 
 bool commit_holds(const struct node *n)
 {
-    return commit_is_behind(n) || memory_holds(n) || (n->cluster != NULL && dump_holds(n));
+    return commit_is_behind(n) || memory_holds(n) ||
+           (n->cluster != NULL && (dump_holds(n) || replicate_holds(n)));
 }
 
 void commit_let_go(struct node *n, struct node_out *out)

@@ -26,6 +26,8 @@ enum { SPARE_US = 60 * 1000 * 1000 }; /* nobody took it for so long: it is close
 enum { PASS_BYTES = 64 * 1024 };
 /* Node timeouts: no gate over there waits for longer than two. */
 enum { SILENT_TIMES = 3 };
+/* Of what it has not answered: it is to be taken in, stored, sent to copies and stored there. */
+enum { MIB = 1024 * 1024, MIB_US = 250 * 1000 };
 
 static struct peer_link *link_at(struct node *n, uint32_t id)
 {
@@ -91,6 +93,26 @@ static bool may_carry(const struct node *n, const struct peer_link *l, const str
            !l->pooled && !l->forsaken && peer_is_member(n, l);
 }
 
+static bool is_spare(const struct peer_link *l)
+{
+    return l->pooled && l->own == NULL;
+}
+
+static struct mono silent_at(const struct node *n, const struct peer_link *l)
+{
+    struct mono since = l->open ? l->heard : l->dialed;
+    if (!list_empty(&l->sent)) {
+        const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
+        since = since.us > f->sent.us ? since : f->sent;
+        if (f->held_us < 0)
+            return MONO_NEVER;
+        since = mono_after(since, f->held_us + (int64_t)((l->put - f->begin) / MIB) * MIB_US);
+    } else if (l->open) {
+        return is_spare(l) ? mono_after(since, SPARE_US) : MONO_NEVER;
+    }
+    return mono_after(since, SILENT_TIMES * map_timeout_us(&n->cluster->map.settings));
+}
+
 static bool is_idle(const struct peer_link *l)
 {
     return list_empty(&l->sent) && l->left + l->out.n == 0;
@@ -109,9 +131,8 @@ static struct peer_link *followed_link(const struct node *n, const struct flight
     return l;
 }
 
-static struct peer_link *shared_link(struct node *n, const struct flight *f,
-                                     const struct flight *before, uint16_t place,
-                                     struct node_out *out)
+static struct peer_link *shared_link(struct node *n, struct flight *f, const struct flight *before,
+                                     uint16_t place, struct node_out *out)
 {
     enum link_carries what = carried_by(f);
     struct peer_link *fit = followed_link(n, f, before, place, what), *idle = NULL;
@@ -130,15 +151,13 @@ static struct peer_link *shared_link(struct node *n, const struct flight *f,
         fit->carries = (uint8_t)what;
         fit->by_copy = f->by_copy;
     }
-    return fit->left + fit->out.n < LINK_MAX_BYTES ? fit : NULL;
+    if (fit->left + fit->out.n < LINK_MAX_BYTES)
+        return fit;
+    f->until = mono_later(f->until, silent_at(n, fit)); /* in its turn, as long as the link lives */
+    return NULL;
 }
 
 /* -------------------------------------------------------------------- the pool */
-
-static bool is_spare(const struct peer_link *l)
-{
-    return l->pooled && l->own == NULL;
-}
 
 /* One that its session has, or for one that has none a spare one, which may speak the other
  * protocol, or a new one. NULL: the pool is empty. */
@@ -223,7 +242,7 @@ void peer_links_forsake(struct node *n, const struct session *s)
     }
 }
 
-struct peer_link *peer_link_of(struct node *n, const struct flight *f, const struct flight *before,
+struct peer_link *peer_link_of(struct node *n, struct flight *f, const struct flight *before,
                                uint16_t place, struct node_out *out)
 {
     if (f->is_wait || f->on_own)
@@ -605,6 +624,8 @@ bool peer_took(struct node *n, uint32_t link, size_t left)
     struct peer_link *l = link_at(n, link);
     if (l == NULL)
         return false;
+    if (left < l->left)
+        l->heard = n->now; /* it takes what it is sent: it lives */
     l->left = left;
     return true;
 }
@@ -616,21 +637,6 @@ bool peer_closed(struct node *n, uint32_t link, struct node_out *out)
         return false;
     link_end(n, l, "the connection to its node broke", out);
     return true;
-}
-
-static struct mono silent_at(const struct node *n, const struct peer_link *l)
-{
-    struct mono since = l->open ? l->heard : l->dialed;
-    if (!list_empty(&l->sent)) {
-        const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
-        since = since.us > f->sent.us ? since : f->sent;
-        if (f->held_us < 0)
-            return MONO_NEVER;
-        since = mono_after(since, f->held_us);
-    } else if (l->open) {
-        return is_spare(l) ? mono_after(since, SPARE_US) : MONO_NEVER;
-    }
-    return mono_after(since, SILENT_TIMES * map_timeout_us(&n->cluster->map.settings));
 }
 
 static const char *over_why(const struct node *n, const struct peer_link *l)

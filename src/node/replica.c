@@ -247,6 +247,7 @@ bool guest_request(struct node *n, struct session *s, const struct request *q, s
         return s->closing;
     s->active = n->now;
     s->guest->active = of(n)->repl.ran;
+    s->guest->growing = false;
     if (of(n)->guests.at[s->guest->place] != s) {
         guest_end(s, out);
         return true;
@@ -285,6 +286,7 @@ void guest_grows(struct node *n, struct session *s)
     s->guest->active = of(n)->repl.ran;
     s->guest->asked = true;
     s->guest->grows = !n->cluster->takes_nothing;
+    s->guest->growing = true;
 }
 
 /* --------------------------------------------------------------------- slots */
@@ -408,6 +410,10 @@ void guests_map(struct node *n, struct node_out *out)
     }
 }
 
+/* In the midst of a record it has as long as the greatest takes: its link is not begun anew for a
+ * moment in which it stood still. */
+enum { RECORD_US = 4 * 1000 * 1000 };
+
 void guests_look(struct node *n, struct node_out *out)
 {
     int64_t most_us = map_wait_us(&n->cluster->map) / 2;
@@ -418,7 +424,9 @@ void guests_look(struct node *n, struct node_out *out)
         if (s->held != HELD_NOT) { /* it is this node that does not listen: it lives, and says so */
             s->guest->active = of(n)->repl.ran;
             s->guest->asked = true;
-        } else if (mono_reached(of(n)->repl.ran, mono_after(s->guest->active, most_us))) {
+        } else if (mono_reached(of(n)->repl.ran,
+                                mono_after(s->guest->active,
+                                           s->guest->growing ? RECORD_US + most_us : most_us))) {
             guest_end(s, out); /* 14 */
         }
     }

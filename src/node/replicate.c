@@ -7,6 +7,7 @@
 #include "node/cluster.h"
 
 enum { RECORDS_FEW = 64 }; /* fewer than these are sent as they are, however few keys there are */
+enum { LINK_BEHIND_BYTES = 64 * 1024 * 1024 };
 enum { STEP_BYTES = 256 * 1024 }; /* of what a replica lacks, for each link in a step: under 1 ms */
 
 static struct replicas *of(const struct node *n)
@@ -247,6 +248,20 @@ bool replicate_took(struct node *n, uint32_t link, size_t left)
         return false;
     l->left = left;
     return true;
+}
+
+/* Else it would be closed for client-output-buffer-limit, and its copies begun anew. Each write
+ * waits for the slowest in any case; who lags is waited for no longer (14). */
+bool replicate_holds(const struct node *n)
+{
+    const struct replicas *r = of(n);
+    bool holds = false;
+    if (n->cluster->map.settings.write_quorum != MAP_W_ALL)
+        return false;
+    for (size_t i = 0; i < r->links.n && !holds; i++)
+        holds = r->links.at[i] != NULL && link_unsent(r->links.at[i]) > LINK_BEHIND_BYTES &&
+                repl_peer_takes_big(&r->repl, (uint16_t)i);
+    return holds;
 }
 
 bool replicate_closed(struct node *n, uint32_t link)

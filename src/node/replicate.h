@@ -54,6 +54,7 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     bool heard;         /* it has said something: it may be spoken to */
     bool asked;         /* ALIVE came: it is answered even if nothing is new */
     bool grows;         /* more came of what is not whole yet: asked, too */
+    bool growing;       /* what came last was of such */
     /* so many of its keys here could be evicted, as memory.c counted last */
     uint64_t evictable;
 };
@@ -109,6 +110,8 @@ struct mono replicate_due(const struct node *n);
 /* False: not ours. */
 bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation,
                       struct node_out *out);
+/* Under W all: so much of big records is not read by who is to hold them that writers wait. */
+bool replicate_holds(const struct node *n);
 bool replicate_took(struct node *n, uint32_t link, size_t left);
 bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
 bool replicate_closed(struct node *n, uint32_t link);

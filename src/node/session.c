@@ -22,6 +22,7 @@
 /* Replies waiting for their record, per connection, before no more of its input is
  * read (replication 5). */
 enum { GATED_MAX_BYTES = 1024 * 1024 };
+enum { MIB = 1024 * 1024, STORE_MIB_US = 64 * 1000 };
 
 static void address_set(char *to, struct slice text)
 {
@@ -319,6 +320,24 @@ void session_fail_gates(struct node *n, const char *why)
     n->gate_floor = n->journal.appended; /* what comes now waits for later records only */
 }
 
+/* Of the time in which who has copies takes in a big record (14) no more than a half counts: the
+ * rest is for what comes of it, who fails to is taken out of the in-sync set. */
+static bool gate_waits_for_big(const struct node *n, const struct session *s, int64_t most_us)
+{
+    const struct gate *g = &s->gates.at[0];
+    return mono_reached(n->now, mono_after(g->since, most_us / 2)) &&
+           lsn_reached(settled(n), g->need) && marks_wait_for_big(n, s, g->end);
+}
+
+/* The end of its first gate's time; to store what is big here takes longer. */
+static struct mono gate_due(const struct node *n, const struct session *s, int64_t most_us)
+{
+    const struct gate *g = &s->gates.at[0];
+    int64_t mib = (int64_t)(journal_bytes(&n->journal) / MIB);
+    return mono_after(g->since,
+                      most_us + (lsn_reached(settled(n), g->need) ? 0 : mib * STORE_MIB_US));
+}
+
 struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
 {
     struct mono due = MONO_NEVER;
@@ -327,10 +346,15 @@ struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
         if (s == NULL || s->gates.n == 0)
             continue;
         gates_judge(n, s);
-        if (s->gates.n > 0 && mono_reached(n->now, mono_after(s->gates.at[0].since, most_us)))
+        if (s->gates.n > 0 && gate_waits_for_big(n, s, most_us)) {
+            s->gates.at[0].since = (struct mono){n->now.us - most_us / 2};
+            due = mono_earlier(due, mono_after(n->now, most_us / 20)); /* does it go on? */
+            continue;
+        }
+        if (s->gates.n > 0 && mono_reached(n->now, gate_due(n, s, most_us)))
             routed_gates_fail(n, s, 0, why);
         if (s->gates.n > 0)
-            due = mono_earlier(due, mono_after(s->gates.at[0].since, most_us));
+            due = mono_earlier(due, gate_due(n, s, most_us));
     }
     return due;
 }

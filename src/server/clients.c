@@ -206,10 +206,12 @@ static void batch_add(struct server *s, struct client *c, size_t start, size_t n
         start += s->batch.requests[i].bytes;
     }
     s->batch.n = end;
-    if (s->batch.requests[end - 1].blobs != NULL)
+    if (s->batch.requests[end - 1].blobs != NULL) {
+        s->turn_bytes += s->batch.requests[end - 1].bytes;
         batch_run(s);
-    else if (end == BATCH_MAX)
+    } else if (end == BATCH_MAX) {
         batch_step(s, true);
+    }
 }
 
 /* ------------------------------------------------------------------------ feeding */
@@ -387,6 +389,7 @@ static bool read_big(struct server *s, struct client *c, char *to, size_t wants)
     request_parser_filled(&c->parser, got);
     s->counts.reads++;
     s->counts.read_bytes += got;
+    s->turn_bytes += got;
     grows(s, c, wants, wants - got);
     return got == wants || r == CONN_ENDED || r == CONN_BROKEN;
 }
@@ -398,6 +401,7 @@ static void read_piece(struct server *s, struct client *c)
     c->in_n += got;
     s->counts.reads++;
     s->counts.read_bytes += got;
+    s->turn_bytes += got;
     if (c->in_n > s->counts.input_most)
         s->counts.input_most = c->in_n;
     if (c->place == INPUT_ARENA) {
@@ -436,16 +440,17 @@ static void readable(struct server *s, struct client *c)
 static void feed_again(struct server *s)
 {
     size_t n = s->again.n; /* who comes back meanwhile has its turn in the next one */
-    for (size_t i = 0; i < n; i++) {
-        struct client *c = s->again.at[i];
+    size_t done = 0;
+    while (done < n && s->turn_bytes < TURN_BYTES) {
+        struct client *c = s->again.at[done++];
         if (!c->dead) {
             c->again = false;
             feed(s, c);
         }
     }
-    s->again.n -= n;
+    s->again.n -= done;
     if (s->again.n > 0)
-        memmove(s->again.at, s->again.at + n, s->again.n * sizeof(s->again.at[0]));
+        memmove(s->again.at, s->again.at + done, s->again.n * sizeof(s->again.at[0]));
 }
 
 void client_again(struct server *s, struct client *c)
@@ -458,9 +463,11 @@ void client_again(struct server *s, struct client *c)
 
 void clients_turn(struct server *s)
 {
+    s->turn_bytes = 0;
     feed_again(s);
     struct watch *w;
-    while (!storage_is_behind(&s->storage) && (w = loop_next(&s->loop)) != NULL) {
+    while (!storage_is_behind(&s->storage) && s->turn_bytes < TURN_BYTES &&
+           (w = loop_next(&s->loop)) != NULL) {
         uint8_t events = w->events;
         w->events = 0;
         if (w->kind == WATCHES_DOOR) {

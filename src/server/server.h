@@ -33,6 +33,9 @@
 enum { READ_MAX_BYTES = 64 * 1024 }; /* of one client and turn: the others get their share */
 /* the same, into a big bulk: nothing is executed for it */
 enum { READ_BIG_MAX_BYTES = 1024 * 1024 };
+/* Of all: then what was run is released, and what fired waits for the next turn, so that nobody is
+ * silent for as long as many big requests take. */
+enum { TURN_BYTES = 8 * 1024 * 1024 };
 enum { READ_ARENA_BYTES = 1024 * 1024 }; /* of all clients in one wave; stays in the cache */
 enum { BATCH_MAX = 32 };                 /* hot-path.md: 16 is nearly as good, 64 no better */
 enum { CRON_US = 100 * 1000 };           /* how often idle and slow clients are looked at */
@@ -157,7 +160,8 @@ struct server {
     VEC(struct client *) touched, again, dead;
     struct lines links;
     bool links_waited;    /* in the turn before this one */
-    size_t turn_requests; /* so many ran in this one */
+    size_t turn_requests; /* so many ran in this one, */
+    size_t turn_bytes;    /* and so much was read and run of what clients sent */
     char *arena;          /* READ_ARENA_BYTES */
     size_t arena_at;
     struct request_arena slices;

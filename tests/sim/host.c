@@ -522,6 +522,16 @@ static void tell_bytes(struct host *h, uint32_t link, struct slice in)
     mem_free(swapped);
 }
 
+/* Another node's long request is slow to come: that it comes is told now and then. */
+static void take_in(struct host *h, struct door *d, struct slice in)
+{
+    size_t before = d->in.n;
+    check(buf_add(&d->in, in) == ERR_OK);
+    if (d->use == USE_REPL && d->opened && before / NODE_GROWS_BYTES != d->in.n / NODE_GROWS_BYTES &&
+        !h->plane->data_frozen)
+        step(h, &(struct node_event){.type = NODE_GROWS, .grows = d->number});
+}
+
 void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in)
 {
     struct plane_conn *c = &w->planes.conns.at[conn];
@@ -539,8 +549,7 @@ void host_bytes(struct hosts *w, size_t conn, bool at_a, struct slice in)
         else
             tell_bytes(h, t->link, in);
     } else {
-        struct door *d = c->b_owner;
-        check(buf_add(&d->in, in) == ERR_OK);
+        take_in(h, c->b_owner, in);
     }
     settle(h);
 }

@@ -13,6 +13,7 @@
 #include "tests/sim/sim_disk.h"
 
 enum { FIRST_PORT = 7000, PULSE_US = 20 * 1000, RAFT_FILES = 64 };
+enum { MIB = 1024 * 1024 };
 enum { NO_ANSWER_US = 1000 * 1000, AT_ONCE_MOST = 200 * 1000 };
 enum { CHECKED = 8 };           /* so many look at all invariants of each map, at least */
 enum { AGAIN_US = 2000 * 1000 }; /* an offer whose fate is unknown is made anew then, as node/handover does */
@@ -102,14 +103,15 @@ static void post(struct planes *w, struct packet *k, int64_t us)
 {
     struct plane_conn *c = &w->conns.at[k->conn];
     struct mono *free = k->to_a ? &c->a_free : &c->b_free;
+    int64_t line_us = c->a == PLANES_CLIENTS ? 0 : (int64_t)k->n * w->mib_us / MIB;
     us += w->at[c->a].lag_us + w->at[c->b].lag_us;
     if (w->lost_of_1000 > 0 && rng_below(&w->rng, 1000) < w->lost_of_1000) {
         us += w->resend_us;
         w->lost_n++;
     }
     struct mono at = mono_after(w->now, us);
-    if (!mono_reached(at, *free))
-        at = *free;
+    if (!mono_reached(at, mono_after(*free, line_us)))
+        at = mono_after(*free, line_us);
     *free = at;
     heap_add(&w->calendar, &k->due, at.us);
 }
@@ -296,6 +298,21 @@ static void twist(const struct planes *w, char *p, size_t n)
         memcpy(at, w->twisted, len);
 }
 
+/* In one packet, or where a line takes its time in one for each MiB. */
+static void send_packets(struct planes *w, size_t conn, bool from_a, struct chain *bytes)
+{
+    while (bytes->n > 0) {
+        size_t n = w->mib_us > 0 && bytes->n > MIB ? MIB : bytes->n;
+        struct packet *k = packet_new(w, PACKET_BYTES, conn, !from_a);
+        k->bytes = mem_get(n);
+        k->n = chain_copy(bytes, k->bytes, n);
+        chain_consume(bytes, n, NULL);
+        if (w->word != NULL)
+            twist(w, k->bytes, n);
+        post(w, k, planes_drawn(w));
+    }
+}
+
 void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes)
 {
     struct plane_conn *c = &w->conns.at[conn];
@@ -308,12 +325,7 @@ void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes
         if (is_cut(w, c, !from_a)) {
             c->stalled = true;
         } else {
-            struct packet *k = packet_new(w, PACKET_BYTES, conn, !from_a);
-            k->bytes = mem_get(n);
-            k->n = chain_copy(bytes, k->bytes, n);
-            if (w->word != NULL)
-                twist(w, k->bytes, n);
-            post(w, k, planes_drawn(w));
+            send_packets(w, conn, from_a, bytes);
         }
     }
     chain_free(bytes, NULL);

@@ -119,6 +119,7 @@ struct planes {
     int64_t delay_least_us, delay_mean_us;
     unsigned lost_of_1000;   /* packets that have to be sent again: they, and what is behind them, come so much later: */
     int64_t resend_us;
+    int64_t mib_us;          /* a MiB between two hosts takes so long, and what is behind it waits; 0: no time */
     unsigned breaks_of_million; /* packets at which their connection breaks */
     bool trace;
     bool forges_echoes;      /* a break of rule 16: who is only SEEN gets an echo */

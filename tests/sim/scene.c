@@ -7,12 +7,13 @@
  *     join | found               one more node, which joins node 1, or is a cluster of its own
  *     client C[@N]: WORDS        a client's command; it connects to N, or to the node of its number. A word
  *                                NAME@N is a key of a slot whose primary was N when it was first named; slot:NAME@N
- *                                is that slot, id@N is N's name
+ *                                is that slot, id@N is N's name; *N is a word of N MiB
  *     hang up C                  the client closes its connection
  *     run T                      time passes
  *     wait whole [T]             ... until all that run know one map and every slot is served (T: 30s)
  *     cut SET | SET              neither is heard by the other; cut SET > SET: the first is not heard by the second
  *     heal                       no cuts any more
+ *     line T                     a MiB takes so long from one node to another
  *     kill N | power cut N | start N | shut down N
  *     load N T                   N's next start takes so long to read its log
  *     wipe N                     N, which is down, gets new disks
@@ -501,6 +502,19 @@ static bool do_nodes(struct scene *s, const struct words *w)
     return good;
 }
 
+/* *N: a word of so many MiB. */
+static bool put_big(struct reply *r, struct slice word)
+{
+    enum { MIB = 1024 * 1024, MIB_MOST = 12 };
+    uint64_t n;
+    if (word.n < 2 || word.p[0] != '*' || !num_get_u64(slice_from(word, 1), &n) || n == 0 || n > MIB_MOST)
+        return false;
+    char *big = mem_zero(n * MIB);
+    reply_bulk(r, slice_of(big, n * MIB));
+    mem_free(big);
+    return true;
+}
+
 static bool do_client(struct scene *s, const struct words *w)
 {
     uint64_t number;
@@ -522,6 +536,8 @@ static bool do_client(struct scene *s, const struct words *w)
     reply_array(&r, w->list.n - 2);
     for (size_t i = 2; i < w->list.n; i++) {
         char id[64];
+        if (put_big(&r, w->list.at[i]))
+            continue;
         struct slice word = word_meant(s, w->list.at[i], id);
         if (word.p == NULL) {
             chain_free(&out, NULL);
@@ -704,6 +720,8 @@ bool scene_line(struct scene *s, const struct words *w)
         return do_cut(s, w);
     if (slice_is(what, "heal"))
         return do_heal(s);
+    if (slice_is(what, "line"))
+        return scene_time(w, 1, &s->world.planes.mib_us) || mistake(s, "line T");
     if (slice_is(what, "kill") || slice_is(what, "start") || slice_is(what, "wipe"))
         return do_life(s, w, what.p[0] == 'k' ? "kill" : what.p[0] == 's' ? "start" : "wipe", 1);
     if (slice_is(what, "power") && word_is(w, 1, "cut"))

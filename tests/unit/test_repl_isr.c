@@ -124,23 +124,64 @@ static void who_takes_in_a_big_record_does_not_lag(void **state)
     end();
 }
 
+enum { BIG_MIB = 10, SIZE_MS = BIG_MIB * 64 };
+
+/* The lsn of one more at node 0, which nobody carries. */
+static uint64_t big_write(uint64_t seq)
+{
+    static char big[BIG_MIB * 1024 * 1024];
+    struct lab_node *n = &l.node[0];
+    lab_clock(&l, 0);
+    lineage_take(&n->slots[0], (struct position){1, seq});
+    repl_record(&n->r, 0, seq - 1 > 0, ++n->appended, slice_of(big, sizeof(big)), NULL);
+    n->stored = n->appended;
+    return n->appended;
+}
+
+static void look_on(int ms)
+{
+    for (int i = 0; i < ms; i += LOOK_MS)
+        lab_later(&l, LOOK_MS);
+}
+
 static void a_big_record_is_given_time_by_its_size(void **state)
 {
     (void)state;
-    static char big[10 * 1024 * 1024];
-    enum { SIZE_MS = 10 * 32 };
     begin(MAP_W_ALL, "012");
-    struct lab_node *n = &l.node[0];
-    lab_clock(&l, 0);
-    lineage_take(&n->slots[0], (struct position){1, 1});
-    repl_record(&n->r, 0, 0, ++n->appended, slice_of(big, sizeof(big)), NULL);
-    n->stored = n->appended;
-    for (int ms = 0; ms < LAG_MS + SIZE_MS - 2 * LOOK_MS; ms += LOOK_MS)
-        lab_later(&l, LOOK_MS);
+    big_write(1);
+    look_on(LAG_MS + SIZE_MS - 2 * LOOK_MS);
     assert_null(newest());
-    for (int i = 0; i < 4; i++)
-        lab_later(&l, LOOK_MS);
+    assert_false(repl_is_silent(&l.node[0].r, 1)); /* it has said nothing, and has been at it */
+    assert_true(repl_takes_big(&l.node[0].r, 0));
+    look_on(4 * LOOK_MS);
     assert_true(wishes(newest(), "0")); /* none of them has acknowledged it */
+    assert_true(repl_is_silent(&l.node[0].r, 1));
+    assert_false(repl_takes_big(&l.node[0].r, 0) || repl_anyone_takes_big(&l.node[0].r));
+    lab_stop(&l);
+}
+
+/* However many there were before, and however closely they follow each other. */
+static void time_is_given_for_big_records_that_are_not_held_alone(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    struct repl *r = &l.node[0].r;
+    uint64_t lsn = 0;
+    for (uint64_t seq = 1; seq <= 40; seq++) {
+        uint64_t before = lsn;
+        lsn = big_write(seq);
+        repl_heard(r, 1);
+        repl_acked(r, 1, &(struct repl_ack){.held = before > 0 ? before : r->peers.at[1].held});
+        assert_int_equal(r->peers.at[1].big_mib, BIG_MIB);
+    }
+    for (uint64_t seq = 41; seq <= 60; seq++) /* more than are told apart */
+        lsn = big_write(seq);
+    assert_int_equal(r->peers.at[1].big_mib, 21 * BIG_MIB);
+    repl_acked(r, 1, &(struct repl_ack){.held = lsn - 1});
+    assert_in_range(r->peers.at[1].big_mib, BIG_MIB, 6 * BIG_MIB);
+    repl_acked(r, 1, &(struct repl_ack){.held = lsn});
+    assert_int_equal(r->peers.at[1].big_mib, 0);
+    assert_int_equal(r->peers.at[1].bigs_n, 0);
     lab_stop(&l);
 }
 
@@ -964,7 +1005,8 @@ UNIT_TESTS("repl_isr",
            TEST(a_member_that_lags_is_proposed_for_removal, "a member whose oldest record is too old is removed (14)"),
            TEST(who_takes_in_a_big_record_does_not_lag,
                 "a member that takes in a big record piece by piece does not lag, nor does it hold it (4, 14)"),
-           TEST(a_big_record_is_given_time_by_its_size, "a big record is given time by its size to be stored (14)"),
+           TEST(a_big_record_is_given_time_by_its_size, "a big record is given time by its size to be stored, and so is the link (14)"),
+           TEST(time_is_given_for_big_records_that_are_not_held_alone, "time is given for what is not held of big records alone (14)"),
            TEST(a_primary_that_stood_still_holds_it_against_nobody,
                 "a primary that stood still calls nobody late or silent for that (14)"),
            TEST(what_is_made_just_behind_another_is_missed_as_well, "no record is too close behind another to be missed (14)"),

@@ -664,6 +664,42 @@ static void a_big_record_arrives_in_the_sight_of_both(void **state)
     some_stop(&w);
 }
 
+/* What its link has not taken would close it at last, and its copies would begin anew. */
+static void writers_wait_for_who_takes_in_big_records(void **state)
+{
+    (void)state;
+    enum { BIG = 35 * 1024 * 1024 };
+    start_copied();
+    const char *key = some_key(&w, 0, 0);
+    char *request = malloc(BIG + 256);
+    int head = sprintf(request, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(key), key, BIG);
+    memset(request + head, 'x', BIG);
+    memcpy(request + head + BIG, "\r\n", 2);
+    w.stopped[1] = true;
+    struct node *n = w.node[0].node;
+    for (int i = 0; i < 2; i++) {
+        assert_false(replicate_holds(n));
+        bring(&w.node[0], 1, slice_of(request, (size_t)head + BIG + 2));
+    }
+    assert_non_null(n->cluster->replicas->links.at[1]);
+    size_t unsent = link_unsent(n->cluster->replicas->links.at[1]);
+    n->cluster->replicas->links.at[1]->left = 2 * BIG; /* as by a socket that took nothing */
+    assert_true(replicate_holds(n));
+    uint32_t quorum = n->cluster->map.settings.write_quorum;
+    n->cluster->map.settings.write_quorum = 1; /* then nobody waits for the slowest */
+    assert_false(replicate_holds(n));
+    n->cluster->map.settings.write_quorum = quorum;
+    n->cluster->replicas->links.at[1]->left = unsent;
+    w.stopped[1] = false;
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    n->cluster->replicas->links.at[1]->left = 2 * BIG; /* of what is not big */
+    assert_false(replicate_holds(n));
+    n->cluster->replicas->links.at[1]->left = 0;
+    free(request);
+    some_stop(&w);
+}
+
 enum { HOSTILE = 50, ROUNDS = 1000 };
 
 static void spoil(struct rng *rng, char *p, size_t n)
@@ -815,6 +851,7 @@ UNIT_TESTS("replicate",
                 "a record that cannot be applied has its slot fetched anew by a dump (R4, 23)"),
            TEST(a_big_record_arrives_in_the_sight_of_both,
                 "while a big record arrives its replica is neither silent nor late (14)"),
+           TEST(writers_wait_for_who_takes_in_big_records, "under W all writers wait for a link that 64 MiB of big records wait for"),
            TEST(a_record_of_another_slots_keys_is_refused, "a record that names keys of another slot ends its link, and touches nothing there (replication 3)"),
            TEST(a_proposal_is_no_longer_than_can_be_read, "a proposal has no more runs than one entry may (12)"),
            TEST(a_replica_that_reads_too_slowly_is_dialed_anew, "what a replica does not read is bounded, but for a dump (3, 23)"),

@@ -123,7 +123,8 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     peer->gave_none = 0;
     peer->heard = r->ran;
     peer->grew = (struct mono){0};
-    peer->big_lsn = peer->big_mib = 0;
+    peer->bigs_n = 0;
+    peer->big_mib = 0;
     peer->samples_n = 0;
     say_alive(r, place);
 }
@@ -185,7 +186,8 @@ bool repl_is_silent(const struct repl *r, uint16_t place)
 {
     const struct repl_peer *peer = peer_known(r, place);
     return peer != NULL && peer->open &&
-           mono_reached(r->ran, mono_after(peer->heard, map_wait_us(r->map) / 2));
+           mono_reached(r->ran,
+                        mono_after(peer->heard, map_wait_us(r->map) / 2 + peer_big_us(peer)));
 }
 
 void repl_check(const struct repl *r)

@@ -107,7 +107,7 @@ struct replica_slot {
     uint64_t join_at;
 };
 
-enum { REPL_SAMPLES = 32 };
+enum { REPL_SAMPLES = 32, REPL_BIGS = 16 };
 struct repl_peer { /* one other node, by place */
     uint32_t incarnation;
     unsigned wanted; /* so many slots this node is primary of have a copy there */
@@ -130,8 +130,13 @@ struct repl_peer { /* one other node, by place */
     struct mono said;
     struct mono heard; /* by repl's `ran`, as is */
     struct mono grew;  /* it said last that a big record arrives there, piece by piece */
-    /* the newest big one it was sent; of those it does not hold, so much at most */
-    uint64_t big_lsn, big_mib;
+    /* big ones it was sent and does not hold, oldest first: a ring, whose last stands for several
+     * where there are more; and how much they all are */
+    struct big_sent {
+        uint64_t lsn, mib;
+    } bigs[REPL_BIGS];
+    unsigned bigs_from, bigs_n;
+    uint64_t big_mib;
     struct lag_sample { /* a ring: this lsn was made at, or is missed since */
         uint64_t lsn;
         struct mono at, ran;
@@ -291,6 +296,10 @@ enum { REPL_ASKS_NOTHING = 0, REPL_ASKS_ALL = UINT32_MAX - 1 };
 /* Do W of its in-sync set, and of every one proposed, hold the slot's records up to lsn
  * (5, 6, 12)? */
 bool repl_is_held(const struct repl *r, unsigned slot, uint64_t lsn, uint32_t asked);
+/* Is a copy that does not hold all of it taking in a big record, in its time for that (14)? */
+bool repl_takes_big(const struct repl *r, unsigned slot);
+bool repl_anyone_takes_big(const struct repl *r); /* of any slot */
+bool repl_peer_takes_big(const struct repl *r, uint16_t place);
 /* Does that one? */
 bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t lsn);
 /* How many other nodes hold (synced: have on their disk) the slot's records up to lsn; 0: it

@@ -11,6 +11,13 @@ struct repl_peer *peer_at(struct repl *r, uint16_t place);
 /* NULL: nothing is known of it. */
 const struct repl_peer *peer_known(const struct repl *r, uint16_t place);
 
+/* 14: to apply and store a MiB of a big record takes so long: a slow disk on a busy machine. */
+enum { BIG_MIB_US = 64 * 1000 };
+static inline int64_t peer_big_us(const struct repl_peer *peer)
+{
+    return (int64_t)peer->big_mib * BIG_MIB_US;
+}
+
 /* ---- repl_primary.c */
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place); /* NULL: there is none */
 bool copy_holds(const struct repl *r, const struct copy *c, uint64_t lsn);

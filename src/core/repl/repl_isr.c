@@ -12,7 +12,6 @@ enum { HOLD_OFF_US = 1000 * 1000, HOLD_OFF_MOST_US = 60 * HOLD_OFF_US };
 /* ... within ten minutes. */
 enum { REMOVAL_COUNTS_US = 600 * 1000 * 1000 };
 enum { LAG_MOST_US = 500 * 1000 };
-enum { BIG_MIB_US = 32 * 1000 }; /* a slow disk on a busy machine */
 
 static int64_t lag_us(const struct repl *r)
 {
@@ -52,14 +51,41 @@ static bool is_live(const struct repl *r, uint16_t place, uint32_t incarnation)
 static struct mono lags_since(const struct repl_peer *peer)
 {
     struct mono oldest = peer->samples[peer->samples_from].ran;
-    struct mono since = mono_reached(peer->grew, oldest) ? peer->grew : oldest;
-    return peer->held < peer->big_lsn ? mono_after(since, (int64_t)peer->big_mib * BIG_MIB_US)
-                                      : since;
+    return mono_after(mono_later(peer->grew, oldest), peer_big_us(peer));
 }
 
 static bool peer_lags(const struct repl *r, const struct repl_peer *peer)
 {
     return peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r)));
+}
+
+static bool peer_takes_big(const struct repl *r, const struct repl_peer *peer)
+{
+    return peer->open && peer->bigs_n > 0 && !peer_lags(r, peer);
+}
+
+bool repl_takes_big(const struct repl *r, unsigned slot)
+{
+    const struct primary_slot *p = &r->primary[slot];
+    for (unsigned k = 0; k < p->copies_n; k++)
+        if (p->copies[k].state == COPY_JOINED && !copy_holds(r, &p->copies[k], p->newest) &&
+            peer_takes_big(r, peer_known(r, p->copies[k].place)))
+            return true;
+    return false;
+}
+
+bool repl_peer_takes_big(const struct repl *r, uint16_t place)
+{
+    const struct repl_peer *peer = peer_known(r, place);
+    return peer != NULL && peer_takes_big(r, peer);
+}
+
+bool repl_anyone_takes_big(const struct repl *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->peers.n && !any; i++)
+        any = peer_takes_big(r, &r->peers.at[i]);
+    return any;
 }
 
 /* Its oldest record of the slot that was not acknowledged is too old. */

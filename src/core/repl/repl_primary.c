@@ -203,8 +203,20 @@ static void note_big(struct repl_peer *peer, uint64_t lsn, size_t bytes)
 {
     if (bytes < BIG_BYTES)
         return;
-    peer->big_mib = (peer->held < peer->big_lsn ? peer->big_mib : 0) + bytes / BIG_BYTES;
-    peer->big_lsn = lsn;
+    if (peer->bigs_n < REPL_BIGS)
+        peer->bigs[(peer->bigs_from + peer->bigs_n++) % REPL_BIGS] = (struct big_sent){0};
+    struct big_sent *last = &peer->bigs[(peer->bigs_from + peer->bigs_n - 1) % REPL_BIGS];
+    last->lsn = lsn;
+    last->mib += bytes / BIG_BYTES;
+    peer->big_mib += bytes / BIG_BYTES;
+}
+
+static void bigs_held(struct repl_peer *peer)
+{
+    for (; peer->bigs_n > 0 && peer->bigs[peer->bigs_from].lsn <= peer->held; peer->bigs_n--) {
+        peer->big_mib -= peer->bigs[peer->bigs_from].mib;
+        peer->bigs_from = (peer->bigs_from + 1) % REPL_BIGS;
+    }
 }
 
 void repl_record(struct repl *r, unsigned slot, uint64_t before_epoch, uint64_t lsn,
@@ -629,6 +641,7 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         peer->samples_from = (peer->samples_from + 1) % REPL_SAMPLES;
         peer->samples_n--;
     }
+    bigs_held(peer);
     sample_rest(r, peer);
     peer_wants(r, peer, a);
 }
