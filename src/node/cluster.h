@@ -154,7 +154,13 @@ struct flight {
     const char *why; /* it was parked; with its code */
 };
 
-enum link_carries { CARRIES_READS, CARRIES_WRITES, CARRIES_FIRST, CARRIES_LONG };
+enum link_carries {
+    CARRIES_READS,
+    CARRIES_WRITES,
+    CARRIES_FIRST,
+    CARRIES_ASKED, /* of who asked for another W: it may wait for more than others do */
+    CARRIES_LONG
+};
 
 struct peer_link {
     struct list in_cluster, in_dirty;

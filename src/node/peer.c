@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Links that forward: to each node and for each protocol version one for reads, one for writes
- * and one for what is long, at a proxy one for first reads; and a pool of links that one session
- * has at a time, while it watches keys, runs a transaction or waits there. Who finds all of them
- * taken waits as for a slot that is moving.
+/* Links that forward: to each node and for each protocol version one for reads, one for writes,
+ * one for those of CLIENT QUORUM and one for what is long, at a proxy one for first reads; and a
+ * pool of links that one session has at a time, while it watches keys, runs a transaction or waits
+ * there. Who finds all of them taken waits as for a slot that is moving.
  *
  * What is given to a link leaves at the end of the step; before it is through (the shell greets),
  * it waits. Replies come in the order of the requests. When a link ends, what the socket never took
@@ -81,6 +81,8 @@ static enum link_carries carried_by(const struct flight *f)
     const struct routing *r = f->turn->session->routing;
     if (f->request.bytes > LONG_BYTES || r->reply_most > LONG_BYTES || f->place != MAP_NOBODY)
         return CARRIES_LONG;
+    if (f->turn->asked != REPL_ASKS_NOTHING) /* N15 */
+        return CARRIES_ASKED;
     if (f->is_write)
         return CARRIES_WRITES;
     return r->proxied && r->reply_most == 0 ? CARRIES_FIRST : CARRIES_READS;
