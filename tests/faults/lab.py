@@ -160,6 +160,7 @@ class Node:
         self.net = Net()
         self.process = None
         self.join = None
+        self.program = lab.program
         self.uptime_s = None  # its host's when it is started; None: everybody's
         self.id = None  # since its first start
         self.disks = []
@@ -178,10 +179,10 @@ class Node:
 
     def launch(self, *args, join=None):
         self.join = join if join is not None else self.join
-        command = [VONG, "--bind", self.address, "--protected-mode", "no", "--port", PORT, "--dir", self.dir,
+        command = [self.program, "--bind", self.address, "--protected-mode", "no", "--port", PORT, "--dir", self.dir,
                    "--cluster-enabled", "yes", "--cluster-port", CLUSTER_PORT, "--cluster-secret", "faults",
                    "--cluster-node-timeout", self.lab.timeout_ms, "--replication-factor", self.lab.copies,
-                   "--appendfsync", self.lab.sync]
+                   "--appendfsync", self.lab.sync, *(w for name, value in self.lab.settings for w in (f"--{name}", value))]
         if self.join is not None:
             command += ["--cluster-join", f"{self.join.address}:{PORT}@{CLUSTER_PORT}"]
         with open(self.lab.dir / f"{self.name}.log", "ab") as log:
@@ -327,11 +328,12 @@ class Node:
 
 class Lab:
     """A cluster. T: cluster-node-timeout in milliseconds; of each slot so many copies; is_bad: disks and wall clocks
-    do as they are told."""
+    do as they are told; program: what its nodes run; settings: more of what its founder says."""
 
-    def __init__(self, timeout_ms, copies=1, sync="everysec", is_bad=False):
+    def __init__(self, timeout_ms, copies=1, sync="everysec", is_bad=False, program=VONG, settings=()):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lab-"))
-        self.timeout_ms, self.copies, self.sync, self.is_bad = timeout_ms, copies, sync, is_bad
+        self.timeout_ms, self.copies, self.sync, self.is_bad, self.program = timeout_ms, copies, sync, is_bad, program
+        self.settings = settings
         self.nodes = []  # members; a list is never changed while callers look at it
         self.added = 0
 
@@ -421,8 +423,8 @@ class Lab:
         said = {n.info().get("cluster_controller_leader") for n in among or self.nodes}
         return next((n for n in self.nodes if {n.id} == said), None)
 
-    def logs(self):
-        return "\n".join(f"--- {n}\n{n.log[-3000:]}" for n in self.nodes if n.process is not None)
+    def logs(self, most=3000):
+        return "\n".join(f"--- {n}\n{n.log[-most:]}" for n in self.nodes if n.process is not None)
 
     def close(self):
         for n in self.nodes:
@@ -450,8 +452,8 @@ def make_lab(request):
     """make_lab(nodes, T) -> a cluster that is whole."""
     made = request.node.labs = []
 
-    def make(n=3, timeout_ms=1500, copies=1, sync="everysec", is_bad=False, **kw):
-        made.append(Lab(timeout_ms, copies, sync, is_bad))
+    def make(n=3, timeout_ms=1500, copies=1, sync="everysec", is_bad=False, program=VONG, **kw):
+        made.append(Lab(timeout_ms, copies, sync, is_bad, program))
         return made[-1].begin(n, **kw)
 
     yield make

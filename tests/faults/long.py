@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random troubles until the minutes are over: clusters of 3 or 5, one or two members in trouble at a time, for
-as long as chance will have it; or all lose their power; or one joins, or is forgotten. After each the cluster must be whole again, and all that
+as long as chance will have it; or all lose their power; or one joins, or is forgotten; or one is to lead what another leads;
+or write-quorum and min-replicas-to-write are others from now on. After each the cluster must be whole again, and all that
 callers ask for answered; after a few all that was ever asked and answered is judged. A line sums up; the exit
 code says whether all was well."""
 
+import os
 import random
 import sys
 import time
@@ -17,6 +19,9 @@ NODES_LEAST, NODES_MOST = 3, 6
 ROUNDS = 6  # troubles in the life of a cluster
 UNSYNCED_US = 4 * 1000 * 1000  # under everysec, behind syncs of 400 ms and on a busy machine
 ALL = {**TROUBLES, **MORE_TROUBLES}
+# By copies. With W = 1 a failover may lose what was acknowledged: it is no promise to be judged by.
+QUORUMS = {1: ["all"], 2: ["all", "all", "majority", 2], 3: ["all", "all", "majority", 2, 3]}
+MIN_REPLICAS = {1: [0], 2: [0, 0, 0, 1], 3: [0, 0, 0, 1, 2]}
 
 
 class Life:
@@ -24,9 +29,24 @@ class Life:
         self.seed, self.chance = seed, random.Random(seed)
         self.lab = Lab(self.chance.choice([1000, 1500, 2000]), copies=self.chance.choice([1, 2, 2, 3]),
                        sync=self.chance.choice(["always", "everysec", "everysec"]), is_bad=True)
-        self.story = [f"T {self.lab.timeout_ms}, {self.lab.copies} copies, {self.lab.sync}"]
-        self.alone = []  # when just one was in trouble, and others had copies
+        self.lab.settings = self.draw_settings()
+        self.story = [f"T {self.lab.timeout_ms}, {self.lab.copies} copies, {self.lab.sync}, {self.told_settings()}"]
+        self.alone = []  # when just one was in trouble, and others had copies enough to go on
         self.callers = None
+
+    def draw_settings(self):
+        copies = self.lab.copies
+        return [("write-quorum", self.chance.choice(QUORUMS[copies])),
+                ("min-replicas-to-write", self.chance.choice(MIN_REPLICAS[copies]))]
+
+    def told_settings(self):
+        return ", ".join(f"{name} {value}" for name, value in self.lab.settings)
+
+    def spares_one(self):
+        """With one copy less all goes on."""
+        (_, w), (_, least) = self.lab.settings
+        w = {"all": 1, "majority": self.lab.copies // 2 + 1}.get(w, w)
+        return self.lab.copies - 1 >= max(w, 1 + least)
 
     def power_cut(self):
         self.story.append("power cut")
@@ -51,7 +71,7 @@ class Life:
         for name, node in befell:
             ALL[name][1](node)
         self.end_of_trouble()
-        if len(befell) == 1 and self.lab.copies > 1:
+        if len(befell) == 1 and self.spares_one():
             self.alone.append((began, now()))
         return len(befell)
 
@@ -78,6 +98,36 @@ class Life:
         self.end_of_trouble()
         return 1 + len(befell)
 
+    def failover(self):
+        """One is to lead what another leads, which may be in trouble meanwhile. Who comes back gets its share again."""
+        one, other = self.chance.sample(self.lab.nodes, 2)
+        how = self.chance.choice([[], ["FORCE"]])
+        befell = [self.befall(other)] if self.chance.randrange(3) == 0 else []
+        reply = one.ask("CLUSTER", "FAILOVER", *how, other.id)
+        self.story.append(f"{one} is to lead {' '.join([*how, f'for {other}:'])} {reply}")
+        time.sleep(self.chance.choice([0, 0.05, 0.5, 2]))
+        for name, node in befell:
+            ALL[name][1](node)
+        if not how:
+            one.disk()
+            one.kill()
+            one.start()
+        self.end_of_trouble()
+        return 1 + len(befell)
+
+    def settings_change(self):
+        asked, befell = self.chance.choice(self.lab.nodes), []
+        self.lab.settings = self.draw_settings()
+        self.story.append(self.told_settings())
+        if self.chance.randrange(2) == 0:
+            befell = [self.befall(self.chance.choice(self.lab.others(asked)))]
+        for name, value in self.lab.settings:
+            until(lambda: asked.ask("CLUSTER", "SETTINGS", "SET", name, value) == "OK", PATIENCE, f"{asked} does not set {name}")
+        for name, node in befell:
+            ALL[name][1](node)
+        self.end_of_trouble()
+        return 1 + len(befell)
+
     def end_of_trouble(self):
         self.lab.wait_whole()
         since = now()
@@ -94,6 +144,10 @@ class Life:
                     self.end_of_trouble()
                 elif which <= 2:
                     totals["faults"] += self.members_change()
+                elif which == 3 and self.lab.copies > 1:
+                    totals["faults"] += self.failover()
+                elif which == 4 and self.lab.copies > 1:
+                    totals["faults"] += self.settings_change()
                 else:
                     totals["faults"] += self.trouble()
             self.callers.stop()
@@ -119,7 +173,8 @@ def live(seed, totals):
         life.run(totals)
         return True
     except AssertionError as e:
-        print(f"--- seed {seed}, after {', '.join(life.story)}: {e}\n{life.lab.logs()}", flush=True)
+        print(f"--- seed {seed}, at a load of {os.getloadavg()[0]}, after {', '.join(life.story)}: {e}\n{life.lab.logs(20000)}",
+              flush=True)
         return False
     finally:
         life.lab.close()
