@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "wire/hello.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "tests/lib/unit.h"
 
 /* Two ends and the bytes between them. */
@@ -223,15 +225,40 @@ static void another_version_is_refused_first(void **state)
     struct pair p = two();
     begin(&p, HELLO_CONTROL, NULL);
     chain_consume(&p.to_b, p.to_b.n, NULL);
-    chain_put(&p.to_b, SLICE("*4\r\n$10\r\nVONG.HELLO\r\n$1\r\n2\r\n$3\r\nnew\r\n$5\r\nthing\r\n"));
+    chain_put(&p.to_b, SLICE("*4\r\n$10\r\nVONG.HELLO\r\n$1\r\n3\r\n$3\r\nnew\r\n$5\r\nthing\r\n"));
     enum hello_verdict dials, answers;
     play(&p, &dials, &answers);
     assert_int_equal(answers, HELLO_REFUSED);
     assert_int_equal(dials, HELLO_REFUSED);
     assert_int_equal(p.dials.refusal, HELLO_BAD_VERSION);
     assert_string_equal(p.dials.why,
-                        "version 2 of the messages between nodes is not spoken here, but 1");
+                        "version 3 of the messages between nodes is not spoken here, but 2");
     end(&p);
+}
+
+/* Nodes of two builds that claim the same version, and say other things, part after each message. */
+static void the_version_is_of_these_rows(void **state)
+{
+    (void)state;
+    static const struct hash_key key;
+    struct chain rows = {0};
+    for (unsigned t = 0; t < WIRE_TYPES; t++) {
+        const struct wire_spec *s = wire_spec((enum wire_type)t);
+        char row[128];
+        int n = snprintf(row, sizeof(row), "%s %u %u %u\n", s->name, s->least, s->most, (unsigned)s->side);
+        chain_put(&rows, slice_of(row, (size_t)n));
+    }
+    size_t n;
+    char *flat = chain_flat(&rows, NULL, &n);
+    const struct {
+        int version;
+        uint64_t rows;
+    } of = {HELLO_VERSION, hash_keyed(&key, slice_of(flat, n))};
+    mem_free(flat);
+    if (of.rows != UINT64_C(0x8a2a041ff3470b4e))
+        fail_msg("a message changed: raise HELLO_VERSION, and here 2 and the rows' hash, 0x%llx",
+                 (unsigned long long)of.rows);
+    assert_int_equal(of.version, 2);
 }
 
 static void clusters_do_not_mix(void **state)
@@ -355,6 +382,7 @@ UNIT_TESTS("hello",
            TEST(a_changed_word_breaks_the_proof, "no byte of the HELLO can be changed on its way"),
            TEST(another_version_is_refused_first,
                 "another version is refused before its fields are read"),
+           TEST(the_version_is_of_these_rows, "a change of any message's row wants another version"),
            TEST(clusters_do_not_mix, "clusters do not mix, but to meet"),
            TEST(a_proxy_is_no_node, "a proxy is no node, and may forward and follow only"),
            TEST(ids_are_judged, "an id that is mine, not meant or no member's is refused"),
