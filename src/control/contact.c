@@ -246,11 +246,12 @@ static void unknown_to(struct control *c, const struct contact *k)
 }
 
 /* Said aloud once, and again when there is something else to say: it is tried again
- * all the time. */
+ * all the time, from both ends. */
 static void refused(struct control *c, struct contact *k)
 {
-    bool again = strcmp(c->refusal, k->hello.why) == 0;
-    memcpy(c->refusal, k->hello.why, sizeof(c->refusal));
+    char *before = c->refusal[k->hello.by_peer];
+    bool again = strcmp(before, k->hello.why) == 0;
+    memcpy(before, k->hello.why, WIRE_WHY_BYTES);
     log_say(c->log, again || is_growing_pain(c, &k->hello) ? LOG_LEVEL_VERBOSE : LOG_LEVEL_WARNING,
             "%s %s: %s", k->hello.by_peer ? "refused by" : "refused", k->peer, k->hello.why);
     if (k->hello.by_peer && k->hello.refusal == HELLO_UNKNOWN)

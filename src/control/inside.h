@@ -175,8 +175,8 @@ struct control {
     enum standing contacts_standing;
     struct mono contacts_wake; /* and are not to be before this if nothing of that changes */
     uint32_t last_link;
-    uint64_t sent, received;      /* messages */
-    char refusal[WIRE_WHY_BYTES]; /* the newest one's text */
+    uint64_t sent, received;         /* messages */
+    char refusal[2][WIRE_WHY_BYTES]; /* the newest text of its own, and of the others' */
     /* members say that this node is none, and none took it for one since; 0: not so */
     struct mono unknown_since;
     bool unknown_told;

@@ -201,6 +201,25 @@ def test_an_unknown_version(node):
     until(lambda: "version" in n.log, 30)
 
 
+def test_a_later_version(node):
+    """two versions that refuse one another, again and again, say so once each"""
+    n = node()
+    with socket.create_server(("127.0.0.1", 0)) as later:
+        later.settimeout(60)
+        n.launch("--loglevel", "verbose", join=[f"127.0.0.1:1@{later.getsockname()[1]}"])
+        for _ in range(3):
+            with later.accept()[0] as dialed:
+                dialed.sendall(frame("VONG.REFUSED", "version", "version 2 is not spoken here, but 9"))
+                Wire(dialed).to_end()
+            with socket.create_connection(("127.0.0.1", n.cluster_port), timeout=30) as s:
+                s.sendall(frame("VONG.HELLO", 9, "", "0" * 40, 1, "control", "0" * 64))
+                assert b"VONG.REFUSED" in Wire(s).to_end()
+    for what in "refused by 127.0.0.1:", "refused 127.0.0.1:":
+        until(lambda: n.log.count(what) >= 3, 60)
+        said = [line for line in n.log.splitlines() if what in line]
+        assert [" # " in line for line in said] == [True, False, False], said
+
+
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"*1\r\n$4\r\nPING\r\n"], ids=["http", "ping"])
 def test_garbage(node, garbage):
     """what is no handshake is refused with a reason, and the node goes on"""
