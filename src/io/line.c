@@ -42,7 +42,7 @@ static void connect_next(struct line *l)
     shut(l);
     enum err err = dial_next(&l->dial, &fd);
     if (err != ERR_OK) {
-        dialed(l, err == ERR_IO ? LINE_NOWHERE : LINE_REFUSED);
+        dialed(l, err == ERR_IO ? LINE_NO_SOCKET : LINE_REFUSED);
         return;
     }
     conn_init(&l->conn, fd, l->of->kind);

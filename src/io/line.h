@@ -20,8 +20,9 @@
 
 enum line_dialed {
     LINE_THROUGH,
-    LINE_NOWHERE, /* there is no such host, or no socket for it */
-    LINE_REFUSED  /* it is not reached, or nobody listens there */
+    LINE_NOWHERE,   /* there is no such host */
+    LINE_NO_SOCKET, /* the system gave none: too many files are open, or it lacks memory */
+    LINE_REFUSED    /* it is not reached, or nobody listens there */
 };
 
 struct line;

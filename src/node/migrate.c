@@ -465,7 +465,7 @@ void migrate_dialed(struct node *n, uint32_t link, enum node_dialed how, struct 
     struct migration *m = migration_at(n, link);
     if (m == NULL)
         return;
-    if (how == NODE_DIALED_NOWHERE) {
+    if (how == NODE_DIALED_NOWHERE || how == NODE_DIALED_NO_SOCKET) {
         end_badly(n, m, out);
         return;
     }

@@ -75,8 +75,9 @@ enum { NODE_GROWS_BYTES = 1024 * 1024 }; /* replication 14 */
 
 enum node_dialed {
     NODE_DIALED_OK,
-    NODE_DIALED_NOWHERE, /* there is no such host, or no socket for it */
-    NODE_DIALED_REFUSED  /* it is not reached, or nobody listens there */
+    NODE_DIALED_NOWHERE,   /* there is no such host */
+    NODE_DIALED_NO_SOCKET, /* the system gave none: too many files are open, or it lacks memory */
+    NODE_DIALED_REFUSED    /* it is not reached, or nobody listens there */
 };
 
 struct node_event {

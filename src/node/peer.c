@@ -611,7 +611,8 @@ bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct nod
         return false;
     if (how != NODE_DIALED_OK) {
         link_end(n, l, "its node cannot be reached", out);
-        spares_forsake(n);
+        if (how == NODE_DIALED_NO_SOCKET)
+            spares_forsake(n);
         n->cluster->parked_at = mono_after(n->now, 50 * 1000); /* not in a loop */
         return true;
     }

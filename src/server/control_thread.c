@@ -138,6 +138,7 @@ static void contact_dialed(struct line *l, enum line_dialed how)
 {
     static const enum control_dialed control_says[] = {[LINE_THROUGH] = CONTROL_DIALED_OK,
                                                        [LINE_NOWHERE] = CONTROL_DIALED_NOWHERE,
+                                                       [LINE_NO_SOCKET] = CONTROL_DIALED_NOWHERE,
                                                        [LINE_REFUSED] = CONTROL_DIALED_REFUSED};
     struct contact_line *c = contact_of(l);
     struct control_event ev = {.type = CONTROL_DIALED,

@@ -110,6 +110,7 @@ static void link_dialed(struct line *line, enum line_dialed how)
 {
     static const enum node_dialed node_says[] = {[LINE_THROUGH] = NODE_DIALED_OK,
                                                  [LINE_NOWHERE] = NODE_DIALED_NOWHERE,
+                                                 [LINE_NO_SOCKET] = NODE_DIALED_NO_SOCKET,
                                                  [LINE_REFUSED] = NODE_DIALED_REFUSED};
     struct link *l = link_of(line);
     if (how == LINE_THROUGH && l->use != USE_NONE)

@@ -3,6 +3,7 @@
 #include "io/line.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -220,6 +221,25 @@ static void who_is_not_reached_is_told_why(void **state)
     assert_int_equal(refused.closed + long_name.closed + no_name.closed + with_nul.closed, 0);
 }
 
+/* Who is told so may close what it can do without. */
+static void files_that_are_lacking_are_told(void **state)
+{
+    (void)state;
+    struct told t = {0};
+    struct rlimit before, none;
+    begin();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    dial(&t, "127.0.0.1", port);
+    turn();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(t.dialed, 1);
+    assert_int_equal(t.how, LINE_NO_SOCKET);
+    assert_true(t.line.dead);
+    end();
+}
+
 static void a_name_is_looked_up_elsewhere(void **state)
 {
     (void)state;
@@ -343,6 +363,7 @@ UNIT_TESTS("line",
            TEST(bytes_go_both_ways, "bytes go both ways, and the end is told once, behind them (S8)"),
            TEST(what_is_long_goes_in_several_turns, "what is long goes in several turns, others' between them (I3)"),
            TEST(who_is_not_reached_is_told_why, "who is not reached, or no host, is told apart, and is dead (S8)"),
+           TEST(files_that_are_lacking_are_told, "who cannot be dialed since too many files are open is told so (S8)"),
            TEST(a_name_is_looked_up_elsewhere, "a name is looked up by a thread, an address needs none (S8)"),
            TEST(nothing_is_told_of_who_was_dropped, "nothing is told of a line that was dropped (S8)"),
            TEST(who_ends_says_all_and_reads_no_more, "a line that ends says all it has, and reads no more"),

@@ -249,6 +249,9 @@ static void each_failure_has_its_word(void **state)
     tell(&o, NODE_DIALED, NODE_DIALED_NOWHERE, 0, "");
     one_expect(&o, 1, "-IOERR error or timeout connecting to the client\r\n");
     one_send(&o, 1, MIGRATE);
+    tell(&o, NODE_DIALED, NODE_DIALED_NO_SOCKET, 0, "");
+    one_expect(&o, 1, "-IOERR error or timeout connecting to the client\r\n");
+    one_send(&o, 1, MIGRATE);
     tell(&o, NODE_DIALED, NODE_DIALED_REFUSED, 0, "");
     one_expect(&o, 1, "-IOERR error or timeout writing to target instance\r\n");
     one_send(&o, 1, MIGRATE);

@@ -442,6 +442,35 @@ static void each_upstream_has_a_line(void **state)
     end();
 }
 
+/* Their files may be what is lacking, or not. */
+static void spare_links_go_where_files_are_lacking(void **state)
+{
+    (void)state;
+    start_proxy();
+    some_send(&w, PROXY, 1, "MULTI");
+    send_format(PROXY, 1, "SET %s 1\nEXEC", some_key(&w, 0, 0));
+    some_carry(&w);
+    one_expect(&w.node[PROXY], 1, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    assert_int_equal(links_n(), 1); /* a spare one now */
+    for (unsigned lacks = 0; lacks < 2; lacks++) {
+        send_format(PROXY, 2, "GET %s", some_key(&w, 1, 0));
+        struct some_link *l = only_link(PROXY, 1);
+        uint32_t link = l->link;
+        assert_true(l->dialing);
+        some_link_drop(l);
+        one_step(&w.node[PROXY],
+                 (struct node_event){.type = NODE_DIALED,
+                                     .link = {.link = link,
+                                              .dialed = lacks ? NODE_DIALED_NO_SOCKET : NODE_DIALED_REFUSED}});
+        one_later(&w.node[PROXY], 0);
+        assert_int_equal(links_n(), lacks ? 0 : 1);
+        some_later(&w, 100);
+        one_expect(&w.node[PROXY], 2, "$-1\r\n");
+        some_link_break(&w, only_link(PROXY, 1));
+    }
+    end();
+}
+
 static void it_stops_once_all_is_answered(void **state)
 {
     (void)state;
@@ -502,4 +531,5 @@ UNIT_TESTS("proxied",
            TEST(what_a_copy_does_not_answer_the_primary_does, "what a copy does not answer the primary does (N20)"),
            TEST(the_zone_decides, "read-from nearest-zone asks who is in the proxy's zone, in sync and up"),
            TEST(each_upstream_has_a_line, "INFO upstreams tells of each node what is under way, retried, connected anew"),
+           TEST(spare_links_go_where_files_are_lacking, "spare links are hung up where files are lacking, not where a node is not reached"),
            TEST(it_stops_once_all_is_answered, "a proxy stops once what is under way is answered"))
