@@ -597,9 +597,9 @@ static void view_due(struct control *c)
         return;
     if (leader != MAP_NOBODY && leader != control_place(c) &&
         !node_id_equal(&v.leader, &c->told.leader)) {
-        char name[NODE_NAME_BYTES];
+        char name[MAP_NAME_BYTES];
         log_say(c->log, LOG_LEVEL_NOTICE, "node %s leads the controller",
-                say_node(&c->map.nodes.at[leader], name));
+                map_node_name(&c->map.nodes.at[leader], name));
     }
     c->told = v;
     c->view_due = mono_after(c->now, VIEW_US);

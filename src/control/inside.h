@@ -350,8 +350,7 @@ void steward_report(struct control *c, uint16_t place, const struct wire_report 
 void steward_free(struct control *c);
 
 /* ---- say.c */
-enum { NODE_NAME_BYTES = 80, SAY_BYTES = 256 };
-const char *say_node(const struct map_node *n, char name[NODE_NAME_BYTES]); /* name */
+enum { SAY_BYTES = 256 };
 void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES]);
 
 #endif

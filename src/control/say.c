@@ -7,23 +7,11 @@
 #include "control/inside.h"
 #include "core/map/map_setting.h"
 
-const char *say_node(const struct map_node *n, char name[NODE_NAME_BYTES])
-{
-    static const char hex[] = "0123456789abcdef";
-    char id[9] = {0};
-    for (unsigned i = 0; i < 4; i++) {
-        id[2 * i] = hex[n->id.b[i] >> 4];
-        id[2 * i + 1] = hex[n->id.b[i] & 15];
-    }
-    snprintf(name, NODE_NAME_BYTES, "%s (%s:%u)", id, n->at.ip, (unsigned)n->at.port);
-    return name;
-}
-
-static const char *say_id(const struct map *m, const struct node_id *id, char name[NODE_NAME_BYTES])
+static const char *say_id(const struct map *m, const struct node_id *id, char name[MAP_NAME_BYTES])
 {
     uint16_t place = map_find(m, id);
     struct map_node stranger = {.id = *id};
-    return say_node(place == MAP_NOBODY ? &stranger : &m->nodes.at[place], name);
+    return map_node_name(place == MAP_NOBODY ? &stranger : &m->nodes.at[place], name);
 }
 
 static bool is_down(const struct map *m, const struct node_id *id)
@@ -32,10 +20,10 @@ static bool is_down(const struct map *m, const struct node_id *id)
     return place != MAP_NOBODY && m->nodes.at[place].health == MAP_DOWN;
 }
 
-static const char *say_member(const struct map_member *m, char name[NODE_NAME_BYTES])
+static const char *say_member(const struct map_member *m, char name[MAP_NAME_BYTES])
 {
     struct map_node n = {.id = m->id, .at = m->at};
-    return say_node(&n, name);
+    return map_node_name(&n, name);
 }
 
 static unsigned slots_of(const struct map_entry *e)
@@ -49,14 +37,14 @@ static unsigned slots_of(const struct map_entry *e)
 /* Who serves them now, if it is one for all: so it is where a node is back. */
 static void say_elect(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
-    char a[NODE_NAME_BYTES];
+    char a[MAP_NAME_BYTES];
     uint16_t winner = e->runs.run_n > 0 ? e->runs.run[0].node[0] : MAP_NOBODY;
     for (size_t i = 1; i < e->runs.run_n; i++)
         if (e->runs.run[i].node[0] != winner)
             winner = MAP_NOBODY;
     if (!e->runs.give_up && winner < m->nodes.n && m->nodes.at[winner].used)
         snprintf(text, SAY_BYTES, "node %s serves %u slots that had no primary",
-                 say_node(&m->nodes.at[winner], a), slots_of(e));
+                 map_node_name(&m->nodes.at[winner], a), slots_of(e));
     else
         snprintf(text, SAY_BYTES, "%u slots get a primary%s", slots_of(e),
                  e->runs.give_up ? ", without their data" : "");
@@ -64,7 +52,7 @@ static void say_elect(const struct map *m, const struct map_entry *e, char text[
 
 static void say_isr(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
-    char a[NODE_NAME_BYTES];
+    char a[MAP_NAME_BYTES];
     unsigned slots = 0, least = MAP_COPIES, most = 0;
     for (size_t i = 0; i < e->isr.run_n; i++) {
         const struct map_isr_run *run = &e->isr.run[i];
@@ -95,7 +83,7 @@ static void say_setting(const struct map_entry *e, char text[SAY_BYTES])
 /* m: as it is before the entry, or after it. */
 void say_entry(const struct map *m, const struct map_entry *e, char text[SAY_BYTES])
 {
-    char a[NODE_NAME_BYTES], b[NODE_NAME_BYTES];
+    char a[MAP_NAME_BYTES], b[MAP_NAME_BYTES];
     switch (e->type) {
     case MAP_FOUND:
         snprintf(text, SAY_BYTES, "cluster founded by node %s", say_member(&e->found.first, a));

@@ -91,8 +91,8 @@ static void propose_about(struct control *c, uint16_t place, enum map_entry_type
         .type = type, .base = c->map.index, .about = n->id, .incarnation = n->incarnation};
     if (w->proposed > c->map.index || !propose(c, &e, &w->proposed))
         return;
-    char name[NODE_NAME_BYTES];
-    log_say(c->log, LOG_LEVEL_NOTICE, "node %s: %s", say_node(n, name), why);
+    char name[MAP_NAME_BYTES];
+    log_say(c->log, LOG_LEVEL_NOTICE, "node %s: %s", map_node_name(n, name), why);
 }
 
 void steward_news(struct control *c, const struct member_news *news)
@@ -130,14 +130,14 @@ void steward_news(struct control *c, const struct member_news *news)
 void steward_forces(struct control *c, const struct node_id *who, uint64_t index)
 {
     uint16_t place = map_find(&c->map, who);
-    char name[NODE_NAME_BYTES];
+    char name[MAP_NAME_BYTES];
     if (place == MAP_NOBODY || c->map.nodes.at[place].health == MAP_DOWN)
         return;
     struct ward *w = ward_at(c, place);
     w->forced = true;
     w->proposed = index > w->proposed ? index : w->proposed;
     log_say(c->log, LOG_LEVEL_WARNING, "node %s is forced out: CLUSTER FAILOVER FORCE",
-            say_node(&c->map.nodes.at[place], name));
+            map_node_name(&c->map.nodes.at[place], name));
 }
 
 /* X says that it is here again, in another incarnation. */
@@ -233,10 +233,10 @@ static void place(struct control *c, struct placement *p)
         any = true;
         seen.nodes.at[i].leaving = true;
         if (is_wished(&c->map, i)) {
-            char name[NODE_NAME_BYTES];
+            char name[MAP_NAME_BYTES];
             log_say(c->log, LOG_LEVEL_WARNING,
                     "node %s has been down for cluster-evict-after: its copies are made on others",
-                    say_node(&c->map.nodes.at[i], name));
+                    map_node_name(&c->map.nodes.at[i], name));
         }
     }
     placement_next(p, any ? &seen : &c->map);

@@ -374,9 +374,9 @@ void peer_flush(struct node *n, struct node_out *out);
 /* The map changed, or time went on: which are over? */
 void peer_look(struct node *n, struct node_out *out);
 struct mono peer_due(const struct node *n);
-/* What is away, or waits, is answered with what is known of it, and links are hung up. False: there
- * was neither. */
-bool peers_give_up(struct node *n, const char *why, struct node_out *out);
+/* What is away, or waits, is answered with what is known of it, and links are hung up. How many
+ * requests that were. */
+size_t peers_give_up(struct node *n, const char *why, struct node_out *out);
 /* Another node may have its place by now. */
 bool peer_is_member(const struct node *n, const struct peer_link *l);
 /* before: the one of the same session and slot that is next before it, if any. NULL: it is full. */

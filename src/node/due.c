@@ -117,13 +117,18 @@ static void stop_proxy(struct node *n, struct node_out *out)
     bool drained = is_drained(n);
     if (!drained && !mono_reached(n->now, n->stop_until))
         return;
-    if (!drained && peers_give_up(n, "its proxy was stopped", out)) {
+    size_t given_up = drained ? 0 : peers_give_up(n, "its proxy was stopped", out);
+    if (given_up > 0) {
         log_say(n->log, LOG_LEVEL_WARNING,
-                "stopping after shutdown-timeout: some requests were not answered by their node, "
-                "or their replies not read");
+                "stopping after shutdown-timeout: %zu requests were not answered by their node, "
+                "their clients are told so",
+                given_up);
         n->stop_until = mono_after(n->now, LAST_WORDS_US);
         return;
     }
+    if (!drained)
+        log_say(n->log, LOG_LEVEL_WARNING,
+                "stopping with replies that their clients have not read, or not to the end");
     out->stop = true;
     out->exit_code = 0;
 }

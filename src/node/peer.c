@@ -397,7 +397,10 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
     else if (never_sent || !f->is_write) {
         if (!never_sent)
             note_retry(n, f->link);
-        flight_park(n, f, "TRYAGAIN the connection to its node broke", 0);
+        flight_park(n, f,
+                    f->link->open ? "TRYAGAIN the connection to its node broke"
+                                  : "TRYAGAIN its node is not reached",
+                    0);
     } else {
         flight_unsure(n, f, why, out);
     }
@@ -672,17 +675,16 @@ void peer_look(struct node *n, struct node_out *out)
     }
 }
 
-bool peers_give_up(struct node *n, const char *why, struct node_out *out)
+size_t peers_give_up(struct node *n, const char *why, struct node_out *out)
 {
     struct cluster *c = n->cluster;
-    if (list_empty(&c->links) && list_empty(&c->parked))
-        return false;
+    struct proxy_view before = cluster_proxy_view(n);
     while (!list_empty(&c->links))
         peer_hang_up(n, CONTAINER_OF(c->links.next, struct peer_link, in_cluster), why, out);
     for (struct list *l = c->parked.next; l != &c->parked; l = l->next)
         CONTAINER_OF(l, struct flight, in_where)->until = n->now;
     flights_look_soon(n);
-    return true;
+    return before.sent + before.parked;
 }
 
 struct mono peer_due(const struct node *n)

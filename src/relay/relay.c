@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "core/map/seeds.h"
 #include "core/raft/raft_log.h"
+#include "relay/node_news.h"
 #include "wire/wire_control.h"
 #include "wire/wire_map.h"
 
@@ -37,6 +38,7 @@ struct relay_link {
 struct relay {
     struct relay_config config;
     struct map map;
+    struct node_news news; /* of the map, and of whom its links reach */
     struct rng rng;
     VEC(struct relay_link *) links;
     uint32_t last_link;
@@ -44,6 +46,8 @@ struct relay {
     struct mono retry, another, said;
     struct mono now;
     struct relay_out *out; /* of the step under way */
+    bool caught_up;        /* what comes is news */
+    bool lost;             /* it was told that none is followed */
     char why[RELAY_WHY_BYTES];
 };
 
@@ -76,6 +80,7 @@ void relay_free(struct relay *r)
     for (size_t i = 0; i < r->links.n; i++)
         link_free(r->links.at[i]);
     vec_free(&r->links);
+    node_news_free(&r->news);
     map_free(&r->map);
     mem_free(r);
 }
@@ -178,6 +183,8 @@ static bool any_open(const struct relay *r)
 static void missed(struct relay *r, const struct relay_link *l, const char *what)
 {
     char why[RELAY_WHY_BYTES];
+    node_news_missed(&r->news, &r->map, l->open ? &l->hello.peer.id : &l->wanted, what, r->now,
+                     r->config.log);
     (void)snprintf(why, sizeof(why), "%.60s:%u: %.80s", l->host, (unsigned)l->port, what);
     if (any_open(r) || strcmp(why, r->why) == 0)
         return;
@@ -186,8 +193,18 @@ static void missed(struct relay *r, const struct relay_link *l, const char *what
     if (!mono_reached(r->now, r->said))
         return;
     r->said = mono_after(r->now, SAID_US);
+    r->lost = true;
     log_say(r->config.log, LOG_LEVEL_NOTICE,
             "no node of the cluster is followed: %s; others are tried, and it again", why);
+}
+
+static void reached(struct relay *r, const struct relay_link *l)
+{
+    node_news_reached(&r->news, &r->map, &l->hello.peer.id, r->config.log);
+    log_say(r->config.log, r->lost ? LOG_LEVEL_NOTICE : LOG_LEVEL_VERBOSE,
+            "the map is followed at %s:%u", l->host, (unsigned)l->port);
+    r->lost = false;
+    r->why[0] = '\0'; /* the same would be news again */
 }
 
 /* --------------------------------------------------------------------- whom to dial */
@@ -288,6 +305,17 @@ static void tell(struct relay *r, uint64_t index, struct map_entry *e)
     *vec_add(&r->out->news) = (struct relay_news){.index = index, .entry = e};
 }
 
+/* What was decided before the proxy came is the past, and alarms nobody. */
+static void catch_up(struct relay *r)
+{
+    if (r->caught_up || r->map.index == 0)
+        return;
+    r->caught_up = true;
+    log_say(r->config.log, LOG_LEVEL_NOTICE, "map %llu: a cluster of %zu is followed",
+            (unsigned long long)r->map.index, map_members_n(&r->map));
+    node_news_look(&r->news, &r->map, r->config.log);
+}
+
 static enum err take_entry(struct relay *r, uint64_t index, const struct wire_entry *w, char *why)
 {
     struct map_entry *e = NULL;
@@ -296,6 +324,8 @@ static enum err take_entry(struct relay *r, uint64_t index, const struct wire_en
         (void)map_apply(&r->map, index, e);
     }
     r->map.index = index;
+    if (r->caught_up)
+        node_news_look(&r->news, &r->map, r->config.log);
     tell(r, index, e);
     return ERR_OK;
 }
@@ -313,6 +343,8 @@ static enum err take_entries(struct relay *r, struct wire_in *in, char *why)
             break; /* an older answer: what lies between is asked for again */
         TRY(take_entry(r, index, &m.at[i], why));
     }
+    if (m.n < FETCH_ENTRIES)
+        catch_up(r);
     return ERR_OK;
 }
 
@@ -333,6 +365,8 @@ static enum err take_whole(struct relay *r, struct wire_in *in, char *why)
     }
     if (e == ERR_OK && map.index > r->map.index) {
         map_copy(&r->map, &map);
+        catch_up(r);
+        node_news_look(&r->news, &r->map, r->config.log);
         tell(r, 0, NULL);
     }
     map_free(&map);
@@ -356,7 +390,6 @@ static void heard(struct relay *r, struct relay_link *l, struct wire_in *in)
     char why[WIRE_WHY_BYTES] = "";
     enum err e = ERR_SYNTAX;
     enum hello_refusal refusal;
-    uint64_t before = r->map.index;
     if (in->type == WIRE_REFUSED) {
         if (get_refused(in, &refusal, why) == ERR_OK)
             missed(r, l, why);
@@ -375,10 +408,6 @@ static void heard(struct relay *r, struct relay_link *l, struct wire_in *in)
         bad(r, l, why);
         return;
     }
-    if (before == 0 && r->map.index > 0)
-        log_say(r->config.log, LOG_LEVEL_NOTICE, "map %llu of %zu nodes, from %s:%u",
-                (unsigned long long)r->map.index, map_members_n(&r->map), l->host,
-                (unsigned)l->port);
     ask(r, l);
 }
 
@@ -398,8 +427,7 @@ static bool shake(struct relay *r, struct relay_link *l) /* false: there is no m
         return false;
     l->open = true;
     l->reader = (struct wire_reader){.from = WIRE_ANSWERS, .open = true};
-    log_say(r->config.log, LOG_LEVEL_VERBOSE, "the map is followed at %s:%u", l->host,
-            (unsigned)l->port);
+    reached(r, l);
     ask(r, l);
     return true;
 }

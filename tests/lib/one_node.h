@@ -37,6 +37,7 @@ struct one {
     struct buf file;          /* what WRITEs brought */
     struct buf got[ONE_CONNS]; /* what left so far */
     bool closed[ONE_CONNS], dropped[ONE_CONNS], resumed[ONE_CONNS];
+    bool deaf[ONE_CONNS];     /* reads nothing */
     enum err disk_err;        /* of the next answers, */
     int disk_errno;           /* and its errno; 0: EIO */
     struct buf sent;          /* to other servers */
@@ -99,6 +100,8 @@ static inline void one_step(struct one *o, struct node_event ev)
     for (size_t i = 0; i < o->out.flush.n; i++) {
         struct node_flush *f = &o->out.flush.at[i];
         struct buf *to = &o->got[f->conn];
+        if (o->deaf[f->conn])
+            continue;
         assert_int_equal(buf_room(to, f->upto), ERR_OK);
         to->n += chain_copy(f->chain, to->p + to->n, f->upto);
         chain_consume(f->chain, f->upto, node_graves(o->node));

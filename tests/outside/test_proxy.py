@@ -138,7 +138,8 @@ def test_values_come_through_whole(node, proxy):
 
 
 def test_a_dead_primary_is_a_pause(node, proxy):
-    """kill -9 of the node that the proxy was given, under writers: nothing acknowledged is lost, nothing is refused."""
+    """kill -9 of the node that the proxy was given, under writers: nothing acknowledged is lost, nothing is refused; the log names
+    it once."""
     nodes = with_copies(node)
     p = proxy().at(nodes[:1], "--threads", 2)
     until(lambda: p.info()["cluster_nodes_up"] == 3, 60)
@@ -151,6 +152,11 @@ def test_a_dead_primary_is_a_pause(node, proxy):
     go_on(writers)
     end(writers, p)
     assert {r for w in writers for r in w.refused} == set()
+    told = [line.split(" * ", 1)[-1].split(" # ", 1)[-1] for line in p.log.splitlines() if " map " in line]
+    assert len(told) == len(set(told))  # not one for each thread
+    fate = [line for line in told if f"(127.0.0.1:{nodes[0].port})" in line]
+    assert any("is DOWN: requests for its" in line for line in fate) and any("is back, started anew" in line for line in fate), told
+    assert any("all slots are served" in line for line in told)
 
 
 def test_a_hung_node_is_a_pause(node, proxy):

@@ -304,6 +304,19 @@ static void it_tries_again_for_retry_timeout(void **state)
     end();
 }
 
+static void who_is_not_reached_is_not_taken_for_moving(void **state)
+{
+    (void)state;
+    start_proxy();
+    w.node[PROXY].options.retry_timeout = 1000;
+    w.cut = true;
+    some_send(&w, PROXY, 1, "SET a 1");
+    for (unsigned i = 0; i < 12; i++)
+        some_later(&w, 100);
+    one_expect(&w.node[PROXY], 1, "-TRYAGAIN its node is not reached\r\n");
+    end();
+}
+
 static void info_has(const char *text)
 {
     struct buf *got = &w.node[PROXY].got[1];
@@ -515,7 +528,26 @@ static void what_no_node_answers_is_told_at_a_stop(void **state)
     end();
 }
 
+/* Nobody has more to say: a proxy does not wait for who does not read. */
+static void who_does_not_read_keeps_no_proxy(void **state)
+{
+    (void)state;
+    start_proxy();
+    struct one *o = &w.node[PROXY];
+    o->options.shutdown_timeout = 2;
+    o->deaf[1] = true;
+    some_send(&w, PROXY, 1, "SET a 1");
+    some_carry(&w); /* there are links, and nothing is away */
+    one_step(o, (struct node_event){.type = NODE_STOP});
+    one_later(o, 1900);
+    assert_false(o->out.stop);
+    one_later(o, 200);
+    assert_true(o->out.stop);
+    end();
+}
+
 UNIT_TESTS("proxied",
+           TEST(who_does_not_read_keeps_no_proxy, "a proxy that stops waits for who does not read for shutdown-timeout, no longer"),
            TEST(what_no_node_answers_is_told_at_a_stop, "a proxy that stops tells what became of what no node answered"),
            TEST(it_looks_like_one_server, "a proxy looks like one server that is in no cluster"),
            TEST(every_key_is_its, "every key is a proxy's, and what is of all keys is of all nodes"),
@@ -527,6 +559,7 @@ UNIT_TESTS("proxied",
            TEST(no_read_waits_with_anothers_write, "no read waits with a write of another's (N18)"),
            TEST(before_the_map_it_says_why, "before there is a map a proxy says why"),
            TEST(it_tries_again_for_retry_timeout, "what was not executed is tried again for retry-timeout (N11)"),
+           TEST(who_is_not_reached_is_not_taken_for_moving, "what waited for a node that is not reached is told so"),
            TEST(reads_go_where_read_from_says, "reads go where read-from says, in their session's order (N20)"),
            TEST(what_a_copy_does_not_answer_the_primary_does, "what a copy does not answer the primary does (N20)"),
            TEST(the_zone_decides, "read-from nearest-zone asks who is in the proxy's zone, in sync and up"),

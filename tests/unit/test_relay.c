@@ -11,7 +11,7 @@
 #include "wire/wire_control.h"
 #include "wire/wire_map.h"
 
-enum { SECOND = 1000 * 1000, FAR_ENDS = 64, PORTS = 8 };
+enum { SECOND = 1000 * 1000, FAR_ENDS = 1024, PORTS = 8 };
 
 /* The other end of a link: a node that says what the test has it say. */
 struct far_end {
@@ -36,13 +36,21 @@ static struct {
     size_t told_n;
     struct log log;
     unsigned lines;
+    char said[4096]; /* the lines, '|' between them; its beginning */
+    size_t said_n;
 } w;
 
 static void count_line(struct log *log, enum log_level level, struct slice text)
 {
     (void)log;
-    (void)text;
-    w.lines += level >= LOG_LEVEL_NOTICE;
+    if (level < LOG_LEVEL_NOTICE)
+        return;
+    w.lines++;
+    if (text.n + 2 > sizeof(w.said) - w.said_n)
+        return;
+    memcpy(w.said + w.said_n, text.p, text.n);
+    w.said_n += text.n;
+    memcpy(w.said + w.said_n++, "|", 2);
 }
 
 static void take_out(void)
@@ -216,13 +224,11 @@ static void send_whole(uint32_t link)
     carry();
 }
 
-/* SUSPECTED node 1, as entry `index`. */
-static void send_suspected(uint32_t link, uint64_t index)
+static void send_entry(uint32_t link, uint64_t index, const struct map_entry *e)
 {
-    struct map_entry e = {.type = MAP_SUSPECTED, .about = id_of(2), .incarnation = 1};
     struct chain out = {0};
     size_t n;
-    char *flat = map_entry_flat(&e, &n);
+    char *flat = map_entry_flat(e, &n);
     struct wire_entries *m = mem_zero(sizeof(*m));
     m->first = index;
     m->n = 1;
@@ -232,6 +238,19 @@ static void send_suspected(uint32_t link, uint64_t index)
     mem_free(flat);
     bring(link, &out);
     carry();
+}
+
+/* SUSPECTED node 2, as entry `index`. */
+static void send_suspected(uint32_t link, uint64_t index)
+{
+    send_entry(link, index, &(struct map_entry){.type = MAP_SUSPECTED, .about = id_of(2), .incarnation = 1});
+}
+
+/* What the log said since it was last asked. */
+static void expect_said(const char *lines)
+{
+    assert_string_equal(w.said, lines);
+    w.said[w.said_n = 0] = '\0';
 }
 
 static void the_map_is_found_at_a_seed_and_followed(void **state)
@@ -369,6 +388,122 @@ static void one_is_left_for_another_from_time_to_time(void **state)
     end();
 }
 
+static void news(struct map_entry e)
+{
+    uint64_t next = relay_map(w.relay)->index + 1;
+    e.base = next - 1;
+    for (unsigned i = 0; i < 2; i++) /* the second brings nothing new */
+        send_entry(open_link(i), next, &e);
+}
+
+static void who_dies_and_comes_back_is_named_once(void **state)
+{
+    (void)state;
+    const struct map_run all = {.to = SLOTS - 1, .n = 1, .node = {0}};
+    begin("10.0.0.1:1@1000");
+    make_map(3);
+    carry();
+    send_whole(open_link(0));
+    pass(SECOND);
+    expect_said("map 3: a cluster of 3 is followed|");
+    news((struct map_entry){.type = MAP_SUSPECTED, .about = id_of(1), .incarnation = 1});
+    news((struct map_entry){.type = MAP_CLEARED, .about = id_of(1), .incarnation = 1});
+    news((struct map_entry){.type = MAP_SUSPECTED, .about = id_of(1), .incarnation = 1});
+    expect_said("");
+    news((struct map_entry){.type = MAP_DOWNED, .about = id_of(1), .incarnation = 1});
+    expect_said("map 7: node 01000000 (10.0.0.1:7001) is DOWN: requests for its 16384 slots wait until they are served, for "
+                "retry-timeout at most; writes that it had not answered are UNCERTAIN|");
+    struct map_entry back = {.type = MAP_RESTARTED, .member = member_of(1, 2)};
+    back.member.at.cluster_port = 1000;
+    (void)snprintf(back.member.at.ip, IP_BYTES, "10.0.0.1");
+    news(back);
+    expect_said("map 8: node 01000000 (10.0.0.1:7001) is back, started anew: requests for its 16384 slots wait until they are "
+                "served, for retry-timeout at most; writes that it had not answered are UNCERTAIN|");
+    news((struct map_entry){.type = MAP_ELECT, .runs = {.run = &all, .run_n = 1}});
+    expect_said("map 9: all slots are served|");
+    news((struct map_entry){.type = MAP_SUSPECTED, .about = id_of(3), .incarnation = 1});
+    news((struct map_entry){.type = MAP_DOWNED, .about = id_of(3), .incarnation = 1});
+    expect_said("map 11: node 03000000 (10.0.0.1:7003) is DOWN|");
+    news((struct map_entry){.type = MAP_CLEARED, .about = id_of(3), .incarnation = 1});
+    expect_said("map 12: node 03000000 (10.0.0.1:7003) is back: it is heard well again|");
+    news((struct map_entry){.type = MAP_JOIN, .member = member_of(4, 1)});
+    expect_said("map 13: node 04000000 (127.0.0.1:7004) joins|");
+    end();
+}
+
+/* A young cluster's map comes as its entries. */
+static void what_was_decided_before_is_no_news(void **state)
+{
+    (void)state;
+    struct map_entry founded = founding();
+    struct chain out = {0};
+    size_t n[3];
+    char *flat[3];
+    begin("10.0.0.1:1@1000");
+    make_map(1); /* the cluster's id */
+    carry();
+    founded.found.cluster = w.cluster;
+    flat[0] = map_entry_flat(&founded, &n[0]);
+    flat[1] = map_entry_flat(&(struct map_entry){.type = MAP_JOIN, .member = member_of(2, 1)}, &n[1]);
+    flat[2] = map_entry_flat(&(struct map_entry){.type = MAP_SUSPECTED, .about = id_of(2), .incarnation = 1}, &n[2]);
+    struct wire_entries *m = mem_zero(sizeof(*m));
+    m->first = 1;
+    for (m->n = 0; m->n < 3; m->n++)
+        m->at[m->n] = (struct wire_entry){3, RAFT_ENTRY_OWNER, slice_of(flat[m->n], n[m->n])};
+    put_entries(&out, m);
+    mem_free(m);
+    for (unsigned i = 0; i < 3; i++)
+        mem_free(flat[i]);
+    bring(open_link(0), &out);
+    assert_int_equal(relay_map(w.relay)->index, 3);
+    expect_said("map 3: a cluster of 2 is followed|");
+    send_entry(open_link(0), 4, &(struct map_entry){.type = MAP_DOWNED, .about = id_of(2), .incarnation = 1, .base = 3});
+    expect_said("map 4: node 02000000 (127.0.0.1:7002) is DOWN|");
+    end();
+}
+
+static void who_is_not_reached_is_named_once(void **state)
+{
+    (void)state;
+    begin("10.0.0.1:1@1000");
+    make_map(3);
+    w.dead[1] = true;
+    carry();
+    send_whole(open_link(0));
+    expect_said("map 3: a cluster of 3 is followed|");
+    pass(3 * SECOND);
+    expect_said(""); /* the cluster may have a word for it */
+    pass(60 * SECOND);
+    expect_said("node 02000000 (10.0.0.1:7002) is not reached at its cluster port 1001: nobody answers there; the cluster has "
+                "not called it DOWN, so requests for its slots wait for it, for retry-timeout at most|");
+    w.dead[1] = false;
+    pass(20 * SECOND);
+    expect_said("node 02000000 (10.0.0.1:7002) is reached again|");
+    end();
+}
+
+static void a_cluster_that_is_lost_and_found_is_told_each_time(void **state)
+{
+    (void)state;
+    begin("10.0.0.1:1@1000");
+    make_map(1);
+    carry();
+    send_whole(open_link(0));
+    expect_said("map 1: a cluster of 1 is followed|");
+    for (unsigned i = 0; i < 2; i++) {
+        w.dead[0] = true;
+        uint32_t link = open_link(0);
+        w.ends[link].used = false;
+        step((struct relay_event){.type = RELAY_CLOSED, .link = link});
+        pass(3 * SECOND);
+        expect_said("no node of the cluster is followed: 10.0.0.1:1000: nobody answers there; others are tried, and it again|");
+        w.dead[0] = false;
+        pass(3 * SECOND);
+        expect_said("the map is followed at 10.0.0.1:1000|");
+    }
+    end();
+}
+
 UNIT_TESTS("relay",
            TEST(the_map_is_found_at_a_seed_and_followed, "the map is found at a seed, then followed at several nodes (Y4)"),
            TEST(an_entry_is_told_once_whoever_brings_it, "an entry is told once, in order, whoever brings it (Y1)"),
@@ -376,4 +511,8 @@ UNIT_TESTS("relay",
            TEST(what_cannot_be_read_ends_its_connection_alone, "what cannot be read ends its connection and nothing else (Y2)"),
            TEST(a_node_of_another_cluster_is_refused, "a node of another cluster is refused (Y3)"),
            TEST(a_node_that_joins_another_cluster_is_followed_no_more, "a node that joins another cluster is followed no more (Y3)"),
-           TEST(one_is_left_for_another_from_time_to_time, "one that is followed is left for another from time to time (Y4)"))
+           TEST(one_is_left_for_another_from_time_to_time, "one that is followed is left for another from time to time (Y4)"),
+           TEST(who_dies_and_comes_back_is_named_once, "who dies, comes back or joins is named, once (Y6)"),
+           TEST(what_was_decided_before_is_no_news, "what was decided before the proxy came is no news (Y6)"),
+           TEST(who_is_not_reached_is_named_once, "who is not reached, and not called DOWN, is named, once (Y6)"),
+           TEST(a_cluster_that_is_lost_and_found_is_told_each_time, "a cluster that is lost and found is told of each time"))

@@ -4,9 +4,11 @@
  * map_entry.c. */
 #include "core/map/map.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/num.h"
 #include "core/map/map_setting.h"
 
 void map_init(struct map *m)
@@ -89,6 +91,14 @@ size_t map_members_n(const struct map *m)
     for (size_t i = 0; i < m->nodes.n; i++)
         n += m->nodes.at[i].used;
     return n;
+}
+
+const char *map_node_name(const struct map_node *n, char name[MAP_NAME_BYTES])
+{
+    char id[9] = {0};
+    num_put_hex_bytes(id, n->id.b, 4);
+    snprintf(name, MAP_NAME_BYTES, "%s (%s:%u)", id, n->at.ip, (unsigned)n->at.port);
+    return name;
 }
 
 unsigned map_quorum(const struct map_settings *s)

@@ -118,6 +118,10 @@ size_t map_members_n(const struct map *m);      /* without holes */
 void map_note(struct map *m, uint16_t place);   /* who is there is found at once from now on, */
 void map_unnote(struct map *m, uint16_t place); /* and no more: before it is removed */
 
+/* For people, as logs have it: its id's beginning, and where clients find it. Returns name. */
+enum { MAP_NAME_BYTES = 80 };
+const char *map_node_name(const struct map_node *n, char name[MAP_NAME_BYTES]);
+
 /* The primary of a slot, in the run it was made primary in. */
 static inline bool map_is_primary(const struct map *m, unsigned slot, uint16_t node,
                                   uint32_t incarnation)
