@@ -485,7 +485,8 @@ static void go_forward(struct node *n, struct flight *f, const struct flight *be
     if (l == NULL || (before != NULL && (before->state != FLIGHT_SENT || before->link != l))) {
         const char *full =
             f->on_own || f->is_wait
-                ? "TRYAGAIN too many clients watch, wait or run transactions at its node"
+                ? "TRYAGAIN too many clients watch, wait or run transactions at its node: "
+                  "cluster-own-connections says how many may"
                 : "TRYAGAIN too much is under way to its node";
         flight_park(n, f, l == NULL ? full : f->why, AGAIN_US);
         return;

@@ -20,7 +20,6 @@ enum { LONG_BYTES = 64 * 1024 };            /* of a request or a reply: see carr
 enum { TOO_LONG_BYTES = 256 * 1024 };       /* of a reply: who waits behind it is late */
 /* Links of a node and protocol: no more of them are made for that. */
 enum { SHARED_MAX = 8 };
-enum { POOL_MAX = 256 };              /* of a node */
 enum { SPARE_US = 60 * 1000 * 1000 }; /* nobody took it for so long: it is closed */
 /* Of a reply that is not whole: they go on to its client. */
 enum { PASS_BYTES = 64 * 1024 };
@@ -161,6 +160,14 @@ static struct peer_link *shared_link(struct node *n, struct flight *f, const str
 
 /* -------------------------------------------------------------------- the pool */
 
+/* How many may be taken: who watches or waits may do so for ever, and an eighth is left to
+ * transactions, which end. */
+static int64_t pool_most(const struct node *n, const struct flight *f)
+{
+    int64_t most = n->options->cluster_own_connections;
+    return f->is_exec || most == 1 ? most : most - (most + 7) / 8;
+}
+
 /* One that its session has, or for one that has none a spare one, which may speak the other
  * protocol, or a new one. NULL: the pool is empty. */
 static struct peer_link *pooled_link(struct node *n, uint16_t place, const struct flight *f,
@@ -168,18 +175,20 @@ static struct peer_link *pooled_link(struct node *n, uint16_t place, const struc
 {
     const struct session *s = f->turn->session;
     struct peer_link *spare = NULL;
-    unsigned all = 0;
+    int64_t taken = 0;
     for (struct list *l = n->cluster->links.next; l != &n->cluster->links; l = l->next) {
         struct peer_link *p = CONTAINER_OF(l, struct peer_link, in_cluster);
         if (!p->pooled || p->place != place || p->forsaken || !peer_is_member(n, p))
             continue;
         if (p->own == s && p->waits == f->is_wait)
             return p;
-        all++;
+        taken += p->own != NULL;
         if (is_spare(p) && (spare == NULL || p->protocol == f->protocol))
             spare = p;
     }
-    if (spare == NULL && all < POOL_MAX) {
+    if (taken >= pool_most(n, f))
+        return NULL;
+    if (spare == NULL) {
         spare = link_new(n, place, f->protocol, out);
         spare->pooled = true;
     }

@@ -14,14 +14,15 @@
 
 /* doors, files of the log, the loop, the log file; with a margin */
 enum { OTHER_DESCRIPTORS = 128 };
-enum { UPSTREAM_DESCRIPTORS = 512 }; /* of each thread of a proxy: to its nodes */
+/* of each thread of a proxy: to its nodes, besides those that clients have alone */
+enum { UPSTREAM_DESCRIPTORS = 256 };
 
 /* Of so many, those that are kept from clients: for its nodes a proxy keeps half of too few. */
 static rlim_t kept_free(const struct options *o, rlim_t all)
 {
     rlim_t n = OTHER_DESCRIPTORS;
     if (o->of_proxy)
-        n += (rlim_t)o->threads * UPSTREAM_DESCRIPTORS;
+        n += (rlim_t)(o->threads * (UPSTREAM_DESCRIPTORS + o->cluster_own_connections));
     return o->of_proxy && n > all / 2 ? all / 2 : n;
 }
 
