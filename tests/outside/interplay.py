@@ -26,7 +26,7 @@ def settle(nodes):
         told = n.call("CLUSTER", "REBALANCE", "STATUS")
         told = dict(zip(told[::2], told[1::2]))
         return told["slots-being-handed-over"] == told["slots-waiting-with-keys"] == 0
-    until(lambda: is_shared(nodes) and all(rests(n) for n in nodes), 60, "slots still move")
+    until(lambda: is_shared(nodes) and all(rests(n) for n in nodes), 180, "slots still move")
     return nodes
 
 
@@ -61,7 +61,7 @@ def lose(victim, others, how):
     def is_replaced(n):
         ranges = n.call("CLUSTER", "SLOTS")
         return sum(r[1] - r[0] + 1 for r in ranges) == 16384 and all(r[2][1] != victim.port for r in ranges)
-    until(lambda: all(is_replaced(n) for n in others), 60, "the others do not serve its slots")
+    until(lambda: all(is_replaced(n) for n in others), 120, "the others do not serve its slots")
 
 
 def come_back(victim, nodes, copies):

@@ -198,7 +198,7 @@ def test_an_unknown_version(node):
         s.sendall(frame("VONG.HELLO", 9, "", "0" * 40, 1, "control", "0" * 64, "what nobody knows yet"))
         said = Wire(s).to_end()
     assert b"VONG.REFUSED" in said and b"version" in said, said
-    until(lambda: "version" in n.log, 30)
+    until(lambda: "version" in n.log, 60)
 
 
 def test_a_later_version(node):

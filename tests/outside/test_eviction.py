@@ -9,7 +9,7 @@ import redis
 
 from conftest import request, until
 from interplay import come_back, keys_of, lose, settle, wait_equal
-from members import form, node  # noqa: F401: node is a fixture
+from members import form, is_whole, node  # noqa: F401: node is a fixture
 from test_failover import has_copies
 
 VALUE = b"v" * 8000
@@ -31,7 +31,7 @@ def limited(node, policy):  # noqa: F811
     """Three nodes, two copies, room for so much at each; and what their limit is."""
     args = ["--repl-backlog-size", "1mb", "--replication-factor", 2, "--maxmemory-policy", policy]
     nodes = settle(form(node, 3, *args, timeout_ms=1000))
-    until(lambda: has_copies(nodes, 2), 60)
+    until(lambda: has_copies(nodes, 2), 120)
     limit = max(used(n) for n in nodes) + ROOM
     for n in nodes:
         n.args += ["--maxmemory", limit]
@@ -42,9 +42,9 @@ def limited(node, policy):  # noqa: F811
 class Filler(threading.Thread):
     """Pipelines of SETs of ever new keys through one node, which lives; and what was answered but OK."""
 
-    def __init__(self, number, through):
+    def __init__(self, number, through, *options):
         super().__init__(daemon=True)
-        self.number, self.through = number, through
+        self.number, self.through, self.options = number, through, options
         self.over = threading.Event()
         self.written, self.answers = 0, {}
         self.start()
@@ -55,7 +55,7 @@ class Filler(threading.Thread):
             for n in range(0, 10**9, AT_ONCE):
                 if self.over.is_set():
                     return
-                s.sendall(b"".join(request("SET", f"fill:{self.number}:{i}", VALUE) for i in range(n, n + AT_ONCE)))
+                s.sendall(b"".join(request("SET", f"fill:{self.number}:{i}", VALUE, *self.options) for i in range(n, n + AT_ONCE)))
                 for _ in range(AT_ONCE):
                     line = lines.readline()
                     if line != b"+OK\r\n":
@@ -84,7 +84,7 @@ def end(fillers):
 
 
 def wait_within(nodes, limit):
-    until(lambda: all(used(n) <= limit + ROOM // 20 for n in nodes), 60, "more than maxmemory is used")
+    until(lambda: all(used(n) <= limit + ROOM // 20 for n in nodes), 120, "more than maxmemory is used")
 
 
 def test_evicted_by_primaries(node):  # noqa: F811
@@ -116,10 +116,35 @@ def test_evicted_when_a_primary_is_lost(node):  # noqa: F811
     wait_equal(nodes, 2)
 
 
-def is_set(n, key):
+def test_evicted_while_slots_move(node):  # noqa: F811
+    """slots are handed over to a node that joins while their keys are evicted and expire: none comes back, none is lost (8, 26)"""
+    nodes, limit = limited(node, "volatile-lru")
+    clients = [n.client() for n in nodes]
+    stay = {f"stay:{i}": str(i) for i in range(500)}
+    for key, value in stay.items():
+        clients[0].set(key, value)
+    fillers = [Filler(i, nodes[i], "EX", 1_000_000) for i in range(2)]
+    until(lambda: all(figure(n, "evicted_keys") > 0 for n in nodes), 300, "nothing is evicted")
+    new = node(1000).launch(*nodes[0].args, join=[nodes[0]])
+    soon = [f"soon:{i}" for i in range(1000)]
+    for i, key in enumerate(soon):  # it takes the slots in the meantime
+        clients[i % 3].set(key, VALUE, px=500 + 10 * (i % 500))
+    nodes.append(new)
+    until(lambda: is_whole(nodes), 300, "it is not in")
+    settle(nodes)
+    until(lambda: figure(new, "evicted_keys") > 0, 300, "nothing is evicted where slots came to")
+    end(fillers)
+    assert not [a for f in fillers for a in f.answers if a.startswith(OOM)]
+    until(lambda: not [k for k in soon if clients[1].get(k) is not None], 120, "what expired is there")
+    assert {key: clients[1].get(key) for key in stay} == stay
+    wait_within(nodes, limit)
+    wait_equal(nodes, 2, soon)
+
+
+def is_set(client, key):
     """Or refused for want of memory."""
     try:
-        return n.call("SET", key, VALUE) in (True, "OK")
+        return client.set(key, VALUE)
     except redis.ResponseError as e:
         assert "command not allowed when used memory > 'maxmemory'" in str(e)
         return False
@@ -129,10 +154,11 @@ def test_refused_where_nothing_may_go(node):  # noqa: F811
     """under noeviction what needs memory is refused, wherever it is full; reads and DEL run, and make room (R13)"""
     nodes, limit = limited(node, "noeviction")
     keys = keys_of(nodes[0], 2 * ROOM // len(VALUE))
-    kept = list(itertools.takewhile(lambda key: is_set(nodes[0], key), keys))
+    client = nodes[0].client()
+    kept = list(itertools.takewhile(lambda key: is_set(client, key), keys))
     assert len(kept) < len(keys) and all(used(n) <= limit + ROOM // 4 for n in nodes)
     assert nodes[1].call("STRLEN", kept[0]) == len(VALUE)
     for key in kept[:len(kept) // 2]:
-        assert nodes[0].call("DEL", key) == 1
-    until(lambda: is_set(nodes[0], kept[0]), 60)
+        assert client.delete(key) == 1
+    until(lambda: is_set(client, kept[0]), 60)
     wait_equal(nodes, 2)

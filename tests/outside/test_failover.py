@@ -4,6 +4,7 @@
 import signal
 import threading
 
+import pytest
 import redis
 
 from conftest import until
@@ -95,10 +96,10 @@ def test_a_dead_primary_loses_nothing(node):
     nodes = with_copies(node)
     writers = writing(nodes[1:])
     nodes[0].kill()
-    until(lambda: all(n.info().get("cluster_slots_ok") == "16384" for n in nodes[1:]), 60)
+    until(lambda: all(n.info().get("cluster_slots_ok") == "16384" for n in nodes[1:]), 120)
     go_on(writers)
     nodes[0].restart()
-    until(lambda: is_whole(nodes) and has_copies(nodes, 2), 90)
+    until(lambda: is_whole(nodes) and has_copies(nodes, 2), 120)
     go_on(writers)
     end(writers, nodes[0])
     assert {r for w in writers for r in w.refused} == set()
@@ -109,10 +110,10 @@ def test_one_after_the_other_dies(node):
     writers = writing(nodes[2:])
     for victim in nodes[:2]:
         victim.kill()
-        until(lambda: nodes[2].info().get("cluster_slots_ok") == "16384", 60)
+        until(lambda: nodes[2].info().get("cluster_slots_ok") == "16384", 120)
         go_on(writers)
         victim.restart()
-        until(lambda: is_whole(nodes) and has_copies(nodes, 2), 90)
+        until(lambda: is_whole(nodes) and has_copies(nodes, 2), 120)
     end(writers, nodes[1])
     assert {r for w in writers for r in w.refused} == set()
 
@@ -126,9 +127,37 @@ def test_a_stop_hands_over(node):
     assert nodes[1].info()["cluster_slots_ok"] == "16384"
     go_on(writers)
     nodes[0].restart()
-    until(lambda: is_whole(nodes) and has_copies(nodes, 2), 90)
+    until(lambda: is_whole(nodes) and has_copies(nodes, 2), 120)
     end(writers, nodes[0])
     assert {r for w in writers for r in w.refused} == set()
+
+
+def settling(n, *before):
+    """What of CLUSTER SETTINGS is not settled yet, as of right after another command."""
+    client = redis.Redis(port=n.port, socket_timeout=60, decode_responses=True)
+    words = client.pipeline(transaction=False).execute_command(*(before or ("PING",))) \
+        .execute_command("CLUSTER", "SETTINGS", "GET").execute()[-1]
+    client.close()
+    return dict(zip(words[::2], words[1::2]))["settling"]
+
+
+@pytest.mark.parametrize("before, then", [("majority", "all"), ("all", "majority")])
+def test_who_is_elected_settles(node, before, then):
+    """write-quorum is changed as a primary hangs: who is elected asks again who holds its records, and it is settled"""
+    nodes = with_copies(node, 3, 3, timeout_ms=3000)
+    assert nodes[0].call("CLUSTER", "SETTINGS", "SET", "write-quorum", before) == "OK"
+    until(lambda: all(settling(n) == "no" for n in nodes), 120, "it is not settled")
+    writers = writing(nodes[:2])
+    nodes[2].process.send_signal(signal.SIGSTOP)
+    told = settling(nodes[0], "CLUSTER", "SETTINGS", "SET", "write-quorum", then)
+    assert "write-quorum and replication-factor: " in told  # in its slots nobody can tell
+    until(lambda: all(n.info().get("cluster_slots_ok") == "16384" for n in nodes[:2]), 120)
+    until(lambda: all(settling(n) == "no" for n in nodes[:2]), 120, "it is not settled by who was elected")
+    go_on(writers)
+    nodes[2].kill()
+    nodes[2].restart()
+    until(lambda: is_whole(nodes) and has_copies(nodes, 3), 120)
+    end(writers, nodes[2])
 
 
 def test_slots_with_keys_move(node):

@@ -54,7 +54,7 @@ def test_eviction(node):  # noqa: F811
         # of 28 MB some goes; an election takes 11 MB of its leader, and is no reason for all to go
         n.call("CONFIG", "SET", "maxmemory", used + 24 * MB, "maxmemory-policy", "allkeys-lru")
         probe = keys_of(n, 1)[0]
-        until(lambda: takes(n, probe), 20)
+        until(lambda: takes(n, probe), 60)
     values = {f"e{i}": f"{i:04000}" for i in range(7000)}
     fill(nodes[0], values, at_once=50)
     assert sum(n.call("INFO", "stats")["evicted_keys"] for n in nodes) > 500

@@ -195,6 +195,54 @@ static void a_handover_begins_under_a_steady_load(void **state)
     some_stop(&w);
 }
 
+/* Nothing runs in it until the fate is known: a record more would not be its successor's. */
+static void in_a_slot_being_handed_over_nothing_expires_nor_is_evicted(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 0, 0);
+    unsigned slot = slot_of(slice_str(key));
+    copies_are(key, 1, 0, 2);
+    w.map.settings.rebalance_paused = 1;
+    some_map(&w);
+    for (int i = 0; i < 5; i++)
+        some_later(&w, 10);
+    send_format(0, 1, "SET %s v PX 300\nSET {%s} v", key, key);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n");
+    w.map.settings.rebalance_paused = 0;
+    some_map(&w);
+    for (int i = 0; i < 20 && newest(0, WORD_PROPOSE) == NULL; i++)
+        some_later(&w, 10);
+    assert_int_equal(newest(0, WORD_PROPOSE)->entry.entry->type, MAP_HANDOVER);
+    for (unsigned node = 0; node < 2; node++) {
+        send_format(node, 2, "CONFIG SET maxmemory-policy allkeys-random maxmemory %u", 1 - node);
+        some_expect(&w, node, 2, "+OK\r\n");
+    }
+    for (int i = 0; i < 40; i++)
+        some_later(&w, 10);
+    assert_true(bits_has(&w.node[0].node->cluster->handing, slot));
+    for (unsigned node = 0; node < 2; node++) {
+        assert_int_equal(w.node[node].node->slots[slot].at.seq, 2);
+        assert_int_equal(store_slot_keys_n(&w.node[node].node->store, slot), 2);
+    }
+    struct map_slot *s = &w.map.slots[slot];
+    w.owner[slot] = s->primary = s->isr[0] = 1;
+    s->isr[1] = 0;
+    s->epoch++;
+    s->ver = w.map.index + 1;
+    w.map.nodes.at[0].proposed_n = 1;
+    some_map(&w);
+    for (int i = 0; i < 40; i++)
+        some_later(&w, 10);
+    for (unsigned node = 0; node < 2; node++) {
+        assert_int_equal(w.node[node].node->slots[slot].at.seq, 4); /* both went, once, where it is now */
+        assert_int_equal(store_slot_keys_n(&w.node[node].node->store, slot), 0);
+    }
+    assert_int_equal(w.node[1].node->evicted + w.node[1].node->cmd_stats.expired, 2);
+    some_stop(&w);
+}
+
 /* Paused before it is proposed, it is not: the slot is served on. */
 static void a_handover_that_is_not_wished_any_more_ends(void **state)
 {
@@ -353,6 +401,8 @@ UNIT_TESTS("handover",
            TEST(a_handover_in_doubt_keeps_its_clients_waiting_and_proposes_anew,
                 "a handover in doubt keeps its clients waiting and proposes anew, paused or not (12)"),
            TEST(a_handover_begins_under_a_steady_load, "a handover begins under a steady load (26)"),
+           TEST(in_a_slot_being_handed_over_nothing_expires_nor_is_evicted,
+                "in a slot that is being handed over nothing expires nor is evicted until it is its successor's (8, 26)"),
            TEST(a_handover_that_is_not_wished_any_more_ends, "and ends if it is not wished any more"),
            TEST(who_is_being_stopped_gets_no_slot, "who is being stopped gets no slot, nor gets one back (27)"),
            TEST(the_control_plane_is_told, "the control plane is told what was applied and where slots stand (20)"),
