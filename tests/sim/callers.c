@@ -205,7 +205,7 @@ static bool begins(const struct answer *a, const char *word)
 static bool is_refusal(const struct answer *a)
 {
     return begins(a, "CLUSTERDOWN ") || begins(a, "TRYAGAIN ") || begins(a, "MOVED ") || begins(a, "LOADING ") ||
-           begins(a, "EXECABORT ") || begins(a, "MISCONF ") || begins(a, "NOREPLICAS ");
+           begins(a, "EXECABORT ") || begins(a, "MISCONF ") || begins(a, "NOREPLICAS ") || begins(a, "OOM ");
 }
 
 static void strange(struct caller *c, const struct answer *a)

@@ -759,6 +759,8 @@ void host_start(struct host *h)
     h->options.repl_backlog_size = w->backlog_bytes;
     if (w->rewrite_bytes > 0)
         h->options.auto_aof_rewrite_min_size = w->rewrite_bytes;
+    h->options.maxmemory = w->maxmemory;
+    h->options.maxmemory_policy = w->maxmemory_policy;
     if (w->copies > 1)
         h->options.cluster_scrub_period = SCRUB_S;
     h->disk.now = w->planes.now;

@@ -14,6 +14,7 @@
 
 enum { SECOND_US = 1000 * 1000 };
 enum { FORM_US = 20 * SECOND_US, TROUBLE_US = 48 * SECOND_US, HEAL_US = 20 * SECOND_US, QUIET_US = 8 * SECOND_US };
+enum { MEMORY_LEAST = 300, MEMORY_SPREAD = 1500 }; /* a node has 1200 to 3000 bytes of keys, else */
 enum { FULL_US = 70 * SECOND_US /* who lagged again and again is added after a minute (14) */ };
 
 void hosts_say(struct hosts *w, const char *format, ...)
@@ -298,6 +299,18 @@ void hosts_copies(struct hosts *w, unsigned copies)
         w->rewrite_bytes = 1 + (int64_t)rng_below(&own, 64 * 1024);
 }
 
+/* One in twelve has memory for some of the keys only. */
+static void memory_draw(struct hosts *w)
+{
+    static const enum maxmemory_policy policies[] = {MAXMEMORY_ALLKEYS_LRU, MAXMEMORY_ALLKEYS_LFU, MAXMEMORY_ALLKEYS_RANDOM};
+    struct rng own;
+    rng_seed(&own, w->seed ^ UINT64_C(1) << 63);
+    if (rng_below(&own, 12) != 0 || w->copies < 2 || w->peace || w->broken != BREAK_NONE)
+        return;
+    w->maxmemory = MEMORY_LEAST + (int64_t)rng_below(&own, MEMORY_SPREAD);
+    w->maxmemory_policy = policies[rng_below(&own, 3)];
+}
+
 struct host *hosts_add(struct hosts *w, int join)
 {
     struct host *h = &w->host[w->planes.n];
@@ -396,6 +409,8 @@ static void ask_progress(struct hosts *w)
         return;
     }
     hosts_say(w, "all is well");
+    for (size_t i = 0; i < w->planes.n; i++)
+        w->evicted_n += w->host[i].node != NULL ? w->host[i].node->evicted : 0;
     planes_run(&w->planes, QUIET_US);
     for (unsigned i = 0; i < CALLERS; i++)
         answered[i] = w->callers[i].good_n;
@@ -416,7 +431,7 @@ static void ask_progress(struct hosts *w)
 static void judge(struct hosts *w)
 {
     for (unsigned g = 0; g < GROUPS && w->planes.wrong[0] == '\0'; g++) {
-        if (w->given_up[g])
+        if (w->given_up[g] || w->maxmemory > 0)
             continue;
         struct history_judged judged = history_judge(&w->histories[g]);
         size_t stuck = judged.stuck;
@@ -445,6 +460,7 @@ static void judge(struct hosts *w)
 
 void hosts_run_seed(struct hosts *w)
 {
+    memory_draw(w);
     for (size_t i = 0; i < w->first_n; i++)
         hosts_join(w);
     proxies_begin(w);

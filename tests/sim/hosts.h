@@ -209,6 +209,9 @@ struct hosts {
     size_t part_bytes;     /* of dumps; */
     int64_t backlog_bytes; /* repl-backlog-size */
     int64_t rewrite_bytes; /* logs over that are rewritten, now and then; 0: none is */
+    int64_t maxmemory;     /* of each node; 0: none. Keys are evicted then, as no history tells: none is judged */
+    enum maxmemory_policy maxmemory_policy;
+    uint64_t evicted_n; /* by the runs that there were when trouble was over */
     uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
 };
 

@@ -209,7 +209,7 @@ static void deliver(struct planes *w, struct packet *k)
     struct plane *p = &w->at[k->to_a ? c->a : c->b];
     bool *open = k->to_a ? &c->a_open : &c->b_open;
     bool is_data = k->to_a ? c->a_data : c->b_data;
-    if (!*open || !is_there(p) || c->stalled)
+    if (!*open || !is_there(p) || c->stalled || (c->broken && k->type == PACKET_BYTES))
         return;
     struct control_event ev = {0};
     *open = k->type == PACKET_BYTES;
@@ -360,7 +360,8 @@ void planes_cut(struct planes *w, uint32_t from, uint32_t to, bool cut)
         struct plane_conn *c = &w->conns.at[i];
         if (!c->stalled || is_cut(w, c, true) || is_cut(w, c, false))
             continue;
-        c->stalled = false; /* something was lost in it: both ends find out */
+        c->stalled = false;
+        c->broken = true; /* something was lost in it: both ends find out */
         post(w, packet_new(w, PACKET_CLOSED, i, true), planes_drawn(w));
         post(w, packet_new(w, PACKET_CLOSED, i, false), planes_drawn(w));
     }

@@ -27,7 +27,8 @@ struct plane_conn { /* between two hosts; either end may be gone */
     void *a_owner, *b_owner; /* of such an end: whose it is */
     uint32_t link, guest; /* the numbers they know it by */
     bool a_open, b_open; /* that end is there */
-    bool stalled;        /* what is said is lost: it breaks once there is no cut any more */
+    bool stalled;        /* what is said is lost: it breaks once there is no cut any more, */
+    bool broken;         /* and of what is under way in it then nothing arrives */
     struct mono a_free, b_free; /* bytes towards that end arrive no earlier: they keep their order */
 };
 

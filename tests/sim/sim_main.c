@@ -103,7 +103,7 @@ static void say(const struct totals *t)
 /* ----------------------------------------------------------------------- many nodes */
 
 struct many_totals {
-    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, losses, fired[PLIGHTS];
+    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, losses, evicted, fired[PLIGHTS];
     int64_t us;
 };
 
@@ -125,6 +125,7 @@ static void add_many(struct many_totals *t, const struct hosts *w)
     t->undecided += w->undecided_n;
     t->records += w->records_n;
     t->losses += w->losses_n;
+    t->evicted += w->evicted_n;
     t->us += w->planes.now.us;
 }
 
@@ -168,8 +169,9 @@ static void say_many(const struct many_totals *t)
            (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
            (unsigned long long)t->calls, (unsigned long long)t->answers, (unsigned long long)t->refused,
            (unsigned long long)t->loading, (unsigned long long)t->unsure);
-    printf("# %llu records, %llu ends that might lose some of a history's, %llu histories with too many orders\n",
-           (unsigned long long)t->records, (unsigned long long)t->losses, (unsigned long long)t->undecided);
+    printf("# %llu records, %llu ends that might lose some of a history's, %llu histories with too many orders, %llu keys evicted\n",
+           (unsigned long long)t->records, (unsigned long long)t->losses, (unsigned long long)t->undecided,
+           (unsigned long long)t->evicted);
     printf("# troubles:");
     for (int i = 0; i < PLIGHTS; i++)
         printf("%s %s %llu", i > 0 ? "," : "", plight_name((enum plight)i), (unsigned long long)t->fired[i]);
