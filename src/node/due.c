@@ -186,6 +186,7 @@ void due_step(struct node *n, struct node_out *out)
     if (store_has_idle_work(&n->store))
         store_idle(&n->store, IDLE_BUDGET_ENTRIES);
     if (n->cluster != NULL) {
+        replicate_turns(n);
         dump_step(n);
         compare_step(n);
     }

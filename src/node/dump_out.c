@@ -9,15 +9,17 @@
 #include "node/replicate.h"
 
 enum { DUMP_WINDOW = 4 }; /* parts said and not taken */
-enum { STEP_PARTS = 2 };  /* of one dump in a turn */
 /* Between two parts; between two looks at their bytes. */
 enum { SCAN_ENTRIES = 256, SCAN_CHUNK = 8 };
 /* With more unsent on the link nothing is put behind it. */
 enum { LINK_BYTES = 256 * 1024 };
-/* Of slots that are sent at once, over all links in a step: under 2 ms. */
-enum { STEP_BYTES = 64 * 1024 };
+/* Of slots that are sent at once, not taken there: records behind them are waited for, if the copy
+ * is in sync with their slot, and sockets hold megabytes. */
+enum { AHEAD_BYTES = 64 * 1024 };
+enum { STEP_PARTS = 2 }; /* of one dump in a turn, while dumps_left */
 /* 4 MB; behind a big value records wait longer. */
 enum { HOLD_PARTS = 70, HOLD_BIG_PARTS = 16 * HOLD_PARTS };
+enum { END_PARTS = 4 }; /* that go at once at the end, before records of other slots */
 
 /* Commands, or a big value on its way in pieces. */
 struct item {
@@ -183,12 +185,20 @@ static void follow(struct node *n, struct dump_out *d, const struct aof_batch *b
     }
 }
 
-/* With all scanned and said, what records still bring is to end: big values go out of it
- * one by one. */
+/* Bytes. Once all is scanned it is to end: each part that is said leaves room for half a one. */
+static size_t most_queued(const struct dump_out *d)
+{
+    if (d->bigs > 0)
+        return d->part_bytes * HOLD_BIG_PARTS;
+    uint32_t said = d->scanned ? (d->parts - d->scanned_at) / 2 : 0;
+    return d->part_bytes * (said < HOLD_PARTS - END_PARTS ? HOLD_PARTS - said : END_PARTS);
+}
+
+/* With all scanned and said, big values go out of what records still bring one by one. */
 static bool is_full(const struct dump_out *d)
 {
     bool ends = d->scanned && d->scan_bigs == 0 && d->bigs > 0;
-    return ends || d->queued >= d->part_bytes * (d->bigs > 0 ? HOLD_BIG_PARTS : HOLD_PARTS);
+    return ends || d->queued >= most_queued(d);
 }
 
 bool dump_is_of(const struct node *n, unsigned slot)
@@ -287,10 +297,17 @@ static struct slice part_take(struct node *n, struct dump_out *d)
     return slice_of(flat, bytes);
 }
 
+static void count_said(struct node *n, size_t bytes)
+{
+    struct replicas *r = of(n);
+    r->dumps_bytes += bytes;
+    r->dumps_left -= bytes < r->dumps_left ? bytes : r->dumps_left;
+}
+
 static void part_say(struct node *n, struct dump_out *d, struct repl_link *l)
 {
     struct slice commands = part_take(n, d);
-    of(n)->dumps_bytes += commands.n;
+    count_said(n, commands.n);
     d->moved = n->now;
     link_say(l,
              &(struct repl_message){.type = REPL_DUMP,
@@ -310,7 +327,8 @@ static void end(struct node *n, struct dump_out *d, struct repl_link *l)
     while (!is_last(d))
         part_say(n, d, l);
     struct slice last = part_take(n, d);
-    of(n)->dumps_bytes += last.n;
+    count_said(n, last.n);
+    l->dumps_said += last.n;
     link_say(l, &(struct repl_message){.type = REPL_DUMPED,
                                        .dumped = {.in = d->in,
                                                   .parts = d->parts,
@@ -320,8 +338,7 @@ static void end(struct node *n, struct dump_out *d, struct repl_link *l)
                                                   .starts = at->starts}});
     mem_free((char *)last.p);
     of(n)->dumps_out++;
-    repl_dump_said(&of(n)->repl, d->place, d->in.slot, at->at.seq);
-    (void)repl_pump(&of(n)->repl, d->place, LINK_BYTES);
+    repl_dump_said(&of(n)->repl, d->place, d->in.slot);
 }
 
 /* ------------------------------------------------------------------- dumps */
@@ -351,17 +368,24 @@ static void say_at_once(struct node *n, struct repl_link *l, unsigned slot)
     out_free(n, &d);
 }
 
+void dump_taken(struct node *n, uint16_t place, uint64_t bytes)
+{
+    struct repl_link *l = of(n)->links.at[place];
+    l->dumps_taken = bytes < l->dumps_said ? bytes : l->dumps_said;
+}
+
 void dump_look(struct node *n, struct repl_link *l)
 {
     struct replicas *r = of(n);
     unsigned slot;
-    while (link_unsent(l) < LINK_BYTES && (slot = repl_wants_dump(&r->repl, l->place)) != SLOTS) {
+    while (link_unsent(l) < LINK_BYTES && l->dumps_said - l->dumps_taken < AHEAD_BYTES &&
+           (slot = repl_wants_dump(&r->repl, l->place)) != SLOTS) {
         if (store_slot_bytes(&n->store, slot) > r->part_bytes)
             repl_offer(&r->repl, l->place, slot);
-        else if (r->dumps_bytes - r->dumps_before < STEP_BYTES)
+        else if (r->dumps_left > 0)
             say_at_once(n, l, slot);
         else
-            return; /* it still wants it: the next step goes on */
+            return; /* it still wants it: the next turn goes on */
     }
 }
 
@@ -427,12 +451,12 @@ static bool may_say(const struct node *n, const struct dump_out *d)
 /* Nothing is left but what records brought, and that is soon said. */
 static bool is_at_end(const struct dump_out *d)
 {
-    return d->scanned && d->bigs == 0 && (is_last(d) || d->queued < d->part_bytes * HOLD_PARTS);
+    return d->scanned && d->bigs == 0 && (is_last(d) || d->queued < d->part_bytes * END_PARTS);
 }
 
 static void go_on(struct node *n, struct dump_out *d)
 {
-    for (unsigned i = 0; i < STEP_PARTS && may_say(n, d); i++) {
+    for (unsigned i = 0; i < STEP_PARTS && of(n)->dumps_left > 0 && may_say(n, d); i++) {
         struct repl_link *l = link_of(n, d->place);
         /* every other part is the scan's, however much records bring: it adds less than goes out */
         if (!d->scanned && (d->queued < d->part_bytes || d->parts > d->scanned_at + 1) &&
@@ -465,7 +489,7 @@ void dump_step(struct node *n)
 bool dump_is_due(const struct node *n)
 {
     bool has_room = false;
-    if (of(n)->dumps_bytes - of(n)->dumps_before >= STEP_BYTES)
+    if (of(n)->dumps_left == 0)
         return true;
     for (unsigned i = 0; i < DUMPS_AT_ONCE; i++) {
         const struct dump_out *d = &of(n)->out[i];

@@ -180,7 +180,7 @@ static const char *take(struct node *n, struct repl_guest *g, const struct repl_
         got(n, g, m->lsn);
         return NULL;
     case REPL_DUMP: return dump_part(n, g, &m->dump);
-    case REPL_DUMPED: return dump_whole(n, g, &m->dumped);
+    case REPL_DUMPED: g->dumps += m->dumped.bytes.n; return dump_whole(n, g, &m->dumped);
     case REPL_OFFER:
         for (size_t i = 0; i < m->n; i++)
             repl_offered(r, g->place, &m->rounds[i]);
@@ -378,10 +378,12 @@ static void ack(struct node *n, struct session *s)
     now.has_no_log = n->journal.state == JOURNAL_OFF;
     now.leased = n->cluster->self.leased;
     now.grows = g->grows;
+    now.dumps = g->dumps;
     memory_tell(n, g, &now);
     if (!g->asked && now.held == g->told.held && now.synced == g->told.synced &&
         now.has_no_log == g->told.has_no_log && now.leased == g->told.leased &&
-        now.full == g->told.full && (now.wants > 0) == (g->told.wants > 0))
+        now.full == g->told.full && now.dumps == g->told.dumps &&
+        (now.wants > 0) == (g->told.wants > 0))
         return;
     g->asked = g->grows = false;
     g->told = now;

@@ -8,7 +8,8 @@
 
 enum { RECORDS_FEW = 64 }; /* fewer than these are sent as they are, however few keys there are */
 enum { LINK_BEHIND_BYTES = 64 * 1024 * 1024 };
-enum { STEP_BYTES = 256 * 1024 }; /* of what a replica lacks, for each link in a step: under 1 ms */
+/* In a turn, which has several steps, over all links: each under a millisecond. */
+enum { TURN_RECORD_BYTES = 128 * 1024, TURN_DUMP_BYTES = 32 * 1024 };
 
 static struct replicas *of(const struct node *n)
 {
@@ -49,6 +50,8 @@ struct replicas *replicas_new(struct node *n)
     r->node = n;
     r->ops = (struct repl_ops){.say = say, .may_log = may_log};
     r->part_bytes = DUMP_PART_BYTES;
+    r->records_left = TURN_RECORD_BYTES;
+    r->dumps_left = TURN_DUMP_BYTES;
     buf_init(&r->record, SIZE_MAX / 2);
     memory_begin(r);
     repl_init(&r->repl, &r->ops, &n->cluster->map, n->slots,
@@ -292,7 +295,10 @@ static void heard(struct node *n, uint16_t place, const struct repl_message *m)
         for (size_t i = 0; i < m->n; i++)
             repl_joins(r, place, &m->rounds[i]);
         break;
-    case REPL_ACK: repl_acked(r, place, &m->ack); break;
+    case REPL_ACK:
+        repl_acked(r, place, &m->ack);
+        dump_taken(n, place, m->ack.dumps);
+        break;
     case REPL_PULL: dump_pulled(n, place, &m->pull); break;
     case REPL_DIGESTED: scrub_digested(r, place, &m->digested); break;
     case REPL_LEAVING: left(n, place, m->text); break;
@@ -354,19 +360,26 @@ static void pump(struct node *n, struct repl_link *l, struct disk_ops *disk)
 {
     if (link_unsent(l) < LINK_ROOM_BYTES)
         l->dump_left = 0;
-    if (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, STEP_BYTES))
+    if (link_unsent(l) < LINK_ROOM_BYTES &&
+        !repl_pump(&of(n)->repl, l->place, &of(n)->records_left))
         of(n)->pumps |= link_unsent(l) < LINK_ROOM_BYTES;
     /* what was read up to meets what the backlog has now, or never */
-    while (catch_up_look(n, l, disk))
-        while (link_unsent(l) < LINK_ROOM_BYTES &&
-               !repl_pump(&of(n)->repl, l->place, LINK_ROOM_BYTES))
-            ;
+    while (catch_up_look(n, l, disk)) {
+        size_t most = LINK_ROOM_BYTES;
+        while (link_unsent(l) < LINK_ROOM_BYTES && !repl_pump(&of(n)->repl, l->place, &most))
+            most = LINK_ROOM_BYTES;
+    }
     dump_look(n, l);
+}
+
+void replicate_turns(struct node *n)
+{
+    of(n)->records_left = TURN_RECORD_BYTES;
+    of(n)->dumps_left = TURN_DUMP_BYTES;
 }
 
 static void links_flush(struct node *n, struct node_out *out)
 {
-    of(n)->dumps_before = of(n)->dumps_bytes;
     of(n)->pumps = false;
     for (size_t i = 0; i < of(n)->links.n; i++) {
         struct repl_link *l = of(n)->links.at[i];

@@ -32,7 +32,8 @@ struct repl_link { /* from here to a replica's node */
     size_t left; /* bytes of out.send not taken by the socket yet, */
     /* when a part of a dump was put behind them last: a long one is no sign of a slow reader */
     size_t dump_left;
-    struct chain out; /* goes at the step's end */
+    uint64_t dumps_said, dumps_taken; /* bytes with DUMPED, in this session; as it told */
+    struct chain out;                 /* goes at the step's end */
     struct buf in;
     struct wire_reader reader;
 };
@@ -55,6 +56,7 @@ struct repl_guest { /* a primary's node, of a session that is its link to here *
     bool asked;         /* ALIVE came: it is answered even if nothing is new */
     bool grows;         /* more came of what is not whole yet: asked, too */
     bool growing;       /* what came last was of such */
+    uint64_t dumps;     /* so many bytes came with DUMPED */
     /* so many of its keys here could be evicted, as memory.c counted last */
     uint64_t evictable;
 };
@@ -82,8 +84,9 @@ struct replicas {
     struct aof_batch record_batch;
     uint64_t dumps_out, dumps_in; /* counts, */
     uint64_t dumps_bytes;         /* and what was sent of those that went out, */
-    uint64_t dumps_before;        /* dumps_bytes as this step began */
-    bool pumps;                   /* more of what some replica lacks is to be sent at once */
+    /* Bytes that may be sent until NODE_DUE comes next: of records that replicas lack, of dumps. */
+    size_t records_left, dumps_left;
+    bool pumps; /* more of what some replica lacks is to be sent at once */
     struct compare compare;
     struct evict_pool evict;      /* of what goes for those who have copies (memory.c), */
     struct evict_from evict_from; /* and from where */
@@ -104,6 +107,7 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
 void replicate_disk_failed(struct node *n); /* behind session_fail_gates */
 /* The applied map changed, of slots these at most; members: slots or nodes. */
 void replicate_map(struct node *n, bool members, const struct bits *slots, struct node_out *out);
+void replicate_turns(struct node *n); /* NODE_DUE */
 /* End of a step: what is due, what is to be sent. */
 void replicate_look(struct node *n, struct node_out *out);
 struct mono replicate_due(const struct node *n);

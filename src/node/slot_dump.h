@@ -15,8 +15,9 @@
  * So all that was said is at each moment the exact state of the keys before the cursor, and at the
  * end of the slot at its newest record, from which on the copy is sent records as they are made:
  * the backlog need hold nothing. It always ends: each key is scanned once, and a record is sent at
- * most once; where records come faster than they are taken, writers wait (dump_holds): not for
- * ever, a link on which nothing is taken meanwhile is closed.
+ * most once; where records come faster than they are taken, writers wait (dump_holds), and the
+ * more so the longer the scan is over: not for ever, a link on which nothing is taken meanwhile is
+ * closed.
  *
  * Parts go over the record link, so that their order among the slot's records is that of the
  * link: at most DUMP_WINDOW of them are on their way, which is what records of other slots may
@@ -67,10 +68,11 @@ struct dump_pull {
 /* What copies there need is said, or offered. */
 void dump_look(struct node *n, struct repl_link *l);
 void dump_pulled(struct node *n, uint16_t place, const struct repl_pull *p);
-bool dump_is_of(const struct node *n, unsigned slot); /* one of it is being sent */
+void dump_taken(struct node *n, uint16_t place, uint64_t bytes); /* of those said whole */
+bool dump_is_of(const struct node *n, unsigned slot);            /* one of it is being sent */
 /* One was made of a slot with copies. */
 void dump_record(struct node *n, unsigned slot, struct slice record);
-void dump_step(struct node *n); /* a millisecond's work at most, once a turn */
+void dump_step(struct node *n); /* once a turn, behind replicate_turns */
 bool dump_is_due(const struct node *n);
 bool dump_holds(const struct node *n); /* too much waits to be said: writers wait */
 /* They have for 2 T, and nothing was taken there. */

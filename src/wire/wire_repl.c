@@ -241,7 +241,7 @@ static enum err get_bad(struct wire_in *in, struct repl_bad *m)
     return wire_get_end(in);
 }
 
-/* ----------- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> <full> <wants> */
+/* --- VONG.REPL.ACK <held> <synced> <no log> <leased> <grows> <full> <wants> <dumps> */
 
 static void put_ack(struct chain *to, const struct repl_ack *a)
 {
@@ -252,6 +252,7 @@ static void put_ack(struct chain *to, const struct repl_ack *a)
     wire_put_bool(to, a->grows);
     wire_put_bool(to, a->full);
     wire_put_u64(to, a->wants);
+    wire_put_u64(to, a->dumps);
 }
 
 static enum err get_ack(struct wire_in *in, struct repl_ack *a)
@@ -263,6 +264,7 @@ static enum err get_ack(struct wire_in *in, struct repl_ack *a)
     TRY(wire_get_bool(in, &a->grows));
     TRY(wire_get_bool(in, &a->full));
     TRY(wire_get_u64(in, &a->wants));
+    TRY(wire_get_u64(in, &a->dumps));
     return wire_get_end(in);
 }
 
@@ -280,8 +282,8 @@ static size_t fields_of(const struct repl_message *m)
     case REPL_DUMPED: return 8 + 2 * (size_t)m->dumped.starts_n;
     case REPL_APPEND:
     case REPL_DUMP: return 5;
-    case REPL_DIGEST: return 8;
-    case REPL_ACK:
+    case REPL_DIGEST:
+    case REPL_ACK: return 8;
     case REPL_DIGESTED: return 7;
     case REPL_BAD:
     case REPL_PULL: return 4;

@@ -381,6 +381,12 @@ static inline bool lab_is_held(struct lab *l, unsigned i, unsigned slot, uint64_
     return repl_is_held(&l->node[i].r, slot, lsn, 0);
 }
 
+static inline void lab_send_more(struct lab *l, struct lab_node *n, unsigned to)
+{
+    size_t bytes = l->pump_bytes;
+    (void)repl_pump(&n->r, (uint16_t)to, &bytes);
+}
+
 static inline void lab_dump(struct lab *l, unsigned from, unsigned to, unsigned slot)
 {
     struct lab_node *n = &l->node[from];
@@ -392,8 +398,7 @@ static inline void lab_dump(struct lab *l, unsigned from, unsigned to, unsigned 
     made.content_n = n->log[slot].n;
     made.content = lab_copied(n->log[slot].at, n->log[slot].n * sizeof(struct lab_record));
     *vec_add(&l->link[from][to].there) = made;
-    repl_dump_said(&n->r, (uint16_t)to, slot, at->at.seq);
-    (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+    repl_dump_said(&n->r, (uint16_t)to, slot);
 }
 
 static inline void lab_pulled(struct lab *l, unsigned from, unsigned to, const struct repl_pull *p)
@@ -452,7 +457,7 @@ static inline void lab_pass(struct lab *l, unsigned from, unsigned to)
         return;
     p->on = false;
     repl_log_ends(&n->r, (uint16_t)to);
-    (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+    lab_send_more(l, n, to);
 }
 
 static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
@@ -462,7 +467,7 @@ static inline void lab_pump(struct lab *l, unsigned from, unsigned to)
     if (!l->link[from][to].open)
         return;
     lab_clock(l, from);
-    (void)repl_pump(&n->r, (uint16_t)to, l->pump_bytes);
+    lab_send_more(l, n, to);
     lab_pass(l, from, to);
     while ((slot = repl_wants_dump(&n->r, (uint16_t)to)) != SLOTS) {
         if (l->offers)

@@ -245,6 +245,45 @@ static void big_values_written_all_the_time_do_not_keep_it_from_its_end(void **s
     end();
 }
 
+/* In steps: nobody is silent. */
+static void wait_for(int64_t ms)
+{
+    for (; ms > 0; ms -= 10)
+        some_later(&w, 10);
+}
+
+/* Slots of one part each. What its node has not taken waits in sockets before records of slots that it is in sync with. */
+static void slots_sent_whole_wait_for_those_before_them(void **state)
+{
+    (void)state;
+    enum { MANY = 600, AHEAD = 64 * 1024, ONE = 900, OVER = 2 * ONE };
+    some_start(&w, "appendonly no\nrepl-backlog-size 0");
+    some_copied(&w);
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    for (unsigned i = 0; i < MANY; i++)
+        send_format(0, 1, "SET %s %0*u", some_key(&w, 0, i), ONE, i);
+    some_later(&w, 10);
+    uint64_t before = of(0)->dumps_bytes;
+    w.cut = false;
+    for (unsigned i = 0; i < 1000 && of(0)->dumps_bytes == before; i++)
+        some_later(&w, 1);
+    w.stopped[1] = true;
+    uint64_t taken = of(0)->dumps_bytes;
+    wait_for(100);
+    assert_true(of(0)->dumps_bytes - taken < AHEAD + OVER);
+    assert_true(of(0)->dumps_out < MANY);
+    w.stopped[1] = false;
+    for (unsigned i = 0; i < 1000 && of(0)->dumps_out < MANY; i++)
+        some_later(&w, 1);
+    assert_int_equal(of(0)->dumps_out, of(1)->dumps_in);
+    for (unsigned i = 0; i < MANY; i++) {
+        slot = slot_of(slice_str(some_key(&w, 0, i)));
+        assert_same();
+    }
+    end();
+}
+
 static void disks(void)
 {
     for (unsigned i = 0; i < SOME_NODES; i++)
@@ -255,13 +294,6 @@ static void disks(void)
 static bool is_said(void)
 {
     return of(0)->out[0].used || of(0)->out[1].used;
-}
-
-/* In steps: nobody is silent. */
-static void wait_for(int64_t ms)
-{
-    for (; ms > 0; ms -= 10)
-        some_later(&w, 10);
 }
 
 /* Its disk hangs, and it says that it is alive. */
@@ -414,6 +446,7 @@ UNIT_TESTS("dump",
            TEST(a_big_value_goes_in_pieces, "a value longer than a part goes in pieces, also when it changes (24)"),
            TEST(records_that_come_faster_than_they_are_taken_hold_writers, "records that come faster than they are taken hold writers (24)"),
            TEST(big_values_written_all_the_time_do_not_keep_it_from_its_end, "a dump ends however many big values are written (24)"),
+           TEST(slots_sent_whole_wait_for_those_before_them, "a slot that is sent whole waits for what was sent before it and not taken (24)"),
            TEST(who_takes_nothing_holds_writers_for_a_while_only, "a node that takes nothing of a dump holds writers for 2 T at most (24)"),
            TEST(a_new_session_begins_it_anew, "a new session gives a dump up, and begins it anew (23)"),
            TEST(a_new_epoch_gives_it_up, "a new epoch gives a dump up (23)"),

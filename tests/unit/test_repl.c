@@ -114,6 +114,31 @@ static void acks_count_only_once_the_slot_has_joined(void **state)
     end();
 }
 
+static void a_question_of_an_epoch_to_come_is_answered_when_it_is_applied(void **state)
+{
+    (void)state;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 1, "10"); /* so both have a link to the other */
+    lab_maps(&l);
+    lab_carry(&l);
+    lab_elect(&l, 0, 1, "10");
+    lab_map_to(&l, 0);
+    while (lab_there(&l, 1, 0) || lab_back(&l, 1, 0))
+        ;
+    assert_int_equal(l.node[1].r.peers.at[0].early.n, 1);
+    lab_map_to(&l, 1);
+    assert_int_equal(l.node[1].r.peers.at[0].early.n, 0);
+    for (unsigned i = 0; i < 3; i++) { /* no time passes */
+        lab_pump(&l, 1, 0);
+        while (lab_there(&l, 1, 0) || lab_back(&l, 1, 0))
+            ;
+        lab_release(&l, 0);
+    }
+    assert_int_equal(lab_copy(&l, 1, 0, 0), COPY_JOINED);
+    end();
+}
+
 static void joined_is_answered_once_the_named_map_is_applied(void **state)
 {
     (void)state;
@@ -345,8 +370,10 @@ static void a_backlog_that_does_not_reach_back_makes_a_dump(void **state)
 {
     (void)state;
     all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
     lab_cut(&l, 0, 2);
-    for (int i = 0; i < 1000; i++)
+    for (int i = 1; i < 1000; i++)
         lab_write(&l, 0, 0);
     lab_carry(&l);
     lab_mend(&l, 0, 2);
@@ -358,12 +385,36 @@ static void a_backlog_that_does_not_reach_back_makes_a_dump(void **state)
     end();
 }
 
-static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
+static void who_has_nothing_of_many_records_gets_their_content(void **state)
 {
     (void)state;
     all_in_sync(MAP_W_MAJORITY);
     lab_cut(&l, 0, 2);
-    for (int i = 0; i < 400; i++)
+    for (int i = 0; i < 30; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    unsigned appends = l.appends;
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1); /* though the backlog has all of them */
+    assert_int_equal(l.appends, appends);
+    assert_int_equal(l.node[0].r.partial_failed_n, 0);
+    assert_int_equal(lab_copy(&l, 0, 0, 2), COPY_JOINED);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    assert_int_equal(l.node[2].log[0].n, 31);
+    assert_int_equal(l.dumps, 1);
+    end();
+}
+
+static void what_is_overwritten_while_it_catches_up_makes_a_dump(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    for (int i = 1; i < 400; i++)
         lab_write(&l, 0, 0);
     lab_mend(&l, 0, 2);
     l.pump_bytes = 200;
@@ -738,8 +789,10 @@ static void a_new_epoch_ends_a_catch_up_that_is_under_way(void **state)
 {
     (void)state;
     all_in_sync(MAP_W_MAJORITY);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
     lab_cut(&l, 0, 2);
-    for (int i = 0; i < 100; i++)
+    for (int i = 1; i < 100; i++)
         lab_write(&l, 0, 0);
     lab_carry(&l);
     lab_mend(&l, 0, 2);
@@ -778,8 +831,9 @@ static void a_dump_of_an_earlier_round_is_not_swapped_in(void **state)
     while (lab_copy(&l, 0, 0, 2) != COPY_DUMP) {
         lab_there(&l, 0, 2);
         lab_back(&l, 0, 2);
+        size_t bytes = 1;
         if (lab_copy(&l, 0, 0, 2) == COPY_BEHIND)
-            (void)repl_pump(&l.node[0].r, 2, 1);
+            (void)repl_pump(&l.node[0].r, 2, &bytes);
     }
     lab_pump(&l, 0, 2); /* the dump is on its way */
     lab_clock(&l, 2);
@@ -949,6 +1003,8 @@ UNIT_TESTS("repl",
            TEST(few_members_refuse_writes, "fewer members than W, or than 1 + min-replicas, refuse writes (5)"),
            TEST(what_was_there_at_the_election_counts_as_new, "what was there at the election counts as acknowledged (11)"),
            TEST(acks_count_only_once_the_slot_has_joined, "an ack counts for no slot that has not joined in the present epoch (4)"),
+           TEST(a_question_of_an_epoch_to_come_is_answered_when_it_is_applied,
+                "a question of an epoch that is not applied yet is answered when it is (4, 23)"),
            TEST(joined_is_answered_once_the_named_map_is_applied, "JOINED is answered once the map it names is applied (4)"),
            TEST(a_new_session_begins_without_acks, "a reconnect unjoins; acks of before count no more (4)"),
            TEST(an_ack_of_what_was_not_sent_is_nothing, "an ack of more than was sent or held is none (4)"),
@@ -970,6 +1026,8 @@ UNIT_TESTS("repl",
            TEST(a_new_primary_sends_what_it_took_as_a_replica, "a new primary sends from what it took as a replica (23)"),
            TEST(what_came_by_a_dump_is_in_no_backlog, "what came by a dump is in no backlog (R10, 23)"),
            TEST(a_backlog_that_does_not_reach_back_makes_a_dump, "what the backlog does not reach comes as a dump (23)"),
+           TEST(who_has_nothing_of_many_records_gets_their_content,
+                "who has nothing of a slot with many records gets its content, whatever the backlog has (23)"),
            TEST(a_dump_that_is_offered_waits_until_it_is_pulled, "a dump that is offered waits until it is pulled (24)"),
            TEST(what_is_long_is_pulled_fewest_copies_first, "of dumps that are offered the slot's with the fewest copies is pulled first (24)"),
            TEST(what_is_overwritten_while_it_catches_up_makes_a_dump,

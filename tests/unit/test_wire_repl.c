@@ -84,9 +84,9 @@ static void records_and_acks_come_back(void **state)
     m.ack = (struct repl_ack){.grows = true};
     back = comes_back(&m, WIRE_REPL_ACK);
     assert_true(back.ack.grows && !back.ack.has_no_log && !back.ack.leased && !back.ack.full && back.ack.wants == 0);
-    m.ack = (struct repl_ack){.full = true, .wants = UINT64_MAX};
+    m.ack = (struct repl_ack){.full = true, .wants = UINT64_MAX, .dumps = 7};
     back = comes_back(&m, WIRE_REPL_ACK);
-    assert_true(back.ack.full && back.ack.wants == UINT64_MAX && !back.ack.grows);
+    assert_true(back.ack.full && back.ack.wants == UINT64_MAX && back.ack.dumps == 7 && !back.ack.grows);
     struct chain parts = {0};
     chain_put(&parts, SLICE("#V ..."));
     chain_put(&parts, SLICE("\r\n*1\r\n"));

@@ -27,6 +27,7 @@ static void peer_forget(struct repl_peer *peer)
     vec_free(&peer->logs);
     peer->logs_at = 0;
     vec_free(&peer->dumps);
+    vec_free(&peer->early);
 }
 
 void repl_free(struct repl *r)
@@ -96,6 +97,7 @@ void repl_map(struct repl *r, uint16_t self, uint32_t incarnation, const uint64_
         r->settle_again = r->now;
     r->settle_ver = r->map->quorum_ver;
     scrub_map(r);
+    primary_mapped(r);
     replica_mapped(r, slots);
 }
 

@@ -146,6 +146,8 @@ struct repl_peer { /* one other node, by place */
     VEC(uint16_t) logs;   /* a LOG copy, */
     size_t logs_at;       /* so many of these were looked at to be said */
     VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */
+    /* what it asked of epochs that are not applied here yet: answered when they are */
+    VEC(struct repl_where) early;
 };
 
 struct repl_ops {
@@ -266,8 +268,9 @@ static inline void repl_record_alone(struct repl *r, unsigned slot, uint64_t lsn
 void repl_wheres(struct repl *r, uint16_t place, const struct repl_where *w, size_t n); /* SYNC */
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
-/* Sends what replicas there lack, until `bytes` were said. False: there is more. */
-bool repl_pump(struct repl *r, uint16_t place, size_t bytes);
+/* Sends what replicas there lack, until so many bytes were said, or looked for as long as that
+ * takes: what is left of them is told. False: there is more. */
+bool repl_pump(struct repl *r, uint16_t place, size_t *bytes);
 /* Copies there lack what the backlog has no more, and the log's increments may have. A pass over
  * these, from the oldest on to all that is written, begins: for how many. */
 bool repl_wants_log(const struct repl *r, uint16_t place);
@@ -288,8 +291,8 @@ struct repl_round repl_round_of(const struct repl *r, uint16_t place, unsigned s
 void repl_offer(struct repl *r, uint16_t place, unsigned slot);
 /* Does it still want that one? */
 bool repl_is_pulled(const struct repl *r, uint16_t place, const struct repl_round *in);
-/* A dump of this slot as of seq was said whole. What is behind it is sent next. */
-void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq);
+/* A dump of this slot as of its newest record was said whole: records follow as they are made. */
+void repl_dump_said(struct repl *r, uint16_t place, unsigned slot);
 
 /* What one connection asks for in place of the cluster's W: a number, MAP_W_MAJORITY, or */
 enum { REPL_ASKS_NOTHING = 0, REPL_ASKS_ALL = UINT32_MAX - 1 };

@@ -24,6 +24,7 @@ bool copy_holds(const struct repl *r, const struct copy *c, uint64_t lsn);
 void copy_turns(struct repl *r, unsigned slot, struct copy *c, enum copy_state state);
 void primary_map(struct repl *r, unsigned slot, uint64_t epoch);
 void primary_end(struct repl *r, unsigned slot);
+void primary_mapped(struct repl *r); /* all slots were told of the map */
 struct isr isr_of(const struct map_slot *s);
 /* Members that hold it; this node, what it is taken to hold up to `own`. */
 unsigned isr_holders(const struct repl *r, unsigned slot, const struct isr *set, uint64_t lsn,

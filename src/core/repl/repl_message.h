@@ -114,6 +114,7 @@ struct repl_ack {
     bool full;
     /* it is over by so many bytes of this primary's slots, which that one is to evict */
     uint64_t wants;
+    uint64_t dumps; /* so many bytes came with DUMPED in this session */
 };
 
 struct repl_message {

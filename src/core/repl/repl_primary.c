@@ -14,6 +14,10 @@ enum { BIG_BYTES = 1024 * 1024 };
 enum { RUN_BYTES = 60 * 1024 }; /* of records that are sent together, unless one is longer (3) */
 /* A record that is looked for in the backlog takes as long as so many that are copied. */
 enum { FOUND_AS_BYTES = 64 };
+/* Of a slot with more records who has nothing gets its content: to look for the first of them takes
+ * long, and most often they are not there any more. */
+enum { RECORDS_WORTH = 16 };
+enum { EARLY_MOST = SLOTS }; /* of one node's questions */
 
 struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
 {
@@ -295,10 +299,21 @@ static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl
                                                                                           : NULL;
 }
 
+/* It has applied the map further than this node has: without its question here it would be asked
+ * again later only, while replies wait for that copy. */
+static void keep_early(struct repl *r, uint16_t place, const struct repl_where *w)
+{
+    struct repl_peer *peer = place < r->peers.n ? &r->peers.at[place] : NULL;
+    if (peer != NULL && peer->open && peer->early.n < EARLY_MOST && w->in.slot < SLOTS &&
+        w->in.epoch > r->map->slots[w->in.slot].epoch)
+        *vec_add(&peer->early) = *w;
+}
+
 /* True: it is answered from here on. */
 static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
 {
     struct copy *c = copy_heard(r, place, &w->in);
+    keep_early(r, place, w);
     if (c == NULL)
         return false;
     /* it asks again until both have one map; of an epoch before its own it takes nothing (4) */
@@ -317,7 +332,9 @@ static bool where(struct repl *r, uint16_t place, const struct repl_where *w)
         c->bad = false;
         c->heals = true;
     }
-    if (lineage_has(&r->slots[w->in.slot], w->at))
+    if (w->at.seq == 0 && r->slots[w->in.slot].at.seq > RECORDS_WORTH)
+        needs_dump(r, w->in.slot, c);
+    else if (lineage_has(&r->slots[w->in.slot], w->at))
         behind(r, w->in.slot, c, w->at.seq + 1);
     else
         needs_dump(r, w->in.slot, c); /* 23 */
@@ -335,6 +352,28 @@ void repl_wheres(struct repl *r, uint16_t place, const struct repl_where *w, siz
             say(r, place, &(struct repl_message){.type = REPL_FROM, .n = from_n, .rounds = rounds});
             from_n = 0;
         }
+    }
+}
+
+/* Those that are early still are no news, and say nothing of what was asked since. */
+void primary_mapped(struct repl *r)
+{
+    for (uint16_t place = 0; place < r->peers.n; place++) {
+        struct repl_peer *peer = &r->peers.at[place];
+        VEC(struct repl_where) now = {0};
+        size_t kept = 0;
+        for (size_t i = 0; i < peer->early.n; i++) {
+            struct repl_where *w = &peer->early.at[i];
+            if (w->in.epoch > r->map->slots[w->in.slot].epoch)
+                peer->early.at[kept++] = *w;
+            else if (w->in.epoch == r->primary[w->in.slot].epoch)
+                *vec_add(&now) = *w;
+        }
+        peer->early.n = kept;
+        if (kept == 0)
+            vec_free(&peer->early);
+        repl_wheres(r, place, now.at, now.n);
+        vec_free(&now);
     }
 }
 
@@ -371,13 +410,6 @@ bool repl_is_pulled(const struct repl *r, uint16_t place, const struct repl_roun
            r->primary[in->slot].epoch == in->epoch;
 }
 
-void repl_dump_said(struct repl *r, uint16_t place, unsigned slot, uint64_t seq)
-{
-    struct copy *c = copy_at(r, slot, place);
-    if (c != NULL && c->state == COPY_DUMP)
-        behind(r, slot, c, seq + 1);
-}
-
 static void rounds_say(struct repl *r, uint16_t place, const struct repl_round *rounds, size_t n)
 {
     if (n == 0)
@@ -389,6 +421,23 @@ static void rounds_say(struct repl *r, uint16_t place, const struct repl_round *
                                .map = r->map->index,
                                .n = n,
                                .rounds = rounds});
+}
+
+/* It has been sent all there is. */
+static void turns_live(struct repl *r, unsigned slot, struct copy *c)
+{
+    copy_turns(r, slot, c, COPY_LIVE);
+    c->joined = r->appended;
+}
+
+void repl_dump_said(struct repl *r, uint16_t place, unsigned slot)
+{
+    struct copy *c = copy_at(r, slot, place);
+    if (c == NULL || c->state != COPY_DUMP)
+        return;
+    turns_live(r, slot, c);
+    struct repl_round round = round_of(r, slot, c);
+    rounds_say(r, place, &round, 1);
 }
 
 /* The next records of its slot one behind the other, and the epoch before them. False: one
@@ -562,8 +611,7 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
         if (c->next > r->slots[slot].at.seq) {
             r->partial_n += c->todo.n > 0 || c->logged;
             r->logged_n += c->logged;
-            copy_turns(r, slot, c, COPY_LIVE);
-            c->joined = r->appended;
+            turns_live(r, slot, c);
             return true;
         }
         is_there = todo_find(r, slot, c);
@@ -579,15 +627,15 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
     return true;
 }
 
-bool repl_pump(struct repl *r, uint16_t place, size_t bytes)
+bool repl_pump(struct repl *r, uint16_t place, size_t *bytes)
 {
     struct repl_peer *peer = &r->peers.at[place];
     struct repl_round rounds[ROUNDS_AT_ONCE];
     size_t n = 0;
-    while (peer->behind.n > 0 && bytes > 0 && n < ROUNDS_AT_ONCE) {
+    while (peer->behind.n > 0 && *bytes > 0 && n < ROUNDS_AT_ONCE) {
         unsigned slot = peer->behind.at[peer->behind.n - 1];
         struct copy *c = copy_at(r, slot, place);
-        if (c != NULL && c->state == COPY_BEHIND && !pump_one(r, slot, c, &bytes))
+        if (c != NULL && c->state == COPY_BEHIND && !pump_one(r, slot, c, bytes))
             continue;
         peer->behind.n--;
         if (c != NULL && c->state == COPY_LIVE && c->joined == r->appended)
