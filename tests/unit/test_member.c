@@ -264,6 +264,7 @@ static void unknown_incarnations_ask_for_restart(void **state)
     beat.beat.incarnation = 2;                                               /* a ghost */
     hear(&b, 2, &beat);
     assert_int_equal(b.out.news_n, 0);
+    assert_null(said(&b, MEMBER_ECHO, 2));
     assert_null(said(&b, MEMBER_SEEN, 2));
     /* once RESTART is committed it is heard, and what the old one said is forgotten */
     b.known[1] = (struct member_known){.id = id(2),
@@ -288,6 +289,7 @@ static void another_voter_set_wants_echoes_of_its_own(void **state)
     show(&b);
     echo(&b, 2, 1100 * 1000);
     echo(&b, 3, 1100 * 1000);
+    echo(&b, 4, 1100 * 1000);
     assert_int_equal(b.out.lease.us, 0); /* of a heartbeat that named another set */
     due(&b, 1110);
     echo(&b, 2, 1110 * 1000);

@@ -75,6 +75,8 @@ static void few_members_refuse_writes(void **state)
         lab_maps(&l);
         assert_true(repl_refuses(&l.node[0].r, 0, 0));
         assert_false(repl_refuses(&l.node[0].r, 1, 0));
+        assert_int_equal(repl_refuses_read(&l.node[0].r, 0, 0), kinds[k].w == 2);
+        assert_false(repl_refuses_read(&l.node[0].r, 1, 0));
         end();
     }
 }
@@ -678,6 +680,32 @@ static void what_came_by_a_dump_is_in_no_backlog(void **state)
     end();
 }
 
+/* Node 2 kept the first five, had the next two by a dump, and kept the eighth: behind that it has no seventh. */
+static void a_record_behind_a_dump_is_not_the_one_before_it(void **state)
+{
+    (void)state;
+    all_in_sync(MAP_W_MAJORITY);
+    for (int i = 0; i < 5; i++)
+        lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 2);
+    lab_write(&l, 0, 0);
+    lab_carry(&l);
+    lab_cut(&l, 0, 1);
+    lab_write(&l, 0, 0);
+    backlog_resize(&l.node[0].r.backlog, 0);
+    lab_mend(&l, 0, 2);
+    lab_carry(&l);
+    assert_int_equal(l.dumps, 1);
+    lab_elect(&l, 0, 2, "21");
+    lab_maps(&l);
+    lab_write(&l, 2, 0);
+    lab_carry(&l); /* node 1 lacks the seventh */
+    assert_int_equal(l.dumps, 2);
+    assert_int_equal(l.node[1].log[0].n, 8);
+    end();
+}
+
 /* Of slots that are offered those with one copy come before the one with two. */
 static void what_is_long_is_pulled_fewest_copies_first(void **state)
 {
@@ -1000,7 +1028,7 @@ static void a_copy_that_asks_ahead_of_its_primary_follows_in_the_end(void **stat
 UNIT_TESTS("repl",
            TEST(a_record_is_held_by_all_once_all_said_so, "a record is held once every member has stored it (5)"),
            TEST(w_says_how_many, "W all, majority or a number says how many members have to hold it (5)"),
-           TEST(few_members_refuse_writes, "fewer members than W, or than 1 + min-replicas, refuse writes (5)"),
+           TEST(few_members_refuse_writes, "fewer members than W refuse commands, fewer than 1 + min-replicas writes (5)"),
            TEST(what_was_there_at_the_election_counts_as_new, "what was there at the election counts as acknowledged (11)"),
            TEST(acks_count_only_once_the_slot_has_joined, "an ack counts for no slot that has not joined in the present epoch (4)"),
            TEST(a_question_of_an_epoch_to_come_is_answered_when_it_is_applied,
@@ -1025,6 +1053,7 @@ UNIT_TESTS("repl",
            TEST(what_was_missed_comes_from_the_backlog_in_a_later_epoch_too, "what was missed comes from the backlog in a later epoch, too (23)"),
            TEST(a_new_primary_sends_what_it_took_as_a_replica, "a new primary sends from what it took as a replica (23)"),
            TEST(what_came_by_a_dump_is_in_no_backlog, "what came by a dump is in no backlog (R10, 23)"),
+           TEST(a_record_behind_a_dump_is_not_the_one_before_it, "what was kept before a dump is not what came right before the next record (R10)"),
            TEST(a_backlog_that_does_not_reach_back_makes_a_dump, "what the backlog does not reach comes as a dump (23)"),
            TEST(who_has_nothing_of_many_records_gets_their_content,
                 "who has nothing of a slot with many records gets its content, whatever the backlog has (23)"),
