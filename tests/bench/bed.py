@@ -53,6 +53,8 @@ def reply_of(f):
 class Server:
     """A process that answers on a port. Its directory outlives it, so that it can be started again."""
 
+    host = "127.0.0.1"
+
     def __init__(self, name, words, directory, realtime="all"):
         self.name, self.words, self.directory, self.realtime = name, words, directory, realtime
         self.port = free_port()

@@ -3,6 +3,8 @@
 join cost."""
 
 import json
+import os
+import pathlib
 import signal
 import socket
 import statistics
@@ -26,8 +28,8 @@ class Writer(threading.Thread):
 
     def __init__(self, nodes, tags, number):
         super().__init__(daemon=True)
-        self.ports, self.tags, self.number = [n.port for n in nodes], tags, number
-        self.port, self.file, self.over = self.ports[0], None, threading.Event()
+        self.doors, self.tags, self.number = [(n.host, n.port) for n in nodes], tags, number
+        self.door, self.file, self.over = self.doors[0], None, threading.Event()
         self.acknowledged, self.times = [], []
         self.sequence = self.refused = self.uncertain = 0
 
@@ -40,18 +42,21 @@ class Writer(threading.Thread):
                 if not self.write(keys):
                     time.sleep(0.005)
             except OSError:
-                self.go(self.ports[(self.ports.index(self.port) + 1) % len(self.ports)])
+                self.go_on()
                 time.sleep(0.002)
 
-    def go(self, port):
+    def go_on(self):
+        self.go(self.doors[(self.doors.index(self.door) + 1) % len(self.doors)])
+
+    def go(self, door):
         if self.file is not None:
             self.file.close()
-        self.port, self.file = port, None
+        self.door, self.file = door, None
 
     def write(self, keys):
         """False: some were not taken."""
         if self.file is None:
-            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
+            with socket.create_connection(self.door, PATIENCE) as s:
                 self.file = s.makefile("rwb")
         self.file.write(b"".join(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$1\r\nx\r\n" % (len(k), k.encode()) for k in keys))
         self.file.flush()
@@ -64,7 +69,8 @@ class Writer(threading.Thread):
             elif reply == "":
                 raise ConnectionError("closed")
             elif reply.startswith("-MOVED "):
-                moved = int(reply.rsplit(":", 1)[1])
+                host, port = reply.split()[2].rsplit(":", 1)
+                moved = host, int(port)
             elif reply.startswith("-UNCERTAIN "):
                 self.uncertain += 1
             else:
@@ -73,6 +79,8 @@ class Writer(threading.Thread):
             self.times.append(time.monotonic())
         if moved is not None:
             self.go(moved)
+        elif taken < len(keys):
+            self.go_on()
         return taken == len(keys)
 
     def longest_gap(self, since):
@@ -83,7 +91,7 @@ class Writer(threading.Thread):
 def missing(node, keys):
     """How many of them it does not have. Keys of slots it serves."""
     lost = 0
-    with socket.create_connection(("127.0.0.1", node.port), 60) as s, s.makefile("rwb") as f:
+    with socket.create_connection((node.host, node.port), 60) as s, s.makefile("rwb") as f:
         for at in range(0, len(keys), 500):
             part = [k.encode() for k in keys[at:at + 500]]
             f.write(b"".join(b"*2\r\n$6\r\nEXISTS\r\n$%d\r\n%s\r\n" % (len(k), k) for k in part))
@@ -156,12 +164,31 @@ def group_outage():
             victim = [n for n in theirs if served_tags(n)][i % 3]
             theirs_told.append(upset_once(victim, [n for n in theirs if n is not victim], how))
             wait_redis_whole(theirs, 3)
-        gaps, peers = ([t[0] for t in told] for told in (ours_told, theirs_told))
-        row("a slot not served after %s: s, worst of %d" % (how, len(gaps)), "%.2f" % max(gaps), "%.2f" % max(peers),
-            "%.2f" % (statistics.median(gaps) / statistics.median(peers)), "<= 1.3 s", max(gaps) <= 1.3)
-        lost = ["%d of %d" % (sum(t[1] for t in told), sum(t[2] for t in told)) for told in (ours_told, theirs_told)]
-        row("acknowledged writes lost by %s" % how, lost[0], lost[1], "-", "0", sum(t[1] for t in ours_told) == 0)
+        outage_rows(how, ours_told, theirs_told)
     end(nodes + theirs)
+    told = cut_off(2 * tries)
+    if told is not None:
+        outage_rows("a cut", told["ours"], told["theirs"])
+
+
+def outage_rows(how, ours_told, theirs_told):
+    gaps, peers = ([t[0] for t in told] for told in (ours_told, theirs_told))
+    row("a slot not served after %s: s, worst of %d" % (how, len(gaps)), "%.2f" % max(gaps), "%.2f" % max(peers),
+        "%.2f" % (statistics.median(gaps) / statistics.median(peers)), "<= 1.3 s", max(gaps) <= 1.3)
+    lost = ["%d of %d" % (sum(t[1] for t in told), sum(t[2] for t in told)) for told in (ours_told, theirs_told)]
+    row("acknowledged writes lost by %s" % how, lost[0], lost[1], "-", "0", sum(t[1] for t in ours_told) == 0)
+
+
+def cut_off(tries):
+    """The same of a node that is cut off from the others, and not from clients; in namespaces, where they can be made."""
+    run = pathlib.Path(__file__).resolve().parent.parent / "faults/run"
+    words = ["chrt", "-f", "1"] if bed.REALTIME else []
+    done = subprocess.run(words + [run, "--cut", str(tries)], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "top_builddir": os.path.dirname(bed.VONG)})
+    if done.returncode != 0:
+        sys.exit("the cut could not be measured")
+    print(done.stdout, end="", flush=True)
+    return None if "# SKIP" in done.stdout else json.loads(done.stdout)
 
 
 def redis_cluster(primaries, replicas):

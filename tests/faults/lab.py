@@ -29,6 +29,9 @@ SLOTS = 16384
 VOTERS = 5
 YEARS = 10**8
 PATIENCE = 60  # seconds, of every wait in which nothing is claimed about time
+# As well where copies are to be in sync: one that was slow, as all are on a busy machine, has to keep up for up to a
+# minute before it is again (14), and there may be several to wait for.
+PATIENCE_WHOLE = 180
 CLONE_NEWNET = 0x40000000
 
 
@@ -153,6 +156,8 @@ class Net:
 class Node:
     """A server in a network of its own. start() after kill() finds the same directory."""
 
+    port = PORT
+
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
         self.dir = lab.dir / name
@@ -172,6 +177,8 @@ class Node:
     @property
     def address(self):
         return self.net.address
+
+    host = address
 
     @property
     def log(self):
@@ -412,10 +419,10 @@ class Lab:
                 since = time.monotonic()
             return version and time.monotonic() - since > 0.5
         try:
-            until(rests, PATIENCE)
+            until(rests, PATIENCE_WHOLE)
         except AssertionError:
             told = [{**n.info(), "copies": n.has_copies(self.copies)} for n in self.nodes]
-            raise AssertionError(f"the cluster is not whole in {PATIENCE} s: {self.shares()} slots, "
+            raise AssertionError(f"the cluster is not whole in {PATIENCE_WHOLE} s: {self.shares()} slots, "
                                  f"{self.nodes[0].ask('CLUSTER', 'REBALANCE', 'STATUS')}, {told}") from None
 
     def leader(self, among=None):
