@@ -327,6 +327,8 @@ def redis_joined(keys):
 
 
 def group_join():
+    """Not in a real-time class: there, four nodes that share a processor do not take turns at it."""
+    realtime, bed.REALTIME = bed.REALTIME, False
     for copies, keys in [(1, 1000000), (2, 1000000)] + ([] if bed.QUICK else [(2, 10000000)]):
         nodes, took, before, worst, errors = joined(cluster("join", 3, copies), keys, copies)
         end(nodes)
@@ -337,3 +339,4 @@ def group_join():
         row(at + "worst latency in ms (before: %.1f)" % before, "%.1f" % worst, "-", "-",
             "<= 10 ms" if copies == 1 else "-", worst <= 10 if copies == 1 else None)
         row(at + "errors", "%d" % errors, "-", "-", "0", errors == 0)
+    bed.REALTIME = realtime
