@@ -322,6 +322,30 @@ static void what_it_catches_up_with_is_synced_once_it_is(void **state)
     some_stop(&w);
 }
 
+/* Its newest record is older than those of other slots that came meanwhile, up to whose lsn it joined. */
+static void what_it_catches_up_with_is_synced_once_it_is_though_others_are_newer(void **state)
+{
+    (void)state;
+    start_as("appendonly yes\nappendfsync everysec");
+    disks();
+    const char *key = some_key(&w, 0, 0), *other = some_key(&w, 0, 1);
+    w.cut = true;
+    some_link_break(&w, records(0, 1));
+    send_format(0, 1, "SET %s v\nWAITAOF 0 1 0", key);
+    send_format(0, 2, "SET %s v", other);
+    for (int turn = 0; turn < 10; turn++) {
+        one_disk(&w.node[0]);
+        disk_stores(&w.node[1]);
+        w.cut = turn < 4;
+        later(50);
+    }
+    some_expect(&w, 0, 1, "+OK\r\n"); /* it is held */
+    some_expect(&w, 0, 2, "+OK\r\n");
+    disks();
+    some_expect(&w, 0, 1, "*2\r\n:1\r\n:1\r\n");
+    some_stop(&w);
+}
+
 static void take_over(unsigned slot, unsigned node)
 {
     w.owner[slot] = (uint16_t)node;
@@ -841,6 +865,8 @@ UNIT_TESTS("replicate",
            TEST(a_transaction_is_one_record, "MULTI and EXEC are one record at the replica (8)"),
            TEST(what_it_catches_up_with_counts_once_it_is_stored, "what a replica catches up with counts once it is stored there (4)"),
            TEST(what_it_catches_up_with_is_synced_once_it_is, "what a replica catches up with is called synced once it is (4, WAITAOF)"),
+           TEST(what_it_catches_up_with_is_synced_once_it_is_though_others_are_newer,
+                "what a replica catches up with is called synced once it is, though records of other slots are newer (4, WAITAOF)"),
            TEST(what_the_backlog_holds_is_told, "as primary and as replica a node tells how much its backlog holds (23)"),
            TEST(flushall_empties_the_copies, "FLUSHALL empties the copies as well (8)"),
            TEST(expiry_is_the_primarys, "a replica expires nothing by itself (8)"),

@@ -712,6 +712,13 @@ bool repl_holds(const struct repl *r, uint16_t place, unsigned slot, uint64_t ls
     return c != NULL && copy_holds(r, c, lsn);
 }
 
+/* Of one that joined: what it caught up with is on its disk once it has synced that far (4). */
+static bool copy_synced(const struct repl *r, const struct copy *c, uint64_t lsn)
+{
+    const struct repl_peer *peer = &r->peers.at[c->place];
+    return peer->synced >= c->joined && peer->synced >= lsn;
+}
+
 unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool synced)
 {
     const struct primary_slot *p = &r->primary[slot];
@@ -719,7 +726,7 @@ unsigned repl_holders(const struct repl *r, unsigned slot, uint64_t lsn, bool sy
     unsigned n = 0;
     for (unsigned k = 0; k < p->copies_n; k++) {
         const struct copy *c = &p->copies[k];
-        n += copy_holds(r, c, upto) && (!synced || r->peers.at[c->place].synced >= upto);
+        n += copy_holds(r, c, upto) && (!synced || copy_synced(r, c, upto));
     }
     return n;
 }
