@@ -26,13 +26,20 @@ static void ward_free(struct ward *w)
     *w = (struct ward){0};
 }
 
+/* Nine megabytes: they are there while slots are without a primary. */
+static void elections_free(struct steward *s)
+{
+    mem_free(s->elections);
+    s->elections = NULL;
+}
+
 void steward_free(struct control *c)
 {
     struct steward *s = &c->steward;
     for (size_t i = 0; i < s->wards.n; i++)
         ward_free(&s->wards.at[i]);
     vec_free(&s->wards);
-    mem_free(s->elections);
+    elections_free(s);
     *s = (struct steward){0};
 }
 
@@ -429,9 +436,15 @@ static void look_at_elections(struct control *c)
     if (all || s->any_reported) {
         struct ballot b = {.lost_n = 0};
         s->elect_due = all ? MONO_NEVER : s->elect_due;
-        for (unsigned slot = 0; slot < SLOTS; slot++)
-            if (c->map.slots[slot].primary == MAP_NOBODY && (all || bits_has(&s->reported, slot)))
+        bool any = false;
+        for (unsigned slot = 0; slot < SLOTS; slot++) {
+            bool is_open = c->map.slots[slot].primary == MAP_NOBODY;
+            any |= is_open;
+            if (is_open && (all || bits_has(&s->reported, slot)))
                 look_at_election(c, slot, &b);
+        }
+        if (!any)
+            elections_free(s);
         s->reported = (struct bits){0};
         s->any_reported = false;
         s->looked_slots = c->map.slots_ver;
