@@ -94,20 +94,21 @@ static void shards_are_groups_of_slots(void **state)
     w.map.slots[9].isr_incarnation[1] = 1;
     map_replicas_follow(&w.map.slots[9]);
     some_map(&w);
-#define NODE_TEXT(id, ip, role)                                                                                    \
+#define NODE_TEXT(id, ip, role, health)                                                                            \
     "*14\r\n$2\r\nid\r\n$40\r\n" id "\r\n$4\r\nport\r\n:7000\r\n$2\r\nip\r\n$8\r\n" ip "\r\n$8\r\nendpoint\r\n$8\r\n" ip \
-    "\r\n$4\r\nrole\r\n" role "\r\n$18\r\nreplication-offset\r\n:%llu\r\n$6\r\nhealth\r\n$6\r\nonline\r\n"
+    "\r\n$4\r\nrole\r\n" role "\r\n$18\r\nreplication-offset\r\n:%llu\r\n$6\r\nhealth\r\n" health "\r\n"
     some_send(&w, 0, 1, "CLUSTER SHARDS");
     char right[2048];
     unsigned long long own = node_offset(w.node[0].node);
     int n = snprintf(right, sizeof(right),
                 "*3\r\n"
                 "*4\r\n$5\r\nslots\r\n*6\r\n:0\r\n:6\r\n:8\r\n:8\r\n:10\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n"
-                NODE_TEXT(ID_A, "10.0.0.1", "$6\r\nmaster")
+                NODE_TEXT(ID_A, "10.0.0.1", "$6\r\nmaster", "$6\r\nonline")
                 "*4\r\n$5\r\nslots\r\n*2\r\n:7\r\n:7\r\n$5\r\nnodes\r\n*1\r\n"
-                NODE_TEXT(ID_B, "10.0.0.2", "$6\r\nmaster")
+                NODE_TEXT(ID_B, "10.0.0.2", "$6\r\nmaster", "$6\r\nonline")
                 "*4\r\n$5\r\nslots\r\n*2\r\n:9\r\n:9\r\n$5\r\nnodes\r\n*2\r\n"
-                NODE_TEXT(ID_A, "10.0.0.1", "$6\r\nmaster") NODE_TEXT(ID_C, "10.0.0.3", "$7\r\nreplica"),
+                NODE_TEXT(ID_A, "10.0.0.1", "$6\r\nmaster", "$6\r\nonline")
+                NODE_TEXT(ID_C, "10.0.0.3", "$7\r\nreplica", "$7\r\nloading"),
                 own, 0ULL, own, 0ULL);
     one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
     assert_int_equal(w.node[0].got[1].n, n);
