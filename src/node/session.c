@@ -347,7 +347,9 @@ struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)
             continue;
         gates_judge(n, s);
         if (s->gates.n > 0 && gate_waits_for_big(n, s, most_us)) {
-            s->gates.at[0].since = (struct mono){n->now.us - most_us / 2};
+            struct mono least = {n->now.us - most_us / 2};
+            for (size_t g = 0; g < s->gates.n; g++) /* those behind it wait for it too */
+                s->gates.at[g].since = mono_later(s->gates.at[g].since, least);
             due = mono_earlier(due, mono_after(n->now, most_us / 20)); /* does it go on? */
             continue;
         }
