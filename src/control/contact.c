@@ -228,8 +228,8 @@ static bool is_growing_pain(const struct control *c, const struct hello *h)
             (!c->identity.in_cluster || cluster_id_equal(&h->peer.cluster, &none)));
 }
 
-/* What a join has for a moment lasts for who was forgotten while it was away: nobody is left to
- * tell it of the map in which it is no member. */
+/* Who joins is unknown to some for a moment, who was forgotten while it was away to all of them for
+ * good: nobody is left to tell it of the map in which it is no member. */
 static void unknown_to(struct control *c, const struct contact *k)
 {
     if (c->unknown_since.us == 0)

@@ -159,11 +159,6 @@ static void wait_until(struct election_choice *c, struct mono due)
     c->due = mono_earlier(c->due, due);
 }
 
-static struct mono later(struct mono a, struct mono b)
-{
-    return a.us > b.us ? a : b;
-}
-
 /* 21: every member that is neither DOWN nor replaced has reported. Whether a restart replaces it,
  * its report tells; it is waited for no longer than T. */
 static bool members_waited_for(const struct election_view *v, struct election_choice *c)
@@ -174,7 +169,7 @@ static bool members_waited_for(const struct election_view *v, struct election_ch
         const struct map_node *n = node_of(v, s->isr[i]);
         if (n->health == MAP_DOWN || report_of(v, s->isr[i]) != NULL)
             continue;
-        struct mono due = mono_after(later(v->began, v->said[s->isr[i]]), v->timeout_us);
+        struct mono due = mono_after(mono_later(v->began, v->said[s->isr[i]]), v->timeout_us);
         bool is_late = mono_reached(v->now, due);
         if (n->incarnation != s->isr_incarnation[i] && is_late)
             continue;
@@ -208,7 +203,7 @@ static struct muster muster(const struct election_view *v)
         else if (r == NULL)
             m.all = false;
         if (r != NULL)
-            m.since = later(m.since, r->heard);
+            m.since = mono_later(m.since, r->heard);
         m.any_data |= r != NULL && !is_other;
     }
     return m;
@@ -258,7 +253,7 @@ static bool one_elects(const struct election_view *v, struct election_choice *c)
         const struct election_report *r = report_of(v, s->isr[i]);
         if (r != NULL && !is_other_data(v, i, r)) {
             f.at[f.n++] = r;
-            since = later(since, r->heard);
+            since = mono_later(since, r->heard);
         } else if (r == NULL && node_of(v, s->isr[i])->health == MAP_UP) {
             return false;
         }

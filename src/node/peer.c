@@ -25,7 +25,7 @@ enum { SPARE_US = 60 * 1000 * 1000 }; /* nobody took it for so long: it is close
 enum { PASS_BYTES = 64 * 1024 };
 /* Node timeouts: no gate over there waits for longer than two. */
 enum { SILENT_TIMES = 3 };
-/* Of what it has not answered: it is to be taken in, stored, sent to copies and stored there. */
+/* For each MiB it has not answered: that is taken in, stored, sent to copies, and stored there. */
 enum { MIB = 1024 * 1024, MIB_US = 250 * 1000 };
 
 static struct peer_link *link_at(struct node *n, uint32_t id)
@@ -104,7 +104,7 @@ static struct mono silent_at(const struct node *n, const struct peer_link *l)
     struct mono since = l->open ? l->heard : l->dialed;
     if (!list_empty(&l->sent)) {
         const struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
-        since = since.us > f->sent.us ? since : f->sent;
+        since = mono_later(since, f->sent);
         if (f->held_us < 0)
             return MONO_NEVER;
         since = mono_after(since, f->held_us + (int64_t)((l->put - f->begin) / MIB) * MIB_US);

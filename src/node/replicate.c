@@ -7,6 +7,7 @@
 #include "node/cluster.h"
 
 enum { RECORDS_FEW = 64 }; /* fewer than these are sent as they are, however few keys there are */
+/* With more unsent on a link that takes in big records, writers wait: see replicate_holds. */
 enum { LINK_BEHIND_BYTES = 64 * 1024 * 1024 };
 /* In a turn, which has several steps, over all links: each under a millisecond. */
 enum { TURN_RECORD_BYTES = 128 * 1024, TURN_DUMP_BYTES = 32 * 1024 };

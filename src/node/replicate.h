@@ -107,15 +107,15 @@ void replicate_record(struct node *n, unsigned slot, struct chain *bytes, unsign
 void replicate_disk_failed(struct node *n); /* behind session_fail_gates */
 /* The applied map changed, of slots these at most; members: slots or nodes. */
 void replicate_map(struct node *n, bool members, const struct bits *slots, struct node_out *out);
-void replicate_turns(struct node *n); /* NODE_DUE */
+void replicate_turns(struct node *n); /* NODE_DUE: what may be sent is counted anew */
 /* End of a step: what is due, what is to be sent. */
 void replicate_look(struct node *n, struct node_out *out);
 struct mono replicate_due(const struct node *n);
+/* Under W all: so much of big records is not read by who is to hold them that writers wait. */
+bool replicate_holds(const struct node *n);
 /* False: not ours. */
 bool replicate_dialed(struct node *n, uint32_t link, enum node_dialed how, uint32_t incarnation,
                       struct node_out *out);
-/* Under W all: so much of big records is not read by who is to hold them that writers wait. */
-bool replicate_holds(const struct node *n);
 bool replicate_took(struct node *n, uint32_t link, size_t left);
 bool replicate_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
 bool replicate_closed(struct node *n, uint32_t link);

@@ -22,6 +22,7 @@
 /* Replies waiting for their record, per connection, before no more of its input is
  * read (replication 5). */
 enum { GATED_MAX_BYTES = 1024 * 1024 };
+/* A MiB that is to be stored here may take so long: a slow disk on a busy machine. */
 enum { MIB = 1024 * 1024, STORE_MIB_US = 64 * 1000 };
 
 static void address_set(char *to, struct slice text)
@@ -320,8 +321,8 @@ void session_fail_gates(struct node *n, const char *why)
     n->gate_floor = n->journal.appended; /* what comes now waits for later records only */
 }
 
-/* Of the time in which who has copies takes in a big record (14) no more than a half counts: the
- * rest is for what comes of it, who fails to is taken out of the in-sync set. */
+/* While a node with a copy takes in a big record (14), no more than half of a gate's time passes.
+ * The other half is for what comes of it: who fails to is removed from the in-sync set. */
 static bool gate_waits_for_big(const struct node *n, const struct session *s, int64_t most_us)
 {
     const struct gate *g = &s->gates.at[0];

@@ -84,7 +84,8 @@ void node_news_look(struct node_news *w, const struct map *m, struct log *log)
     unsigned before = w->unserved;
     if (nodes)
         look_at_nodes(w, m, log);
-    if (!nodes && before == 0) /* those of who is not DOWN are another's in the same entry */
+    /* slots lose their primary only by entries that change a node */
+    if (!nodes && before == 0)
         return;
     w->unserved = slots_unserved(m, MAP_NOBODY);
     if (first && w->unserved > 0)

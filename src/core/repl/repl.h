@@ -120,8 +120,8 @@ struct repl_peer { /* one other node, by place */
     uint64_t wants; /* so many bytes are to be evicted for it, */
     /* and up to this lsn some were: what it says it wants, before it holds that, is too much */
     uint64_t relieved;
-    unsigned gave_none;       /* so often nothing was found to evict since some was, */
-    struct mono gave_none_at; /* and is looked for as often again from then on, by `ran` */
+    unsigned gave_none;       /* so often nothing was found to evict since some was; */
+    struct mono gave_none_at; /* the next time counts from then on, by `ran` */
     bool guest;               /* its link to here is; */
     uint32_t guest_incarnation;
     uint64_t sent;         /* lsn of the newest frame */

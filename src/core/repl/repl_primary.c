@@ -299,8 +299,8 @@ static struct copy *copy_heard(struct repl *r, uint16_t place, const struct repl
                                                                                           : NULL;
 }
 
-/* It has applied the map further than this node has: without its question here it would be asked
- * again later only, while replies wait for that copy. */
+/* It has applied more of the map than this node has. A question that is dropped comes again only
+ * later, and replies wait for that copy meanwhile. */
 static void keep_early(struct repl *r, uint16_t place, const struct repl_where *w)
 {
     struct repl_peer *peer = place < r->peers.n ? &r->peers.at[place] : NULL;
