@@ -133,7 +133,7 @@ static uint64_t big_write(uint64_t seq)
     struct lab_node *n = &l.node[0];
     lab_clock(&l, 0);
     lineage_take(&n->slots[0], (struct position){1, seq});
-    repl_record(&n->r, 0, seq - 1 > 0, ++n->appended, slice_of(big, sizeof(big)), NULL);
+    repl_record(&n->r, 0, seq == 1 ? 0 : 1, ++n->appended, slice_of(big, sizeof(big)), NULL);
     n->stored = n->appended;
     return n->appended;
 }
