@@ -152,8 +152,8 @@ static void form(struct scale *w, unsigned n)
 static void calm(struct scale *w)
 {
     struct planes *p = &w->planes;
+    planes_run(p, 2 * T_MS * MS); /* what forming said last is over, and the last slots are handed */
     uint64_t index = control_map(p->at[0].control)->index;
-    planes_run(p, 2 * T_MS * MS); /* what forming said last is over */
     p->delay_least_us = 500;
     p->delay_mean_us = 2000;
     p->lost_of_1000 = 1;
