@@ -50,6 +50,13 @@ static void tell_dialed(struct link *l, enum node_dialed how, uint32_t incarnati
                                .link = {.link = l->id, .dialed = how, .incarnation = incarnation}});
 }
 
+static void tell_bytes(struct link *l, struct slice in)
+{
+    if (in.n > 0 && !l->line.dead)
+        server_step(l->server, &(struct node_event){.type = NODE_LINK_BYTES,
+                                                    .link = {.link = l->id, .in = in}});
+}
+
 /* ------------------------------------------------------------------ the handshake */
 
 static void greet(struct link *l)
@@ -81,11 +88,30 @@ static void greeting_refused(struct link *l, const char *why)
     tell_dialed(l, NODE_DIALED_REFUSED, 0);
 }
 
+/* A copy's node asks at once what it is to get: that may come along with the last of the greeting.
+ * Who is sent commands has nothing to say yet. */
+static void greeting_is_over(struct link *l, struct slice in)
+{
+    uint32_t incarnation = l->hello->peer.incarnation;
+    struct buf unread = l->unread;
+    if (l->use != USE_REPL && unread.n + in.n > 0) {
+        greeting_refused(l, "it speaks before it is asked");
+        return;
+    }
+    buf_init(&l->unread, GREETING_MAX_BYTES);
+    greeting_end(l);
+    tell_dialed(l, NODE_DIALED_OK, incarnation);
+    tell_bytes(l, buf_slice(&unread));
+    tell_bytes(l, in);
+    buf_free(&unread);
+}
+
 static void greeting_bytes(struct link *l, struct slice in)
 {
     struct chain out = {0};
-    size_t used = 0;
-    if (buf_add(&l->unread, in) != ERR_OK) {
+    size_t used = 0, taken = GREETING_MAX_BYTES - l->unread.n;
+    taken = taken < in.n ? taken : in.n;
+    if (taken == 0 || buf_add(&l->unread, slice_head(in, taken)) != ERR_OK) {
         greeting_refused(l, "its greeting is too long");
         return;
     }
@@ -93,15 +119,12 @@ static void greeting_bytes(struct link *l, struct slice in)
         hello_step(l->hello, &l->server->self, buf_slice(&l->unread), &used, &out);
     buf_drop_front(&l->unread, used);
     line_send(&l->line, &out);
-    if (v == HELLO_REFUSED) {
+    if (v == HELLO_REFUSED)
         greeting_refused(l, l->hello->why);
-    } else if (v == HELLO_ACCEPTED && l->unread.n > 0) { /* nothing was asked of it yet */
-        greeting_refused(l, "it speaks before it is asked");
-    } else if (v == HELLO_ACCEPTED) {
-        uint32_t incarnation = l->hello->peer.incarnation;
-        greeting_end(l);
-        tell_dialed(l, NODE_DIALED_OK, incarnation);
-    }
+    else if (v == HELLO_ACCEPTED)
+        greeting_is_over(l, slice_from(in, taken));
+    else if (taken < in.n)
+        greeting_bytes(l, slice_from(in, taken));
 }
 
 /* ------------------------------------------------------------------- what comes */
@@ -125,8 +148,7 @@ static void link_bytes(struct line *line, struct slice in)
     if (l->hello != NULL)
         greeting_bytes(l, in);
     else
-        server_step(l->server, &(struct node_event){.type = NODE_LINK_BYTES,
-                                                    .link = {.link = l->id, .in = in}});
+        tell_bytes(l, in);
 }
 
 static void link_took(struct line *line)

@@ -76,10 +76,11 @@ def value_of(n, key, known):
 
 
 class SlowLine:
-    """A port that passes on to another, a MiB every 100 ms at most, as a thin line would."""
+    """A port that passes on to another, a MiB every 100 ms at most, as a thin line would; in lumps, each of all that came in
+    50 ms, as who comes late to its socket finds it."""
 
-    def __init__(self, to):
-        self.to = to
+    def __init__(self, to, in_lumps=False):
+        self.to, self.in_lumps = to, in_lumps
         self.door = socket.create_server(("127.0.0.1", 0))
         self.port = self.door.getsockname()[1]
         self.ends = []
@@ -96,10 +97,14 @@ class SlowLine:
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
 
-    @staticmethod
-    def carry(a, b):
+    def next_of(self, a):
+        if self.in_lumps and a.recv(1, socket.MSG_PEEK):
+            time.sleep(0.05)
+        return a.recv(64 * 1024)
+
+    def carry(self, a, b):
         try:
-            while data := a.recv(64 * 1024):
+            while data := self.next_of(a):
                 b.sendall(data)
                 time.sleep(len(data) / MB / 10)
             b.shutdown(socket.SHUT_WR)
@@ -136,6 +141,17 @@ def test_big_values_keep_copies_in_sync(node):  # noqa: F811
     c.close()
     assert owner.info()["cluster_map_version"] == before  # nobody left an in-sync set, nor came back
     assert has_copies(nodes, 2)
+    line.close()
+
+
+def test_asked_with_the_greeting(node):  # noqa: F811
+    """what a copy asks of its primary may arrive with the last of the greeting (4)"""
+    far = node(timeout_ms=10000)
+    line = SlowLine(far.cluster_port, in_lumps=True)
+    far.start("--cluster-announce-bus-port", line.port, "--replication-factor", 2)
+    near = node(timeout_ms=10000).launch("--replication-factor", 2, join=[f"127.0.0.1:{far.port}@{line.port}"])
+    wait_whole([far, near])
+    until(lambda: has_copies([far, near], 2), 60)
     line.close()
 
 
