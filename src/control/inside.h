@@ -103,7 +103,7 @@ struct steward {
     uint64_t placed;        /* index of the newest PLACE appended */
     uint64_t placed_nodes_ver, placed_settings;
     struct mono evict_due;      /* somebody will have been DOWN for cluster-evict-after then (27) */
-    struct election *elections; /* SLOTS of them, once any slot was reported; owned */
+    struct election *elections; /* SLOTS of them, while any slot is open; owned */
     uint64_t elected;           /* index of the newest ELECT appended */
     uint64_t timeout_settled;   /* the place of the newest TIMEOUT_SETTLED that was proposed */
     /* slots_ver and so on, when all elections were looked at */

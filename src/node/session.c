@@ -22,8 +22,7 @@
 /* Replies waiting for their record, per connection, before no more of its input is
  * read (replication 5). */
 enum { GATED_MAX_BYTES = 1024 * 1024 };
-/* A MiB that is to be stored here may take so long: a slow disk on a busy machine. */
-enum { MIB = 1024 * 1024, STORE_MIB_US = 64 * 1000 };
+enum { MIB = 1024 * 1024 };
 
 static void address_set(char *to, struct slice text)
 {
@@ -336,7 +335,7 @@ static struct mono gate_due(const struct node *n, const struct session *s, int64
     const struct gate *g = &s->gates.at[0];
     int64_t mib = (int64_t)(journal_bytes(&n->journal) / MIB);
     return mono_after(g->since,
-                      most_us + (lsn_reached(settled(n), g->need) ? 0 : mib * STORE_MIB_US));
+                      most_us + (lsn_reached(settled(n), g->need) ? 0 : mib * REPL_MIB_US));
 }
 
 struct mono session_gates_old(struct node *n, int64_t most_us, const char *why)

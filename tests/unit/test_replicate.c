@@ -653,16 +653,24 @@ static void grows(struct some_link *l)
     buf_clear(got);
 }
 
+/* SET of key to so many bytes, which begin at *head. */
+static char *big_set(const char *key, int bytes, int *head)
+{
+    char *request = malloc((size_t)bytes + 256);
+    *head = sprintf(request, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(key), key, bytes);
+    memset(request + *head, 'x', (size_t)bytes);
+    memcpy(request + *head + bytes, "\r\n", 2);
+    return request;
+}
+
 static void a_big_record_arrives_in_the_sight_of_both(void **state)
 {
     (void)state;
     enum { BIG = 3 * 1024 * 1024 };
     start_copied();
     const char *key = some_key(&w, 0, 0);
-    char *request = malloc(BIG + 256);
-    int head = sprintf(request, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(key), key, BIG);
-    memset(request + head, 'x', BIG);
-    memcpy(request + head + BIG, "\r\n", 2);
+    int head;
+    char *request = big_set(key, BIG, &head);
     w.stopped[1] = true; /* it has taken in no message whole */
     bring(&w.node[0], 1, slice_of(request, (size_t)head + BIG + 2));
     struct some_link *l = records(0, 1);
@@ -695,10 +703,8 @@ static void writers_wait_for_who_takes_in_big_records(void **state)
     enum { BIG = 35 * 1024 * 1024 };
     start_copied();
     const char *key = some_key(&w, 0, 0);
-    char *request = malloc(BIG + 256);
-    int head = sprintf(request, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%d\r\n", strlen(key), key, BIG);
-    memset(request + head, 'x', BIG);
-    memcpy(request + head + BIG, "\r\n", 2);
+    int head;
+    char *request = big_set(key, BIG, &head);
     w.stopped[1] = true;
     struct node *n = w.node[0].node;
     for (int i = 0; i < 2; i++) {

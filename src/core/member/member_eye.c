@@ -10,7 +10,7 @@ enum { PROBES_ASKED = 3 };
 /* How long since `at`, but not counting before a gap in this loop ended (M5). */
 static int64_t since(const struct member *m, struct mono at, struct mono now)
 {
-    return now.us - (at.us > m->restarted.us ? at.us : m->restarted.us);
+    return now.us - mono_later(at, m->restarted).us;
 }
 
 static void tell(struct member *m, struct member_peer *p, enum member_news_type type,
@@ -54,7 +54,7 @@ static bool is_followed(const struct member *m, const struct member_peer *p, str
  * would be cleared at once, and suspected again. */
 static bool is_well(const struct member *m, const struct member_peer *p, struct mono now)
 {
-    struct mono from = p->well.us > p->suspect.us ? p->well : p->suspect;
+    struct mono from = mono_later(p->well, p->suspect);
     return !is_followed(m, p, now) && p->well.us != INT64_MAX &&
            now.us - p->heard.us <= m->wait_t / 4 && since(m, from, now) >= m->wait_t / 4;
 }
@@ -94,7 +94,7 @@ static void look_at_silence(struct member *m, struct member_peer *p, struct mono
                  now);
     }
     /* While it was SUSPECT it could have none: that counts from its CLEAR. */
-    struct mono without = p->no_lease.us > p->suspect.us ? p->no_lease : p->suspect;
+    struct mono without = mono_later(p->no_lease, p->suspect);
     if (p->no_lease.us != INT64_MAX && since(m, without, now) >= m->wait_t / 2)
         tell(m, p, MEMBER_IS_SILENT, p->known.incarnation, "it reports that it has no lease", now);
 }
@@ -103,7 +103,7 @@ static void look_at_silence(struct member *m, struct member_peer *p, struct mono
  * SUSPECT. */
 static bool is_over(const struct member *m, const struct member_peer *p, struct mono now)
 {
-    struct mono from = p->suspect.us > m->led.us ? p->suspect : m->led;
+    struct mono from = mono_later(p->suspect, m->led);
     return since(m, from, now) >= m->wait_t / 2 + m->wait_t / 20;
 }
 

@@ -107,6 +107,8 @@ struct replica_slot {
     uint64_t join_at;
 };
 
+/* To apply and store a MiB of a big record may take so long: a slow disk on a busy machine (14). */
+enum { REPL_MIB_US = 64 * 1000 };
 enum { REPL_SAMPLES = 32, REPL_BIGS = 16 };
 struct repl_peer { /* one other node, by place */
     uint32_t incarnation;

@@ -11,11 +11,9 @@ struct repl_peer *peer_at(struct repl *r, uint16_t place);
 /* NULL: nothing is known of it. */
 const struct repl_peer *peer_known(const struct repl *r, uint16_t place);
 
-/* 14: to apply and store a MiB of a big record takes so long: a slow disk on a busy machine. */
-enum { BIG_MIB_US = 64 * 1000 };
 static inline int64_t peer_big_us(const struct repl_peer *peer)
 {
-    return (int64_t)peer->big_mib * BIG_MIB_US;
+    return (int64_t)peer->big_mib * REPL_MIB_US;
 }
 
 /* ---- repl_primary.c */
