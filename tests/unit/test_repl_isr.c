@@ -677,6 +677,34 @@ static void who_was_removed_for_lag_waits_and_twice_as_long_each_time(void **sta
     end();
 }
 
+/* It was joined all the while: that is no keeping up. */
+static void who_lagged_over_a_link_that_held_waits_from_when_it_caught_up(void **state)
+{
+    (void)state;
+    begin(MAP_W_ALL, "01");
+    lab_cut(&l, 0, 2);
+    wait(2000);
+    for (int round = 0, hold_off = 1000; round < 3; round++, hold_off *= 2) {
+        l.node[1].stuck = true;
+        lab_write(&l, 0, 0);
+        wait(3 * LAG_MS);
+        decide();
+        assert_true(isr_is("0"));
+        l.node[1].stuck = false;
+        size_t proposals = l.proposals.n;
+        wait(hold_off / 2);
+        lab_write(&l, 0, 0); /* which it holds at once */
+        wait(hold_off / 2 - 2 * LOOK_MS);
+        assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_JOINED);
+        assert_int_equal(l.proposals.n, proposals);
+        wait(4 * LOOK_MS);
+        assert_true(wishes(newest(), "01"));
+        decide();
+        assert_true(isr_is("01"));
+    }
+    end();
+}
+
 static void a_removal_that_is_void_does_not_count(void **state)
 {
     (void)state;
@@ -1039,6 +1067,8 @@ UNIT_TESTS("repl_isr",
                 "who joined as a member, and is none any more, is added once it has synced in this session (4, 14)"),
            TEST(who_was_removed_for_lag_waits_and_twice_as_long_each_time,
                 "who was removed for lag waits 1 s before it is added, twice as long each time (14)"),
+           TEST(who_lagged_over_a_link_that_held_waits_from_when_it_caught_up,
+                "who lagged over a link that held waits from the moment it caught up (14)"),
            TEST(a_removal_that_is_void_does_not_count, "a removal that is void does not count (14)"),
            TEST(a_primary_that_is_suspect_proposes_nothing, "a primary that is SUSPECT proposes nothing: it would be void (13)"),
            TEST(where_members_are_few_none_waits, "where members are too few none waits (14)"),

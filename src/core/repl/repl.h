@@ -130,8 +130,9 @@ struct repl_peer { /* one other node, by place */
     uint64_t held, synced; /* as it said */
     uint64_t join_last;    /* the greatest `joined` of its copies that joined */
     struct mono said;
-    struct mono heard; /* by repl's `ran`, as is */
-    struct mono grew;  /* it said last that a big record arrives there, piece by piece */
+    struct mono heard;  /* by repl's `ran`, as is */
+    struct mono grew;   /* it said last that a big record arrives there, piece by piece */
+    struct mono lagged; /* until then it did, by `now`, when an ack came that may have ended it */
     /* big ones it was sent and does not hold, oldest first: a ring, whose last stands for several
      * where there are more; and how much they all are */
     struct big_sent {

@@ -47,5 +47,6 @@ void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a
 void settle_map(struct repl *r, unsigned slot, bool is_new);
 void isr_map(struct repl *r); /* the fate of what was proposed */
 bool isr_is_at_rest(const struct repl *r, unsigned slot);
+bool peer_lags(const struct repl *r, const struct repl_peer *peer);
 
 #endif

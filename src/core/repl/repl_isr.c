@@ -54,7 +54,7 @@ static struct mono lags_since(const struct repl_peer *peer)
     return mono_after(mono_later(peer->grew, oldest), peer_big_us(peer));
 }
 
-static bool peer_lags(const struct repl *r, const struct repl_peer *peer)
+bool peer_lags(const struct repl *r, const struct repl_peer *peer)
 {
     return peer->samples_n > 0 && mono_reached(r->ran, mono_after(lags_since(peer), lag_us(r)));
 }
@@ -98,13 +98,16 @@ static bool is_lagging(const struct repl *r, unsigned slot, const struct copy *c
     return peer_lags(r, peer_known(r, c->place));
 }
 
-/* Has it kept up for as long as it must before it is added (14)? */
+/* Has it, who joined, kept up for as long as it must before it is added (14)? By its link: what it
+ * is late with in other slots it would be late with here. */
 static bool is_steady(const struct repl *r, const struct copy *c, const struct map_slot *s)
 {
+    const struct repl_peer *peer = peer_known(r, c->place);
     unsigned isr_n = s->isr_n;
     unsigned w = map_w_strict(r->map, s, isr_n), few = w > least(r) ? w : least(r);
+    struct mono since = mono_later(c->since, peer->lagged);
     return c->removed.us == 0 || isr_n < few ||
-           mono_reached(r->now, mono_after(c->since, c->hold_off_us));
+           (!peer_lags(r, peer) && mono_reached(r->now, mono_after(since, c->hold_off_us)));
 }
 
 /* The members that stay; gone: those that do not, who may have to for want of others. */

@@ -681,6 +681,8 @@ void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a)
         r->stirs = true;
     peer->has_no_log = a->has_no_log;
     peer->leased = a->leased;
+    if (peer_lags(r, peer))
+        peer->lagged = r->now;
     if (a->grows)
         peer->grew = r->ran;
     peer->held = a->held > peer->held ? a->held : peer->held;
