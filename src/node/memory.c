@@ -20,8 +20,8 @@ enum { EVICT_BUDGET_KEYS = 64 }; /* for one command that needs memory, and in on
 /* Writers wait while more than one part in so many of maxmemory is to go. */
 enum { EVICT_SLACK = 32 };
 enum { COUNT_US = 100 * 1000 }; /* whose keys fill it is counted so often, while it is over */
-/* Counts in which it did not get less, until writers are refused: two seconds, which others that
- * are busy need to get on. */
+/* Counts in which it did not get less, until writers are refused, here and at primaries of copies:
+ * two seconds, which others that are busy need to get on. */
 enum { STUCK_MOST = 20 };
 
 static size_t memory_over(const struct node *n)
@@ -105,7 +105,9 @@ static size_t left_to_others(struct node *n)
     size_t over = memory_over(n);
     if (n->cluster == NULL)
         return 0;
-    if (over > 0 && mono_reached(n->now, sh->count_at))
+    if (over == 0)
+        sh->stuck = 0;
+    else if (mono_reached(n->now, sh->count_at))
         progress_look(n);
     if (over > sh->over && sh->others > 0)
         sh->left += (size_t)((double)(over - sh->over) * (double)sh->others /
@@ -117,6 +119,14 @@ static size_t left_to_others(struct node *n)
     return sh->left;
 }
 
+/* Whoever could let something go does not, or it makes no room. What is within the slack while it
+ * has keys of its own it leaves as it is. */
+static bool is_stuck(const struct node *n)
+{
+    const struct shortage *sh = &n->shortage;
+    return sh->stuck >= STUCK_MOST && (sh->own == 0 || sh->over > slack_of(n));
+}
+
 void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to)
 {
     const struct shortage *sh = &n->shortage;
@@ -124,7 +134,7 @@ void memory_tell(struct node *n, const struct repl_guest *g, struct repl_ack *to
     if (sh->over > 0 && sh->own + sh->others == 0 && !g->told.full)
         count(n); /* before anybody is refused for it: links and slots may have come since */
     double of_all = sh->others > 0 ? (double)g->evictable / (double)sh->others : 0;
-    to->full = sh->over > 0 && sh->own + sh->others == 0;
+    to->full = sh->over > 0 && (sh->own + sh->others == 0 || is_stuck(n));
     /* with no key of its own that could go, all of it is others' */
     to->wants = sh->over > 0 ? (uint64_t)((double)(sh->own > 0 ? left : sh->over) * of_all) : 0;
 }
@@ -157,16 +167,6 @@ static const struct entry *pick(struct node *n, bool own, unsigned *db)
                       own ? NULL : &r->evict_from, db);
 }
 
-/* Has it nothing in those slots that might go, however long one looks? */
-static bool has_none_to_give(const struct node *n)
-{
-    bool none = true;
-    for (unsigned slot = 0; slot < SLOTS && none; slot++)
-        none = !own_has(n, slot) || evict_candidates_n(&n->store, policy_of(n), slot) == 0 ||
-               !repl_wants(&n->cluster->replicas->repl, slot);
-    return none;
-}
-
 static void evict_one(struct node *n, const struct entry *e, unsigned db)
 {
     struct key k = key_of(&n->store, entry_key(e));
@@ -195,7 +195,7 @@ static bool evict_keys(struct node *n)
         else if (own)
             return leave_all(n);
         else
-            repl_unrelieved(&n->cluster->replicas->repl, has_none_to_give(n));
+            repl_unrelieved(&n->cluster->replicas->repl);
     }
     n->evicting = true;
     return true;

@@ -277,6 +277,11 @@ static void memory_that_nothing_may_leave_refuses_writes(const char *there, cons
     limit(0, 0, at_primary);
     limit(1, bytes / 2, there);
     let_evict();
+    for (unsigned i = 50; i < 60; i++) /* in place of the last ones of node 1's that it may evict itself */
+        send_format(0, 1, "SET %s %0*u", some_key(&w, 0, i), VALUE_BYTES, i);
+    some_carry(&w);
+    buf_clear(&w.node[0].got[1]);
+    let_evict();
     expect_writes(true);
     send_format(0, 2, "STRLEN %s\nDEL %s", some_key(&w, 0, 0), some_key(&w, 0, 1));
     some_carry(&w);
@@ -323,6 +328,36 @@ static void who_asks_for_more_than_there_is_may_have_others_evict(void **state)
     assert_true(own_keys(0) < 100);
     assert_in_range(own_keys(1), 30, 60);
     some_stop(&w);
+}
+
+/* Turns of 10 ms: each writes five keys, of which one may go at once, and lets one go of those there were. What is at node 1. */
+static size_t write_on(unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        for (unsigned k = 0; k < 5; k++)
+            send_format(0, 2, k == 0 ? "SET {%s}%u-%u %0*u EX 1000" : "SET {%s}%u-%u %0*u", some_key(&w, 0, 0), i, k, VALUE_BYTES, i);
+        if (i % 8 == 0)
+            send_format(0, 2, "EXPIRE %s 1000", some_key(&w, 0, i / 8)); /* which needs no memory */
+        some_later(&w, 10);
+        buf_clear(&w.node[0].got[2]);
+    }
+    return store_bytes(&w.node[1].node->store);
+}
+
+/* Of what fills it hardly anything may go, now and then: that does go, and makes no room to speak of. */
+static void little_that_may_go_now_and_then_lets_no_memory_grow(void **state)
+{
+    (void)state;
+    static const char *const there[] = {"volatile-lru", "allkeys-lru"};
+    for (unsigned i = 0; i < 2; i++) {
+        start_copied();
+        size_t bytes = fill(150);
+        limit(0, 0, "volatile-lru");
+        limit(1, bytes, there[i]);
+        size_t soon = write_on(0, 500), later = write_on(500, 1000);
+        assert_true(later < soon + bytes / 10);
+        some_stop(&w);
+    }
 }
 
 static void eviction_takes_none_but_its_own(void **state)
@@ -816,8 +851,10 @@ UNIT_TESTS("copies",
                 "a full copy that comes back refuses nobody while its primary could evict for it (R13)"),
            TEST(with_noeviction_a_full_copy_refuses_what_needs_memory,
                 "with noeviction a full node with a copy has what needs memory refused, reads and DEL run (R13)"),
-           TEST(a_primary_that_may_not_evict_refuses_instead, "a primary that may not evict for a copy refuses instead (R13)"),
+           TEST(a_primary_that_may_not_evict_refuses_instead, "a primary that may not evict for a copy refuses instead, once that has nothing of its own that may go (R13)"),
            TEST(who_asks_for_more_than_there_is_may_have_others_evict,
                 "nobody is refused since a full copy wants more of a primary than that has, while its own may go (R13)"),
+           TEST(little_that_may_go_now_and_then_lets_no_memory_grow,
+                "what little may go now and then, and makes no room, lets nobody write on (R13)"),
            TEST(what_is_on_its_way_is_not_counted_for_eviction,
                 "what is on its way to a copy is of mem_cluster_links, and counts against no maxmemory"))

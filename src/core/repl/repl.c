@@ -122,7 +122,6 @@ void repl_peer_opened(struct repl *r, uint16_t place, uint32_t incarnation)
     peer->incarnation = incarnation;
     peer->sent = peer->held = peer->synced = 0;
     peer->wants = peer->relieved = 0;
-    peer->gave_none = 0;
     peer->heard = r->ran;
     peer->grew = (struct mono){0};
     peer->bigs_n = 0;

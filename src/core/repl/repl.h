@@ -117,14 +117,12 @@ struct repl_peer { /* one other node, by place */
     bool leaves;     /* it said that it holds nothing more */
     bool has_no_log; /* and that it keeps nothing on a disk */
     bool leased;     /* and, newly, that it has a lease */
-    /* its memory is, and nothing can be evicted for it: what would need more is refused */
+    /* its memory is, and nothing that helps is evicted for it: what would need more is refused */
     bool full;
     uint64_t wants; /* so many bytes are to be evicted for it, */
     /* and up to this lsn some were: what it says it wants, before it holds that, is too much */
     uint64_t relieved;
-    unsigned gave_none;       /* so often nothing was found to evict since some was; */
-    struct mono gave_none_at; /* the next time counts from then on, by `ran` */
-    bool guest;               /* its link to here is; */
+    bool guest; /* its link to here is; */
     uint32_t guest_incarnation;
     uint64_t sent;         /* lsn of the newest frame */
     uint64_t held, synced; /* as it said */
@@ -367,9 +365,7 @@ static inline bool repl_is_wanted(const struct repl *r) /* something is to be ev
 bool repl_wants(const struct repl *r, unsigned slot); /* in this slot */
 /* So much of it was, by records up to now. */
 void repl_relieved(struct repl *r, unsigned slot, uint64_t bytes);
-/* No more is, until it is asked for again; none: nothing may be evicted. They who go on asking are
- * full. */
-void repl_unrelieved(struct repl *r, bool none);
+void repl_unrelieved(struct repl *r); /* no more is, until it is asked for again */
 /* May what needs memory not run in this slot, since a copy's node has none? */
 bool repl_is_full(const struct repl *r, unsigned slot);
 bool repl_full_turned(struct repl *r); /* for some slot that changed since this was asked last */

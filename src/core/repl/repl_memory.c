@@ -4,25 +4,18 @@
  * and ask the primary. */
 #include "core/repl/repl_inside.h"
 
-/* Of whose keys its memory is full a node counts now and then, by the map that it has: so it may
- * ask for more than there is, until it sees that it is others' to evict. Only where it goes on
- * asking may nothing go. */
-enum { GAVE_NONE_MOST = 10, GAVE_NONE_US = 100 * 1000 };
-
 void peer_is_full(struct repl *r, struct repl_peer *peer, bool full)
 {
     r->full_turned |= peer->full != full;
     peer->full = full;
 }
 
-/* It says so as of what it holds. While nothing may be evicted for it that stays so, until
- * it wants nothing. */
+/* It says so as of what it holds. Once it is full that stays so until it wants nothing: a little
+ * that may go makes no room. */
 void peer_wants(struct repl *r, struct repl_peer *peer, const struct repl_ack *a)
 {
     if (peer->held >= peer->relieved)
         peer->wants = a->wants;
-    if (a->wants == 0)
-        peer->gave_none = 0;
     if (a->full || a->wants == 0)
         peer_is_full(r, peer, a->full);
     r->wanted |= peer->wants > 0;
@@ -60,31 +53,16 @@ void repl_relieved(struct repl *r, unsigned slot, uint64_t bytes)
             continue;
         peer->wants -= bytes < peer->wants ? bytes : peer->wants;
         peer->relieved = r->appended;
-        peer->gave_none = 0;
-        peer_is_full(r, peer, false);
+        if (peer->wants == 0)
+            peer_is_full(r, peer, false);
     }
     wanted_look(r);
 }
 
-static void peer_given_none(struct repl *r, struct repl_peer *peer)
+void repl_unrelieved(struct repl *r)
 {
-    if (peer->gave_none > 0 && !mono_reached(r->ran, peer->gave_none_at))
-        return;
-    peer->gave_none_at = mono_after(r->ran, GAVE_NONE_US);
-    if (++peer->gave_none > GAVE_NONE_MOST) {
-        peer->gave_none = GAVE_NONE_MOST;
-        peer_is_full(r, peer, true);
-    }
-}
-
-void repl_unrelieved(struct repl *r, bool none)
-{
-    for (size_t i = 0; i < r->peers.n; i++) {
-        struct repl_peer *peer = &r->peers.at[i];
-        if (none && peer->open && peer->wants > 0)
-            peer_given_none(r, peer);
-        peer->wants = 0;
-    }
+    for (size_t i = 0; i < r->peers.n; i++)
+        r->peers.at[i].wants = 0;
     r->wanted = false;
 }
 
