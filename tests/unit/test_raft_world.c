@@ -71,6 +71,7 @@ struct world {
     VEC(struct mail) mail;
     unsigned loss, twice, late; /* of 1000 messages; troubles of this seed */
     unsigned often;             /* a trouble after so many of 1000 pauses */
+    int64_t disk_us;            /* an operation of a disk takes so long at most */
     bool only_first, pieces, crashes, changes, snapshots, calm;
     const char *wrong;          /* the first violation */
     unsigned leaders[TERMS];    /* node + 1 */
@@ -209,7 +210,7 @@ static void ask_disk(struct world *w, unsigned i)
     struct disk_ops ops = {0};
     raft_file_run(&n->file, &ops);
     for (size_t k = 0; k < ops.n; k++)
-        *vec_add(&n->ops) = (struct asked_op){w->now.us + (int64_t)rng_below(&w->rng, 2 * MS), ops.at[k]};
+        *vec_add(&n->ops) = (struct asked_op){w->now.us + (int64_t)rng_below(&w->rng, (uint64_t)w->disk_us), ops.at[k]};
     vec_free(&ops);
 }
 
@@ -521,7 +522,7 @@ static void work(struct world *w)
         propose(w);
     if (chance(w, 200))
         learners(w);
-    if (w->changes && chance(w, 150))
+    if (w->changes && chance(w, w->broken == BREAK_VOTERS_AT_ONCE ? 800 : 150))
         change_voters(w);
     if (w->snapshots && chance(w, 250))
         take_snapshot(w);
@@ -632,13 +633,20 @@ static void world_free(struct world *w)
     free(w);
 }
 
-static struct world *run(uint64_t seed, enum breakage broken)
+static struct world *new_world(uint64_t seed, enum breakage broken)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->broken = broken;
     rng_seed(&w->rng, seed);
     w->now = (struct mono){T};
+    w->disk_us = 2 * MS;
+    return w;
+}
+
+static struct world *run(uint64_t seed, enum breakage broken)
+{
+    struct world *w = new_world(seed, broken);
     bool all = broken != BREAK_NONE;
     w->loss = chance(w, 600) ? 100 : 0;
     w->twice = chance(w, 500) ? 100 : 0;
@@ -719,10 +727,10 @@ static void cut_off(struct world *w, unsigned side) /* a bit per node: those tal
             w->cut[a][b] = (side >> a & 1) != (side >> b & 1);
 }
 
-/* Until one of these leads, which is not `before`. */
-static unsigned await_leader(struct world *w, unsigned among, unsigned before)
+/* Until one of these leads, which is not `before`; NODES: none does in so long. */
+static unsigned await_leader(struct world *w, unsigned among, unsigned before, int64_t us)
 {
-    int64_t end = w->now.us + 20 * T;
+    int64_t end = w->now.us + us;
     while (w->wrong == NULL && next(w, end))
         for (unsigned i = 0; i < NODES; i++)
             if ((among >> i & 1) != 0 && i != before && w->node[i].is_up && w->node[i].r.role == RAFT_LEADER)
@@ -753,7 +761,7 @@ static void figure_8(struct world *w)
     uint64_t old = raft_log_last(&w->node[0].r.log);
     pass(w, T / 10);
     crash(w, 0);
-    unsigned s5 = await_leader(w, REST, NODES);
+    unsigned s5 = await_leader(w, REST, NODES, 20 * T);
     check(s5 != NODES);
     cut_off(w, 1u << s5);
     pass(w, T / 10);
@@ -761,7 +769,7 @@ static void figure_8(struct world *w)
     start(w, 0);
     cut_off(w, ALL);
     w->pieces = w->only_first = true;
-    unsigned again = await_leader(w, S1 + S2, NODES);
+    unsigned again = await_leader(w, S1 + S2, NODES, 20 * T);
     check(again != NODES);
     for (int i = 0; i < 1000 && w->decided_n < old && w->node[again].r.commit < old; i++)
         if (!next(w, w->now.us + T / 40)) /* sooner than anybody asks again */
@@ -772,7 +780,7 @@ static void figure_8(struct world *w)
     w->only_first = false;
     start(w, s5);
     cut_off(w, ALL);
-    if (await_leader(w, REST, NODES) != NODES)
+    if (await_leader(w, REST, NODES, 20 * T) != NODES)
         pass(w, T);
 }
 
@@ -783,11 +791,7 @@ static void old_term_counted_is_noticed(void **state)
     unsigned noticed[2] = {0, 0}; /* not every seed's leaders come in the order of the figure */
     for (enum breakage broken = BREAK_NONE; broken <= BREAK_OLD_TERM_COUNTED; broken += BREAK_OLD_TERM_COUNTED)
         for (uint64_t seed = 1; seed <= 20; seed++) {
-            struct world *w = calloc(1, sizeof(*w));
-            assert_non_null(w);
-            w->broken = broken;
-            w->now = (struct mono){T};
-            rng_seed(&w->rng, seed);
+            struct world *w = new_world(seed, broken);
             figure_8(w);
             wrong = w->wrong != NULL ? w->wrong : wrong;
             noticed[broken != BREAK_NONE] += w->wrong != NULL;
@@ -796,6 +800,50 @@ static void old_term_counted_is_noticed(void **state)
     printf("# figure 8, %u of 20: %s\n", noticed[1], wrong);
     assert_int_equal(noticed[0], 0);
     assert_true(noticed[1] >= 10);
+}
+
+/* ------------------------------------------------------------------------- a slow disk */
+
+/* What a sync takes on a machine whose disk is not its own may be far beyond T. */
+static void slow_disks_delay_an_election_and_prevent_none(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world *w = new_world(seed, BREAK_NONE);
+        w->calm = true;
+        found_group(w);
+        pass(w, T);
+        w->disk_us = 6 * T;
+        unsigned first = (unsigned)leader_of(w);
+        crash(w, first);
+        unsigned then = await_leader(w, (1u << NODES) - 1, first, 100 * T);
+        if (then == NODES)
+            fail_msg("seed %llu: nobody leads", (unsigned long long)seed);
+        start(w, first);
+        propose(w);
+        uint64_t want = raft_log_last(&w->node[then].r.log);
+        for (int64_t end = w->now.us + 100 * T; w->decided_n < want && next(w, end);) {
+        }
+        if (w->wrong != NULL || w->decided_n < want)
+            fail_msg("seed %llu: %s", (unsigned long long)seed,
+                     w->wrong != NULL ? w->wrong : "nothing is agreed upon");
+        world_free(w);
+    }
+}
+
+static void slow_disk_alone(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = new_world(seed, BREAK_NONE);
+        w->disk_us = 6 * T;
+        w->node[0].disk.space = SIZE_MAX;
+        start(w, 0);
+        step(w, 0, (struct raft_event){.type = RAFT_FOUND});
+        if (await_leader(w, 1, NODES, 100 * T) == NODES)
+            fail_msg("seed %llu: it does not lead", (unsigned long long)seed);
+        world_free(w);
+    }
 }
 
 #define BREAK_TEST(name, broken)  \
@@ -811,11 +859,14 @@ BREAK_TEST(prev_not_compared_is_noticed, BREAK_PREV_NOT_COMPARED)
 BREAK_TEST(voters_at_once_is_noticed, BREAK_VOTERS_AT_ONCE)
 
 UNIT_TESTS("raft_world",
-           TEST(safe_and_live_under_every_seed, "under every seed it is safe in trouble and moves on after it (F1 to F10)"),
+           TEST(safe_and_live_under_every_seed, "under every seed it is safe in trouble and moves on after it (F1 to F11)"),
            TEST(a_seed_repeats_itself, "a seed repeats itself"),
            TEST(stored_early_is_noticed, "a vote or an entry told before it is on disk is noticed (F3)"),
            TEST(vote_forgotten_is_noticed, "two votes in a term are noticed (F1)"),
            TEST(log_not_compared_is_noticed, "a vote for an older log is noticed (3.6.1)"),
            TEST(prev_not_compared_is_noticed, "entries behind another history are noticed (F2)"),
            TEST(old_term_counted_is_noticed, "an older term's entries committed by counting are noticed (F4)"),
-           TEST(voters_at_once_is_noticed, "changes of voters that overlap are noticed (F6)"))
+           TEST(voters_at_once_is_noticed, "changes of voters that overlap are noticed (F6)"),
+           TEST(slow_disk_alone, "who is alone leads, however slow its disk (F11)"),
+           TEST(slow_disks_delay_an_election_and_prevent_none,
+                "disks that take longer than T delay an election, and prevent none (F11)"))

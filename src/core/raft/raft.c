@@ -149,6 +149,7 @@ static void stored(struct raft *r, uint64_t token, struct mono now)
     check(token <= r->tokens);
     if (token <= r->stored_token)
         return;
+    bool state_waits = !raft_state_is_stored(r);
     r->stored_token = token;
     size_t n = 0;
     for (; n < r->asked.n && r->asked.at[n].token <= token; n++)
@@ -157,6 +158,8 @@ static void stored(struct raft *r, uint64_t token, struct mono now)
     memmove(r->asked.at, r->asked.at + n, r->asked.n * sizeof(*r->asked.at));
     if (r->taken_token != 0 && r->taken_token <= token)
         raft_snapshot_stored(r);
+    if (state_waits && raft_state_is_stored(r))
+        raft_vote_stored(r, now);
     if (r->role == RAFT_CANDIDATE && raft_state_is_stored(r))
         raft_vote_cast(r, now);
     else if (r->role == RAFT_LEADER)
@@ -350,6 +353,7 @@ static enum err recv_leader(struct raft *r, const struct raft_msg *m, struct mon
     if (r->role != RAFT_FOLLOWER || raft_peer_is_nobody(&r->leader))
         raft_become_follower(r, r->term, &m->from, now);
     r->heard = now;
+    r->patience_us = 0;
     raft_election_reset(r, now);
     return m->type == RAFT_MSG_APPEND ? raft_append_recv(r, m) : raft_snapshot_recv(r, m);
 }
@@ -383,13 +387,20 @@ static enum err recv(struct raft *r, const struct raft_msg *m, struct mono now)
     return ERR_CORRUPT;
 }
 
+/* F11 */
+static bool may_campaign(const struct raft *r)
+{
+    return raft_is_voter(r) && raft_state_is_stored(r);
+}
+
 static void due(struct raft *r, struct mono now)
 {
     if (r->role == RAFT_LEADER) {
         if (!raft_peer_is_nobody(&r->successor) && mono_reached(now, r->transfer_due))
             r->successor = nobody;
-    } else if (raft_is_voter(r) && mono_reached(now, r->election_due)) {
-        raft_campaign(r, now, false);
+    } else if (may_campaign(r) && mono_reached(now, r->election_due)) {
+        if (!raft_vote_asked_again(r, now))
+            raft_campaign(r, now, false);
     }
 }
 
@@ -412,11 +423,13 @@ static enum err dispatch(struct raft *r, const struct raft_event *ev)
 
 /* ------------------------------------------------------------------------- a step's end */
 
-static void ask_store(struct raft *r)
+static void ask_store(struct raft *r, struct mono now)
 {
     struct raft_store *s = &r->out.store;
     uint64_t last = raft_log_last(&r->log);
     if (r->state_changed) {
+        if (r->state_token <= r->stored_token)
+            r->state_asked = now;
         s->has_state = true;
         s->term = r->term;
         s->vote = r->vote;
@@ -456,7 +469,7 @@ static struct mono wake(const struct raft *r, struct mono now)
     if (r->applied < r->commit)
         return now;
     if (r->role != RAFT_LEADER)
-        return raft_is_voter(r) ? r->election_due : MONO_NEVER;
+        return may_campaign(r) ? r->election_due : MONO_NEVER;
     struct mono t = mono_earlier(r->beat_due, raft_vote_quorum_until(r, now));
     return raft_peer_is_nobody(&r->successor) ? t : mono_earlier(t, r->transfer_due);
 }
@@ -468,7 +481,7 @@ static void finish(struct raft *r, struct mono now)
     /* Its own removal is committed, and told: it has nothing more to say. */
     if (r->role == RAFT_LEADER && !raft_is_voter(r) && r->commit >= r->voters_index)
         raft_become_follower(r, r->term, &nobody, now);
-    ask_store(r);
+    ask_store(r, now);
     if (raft_state_is_stored(r)) { /* F3 */
         if (r->answer_due)
             raft_append_say_answer(r);

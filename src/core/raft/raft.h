@@ -237,6 +237,7 @@ struct raft {
     bool inside;
     struct mono heard; /* the leader, last */
     struct mono election_from, election_due;
+    int64_t patience_us; /* what storing a term or vote took at most since a leader was heard */
     VEC(struct raft_member) members; /* leader */
     VEC(struct raft_peer) learners;
     enum raft_ballot votes[RAFT_VOTERS_MAX]; /* candidates: as voters.at */
@@ -257,7 +258,8 @@ struct raft {
     uint64_t tokens, stored_token;
     uint64_t state_token; /* of the newest term and vote; above stored_token: not on disk yet */
     bool state_changed;
-    uint64_t asked_last; /* entries up to here were asked to be stored */
+    struct mono state_asked; /* when that was asked to be stored which is not on disk yet */
+    uint64_t asked_last;     /* entries up to here were asked to be stored */
     VEC(struct raft_asked) asked;
     VEC(struct raft_msg) box; /* messages that wait for the term to be on disk, or are out */
     size_t box_out;

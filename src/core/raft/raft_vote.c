@@ -6,20 +6,24 @@
 
 static const struct raft_peer nobody;
 
+static struct mono drawn(struct raft *r, struct mono now, int64_t least, int64_t spread)
+{
+    return mono_after(now,
+                      r->patience_us + least + (int64_t)rng_below(&r->rng, (uint64_t)spread + 1));
+}
+
 /* Drawn from [T/2, 0.6 T]: followers seldom campaign at once, and a failover fits into T. */
 void raft_election_reset(struct raft *r, struct mono now)
 {
-    int64_t half = r->timeout_us / 2, spread = r->timeout_us / 10;
     r->election_from = now;
-    r->election_due = mono_after(now, half + (int64_t)rng_below(&r->rng, (uint64_t)spread + 1));
+    r->election_due = drawn(r, now, r->timeout_us / 2, r->timeout_us / 10);
 }
 
 /* A campaign that nobody won is tried again sooner: its voters are awake, and no leader is there to
  * be disturbed. */
 static void retry_reset(struct raft *r, struct mono now)
 {
-    int64_t eighth = r->timeout_us / 8;
-    r->election_due = mono_after(now, eighth + (int64_t)rng_below(&r->rng, (uint64_t)eighth + 1));
+    r->election_due = drawn(r, now, r->timeout_us / 8, r->timeout_us / 8);
 }
 
 static void votes_reset(struct raft *r)
@@ -68,7 +72,7 @@ static void become_candidate(struct raft *r, struct mono now, bool transfer)
     r->answer_due = false;
     r->transfer_wish = transfer;
     votes_reset(r);
-    raft_election_reset(r, now); /* until its own vote is on disk */
+    raft_election_reset(r, now);
 }
 
 static void become_leader(struct raft *r, struct mono now)
@@ -76,6 +80,7 @@ static void become_leader(struct raft *r, struct mono now)
     check(r->role == RAFT_CANDIDATE && raft_state_is_stored(r));
     r->role = RAFT_LEADER;
     r->leader = r->self;
+    r->patience_us = 0;
     r->successor = nobody;
     r->uncommitted_bytes = 0;
     for (uint64_t i = r->commit + 1; i <= raft_log_last(&r->log); i++)
@@ -150,6 +155,31 @@ void raft_vote_cast(struct raft *r, struct mono now)
     retry_reset(r, now);
     note_vote(r, &r->self, true);
     count_votes(r, now);
+}
+
+/* F11: whom nobody refused may still be voted for, by slow disks or over a bad link. A new term
+ * would only be one more thing to store. */
+bool raft_vote_asked_again(struct raft *r, struct mono now)
+{
+    if (r->role != RAFT_CANDIDATE)
+        return false;
+    for (size_t i = 0; i < r->voters.n; i++)
+        if (r->votes[i] == RAFT_VOTE_NO)
+            return false;
+    ask_votes(r, RAFT_MSG_VOTE, r->term);
+    retry_reset(r, now);
+    return true;
+}
+
+/* F11: the disks of others may be as slow. Whom it votes for hears of it only now. */
+void raft_vote_stored(struct raft *r, struct mono now)
+{
+    int64_t took = now.us - r->state_asked.us;
+    if (r->role == RAFT_LEADER)
+        return;
+    r->patience_us = took > r->patience_us ? took : r->patience_us;
+    if (r->role == RAFT_FOLLOWER)
+        raft_election_reset(r, now);
 }
 
 /* ------------------------------------------------------------------------- votes */
