@@ -36,17 +36,17 @@ function need(value, name, what) {
 
 function restartServer() {
     const command = need(target.restart, 'VONG_RESTART', 'nobody can restart the server');
-    execSync(command, { stdio: 'ignore', timeout: 200000 });
+    execSync(command, { stdio: 'ignore', timeout: 400000 });
 }
 
 // Does this to the cluster under test (clients.sh: nodes()), while clients go on: what it said.
 async function nodes(...words) {
     const command = need(target.nodes, 'VONG_NODES', 'nobody can change the cluster');
-    const { stdout } = await promisify(exec)(`${command} ${words.join(' ')}`, { timeout: 200000 });
+    const { stdout } = await promisify(exec)(`${command} ${words.join(' ')}`, { timeout: 400000 });
     return stdout.split('\n').filter((line) => line);
 }
 
-function inTime(promise, ms = 120000) {
+function inTime(promise, ms = 420000) {
     let timer;
     const late = new Promise((_, reject) => {
         timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);

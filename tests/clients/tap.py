@@ -45,13 +45,13 @@ def need(value, name, what):
 
 def restart_server():
     command = need(RESTART, "VONG_RESTART", "nobody can restart the server")
-    subprocess.run(command, shell=True, check=True, timeout=200, stdout=subprocess.DEVNULL)
+    subprocess.run(command, shell=True, check=True, timeout=400, stdout=subprocess.DEVNULL)
 
 
 def nodes(*words):
     """Does this to the cluster under test (clients.sh: nodes()): what it said."""
     command = need(NODES, "VONG_NODES", "nobody can change the cluster")
-    return subprocess.run(command + " " + " ".join(str(w) for w in words), shell=True, check=True, timeout=200,
+    return subprocess.run(command + " " + " ".join(str(w) for w in words), shell=True, check=True, timeout=400,
                           stdout=subprocess.PIPE, text=True).stdout.split()
 
 
