@@ -188,9 +188,7 @@ static void member_look(struct control *c)
 {
     VEC(struct member_known) known = {0};
     struct member_voter voters[RAFT_VOTERS_MAX];
-    /* A node that does not vote any more hears of that as of everything else that is committed. */
-    const struct raft_voters *newest =
-        c->voters_index > c->raft.voters_index ? &c->voters : &c->raft.voters;
+    const struct raft_voters *newest = follow_voters(c);
     for (uint16_t i = 0; i < c->map.nodes.n; i++) {
         const struct map_node *n = &c->map.nodes.at[i];
         if (!n->used)

@@ -65,7 +65,6 @@ void follow_forget(struct control *c)
     map_free(&c->map);
     map_init(&c->map);
     c->voters = (struct raft_voters){0};
-    c->voters_index = 0;
     c->members_changed = true;
     c->was_member = false;
     word_free(&c->report);
@@ -225,7 +224,6 @@ void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type
             struct raft_voters before = c->voters;
             enum err bad = raft_voters_get(&c->voters, bytes);
             check(bad == ERR_OK); /* C10 */
-            c->voters_index = index;
             c->members_changed = true;
             tell_unseated(c, &before);
         }
@@ -244,7 +242,6 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
     map_copy(&c->map, m);
     c->map.index = index;
     c->voters = *voters;
-    c->voters_index = index;
     c->members_changed = true;
     map_init(w.map);
     map_copy(w.map, &c->map);
@@ -259,12 +256,16 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
 
 /* ------------------------------------------------------ from and to who is ahead */
 
+const struct raft_voters *follow_voters(const struct control *c)
+{
+    return c->map.index >= c->raft.voters_index ? &c->voters : &c->raft.voters;
+}
+
 /* A voter has the log from the leader; one that was removed may not have heard of it. */
 static bool consensus_brings_it(const struct control *c)
 {
     struct mono heard;
-    if (!raft_is_voter(&c->raft) ||
-        (c->voters_index > c->raft.voters_index && !raft_voters_has(&c->voters, &c->raft.self)))
+    if (!raft_is_voter(&c->raft) || !raft_voters_has(follow_voters(c), &c->raft.self))
         return false;
     return c->raft.role == RAFT_LEADER ||
            (raft_contact(&c->raft, &c->raft.leader, &heard, NULL) &&
@@ -336,6 +337,7 @@ enum err follow_entries(struct control *c, const struct wire_entries *m, char *w
         if (index != c->map.index + 1)
             break; /* an older answer: what lies between is asked for again */
         TRY(follow_readable(m->at[i].type, m->at[i].bytes, why));
+        keep_committed(c, index, m->at[i].term);
         follow_entry(c, index, m->at[i].term, m->at[i].type, m->at[i].bytes);
     }
     (void)control_hear_leader(c, &m->leader);

@@ -144,8 +144,7 @@ struct control {
 
     /* what is committed: follow.c */
     struct map map;
-    struct raft_voters voters;   /* of the newest applied entry that names them, */
-    uint64_t voters_index;       /* which is this, or a map that came whole */
+    struct raft_voters voters;   /* of the newest applied entry that names them */
     uint64_t settings_seen;      /* counts applied entries that changed settings */
     bool members_changed;        /* nodes, voters or settings, since they were last told */
     bool log_changed;            /* raft's, committed or not, the same */
@@ -271,6 +270,8 @@ struct keep_fate {
 };
 /* Fate: NULL or filled. */
 void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate);
+/* Heard from a member, and about to be applied. */
+void keep_committed(struct control *c, uint64_t index, uint64_t term);
 /* Before it is stepped: could what the message brings to raft's log be read once it
  * is committed (C10)? */
 enum err keep_readable(const struct control *c, const struct raft_msg *m, char *why) MUST_CHECK;
@@ -291,6 +292,8 @@ void follow_whole(struct control *c, uint64_t index, const struct raft_voters *v
                   struct map *m);
 /* An entry of the log. */
 enum err follow_readable(uint8_t type, struct slice bytes, char *why) MUST_CHECK;
+/* The newest known here: in this node's own log, or of what is committed beyond that. */
+const struct raft_voters *follow_voters(const struct control *c);
 /* That member has this much. */
 void follow_ahead(struct control *c, uint16_t place, uint64_t index);
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);

@@ -99,6 +99,23 @@ void keep_raft(struct control *c, struct raft_event *ev, struct keep_fate *fate)
         *fate = (struct keep_fate){out.refused, out.proposed};
 }
 
+/* A leader may have told this node alone of entries, as whom it would have as a voter, and was lost
+ * (C13). */
+void keep_committed(struct control *c, uint64_t index, uint64_t term)
+{
+    uint64_t last = raft_log_last(&c->raft.log);
+    if (index > last)
+        return;
+    keep_raft(c, &(struct raft_event){.type = RAFT_COMMITTED, .committed = {index, term}}, NULL);
+    if (raft_log_last(&c->raft.log) == last)
+        return;
+    c->log_changed = true;
+    log_say(c->log, LOG_LEVEL_NOTICE,
+            "map %llu: what this node's own log has from there on was never committed, and is "
+            "dropped",
+            (unsigned long long)index);
+}
+
 /* ---------------------------------------------------------------- proposals of the leader */
 
 bool keep_propose(struct control *c, struct slice entry, uint64_t *index, char *why)

@@ -456,8 +456,6 @@ static void gather_snapshot(struct raft_file *f, const struct raft_store *s)
 void raft_file_store(struct raft_file *f, const struct raft_store *s)
 {
     check(s->token > f->gathered_token);
-    check(s->cut == 0 ||
-          (s->n > 0 && s->first == s->cut)); /* entries say by their index what they replace */
     f->gathered_token = s->token;
     if (s->has_state) {
         put_item_state(&f->body, s->term, &s->vote);

@@ -868,6 +868,68 @@ static void a_leader_that_is_removed_is_asked_no_more(void **state)
     }
 }
 
+/* -- Voters that were named and never came about ----------------------------------------------------- */
+
+static void set_voters(struct plane *at, int64_t n)
+{
+    plane_ask(&world, at, (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = n}});
+}
+
+static void cut_off_but_for(uint32_t one, uint32_t but_for, bool cut)
+{
+    for (uint32_t k = 0; k < world.n; k++)
+        if (k != one && k != but_for) {
+            planes_cut(&world, one, k, cut);
+            planes_cut(&world, k, one, cut);
+        }
+}
+
+/* A leader makes a fourth voter, tells nobody but that one of it, and is lost: the others never hear of
+ * it, and that one follows them without a vote. */
+static void a_voter_that_never_came_about_is_none(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 50; seed < 50 + SPARE(4); seed++) {
+        begin(seed, 5);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        set_voters(&world.at[0], 3);
+        assert_true(planes_until(&world, 10 * SECOND, three_vote));
+        struct plane *former = planes_leader(&world);
+        uint32_t named = 0;
+        while (control_votes(world.at[named].control)) /* the first of those without a vote is the first to come */
+            named++;
+        world.awaited = "the controller is to have 4 voters";
+        world.awaited_n = 0;
+        set_voters(former, 5);
+        assert_true(planes_until(&world, 10 * SECOND, is_said));
+        cut_off_but_for(former->number, named, true);
+        planes_lose(&world, former->number);
+        cut_off_but_for(named, former->number, true);
+        planes_run(&world, SECOND / 5);
+        plane_kill(&world, former, seed % 2 == 0);
+        assert_true(planes_until(&world, 10 * SECOND, somebody_leads));
+        set_voters(planes_leader(&world), 3); /* so no other change of voters tells who they are */
+        victim = named;
+        assert_true(planes_until(&world, 10 * SECOND, victim_is_down));
+        if (seed % 3 == 0) { /* what its disk has it has after a restart */
+            plane_kill(&world, &world.at[named], false);
+            plane_start(&world, &world.at[named]);
+        }
+        cut_off_but_for(named, former->number, false);
+        planes_run(&world, 5 * SECOND);
+        assert_true(plane_has_lease(&world, &world.at[named]));
+        plane_kill(&world, &world.at[named], false);
+        plane_start(&world, &world.at[named]);
+        planes_run(&world, 5 * SECOND);
+        assert_true(plane_has_lease(&world, &world.at[named]));
+        cut_off_but_for(former->number, named, false);
+        plane_start(&world, former);
+        set_voters(planes_leader(&world), 5);
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        end();
+    }
+}
+
 /* -- The majority of the voters is lost ----------------------------------------------------------------- */
 
 static uint32_t voter[3]; /* of six: the others hold data only */
@@ -1050,6 +1112,8 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(a_snapshot_that_cannot_be_read_is_not_taken, "a snapshot that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_report_reaches_the_next_leader, "a report reaches who leads now, whoever led when its node last asked (replication 20)"),
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
+           TEST(a_voter_that_never_came_about_is_none,
+                "a voter that a lost leader told of it, and nobody else, follows the others and has its lease (C13)"),
            TEST(who_is_forgotten_while_it_asks_to_join_is_a_member,
                 "who is forgotten while it asks to join, and asks on, is a member"),
            TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),

@@ -289,7 +289,7 @@ static void what_a_cut_took_away_is_not_stored_by_an_old_token(void **state)
     uint64_t first_token = l.node[1].token;
     struct raft_entry other[] = {{3, RAFT_ENTRY_OWNER, SLICE("c")}, {3, RAFT_ENTRY_OWNER, SLICE("d")}};
     lab_recv(&l, 1, append_of(3, 3, 1, 1, 0, other, 2));
-    assert_int_equal(l.node[1].out.store.cut, 2);
+    assert_int_equal(l.node[1].out.store.first, 2);
     lab_step(&l, 1, (struct raft_event){.type = RAFT_STORED, .token = first_token});
     assert_int_equal(l.node[1].r.stored, 1);
     lab_store(&l, 1);
@@ -544,6 +544,102 @@ static void voters_that_are_cut_are_none_any_more(void **state)
     lab_free(&l);
 }
 
+/* 1 made 4 a voter and told nobody but 4 of it; 2 leads since. */
+static void begin_half_told(struct lab *l, char bytes[RAFT_VOTERS_BYTES])
+{
+    struct raft_voters four = voters_of(1, 4);
+    struct raft_entry e[] = {{2, RAFT_ENTRY_OWNER, SLICE("x")},
+                             {2, RAFT_ENTRY_VOTERS, slice_of(bytes, raft_voters_put(bytes, &four))},
+                             {2, RAFT_ENTRY_OWNER, SLICE("y")}};
+    lab_start(l, 4, voters_of(1, 3), "1 1", 1);
+    lab_recv(l, 4, append_of(1, 2, 2, 1, 2, e, 3));
+    assert_int_equal(l->node[4].r.voters.n, 4);
+    lab_drop_sent(l, 4);
+}
+
+static void lab_committed(struct lab *l, unsigned i, uint64_t index, uint64_t term)
+{
+    lab_step(l, i, (struct raft_event){.type = RAFT_COMMITTED, .committed = {index, term}});
+}
+
+static void what_is_committed_elsewhere_cuts_what_differs_from_it(void **state)
+{
+    (void)state;
+    char bytes[RAFT_VOTERS_BYTES], terms[64];
+    for (uint64_t at = 3; at <= 5; at++) { /* the first one that differs */
+        struct lab l = {0};
+        begin_half_told(&l, bytes);
+        struct raft *r = &l.node[4].r;
+        l.node[4].holds = true;
+        for (uint64_t i = 1; i < at; i++) {
+            lab_committed(&l, 4, i, i <= 2 ? 1 : 2); /* what is equal stays, */
+            assert_int_equal(l.node[4].err, ERR_OK);
+            assert_int_equal(l.node[4].out.store.token, 0);
+        }
+        lab_committed(&l, 4, 9, 3); /* and what is beyond its end says nothing */
+        assert_int_equal(raft_log_last(&r->log), 5);
+        assert_int_equal(r->term, 2);
+        lab_committed(&l, 4, at, 3);
+        assert_int_equal(l.node[4].err, ERR_OK);
+        assert_string_equal(lab_terms(r, terms, sizeof(terms)), at == 3 ? "1 1" : at == 4 ? "1 1 2" : "1 1 2 2");
+        assert_int_equal(l.node[4].out.store.term, 3);
+        assert_int_equal(r->voters.n, at <= 4 ? 3 : 4);
+        assert_int_equal(r->commit, 2); /* it is not in its own log */
+        lab_store(&l, 4);
+        lab_free(&l);
+    }
+}
+
+/* Its messages may come late. */
+static void who_was_cut_is_not_believed_again(void **state)
+{
+    (void)state;
+    char bytes[RAFT_VOTERS_BYTES];
+    struct lab l = {0};
+    begin_half_told(&l, bytes);
+    lab_committed(&l, 4, 3, 3);
+    struct raft_entry e = {2, RAFT_ENTRY_OWNER, SLICE("x")};
+    lab_recv(&l, 4, append_of(1, 2, 2, 1, 2, &e, 1));
+    assert_int_equal(raft_log_last(&l.node[4].r.log), 2);
+    lab_pass(&l, LAB_T);
+    lab_drop_sent(&l, 4);
+    lab_due(&l, 4); /* and it campaigns in no group that it is not in */
+    assert_null(lab_find(&l, 4, RAFT_MSG_PREVOTE));
+    lab_free(&l);
+}
+
+static void whoever_campaigns_or_leads_with_it_does_no_more(void **state)
+{
+    (void)state;
+    struct lab l = {0};
+    for (unsigned i = 1; i <= 3; i++)
+        lab_start(&l, i, voters_of(1, 3), "1 1", 1);
+    lab_elect(&l, 1);
+    lab_propose(&l, 1, SLICE("never told"));
+    lab_committed(&l, 1, 4, 2); /* its own: that is no news */
+    assert_int_equal(l.node[1].r.role, RAFT_LEADER);
+    lab_committed(&l, 1, 4, 1); /* it would have had it when it was elected */
+    assert_int_equal(l.node[1].err, ERR_CORRUPT);
+    assert_int_equal(raft_log_last(&l.node[1].r.log), 4);
+    lab_committed(&l, 1, 4, 3);
+    assert_int_equal(l.node[1].r.role, RAFT_FOLLOWER);
+    assert_int_equal(l.node[1].r.term, 3);
+    assert_int_equal(raft_log_last(&l.node[1].r.log), 3);
+    lab_committed(&l, 1, 3, 3); /* what is committed here is cut by nobody (F5) */
+    assert_int_equal(l.node[1].err, ERR_CORRUPT);
+    assert_int_equal(raft_log_last(&l.node[1].r.log), 3);
+    lab_free(&l);
+    l = (struct lab){0};
+    lab_start(&l, 1, voters_of(1, 3), "1 1 2", 2);
+    lab_pass(&l, LAB_T);
+    lab_due(&l, 1);
+    assert_int_equal(l.node[1].r.role, RAFT_PRECANDIDATE);
+    lab_committed(&l, 1, 3, 1);
+    assert_int_equal(l.node[1].r.role, RAFT_FOLLOWER); /* it asked for votes with a log that is no more */
+    assert_int_equal(l.node[1].r.term, 2);
+    lab_free(&l);
+}
+
 static void a_leader_that_is_no_voter_any_more_leaves_when_that_is_committed(void **state)
 {
     (void)state;
@@ -789,6 +885,9 @@ UNIT_TESTS(
     TEST(a_group_is_founded_by_one_and_grows_by_one, "a group is founded by one and grows by one (F6)"),
     TEST(a_change_waits_for_the_one_before_and_for_the_own_term, "a change waits for the one before it and for the own term (F6)"),
     TEST(voters_that_are_cut_are_none_any_more, "voters that are cut are none any more (F6)"),
+    TEST(what_is_committed_elsewhere_cuts_what_differs_from_it, "what is committed elsewhere cuts what differs from it, and what follows that (F5)"),
+    TEST(who_was_cut_is_not_believed_again, "a leader whose entries were cut so is not believed again"),
+    TEST(whoever_campaigns_or_leads_with_it_does_no_more, "who campaigns or leads with what was cut so does no more, and nothing committed is cut (F5)"),
     TEST(a_leader_that_is_no_voter_any_more_leaves_when_that_is_committed, "a leader that is no voter any more leaves when that is committed (4.2.2)"),
     TEST(who_lost_its_log_is_somebody_else, "who lost its log is somebody else (F9)"),
     TEST(the_log_is_cut_behind_a_snapshot_once_that_is_on_disk, "the log is cut behind a snapshot once that is on disk (F10)"),

@@ -145,7 +145,7 @@ static void an_entry_replaces_those_from_its_index_on(void **state)
         store_entry(&b, i, 1, SLICE("x"));
     work_off(&b);
     struct raft_entry e = {2, RAFT_ENTRY_OWNER, SLICE("y")};
-    store(&b, (struct raft_store){.cut = 3, .first = 3, .entries = &e, .n = 1});
+    store(&b, (struct raft_store){.first = 3, .entries = &e, .n = 1});
     work_off(&b);
     restart(&b, &l);
     holds(&l, "1: 1 1 2");
@@ -194,7 +194,7 @@ static void a_cut_before_a_segments_beginning_outlives_the_older_one(void **stat
     restart(&b, &l);
     raft_loaded_free(&l);
     struct raft_entry e[] = {{2, RAFT_ENTRY_OWNER, SLICE("y")}, {2, RAFT_ENTRY_OWNER, SLICE("y")}};
-    store(&b, (struct raft_store){.cut = 3, .first = 3, .entries = e, .n = 2});
+    store(&b, (struct raft_store){.first = 3, .entries = e, .n = 2});
     store_entry(&b, 5, 2, SLICE("y"));
     work_off(&b);
     store_snapshot(&b, 4, 2, false);

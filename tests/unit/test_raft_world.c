@@ -72,14 +72,14 @@ struct world {
     unsigned loss, twice, late; /* of 1000 messages; troubles of this seed */
     unsigned often;             /* a trouble after so many of 1000 pauses */
     int64_t disk_us;            /* an operation of a disk takes so long at most */
-    bool only_first, pieces, crashes, changes, snapshots, calm;
+    bool only_first, pieces, crashes, changes, snapshots, hearsay, calm;
     const char *wrong;          /* the first violation */
     unsigned leaders[TERMS];    /* node + 1 */
     struct { unsigned to; } votes[NODES][TERMS]; /* node's vote per term: candidate + 1 */
     struct decided decided[ENTRIES];
     uint64_t decided_n;
     struct { uint64_t term, before; uint32_t crc; } made[ENTRIES][4]; /* entries by index and term: a few terms each */
-    size_t steps, elections, restarts, restored, voter_changes, commands;
+    size_t steps, elections, restarts, restored, voter_changes, commands, heard, dropped;
 };
 
 static const char not_loaded[] = "what a crash left cannot be loaded";
@@ -458,6 +458,21 @@ static void take_snapshot(struct world *w)
     step(w, i, (struct raft_event){.type = RAFT_TAKEN, .taken = {n->applied, slice_of(bytes, size)}});
 }
 
+/* A node hears what is committed from another than its leader, or while it has none. */
+static void hear(struct world *w)
+{
+    unsigned i = (unsigned)rng_below(&w->rng, NODES);
+    const struct raft *r = &w->node[i].r;
+    uint64_t last = w->node[i].is_up ? raft_log_last(&r->log) : 0;
+    last = last < w->decided_n ? last : w->decided_n;
+    if (!w->node[i].is_up || last <= r->commit)
+        return;
+    uint64_t index = r->commit + 1 + rng_below(&w->rng, last - r->commit), before = raft_log_last(&r->log);
+    step(w, i, (struct raft_event){.type = RAFT_COMMITTED, .committed = {index, w->decided[index].term}});
+    w->heard++;
+    w->dropped += raft_log_last(&r->log) < before;
+}
+
 /* A node whose log is gone comes back as another one: only where no voter set anywhere names it. */
 static void lose_log(struct world *w)
 {
@@ -524,6 +539,8 @@ static void work(struct world *w)
         learners(w);
     if (w->changes && chance(w, w->broken == BREAK_VOTERS_AT_ONCE ? 800 : 150))
         change_voters(w);
+    if (w->hearsay)
+        hear(w);
     if (w->snapshots && chance(w, 250))
         take_snapshot(w);
 }
@@ -655,6 +672,7 @@ static struct world *run(uint64_t seed, enum breakage broken)
     w->crashes = chance(w, 700) || all;
     w->changes = chance(w, 600) || all;
     w->snapshots = chance(w, 600);
+    w->hearsay = !all && seed % 2 == 0;
     w->often = chance(w, 500) ? 150 : 500;
     found_group(w);
     int64_t end = w->now.us + TROUBLE;
@@ -673,7 +691,7 @@ static struct world *run(uint64_t seed, enum breakage broken)
 static void safe_and_live_under_every_seed(void **state)
 {
     (void)state;
-    size_t steps = 0, elections = 0, restarts = 0, restored = 0, changes = 0, commands = 0;
+    size_t steps = 0, elections = 0, restarts = 0, restored = 0, changes = 0, commands = 0, heard = 0, dropped = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct world *w = run(seed, BREAK_NONE);
         if (w->wrong != NULL)
@@ -684,12 +702,16 @@ static void safe_and_live_under_every_seed(void **state)
         restored += w->restored;
         changes += w->voter_changes;
         commands += w->commands;
+        heard += w->heard;
+        dropped += w->dropped;
         world_free(w);
     }
-    printf("# %d seeds: %zu steps, %zu elections, %zu restarts, %zu snapshots installed, %zu changes of voters, %zu commands\n",
-           SEEDS, steps, elections, restarts, restored, changes, commands);
+    printf("# %d seeds: %zu steps, %zu elections, %zu restarts, %zu snapshots installed, %zu changes of voters, %zu commands, "
+           "%zu times hearsay, which cut %zu logs\n",
+           SEEDS, steps, elections, restarts, restored, changes, commands, heard, dropped);
     assert_true(elections > 2 * SEEDS && restarts > 2 * SEEDS && restored > SEEDS / 8);
     assert_true(changes > 2 * SEEDS && commands > 50 * SEEDS); /* trouble there was, and work */
+    assert_true(heard > 2 * SEEDS && dropped > 0);
 }
 
 /* The same seed, the same run. */

@@ -122,8 +122,6 @@ void raft_entries_cut(struct raft *r, uint64_t from)
 {
     check(from > r->commit); /* F5 */
     raft_log_cut(&r->log, from);
-    if (from <= r->asked_last)
-        r->out.store.cut = from;
     uint64_t last = from - 1;
     for (size_t i = 0; i < r->asked.n; i++)
         if (r->asked.at[i].last > last)
@@ -327,6 +325,22 @@ static void found(struct raft *r, struct mono now)
     raft_campaign(r, now, false);
 }
 
+/* A leader has its own term's entries, and all that were committed before it. The term is taken on,
+ * so that nobody who leads in an older one can append it all again. The disk hears of the cut with
+ * the entries that come in place of these: a start before that finds what it did before. */
+static enum err committed_elsewhere(struct raft *r, uint64_t index, uint64_t term, struct mono now)
+{
+    uint64_t ours;
+    if (!raft_log_term(&r->log, index, &ours) || ours == term)
+        return ERR_OK;
+    if (index <= r->commit || (r->role == RAFT_LEADER && term <= r->term))
+        return ERR_CORRUPT; /* F5 */
+    if (r->role != RAFT_FOLLOWER || term > r->term)
+        raft_become_follower(r, term > r->term ? term : r->term, &nobody, now);
+    raft_entries_cut(r, index);
+    return ERR_OK;
+}
+
 /* ------------------------------------------------------------------------- a step */
 
 /* A message of an older term: who sent it learns of ours; what it says counts no more. */
@@ -416,6 +430,8 @@ static enum err dispatch(struct raft *r, const struct raft_event *ev)
     case RAFT_LEARNERS: learners_set(r, ev->learners.at, ev->learners.n, ev->now); return ERR_OK;
     case RAFT_TRANSFER: out->refused = transfer(r, &ev->to, ev->now); return ERR_OK;
     case RAFT_TAKEN: raft_snapshot_taken(r, ev->taken.index, ev->taken.bytes); return ERR_OK;
+    case RAFT_COMMITTED:
+        return committed_elsewhere(r, ev->committed.index, ev->committed.term, ev->now);
     case RAFT_FOUND: found(r, ev->now); return ERR_OK;
     }
     return ERR_SYNTAX;
@@ -439,7 +455,7 @@ static void ask_store(struct raft *r, struct mono now)
         s->entries = raft_log_at(&r->log, s->first);
         s->n = (size_t)(last - r->asked_last);
     }
-    if (!s->has_state && s->snapshot == NULL && s->cut == 0 && s->n == 0)
+    if (!s->has_state && s->snapshot == NULL && s->n == 0)
         return;
     s->token = ++r->tokens;
     if (s->has_state)

@@ -127,6 +127,9 @@ enum raft_event_type {
     RAFT_TRANSFER, /* leader: another voter shall lead, before a stop */
     /* the owner's snapshot as of the applied entry `index`: kept, stored, the log cut behind it */
     RAFT_TAKEN,
+    /* Heard elsewhere than from a leader: this entry is committed. What is here in its place, and
+     * behind that, never will be, and is cut. */
+    RAFT_COMMITTED,
     RAFT_FOUND /* this node alone is the group from now on: a new cluster. Its log is empty */
 };
 
@@ -147,6 +150,9 @@ struct raft_event {
             uint64_t index;
             struct slice bytes;
         } taken;
+        struct {
+            uint64_t index, term;
+        } committed;
     };
 };
 
@@ -163,8 +169,7 @@ enum raft_refusal {
 };
 const char *raft_refusal_text(enum raft_refusal why); /* static */
 
-/* What must be on disk, in this order. It also says what the log in memory just lost and gained:
- * rule 16 looks here before the messages of the same step leave. */
+/* What must be on disk, in this order. Entries say by their index what they replace, there too. */
 struct raft_store {
     uint64_t token; /* rises by 1; 0: nothing */
     bool has_state;
@@ -172,7 +177,6 @@ struct raft_store {
     struct raft_peer vote;                /* has_state */
     const struct raft_snapshot *snapshot; /* NULL: none */
     bool is_reset;                        /* with a snapshot: the log is empty behind it now */
-    uint64_t cut;                         /* entries from here on are no more; 0: none */
     uint64_t first;                       /* entries[0]'s index */
     const struct raft_entry *entries;
     size_t n;
