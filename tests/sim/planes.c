@@ -829,6 +829,18 @@ void plane_clock_apart(struct planes *w, struct plane *p)
     step(w, p, &(struct control_event){.type = CONTROL_CLOCK_APART});
 }
 
+unsigned plane_health(struct planes *w, uint32_t number)
+{
+    struct plane *leader = planes_leader(w);
+    if (leader == NULL)
+        return UINT32_MAX;
+    const struct map *m = control_map(leader->control);
+    for (uint16_t i = 0; i < m->nodes.n; i++)
+        if (m->nodes.at[i].used && m->nodes.at[i].at.cluster_port == plane_port(number))
+            return m->nodes.at[i].health;
+    return UINT32_MAX;
+}
+
 void plane_ask(struct planes *w, struct plane *p, struct word ask)
 {
     tell(w, p, ask);

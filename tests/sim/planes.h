@@ -155,6 +155,7 @@ void planes_run(struct planes *w, int64_t us);
 bool planes_until(struct planes *w, int64_t us, bool (*done)(struct planes *w));
 struct plane *planes_leader(struct planes *w); /* NULL: none, or more than one (of different terms) */
 bool planes_agree(struct planes *w);           /* all that run are in one cluster of all of them, with equal maps */
+unsigned plane_health(struct planes *w, uint32_t number); /* as the leader's map has it; UINT32_MAX: there is none */
 uint16_t plane_port(uint32_t number);     /* its cluster port */
 struct mono plane_clock(struct plane *p); /* what its own clock shows */
 void planes_wrong(struct planes *w, const char *what, uint32_t who);

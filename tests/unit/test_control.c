@@ -13,18 +13,6 @@
 #include "wire/wire_map.h"
 #include "wire/wire_raft.h"
 
-static unsigned health(unsigned who)
-{
-    struct plane *leader = planes_leader(&world);
-    if (leader == NULL)
-        return UINT32_MAX;
-    const struct map *m = control_map(leader->control);
-    for (uint16_t i = 0; i < m->nodes.n; i++)
-        if (m->nodes.at[i].used && m->nodes.at[i].at.cluster_port == 7000 + who)
-            return m->nodes.at[i].health;
-    return UINT32_MAX;
-}
-
 static void a_cluster_forms_by_itself(void **state)
 {
     (void)state;
@@ -40,7 +28,7 @@ static unsigned victim;
 static bool victim_is_down(struct planes *w)
 {
     (void)w;
-    return health(victim) == MAP_DOWN;
+    return plane_health(&world, victim) == MAP_DOWN;
 }
 
 /* Milliseconds from the end of the victim to the committed DOWN. */
@@ -152,7 +140,7 @@ static void a_hung_data_plane_costs_the_lease_after_the_timeout(void **state)
         planes_run(&world, 10 * SECOND);
         assert_int_equal(plane_has_lease(&world, &world.at[1]), patient);
         victim = 1;
-        assert_int_equal(health(1), patient ? MAP_UP : MAP_DOWN);
+        assert_int_equal(plane_health(&world, 1), patient ? MAP_UP : MAP_DOWN);
         world.at[1].data.hung = false;
         assert_true(planes_until(&world, 40 * SECOND, whole));
         end();
@@ -205,7 +193,7 @@ static void whose_lease_is_longer_is_waited_for(void **state)
     planes_run(&world, 3 * SECOND);
     const struct map *m = control_map(leader->control);
     assert_true(plane_has_lease(&world, &world.at[victim]));
-    assert_int_not_equal(health(victim), MAP_DOWN);
+    assert_int_not_equal(plane_health(&world, victim), MAP_DOWN);
     assert_int_equal(m->settings.node_timeout_ms, 1000);
     assert_int_equal(m->timeout.lease_ms, 1000);
     assert_int_equal(m->timeout.wait_ms, 15000);
@@ -390,38 +378,6 @@ static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
     end();
 }
 
-static unsigned wishes_for(struct planes *w, const struct node_id *id)
-{
-    const struct map *m = control_map(planes_leader(w)->control);
-    uint16_t place = map_find(m, id);
-    unsigned n = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        n += m->slots[slot].want[0] == place;
-    return n;
-}
-
-static void who_is_down_for_long_is_evicted(void **state)
-{
-    (void)state;
-    begin(12, 4);
-    assert_true(planes_until(&world, 10 * SECOND, whole));
-    plane_ask(&world, &world.at[1], (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-evict-after",
-                                                                             .value = 5}});
-    struct node_id id = *control_id(world.at[3].control);
-    plane_kill(&world, &world.at[3], false);
-    planes_run(&world, 4 * SECOND);
-    assert_true(wishes_for(&world, &id) > SLOTS / 5);
-    planes_run(&world, 4 * SECOND);
-    assert_int_equal(wishes_for(&world, &id), 0);
-    plane_kill(&world, planes_leader(&world), false); /* of four two are down: nobody more is evicted */
-    planes_run(&world, 10 * SECOND);
-    for (unsigned i = 0; i < 4; i++)
-        if (world.at[i].control == NULL)
-            plane_start(&world, &world.at[i]);
-    assert_true(planes_until(&world, 40 * SECOND, whole));
-    end();
-}
-
 /* A new node is where the map has the old one still: it does not call itself there. */
 static void who_lost_its_disk_joins_anew(void **state)
 {
@@ -525,7 +481,7 @@ static void what_cannot_be_read_is_not_taken(void **state)
     world.awaited = "said what cannot be: the map's SUSPICION";
     plane_kill(&world, &world.at[victim], false);
     planes_run(&world, 3 * SECOND);
-    assert_int_not_equal(health(victim), MAP_DOWN);
+    assert_int_not_equal(plane_health(&world, victim), MAP_DOWN);
     assert_true(is_said(&world));
     world.word = NULL;
     plane_start(&world, &world.at[victim]);
@@ -625,7 +581,7 @@ static bool victim_is_back(struct planes *w)
     struct plane *leader = planes_leader(w);
     if (leader == NULL)
         return false;
-    unsigned now = health(victim);
+    unsigned now = plane_health(&world, victim);
     sickest = now > sickest ? now : sickest;
     const struct map *m = control_map(leader->control);
     const struct map_node *n = &m->nodes.at[map_find(m, control_id(w->at[victim].control))];
@@ -685,7 +641,7 @@ static unsigned second;
 static bool second_is_down(struct planes *w)
 {
     (void)w;
-    return health(second) == MAP_DOWN;
+    return plane_health(&world, second) == MAP_DOWN;
 }
 
 /* Of three voters one loads and one dies: the two that are left decide that. */
@@ -695,7 +651,7 @@ static void who_loads_votes_and_serves_later(void **state)
     for (uint64_t seed = 1; seed <= SPARE(3); seed++) {
         load_one(seed, 60 * SECOND, false);
         planes_run(&world, 10 * SECOND);
-        assert_int_equal(health(victim), MAP_UP);
+        assert_int_equal(plane_health(&world, victim), MAP_UP);
         assert_true(plane_has_lease(&world, &world.at[victim]));
         assert_int_equal(plane_slots(&world.at[victim]), 0);
         second = (victim + 1) % 3;
@@ -1101,7 +1057,6 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_leaves_its_cluster_is_followed_no_more, "a proxy at a node that leaves its cluster for another is disconnected"),
            TEST(who_is_forgotten_is_drained_and_gone, "who is forgotten is drained, then gone, and knows it"),
            TEST(a_dead_one_is_forgotten_and_its_slots_begin_anew, "a dead one is forgotten: its slots begin anew (replication 22); when it comes back it says what happened"),
-           TEST(who_is_down_for_long_is_evicted, "who is DOWN for cluster-evict-after is wished for nothing, until it is back (replication 27)"),
            TEST(a_copied_directory_serves_once, "of a node and its copy one serves, and the other says why (replication 19)"),
            TEST(who_lost_its_disk_joins_anew, "who lost its disk joins anew; the node it was is forgotten (replication 18)"),
            TEST(a_leader_that_is_stopped_hands_over, "a leader that is stopped hands over first"),

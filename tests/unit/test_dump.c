@@ -256,7 +256,7 @@ static void wait_for(int64_t ms)
 static void slots_sent_whole_wait_for_those_before_them(void **state)
 {
     (void)state;
-    enum { MANY = 600, AHEAD = 64 * 1024, ONE = 900, OVER = 2 * ONE };
+    enum { MANY = 600, AHEAD = 64 * 1024, ONE = 900, OVER = (2 + 8 * MANY / SLOTS) * ONE }; /* of few slots each has several */
     some_start(&w, "appendonly no\nrepl-backlog-size 0");
     some_copied(&w);
     w.cut = true;

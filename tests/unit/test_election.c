@@ -251,6 +251,15 @@ static void too_few_reports_wait_for_all_members(void **state)
     elects("12"); /* those at the greatest position, and no others */
     assert_false(chosen.give_up);
     end();
+    begin(3, 2); /* the third is in the run that was in sync: it has said what it holds, too */
+    restarted(0), restarted(1);
+    stands(0, 1, 5);
+    stands(1, 1, 6);
+    stands(2, 1, 6);
+    waits_until(T_US);
+    now.us = T_US;
+    elects("12");
+    end();
 }
 
 static void any_replica_may_win_then(void **state)

@@ -6,7 +6,7 @@
 #include "tests/lib/unit.h"
 
 /* T is a second; times in these tests are milliseconds. */
-enum { T = 1000, NODES = 5, ME = 1 };
+enum { T = 1000, NODES = 6, ME = 1 };
 
 /* One member under test, node 1, with its time moved by hand. */
 struct bench {
@@ -220,6 +220,10 @@ static void foreign_echoes_are_ignored(void **state)
     assert_int_equal(b.out.lease.us, 0);
     assert_int_equal(b.out.ahead, 9);
     assert_int_equal(b.out.ahead_at.b[0], 2);
+    hear(&b, 3,
+         &(struct member_msg){.type = MEMBER_SEEN,
+                              .echo = {.incarnation = 3, .t = 1100 * 1000, .map_version = 8}});
+    assert_int_equal(b.out.ahead, 9); /* that one is behind */
     echo(&b, 2, 1100 * 1000);
     assert_int_equal(b.out.lease.us, (1100 + T / 2) * 1000);
     end(&b);
@@ -251,8 +255,13 @@ static void unknown_incarnations_ask_for_restart(void **state)
     begin(&b, 3, 3);
     step(&b, (struct member_event){.type = MEMBER_LEADS, .leads = true});
     struct member_msg beat = beat_of(&b);
-    beat.beat.incarnation = 4;
     due(&b, 1100);
+    beat.beat.incarnation = 2; /* a ghost */
+    hear(&b, 2, &beat);
+    assert_int_equal(b.out.news_n, 0);
+    step(&b, (struct member_event){.type = MEMBER_RECV, .recv = {{{99}}, &beat}}); /* no member */
+    assert_int_equal(b.out.msgs_n, 0);
+    beat.beat.incarnation = 4;
     hear(&b, 2, &beat);
     assert_null(said(&b, MEMBER_ECHO, 2));
     assert_null(said(&b, MEMBER_SEEN, 2));
@@ -261,7 +270,7 @@ static void unknown_incarnations_ask_for_restart(void **state)
     assert_int_equal(b.out.news[0].incarnation, 4);
     struct node_id two = id(2);
     assert_int_equal(rumors_find(&b.m.rumors, &two)->heard.us, 1000 * 1000); /* not heard */
-    beat.beat.incarnation = 2;                                               /* a ghost */
+    beat.beat.incarnation = 2;
     hear(&b, 2, &beat);
     assert_int_equal(b.out.news_n, 0);
     assert_null(said(&b, MEMBER_ECHO, 2));
@@ -446,12 +455,53 @@ static void a_voter_does_not_echo_an_old_map(void **state)
     assert_true(echoed(&b, &beat));
     beat.beat.map_version -= 220;
     assert_false(echoed(&b, &beat));
+    for (int64_t ms = 1010 + 20 * T; ms <= 1000 + 24 * T; ms += 10) { /* whichever is the oldest that is kept */
+        step(&b, (struct member_event){.type = MEMBER_COMMITTED, .committed = (uint64_t)ms});
+        due(&b, ms);
+        beat.beat.map_version = (uint64_t)ms - 2 * T - 220;
+        assert_false(echoed(&b, &beat));
+    }
+    end(&b);
+}
+
+/* Heartbeats come faster then than commits need to be noted. */
+static void a_smaller_t_for_leases_forgets_no_commit(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, 3, 3);
+    step(&b, (struct member_event){.type = MEMBER_TIMEOUTS, .timeouts = {T * 400, T * 1000}});
+    struct member_msg beat = beat_of(&b);
+    for (int64_t ms = 1010; ms <= 1000 + 4 * T; ms += 10) {
+        step(&b, (struct member_event){.type = MEMBER_COMMITTED, .committed = (uint64_t)ms});
+        due(&b, ms);
+    }
+    beat.beat.map_version = 1000 + 2 * T;
+    assert_true(echoed(&b, &beat));
+    beat.beat.map_version -= 220;
+    assert_false(echoed(&b, &beat));
+    end(&b);
+}
+
+/* What was committed last is remembered however long ago that was. */
+static void a_greater_t_forgets_no_commit(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, 3, 3);
+    step(&b, (struct member_event){.type = MEMBER_COMMITTED, .committed = 40});
+    for (int64_t ms = 1010; ms <= 1000 + 7 * T; ms += 10)
+        due(&b, ms);
+    step(&b, (struct member_event){.type = MEMBER_TIMEOUTS, .timeouts = {3 * T * 1000, 3 * T * 1000}});
+    struct member_msg beat = beat_of(&b);
+    beat.beat.map_version = 39;
+    assert_false(echoed(&b, &beat));
     end(&b);
 }
 
 /* ------------------------------------------------------------- 16, 17: the leader's eye */
 
-enum { N2 = 1 << 2, N3 = 1 << 3, N4 = 1 << 4, N5 = 1 << 5 };
+enum { N2 = 1 << 2, N3 = 1 << 3, N4 = 1 << 4, N5 = 1 << 5, N6 = 1 << 6 };
 
 /* Time goes by, 10 ms a step; the nodes in `alive` beat each 50 ms as `beat` says (NULL: healthy). */
 static void pass(struct bench *b, int64_t until_ms, unsigned alive, const struct member_msg *as)
@@ -557,6 +607,54 @@ static void a_refused_connection_halves_the_wait(void **state)
     end(&b);
 }
 
+static void who_is_refused_late_is_asked_about_first(void **state)
+{
+    (void)state;
+    struct bench b;
+    lead(&b);
+    watch(&b, 2300, N2 | N3 | N4, NULL);
+    step(&b, (struct member_event){.type = MEMBER_REFUSED, .refused = id(5)}); /* silent above T/4 already */
+    watch(&b, 2410, N2 | N3 | N4, NULL);
+    assert_int_equal(b.news[MEMBER_IS_SILENT][5], 0);
+    watch(&b, 2450, N2 | N3 | N4, NULL);
+    assert_in_range(b.news[MEMBER_IS_SILENT][5], 2425, 2440);
+    end(&b);
+}
+
+/* Of six: 5 is silent, and so is 6, which is SUSPECT. */
+static void three_that_are_up_are_asked_again_and_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    const enum member_msg_type probe = MEMBER_PROBE;
+    lead(&b);
+    b.view.nodes_n = 4; /* three others, one of them silent */
+    show(&b);
+    watch(&b, 2490, N2 | N3, NULL);
+    assert_int_equal(b.sent[probe][2], 1);
+    assert_int_equal(b.sent[probe][3], 1);
+    assert_int_equal(b.sent[probe][4], 0); /* itself */
+    watch(&b, 2520, N2 | N3, NULL);        /* T/8 later */
+    assert_int_equal(b.sent[probe][2], 2);
+    end(&b);
+    lead(&b);
+    b.known[3].about = MEMBER_STOPS;
+    b.known[3].health = MAP_SUSPECT;
+    show(&b);
+    watch(&b, 2490, N2 | N3, NULL);
+    assert_int_equal(b.sent[probe][2] + b.sent[probe][3], 2);
+    assert_int_equal(b.sent[probe][4], 0); /* who is SUSPECT is asked nothing */
+    end(&b);
+    lead(&b);
+    b.view.nodes_n = 6;
+    show(&b);
+    pass(&b, 2370, N2 | N3 | N4 | N6, NULL);
+    memset(b.sent, 0, sizeof(b.sent));
+    watch(&b, 2490, N2 | N3 | N4 | N6, NULL);
+    assert_int_equal(b.sent[probe][2] + b.sent[probe][3] + b.sent[probe][4] + b.sent[probe][6], 3);
+    end(&b);
+}
+
 static void what_another_hears_is_heard(void **state)
 {
     (void)state;
@@ -576,6 +674,16 @@ static void what_another_hears_is_heard(void **state)
     hear(&b, 3, &probed); /* the same once more is nothing new */
     watch(&b, 2950, N2 | N3 | N4, NULL);
     assert_in_range(b.news[MEMBER_IS_SILENT][5], 2900, 2920);
+    end(&b);
+    lead(&b); /* heard so long ago that others are asked nevertheless: silence counts from there */
+    watch(&b, 2450, N2 | N3 | N4, NULL);
+    probed.probed.t = 2070 * 1000;
+    probed.probed.age_us = 380 * 1000;
+    hear(&b, 3, &probed);
+    watch(&b, 2560, N2 | N3 | N4, NULL);
+    assert_int_equal(b.news[MEMBER_IS_SILENT][5], 0);
+    watch(&b, 2600, N2 | N3 | N4, NULL);
+    assert_in_range(b.news[MEMBER_IS_SILENT][5], 2570, 2580);
     end(&b);
 }
 
@@ -672,6 +780,37 @@ static void heard_well_for_a_quarter_is_clear(void **state)
     beat.beat.voters++; /* of other voters than ours it says nothing */
     pass(&b, 4000, N5, &beat);
     assert_int_equal(b.news[MEMBER_IS_WELL][5], 0);
+    end(&b);
+}
+
+/* Two runs of one node beat: the map knows the former. */
+static void who_has_a_later_run_is_not_cleared(void **state)
+{
+    (void)state;
+    struct bench b;
+    lead(&b);
+    suspect(&b, 70);
+    struct member_msg later = beat_of(&b);
+    later.beat.incarnation = 4;
+    while (b.now.us < 3000 * 1000) {
+        hear(&b, 5, &later);
+        watch(&b, b.now.us / 1000 + 100, N2 | N3 | N4 | N5, NULL);
+    }
+    assert_int_equal(b.news[MEMBER_IS_WELL][5], 0);
+    b.known[4].health = MAP_DOWN;
+    show(&b);
+    watch(&b, 2900 + T - 10, N2 | N3 | N4 | N5, NULL); /* it came last at 2900 */
+    assert_int_equal(b.news[MEMBER_IS_WELL][5], 0);
+    watch(&b, 2900 + T + 50, N2 | N3 | N4 | N5, NULL);
+    assert_in_range(b.news[MEMBER_IS_WELL][5], 2900 + T, 2910 + T);
+    end(&b);
+    lead(&b); /* none ever came, however short the clock has run */
+    step(&b, (struct member_event){.type = MEMBER_TIMEOUTS, .timeouts = {4 * T * 1000, 4 * T * 1000}});
+    suspect(&b, 70);
+    b.known[4].health = MAP_DOWN;
+    show(&b);
+    watch(&b, 3200, N2 | N3 | N4 | N5, NULL);
+    assert_in_range(b.news[MEMBER_IS_WELL][5], 3000, 3100);
     end(&b);
 }
 
@@ -823,6 +962,23 @@ static void a_probe_is_passed_on_and_answered(void **state)
     end(&b);
 }
 
+static void who_asked_is_told_of_that_one_and_for_a_while(void **state)
+{
+    (void)state;
+    for (unsigned about = 4; about <= 5; about++)
+        for (int64_t ms = T / 4 - 10; ms <= T / 4; ms += 10) {
+            struct bench b;
+            begin(&b, 5, 3);
+            due(&b, 1200);
+            hear(&b, 2, &(struct member_msg){.type = MEMBER_PROBE, .about = id(5)});
+            due(&b, 1200 + ms);
+            struct member_msg beat = beat_of(&b);
+            hear(&b, about, &beat);
+            assert_true((said(&b, MEMBER_PROBED, 2) != NULL) == (about == 5 && ms < T / 4));
+            end(&b);
+        }
+}
+
 UNIT_TESTS(
     "member",
     TEST(heartbeats_go_to_each_voter,
@@ -849,11 +1005,18 @@ UNIT_TESTS(
          "a voter echoes as the newest entry and voter set of its log let it (16, M3)"),
     TEST(a_voter_does_not_echo_an_old_map,
          "a voter does not echo a map older than what was committed 2 T before (16)"),
+    TEST(a_smaller_t_for_leases_forgets_no_commit,
+         "nor while a smaller T makes heartbeats more frequent (16)"),
+    TEST(a_greater_t_forgets_no_commit, "nor once T is greater (16)"),
     TEST(half_t_of_silence_is_suspect,
          "T/2 of silence is SUSPECT, once others were asked (16, M6)"),
     TEST(who_does_not_lead_says_nothing,
          "who does not lead says nothing, and a new leader counts on (16, 17)"),
     TEST(a_refused_connection_halves_the_wait, "T/4 is enough where connections are refused (16)"),
+    TEST(who_is_refused_late_is_asked_about_first,
+         "who is refused after T/4 of silence is asked about all the same (16, M6)"),
+    TEST(three_that_are_up_are_asked_again_and_again,
+         "three others that are UP are asked about who is silent, each T/8 (16, M6)"),
     TEST(what_another_hears_is_heard,
          "what another has heard counts as heard, as old as it is (16, M8)"),
     TEST(no_lease_for_half_t_is_suspect, "no lease for T/2 is SUSPECT (16)"),
@@ -863,6 +1026,8 @@ UNIT_TESTS(
          "another SUSPECT and another leader wait anew (17, M5)"),
     TEST(heard_well_for_a_quarter_is_clear,
          "CLEAR wants T/4 of fresh answers from a majority (17)"),
+    TEST(who_has_a_later_run_is_not_cleared,
+         "who has a run that is not known yet is not cleared, for T (19)"),
     TEST(a_gap_in_the_loop_restarts_every_timer,
          "a gap above T/10 in the leader's loop restarts every timer (17, M5)"),
     TEST(a_leader_whose_data_plane_stands_is_suspect,
@@ -871,4 +1036,6 @@ UNIT_TESTS(
          "gossip is answered, and ages add up (M4, M8)"),
     TEST(doubters_are_counted_each_once, "doubters are counted each once, and forgotten"),
     TEST(a_probe_is_passed_on_and_answered,
-         "a probe is passed on, and answered when there is an answer (16, M6)"))
+         "a probe is passed on, and answered when there is an answer (16, M6)"),
+    TEST(who_asked_is_told_of_that_one_and_for_a_while,
+         "who asked is told of whom it asked about, for T/4 (16, M6)"))

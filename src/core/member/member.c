@@ -130,8 +130,7 @@ static uint64_t committed_before(const struct member *m, struct mono now)
 static void note_commit(struct member *m, struct mono now)
 {
     size_t last = (m->commits_next + COMMITS_KEPT - 1) % COMMITS_KEPT;
-    if (m->commits_n > 0 && (m->commits[last].index == m->committed ||
-                             now.us - m->commits[last].at.us < m->wait_t / 10))
+    if (m->commits[last].index == m->committed || now.us - m->commits[last].at.us < m->wait_t / 10)
         return;
     m->commits[m->commits_next].at = now;
     m->commits[m->commits_next].index = m->committed;
@@ -148,7 +147,7 @@ static bool may_echo(const struct member *m, const struct member_known *known,
         return false;
     if (known->about == MEMBER_STOPS)
         return false;
-    if (known->about == MEMBER_ALLOWS && beat->beat.map_version < known->about_index)
+    if (beat->beat.map_version < known->about_index)
         return false;
     return beat->beat.map_version >= committed_before(m, now);
 }
@@ -227,7 +226,7 @@ static void beat_all(struct member *m, struct mono now)
         if (!node_id_equal(&beat.to, &m->self))
             *vec_add(&m->msgs) = beat;
     }
-    if (m->is_voter && vote_of(m, &m->self) != NULL)
+    if (m->is_voter)
         take_beat(m, &m->self, &beat, now);
     else if (own != NULL)
         believe(m, &m->self, &said, now);

@@ -7,7 +7,8 @@
 
 enum { PROBES_ASKED = 3 };
 
-/* How long since `at`, but not counting before a gap in this loop ended (M5). */
+/* How long since `at`, but not counting before a gap in this loop ended (M5); of MONO_NEVER: less
+ * than no time. */
 static int64_t since(const struct member *m, struct mono at, struct mono now)
 {
     return now.us - mono_later(at, m->restarted).us;
@@ -55,8 +56,8 @@ static bool is_followed(const struct member *m, const struct member_peer *p, str
 static bool is_well(const struct member *m, const struct member_peer *p, struct mono now)
 {
     struct mono from = mono_later(p->well, p->suspect);
-    return !is_followed(m, p, now) && p->well.us != INT64_MAX &&
-           now.us - p->heard.us <= m->wait_t / 4 && since(m, from, now) >= m->wait_t / 4;
+    return !is_followed(m, p, now) && now.us - p->heard.us <= m->wait_t / 4 &&
+           since(m, from, now) >= m->wait_t / 4;
 }
 
 /* Three others are asked whether they hear it; again each T/8 while it is silent. */
@@ -95,7 +96,7 @@ static void look_at_silence(struct member *m, struct member_peer *p, struct mono
     }
     /* While it was SUSPECT it could have none: that counts from its CLEAR. */
     struct mono without = mono_later(p->no_lease, p->suspect);
-    if (p->no_lease.us != INT64_MAX && since(m, without, now) >= m->wait_t / 2)
+    if (since(m, without, now) >= m->wait_t / 2)
         tell(m, p, MEMBER_IS_SILENT, p->known.incarnation, "it reports that it has no lease", now);
 }
 

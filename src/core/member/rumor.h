@@ -45,7 +45,7 @@ struct member_known { /* what log and map say of a member */
     struct node_id id;
     uint32_t incarnation; /* the known one, as committed */
     enum member_about about;
-    uint64_t about_index; /* of that entry */
+    uint64_t about_index; /* of that entry; NONE: 0 */
     bool is_pending; /* that entry is not applied yet: it decides before another is asked for */
     enum map_health health; /* as committed */
     uint64_t health_index;  /* of the entry that made it so; 0: none */
