@@ -32,7 +32,7 @@ struct contact {
     struct node_id id; /* open: who it is; a link to a member: who it is to be */
     uint32_t incarnation;
     uint64_t token; /* SEED, NAMED: whose errand it is (form.c) */
-    /* FOLLOWER: is sent the entries from this one on, once there are any; 0: it has not asked */
+    /* FOLLOWER, MEMBER: is sent the entries from here on, once there are any; 0: has not asked */
     uint64_t wants;
     char peer[DISK_NAME_BYTES]; /* "127.0.0.1:16379", for logs */
     char host[HOSTNAME_BYTES];  /* a link: what was dialed */

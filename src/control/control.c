@@ -385,10 +385,10 @@ static enum err heard_log(struct control *c, struct contact *k, struct wire_in *
     }
     if (in->type == WIRE_ENTRIES) {
         TRY(get_entries(in, &entries));
-        return follow_entries(c, &entries, why);
+        return follow_entries(c, k, &entries, why);
     }
     TRY(get_whole(in, &whole));
-    return follow_map(c, &whole, why);
+    return follow_map(c, k, &whole, why);
 }
 
 static enum err heard_proposal(struct control *c, struct contact *k, struct wire_in *in)

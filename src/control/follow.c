@@ -288,7 +288,8 @@ void follow_ahead(struct control *c, uint16_t place, uint64_t index)
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m)
 {
     bool is_ahead = m->from <= c->map.index && c->map.index > 0;
-    k->wants = !is_ahead && k->use == CONTACT_FOLLOWER ? m->from : 0;
+    bool may_wait = k->use == CONTACT_FOLLOWER || k->use == CONTACT_MEMBER;
+    k->wants = !is_ahead && may_wait ? m->from : 0;
     if (!is_ahead)
         return;
     if (c->tail.n == 0 || m->from < c->tail_first) {
@@ -327,9 +328,20 @@ enum err follow_readable(uint8_t type, struct slice bytes, char *why)
     return ERR_OK;
 }
 
-/* What a peer sends is committed: it was applied there. But it is bytes of another process. */
-enum err follow_entries(struct control *c, const struct wire_entries *m, char *why)
+/* Who does not vote keeps one question open, at the voter whose answer brought news last:
+ * heartbeats would tell it too late that there is more, and clients wait for what it knows (26). */
+static void ask_on(struct control *c, struct contact *k)
 {
+    if (k->open && !k->over && k->use == CONTACT_MEMBER && voters_have_node(&c->voters, &k->id) &&
+        !consensus_brings_it(c))
+        put_fetch(contact_answer(c, k), &(struct wire_fetch){c->map.index + 1});
+}
+
+/* What a peer sends is committed: it was applied there. But it is bytes of another process. */
+enum err follow_entries(struct control *c, struct contact *k, const struct wire_entries *m,
+                        char *why)
+{
+    uint64_t before = c->map.index;
     for (size_t i = 0; i < m->n; i++) {
         uint64_t index = m->first + i;
         if (index <= c->map.index)
@@ -342,11 +354,14 @@ enum err follow_entries(struct control *c, const struct wire_entries *m, char *w
     }
     (void)control_hear_leader(c, &m->leader);
     c->fetch_due = c->now;
+    if (c->map.index > before)
+        ask_on(c, k);
     return ERR_OK;
 }
 
-enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
+enum err follow_map(struct control *c, struct contact *k, const struct wire_whole *m, char *why)
 {
+    uint64_t before = c->map.index;
     struct map map;
     struct raft_voters voters;
     snprintf(why, WIRE_WHY_BYTES, "the voters are no voter set");
@@ -361,6 +376,8 @@ enum err follow_map(struct control *c, const struct wire_whole *m, char *why)
         keep_leave_group(c);
     map_free(&map);
     c->fetch_due = c->now;
+    if (c->map.index > before)
+        ask_on(c, k);
     return e;
 }
 

@@ -285,6 +285,15 @@ bool keep_is_ready(const struct control *c); /* this start is on disk */
 void keep_disk(struct control *c);           /* end of a step: what the disk is asked for */
 void keep_free(struct control *c);
 
+/* Of whatever data-id. */
+static inline bool voters_have_node(const struct raft_voters *v, const struct node_id *id)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (node_id_equal(&v->at[i].node, id))
+            return true;
+    return false;
+}
+
 /* ---- follow.c */
 void follow_entry(struct control *c, uint64_t index, uint64_t term, uint8_t type,
                   struct slice bytes);
@@ -298,8 +307,10 @@ const struct raft_voters *follow_voters(const struct control *c);
 void follow_ahead(struct control *c, uint16_t place, uint64_t index);
 void follow_fetch(struct control *c, struct contact *k, const struct wire_fetch *m);
 void follow_serve(struct control *c); /* who follows the map gets what is new of it */
-enum err follow_entries(struct control *c, const struct wire_entries *m, char *why) MUST_CHECK;
-enum err follow_map(struct control *c, const struct wire_whole *m, char *why) MUST_CHECK;
+enum err follow_entries(struct control *c, struct contact *k, const struct wire_entries *m,
+                        char *why) MUST_CHECK;
+enum err follow_map(struct control *c, struct contact *k, const struct wire_whole *m,
+                    char *why) MUST_CHECK;
 void follow_propose(struct control *c, const struct map_entry *e); /* the data plane's */
 void follow_report(struct control *c, struct word *w);             /* taken */
 void follow_former_run(struct control *c, struct contact *k);      /* tells it, if it is one */

@@ -485,14 +485,6 @@ static void look_at_leaver(struct control *c, uint16_t place)
 
 /* ------------------------------------------------------------------ voters */
 
-static bool is_voter_node(const struct raft_voters *v, const struct node_id *id)
-{
-    for (size_t i = 0; i < v->n; i++)
-        if (node_id_equal(&v->at[i].node, id))
-            return true;
-    return false;
-}
-
 /* A DOWN voter is not replaced at once: most come back (replication 18). */
 static bool is_long_down(struct control *c, uint16_t place)
 {
@@ -509,7 +501,7 @@ static bool may_vote(struct control *c, uint16_t place)
 {
     const struct map_node *n = &c->map.nodes.at[place];
     return n->used && !n->leaving &&
-           (n->health != MAP_DOWN || is_voter_node(&c->raft.voters, &n->id));
+           (n->health != MAP_DOWN || voters_have_node(&c->raft.voters, &n->id));
 }
 
 static bool zone_is_new(const struct control *c, const uint16_t *chosen, size_t n, uint16_t place)
@@ -543,7 +535,7 @@ static bool is_its_turn(struct control *c, int turn, uint16_t place, const uint1
         return true;
     if (turn <= TURN_OTHERS_NEW_ZONE && !zone_is_new(c, chosen, n, place))
         return false;
-    return is_voter_node(&c->raft.voters, &c->map.nodes.at[place].id) ==
+    return voters_have_node(&c->raft.voters, &c->map.nodes.at[place].id) ==
            (turn == TURN_VOTERS_NEW_ZONE || turn == TURN_VOTERS);
 }
 
@@ -612,7 +604,7 @@ static bool next_voters(struct control *c, const uint16_t *chosen, size_t n,
         struct mono heard;
         uint64_t match;
         /* another one by now: the old one goes first */
-        if (m->health != MAP_UP || is_voter_node(next, &m->id))
+        if (m->health != MAP_UP || voters_have_node(next, &m->id))
             continue;
         *learner = p;
         if (!raft_contact(&c->raft, &p, &heard, &match) || match < c->steward.began)

@@ -290,7 +290,7 @@ bool catch_up_look(struct node *n, struct repl_link *l, struct disk_ops *disk)
     struct log_pass *p = pass_of(n, l->id);
     const char *why;
     /* one pass is for all that need it */
-    bool may_begin = of(n)->repl.peers.at[l->place].behind.n == 0;
+    bool may_begin = repl_is_pumped(&of(n)->repl, l->place);
     if (p == NULL && may_begin && repl_wants_log(&of(n)->repl, l->place))
         p = pass_begin(n, l);
     if (p == NULL || p->token != 0 || !pass_step(n, p, l, disk, &why))

@@ -379,9 +379,20 @@ void replicate_turns(struct node *n)
     of(n)->dumps_left = TURN_DUMP_BYTES;
 }
 
+/* Else who follows anew would have it all, link by link, and replies wait for who is in sync. */
+static void pump_awaited(struct node *n)
+{
+    for (size_t i = 0; i < of(n)->links.n; i++) {
+        struct repl_link *l = of(n)->links.at[i];
+        if (l != NULL && l->open && link_unsent(l) < LINK_ROOM_BYTES)
+            (void)repl_pump_awaited(&of(n)->repl, l->place, &of(n)->records_left);
+    }
+}
+
 static void links_flush(struct node *n, struct node_out *out)
 {
     of(n)->pumps = false;
+    pump_awaited(n);
     for (size_t i = 0; i < of(n)->links.n; i++) {
         struct repl_link *l = of(n)->links.at[i];
         if (l == NULL || !l->open)

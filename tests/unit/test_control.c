@@ -378,6 +378,11 @@ static void a_dead_one_is_forgotten_and_its_slots_begin_anew(void **state)
     end();
 }
 
+static bool whole_of_four(struct planes *w)
+{
+    return whole(w) && map_members_n(control_map(w->at[0].control)) == 4;
+}
+
 /* A new node is where the map has the old one still: it does not call itself there. */
 static void who_lost_its_disk_joins_anew(void **state)
 {
@@ -396,8 +401,7 @@ static void who_lost_its_disk_joins_anew(void **state)
     assert_int_equal(world.awaited_n, 0);
     world.awaited = "drained";
     plane_ask(&world, &world.at[1], ask);
-    assert_true(planes_until(&world, 20 * SECOND, whole));
-    assert_int_equal(map_members_n(control_map(p->control)), 4);
+    assert_true(planes_until(&world, 20 * SECOND, whole_of_four));
     assert_int_equal(world.awaited_n, 0); /* who is DOWN hands nothing over */
     end();
 }
@@ -452,6 +456,42 @@ static void who_only_follows_learns_who_leads(void **state)
         plane_kill(&world, planes_leader(&world), false);
         planes_run(&world, SECOND);
         assert_true(planes_until(&world, 10 * SECOND, one_is_named));
+        end();
+    }
+}
+
+static uint64_t awaited_index;
+
+static bool the_leader_has_it(struct planes *w)
+{
+    const struct plane *leader = planes_leader(w);
+    return leader != NULL && control_map(leader->control)->index >= awaited_index;
+}
+
+static bool all_have_it(struct planes *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (control_map(w->at[i].control)->index < awaited_index)
+            return false;
+    return true;
+}
+
+/* Clients wait for it: of a slot that moves to such a node, or from it (26). */
+static void who_only_follows_knows_at_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 11; seed < 11 + SPARE(3); seed++) {
+        begin(seed, 7); /* two do not vote */
+        assert_true(planes_until(&world, 20 * SECOND, whole));
+        planes_run(&world, SECOND);
+        for (uint32_t i = 0; i < 20; i++) {
+            struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-scatter-width", .value = 10 + i}};
+            planes_run(&world, (int64_t)rng_below(&world.rng, SECOND / 10));
+            awaited_index = control_map(planes_leader(&world)->control)->index + 1;
+            plane_ask(&world, planes_leader(&world), ask);
+            assert_true(planes_until(&world, SECOND, the_leader_has_it));
+            assert_true(planes_until(&world, SECOND / 100, all_have_it)); /* heartbeats are SECOND / 10 apart */
+        }
         end();
     }
 }
@@ -1061,6 +1101,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_lost_its_disk_joins_anew, "who lost its disk joins anew; the node it was is forgotten (replication 18)"),
            TEST(a_leader_that_is_stopped_hands_over, "a leader that is stopped hands over first"),
            TEST(who_only_follows_learns_who_leads, "who only follows the log learns who leads"),
+           TEST(who_only_follows_knows_at_once, "who only follows the log knows what is committed at once (C14)"),
            TEST(who_has_nobody_to_hand_over_to_stops_at_once, "a leader that is stopped with nobody to hand over to waits for nothing"),
            TEST(what_cannot_be_read_is_not_taken, "an entry that cannot be read is not taken, and ends nobody (C10)"),
            TEST(a_log_that_cannot_be_read_is_told_at_the_start, "a log that cannot be read is told before the start (C10)"),

@@ -338,6 +338,33 @@ static void what_was_on_its_way_before_the_answer_is_passed_over(void **state)
 
 /* ------------------------------------------------------------------ catching up */
 
+/* Of two copies on one node, found behind at once. */
+static void what_is_awaited_is_sent_first(void **state)
+{
+    (void)state;
+    size_t bytes = 1024 * 1024;
+    lab_start(&l, MAP_W_ALL);
+    lab_elect(&l, 0, 0, "01");
+    lab_elect(&l, 1, 0, "0");
+    lab_maps(&l);
+    for (int i = 0; i < 5; i++) {
+        lab_write(&l, 0, 0);
+        lab_write(&l, 0, 1);
+    }
+    while (lab_there(&l, 0, 1) || lab_back(&l, 0, 1))
+        ;
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_BEHIND);
+    assert_int_equal(lab_copy(&l, 0, 1, 1), COPY_BEHIND);
+    assert_true(repl_pump_awaited(&l.node[0].r, 1, &bytes));
+    assert_int_equal(lab_copy(&l, 0, 0, 1), COPY_LIVE);
+    assert_int_equal(lab_copy(&l, 0, 1, 1), COPY_BEHIND);
+    assert_false(repl_is_pumped(&l.node[0].r, 1));
+    assert_true(repl_pump(&l.node[0].r, 1, &bytes));
+    assert_int_equal(lab_copy(&l, 0, 1, 1), COPY_LIVE);
+    lab_carry(&l);
+    end();
+}
+
 static void a_replica_is_sent_what_it_lacks_and_nothing_else(void **state)
 {
     (void)state;
@@ -1042,6 +1069,7 @@ UNIT_TESTS("repl",
            TEST(what_does_not_fit_is_refused_clause_by_clause, "a record is taken only if every clause holds (2)"),
            TEST(a_refusal_is_said_before_the_ack, "a refusal is said before any ack at or beyond it (4)"),
            TEST(what_was_on_its_way_before_the_answer_is_passed_over, "what was on its way before the answer is passed over (4)"),
+           TEST(what_is_awaited_is_sent_first, "who is in sync is sent what it lacks before who is not (5, R16)"),
            TEST(a_replica_is_sent_what_it_lacks_and_nothing_else, "a replica is sent what it lacks and nothing else (23)"),
            TEST(what_the_backlog_has_no_more_is_read_from_the_log, "what the backlog has no more is read from the log, as long as records are made (23)"),
            TEST(what_is_not_on_the_history_is_passed_over_in_the_log, "what is not on the slot's history is passed over in the log (R14)"),

@@ -23,6 +23,7 @@ void repl_init(struct repl *r, struct repl_ops *ops, const struct map *map, stru
 
 static void peer_forget(struct repl_peer *peer)
 {
+    vec_free(&peer->awaited);
     vec_free(&peer->behind);
     vec_free(&peer->logs);
     peer->logs_at = 0;

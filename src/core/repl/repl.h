@@ -143,10 +143,11 @@ struct repl_peer { /* one other node, by place */
         struct mono at, ran;
     } samples[REPL_SAMPLES];
     unsigned samples_from, samples_n;
-    VEC(uint16_t) behind; /* slots with a BEHIND copy there, */
-    VEC(uint16_t) logs;   /* a LOG copy, */
-    size_t logs_at;       /* so many of these were looked at to be said */
-    VEC(uint16_t) dumps;  /* and with one that needs a dump; or had */
+    VEC(uint16_t) awaited; /* slots with a BEHIND copy there that is in sync, */
+    VEC(uint16_t) behind;  /* any other such, */
+    VEC(uint16_t) logs;    /* a LOG copy, */
+    size_t logs_at;        /* so many of these were looked at to be said */
+    VEC(uint16_t) dumps;   /* and with one that needs a dump; or had */
     /* what it asked of epochs that are not applied here yet: answered when they are */
     VEC(struct repl_where) early;
 };
@@ -270,8 +271,15 @@ void repl_wheres(struct repl *r, uint16_t place, const struct repl_where *w, siz
 void repl_joins(struct repl *r, uint16_t place, const struct repl_round *in);
 void repl_acked(struct repl *r, uint16_t place, const struct repl_ack *a);
 /* Sends what replicas there lack, until so many bytes were said, or looked for as long as that
- * takes: what is left of them is told. False: there is more. */
+ * takes: what is left of them is told. False: there is more. Those first that are in sync, for
+ * which replies wait; or these alone. */
 bool repl_pump(struct repl *r, uint16_t place, size_t *bytes);
+bool repl_pump_awaited(struct repl *r, uint16_t place, size_t *bytes);
+/* No replica there lacks anything that is to be had from the backlog. */
+static inline bool repl_is_pumped(const struct repl *r, uint16_t place)
+{
+    return r->peers.at[place].awaited.n == 0 && r->peers.at[place].behind.n == 0;
+}
 /* Copies there lack what the backlog has no more, and the log's increments may have. A pass over
  * these, from the oldest on to all that is written, begins: for how many. */
 bool repl_wants_log(const struct repl *r, uint16_t place);

@@ -285,9 +285,13 @@ static struct repl_round round_of(const struct repl *r, unsigned slot, const str
 
 static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
 {
+    struct repl_peer *peer = &r->peers.at[c->place];
     c->next = next;
     copy_turns(r, slot, c, COPY_BEHIND);
-    *vec_add(&r->peers.at[c->place].behind) = (uint16_t)slot;
+    if (map_isr_has(&r->map->slots[slot], c->place, c->incarnation))
+        *vec_add(&peer->awaited) = (uint16_t)slot;
+    else
+        *vec_add(&peer->behind) = (uint16_t)slot;
 }
 
 /* A copy of this slot there that may be heard of: of the run the link goes to. */
@@ -627,24 +631,42 @@ static bool pump_one(struct repl *r, unsigned slot, struct copy *c, size_t *byte
     return true;
 }
 
-bool repl_pump(struct repl *r, uint16_t place, size_t *bytes)
+/* The copies there of these slots, from the last on; so many are left. */
+static size_t pump_slots(struct repl *r, uint16_t place, const uint16_t *slots, size_t left,
+                         size_t *bytes)
 {
-    struct repl_peer *peer = &r->peers.at[place];
     struct repl_round rounds[ROUNDS_AT_ONCE];
     size_t n = 0;
-    while (peer->behind.n > 0 && *bytes > 0 && n < ROUNDS_AT_ONCE) {
-        unsigned slot = peer->behind.at[peer->behind.n - 1];
+    while (left > 0 && *bytes > 0 && n < ROUNDS_AT_ONCE) {
+        unsigned slot = slots[left - 1];
         struct copy *c = copy_at(r, slot, place);
         if (c != NULL && c->state == COPY_BEHIND && !pump_one(r, slot, c, bytes))
             continue;
-        peer->behind.n--;
+        left--;
         if (c != NULL && c->state == COPY_LIVE && c->joined == r->appended)
             rounds[n++] = round_of(r, slot, c);
     }
     rounds_say(r, place, rounds, n);
+    return left;
+}
+
+bool repl_pump_awaited(struct repl *r, uint16_t place, size_t *bytes)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    peer->awaited.n = pump_slots(r, place, peer->awaited.at, peer->awaited.n, bytes);
+    if (peer->awaited.n == 0)
+        vec_free(&peer->awaited);
+    return peer->awaited.n == 0;
+}
+
+bool repl_pump(struct repl *r, uint16_t place, size_t *bytes)
+{
+    struct repl_peer *peer = &r->peers.at[place];
+    if (repl_pump_awaited(r, place, bytes))
+        peer->behind.n = pump_slots(r, place, peer->behind.at, peer->behind.n, bytes);
     if (peer->behind.n == 0)
         vec_free(&peer->behind);
-    return peer->behind.n == 0;
+    return repl_is_pumped(r, place);
 }
 
 /* What it was sent and has not acked is missed from now on, though no sample was made with it. */
