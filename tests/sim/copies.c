@@ -76,15 +76,25 @@ static void lost(struct hosts *w, unsigned g, int64_t since)
 {
     int64_t now = w->planes.now.us;
     w->losses_n++;
-    w->given_up[g] |= since == 0;
     *vec_add(&w->histories[g].ops) = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = since};
+}
+
+/* What is left of the group may be of any age. */
+static void given_up(struct hosts *w, unsigned g)
+{
+    hosts_say(w, "group %u may be given up", g);
+    w->given_up_n++;
+    lost(w, g, 0);
+    w->histories[g].ops.at[w->histories[g].ops.n - 1].gives_up = true;
 }
 
 /* From now on the group's slot may lack what the whole set lacks. */
 static void may_lack(struct hosts *w, unsigned g, const struct in_sync *s)
 {
     int64_t from = lost_from(w, s);
-    if (from < w->planes.now.us)
+    if (from == 0)
+        given_up(w, g);
+    else if (from < w->planes.now.us)
         lost(w, g, from);
 }
 
@@ -321,7 +331,8 @@ void copies_look(struct hosts *w, const struct map *m)
             s->n++;
         }
         one_lost(w, m, g, &before);
-        w->given_up[g] |= may_revive(w, m, g, &before);
+        if (may_revive(w, m, g, &before))
+            given_up(w, g);
         if (is_next) /* else nobody knows who was up when */
             check_elected(w, m, &before, s);
         before.needed = s->needed;

@@ -8,6 +8,9 @@
  * unseen, it may as well come never. So it is tried only where it helps, and not at each place. And who has no key
  * in common with what must be next waits: the order of the two would change nothing.
  *
+ * An eviction, too, comes as late as can be: right before one that does not find its key. And what is left of a key
+ * that was given up is known from who reads it: until then it is LEFT, with the place of the op that gave it up.
+ *
  *     chain     of unknown ones, now at the end of the order: the next answered one must need it */
 #include "tests/sim/history.h"
 
@@ -16,6 +19,8 @@
 #include "base/mem.h"
 
 enum { TRIES_MAX = 400 * 1000, CANDIDATES_MAX = 64, COUNT_AT_BIT = 44, ALL_KEYS = (1 << HISTORY_KEYS) - 1 };
+#define LEFT INT64_MIN
+#define SOME INT64_MAX /* value or other */
 
 struct state {
     int64_t at[HISTORY_KEYS];
@@ -110,33 +115,94 @@ static bool is_new(struct search *s, uint64_t done_hash, const struct state *at,
 
 /* ------------------------------------------------------------------------- what one does */
 
-static bool apply(const struct history_op *op, struct state *at)
+static bool is_left(int64_t held)
 {
-    for (uint32_t i = 0; i < op->parts_n; i++) {
-        const struct history_part *p = &op->parts[i];
-        int64_t *key = &at->at[p->key];
-        int64_t answer = p->answer;
-        switch ((enum history_part_type)p->type) {
-        case HISTORY_GET: answer = *key; break;
-        case HISTORY_SET: *key = p->value; break;
-        case HISTORY_INCR: answer = ++*key; break;
-        case HISTORY_DEL:
-            answer = *key != 0;
-            *key = 0;
-            break;
-        case HISTORY_APPEND:
-            *key = history_appended(*key, p->value);
-            answer = *key >> COUNT_AT_BIT;
-            break;
-        case HISTORY_IS:
-            if (*key != p->value)
-                return false; /* known of one without an answer, too */
-            break;
+    return held < 0;
+}
+
+/* May a key that was given up have held this? SOME: whatever. Nothing is counted or appended more often than was asked. */
+static bool may_be_left(const struct history *h, int64_t held, unsigned key, int64_t value)
+{
+    int64_t count = value >> COUNT_AT_BIT > 0 ? value >> COUNT_AT_BIT : value, asked = 0;
+    for (size_t i = 0; i < h->ops.n; i++)
+        for (uint32_t k = 0; k < h->ops.at[i].parts_n; k++) {
+            const struct history_part *p = &h->ops.at[i].parts[k];
+            if (p->key == key && p->type == HISTORY_SET && (p->value == value || value == SOME) && i < (size_t)(held - LEFT))
+                return true;
+            asked += p->key == key && (p->type == HISTORY_INCR || p->type == HISTORY_APPEND);
         }
-        if (answer != p->answer && !op->unsure)
-            return false;
-    }
+    return value == SOME ? asked > 0 : count >= 0 && count <= asked;
+}
+
+/* What was left there is what this one tells of it; where it tells nothing, nobody knows it still. */
+static bool take_left(const struct history *h, const struct history_part *p, bool unsure, int64_t *key)
+{
+    int64_t was = p->answer;
+    if (p->type == HISTORY_SET || p->type == HISTORY_APPEND || (unsure && p->type != HISTORY_IS))
+        return true;
+    if (p->type == HISTORY_IS)
+        was = p->value;
+    else if (p->type != HISTORY_GET)
+        was = p->type == HISTORY_INCR ? p->answer - 1 : p->answer > 0 ? SOME : 0;
+    if (!may_be_left(h, *key, p->key, was))
+        return false;
+    *key = was;
     return true;
+}
+
+static bool apply_part(const struct history *h, const struct history_part *p, bool unsure, int64_t *key)
+{
+    int64_t answer = p->answer;
+    if (is_left(*key) && !take_left(h, p, unsure, key))
+        return false;
+    if (is_left(*key)) {
+        *key = p->type == HISTORY_SET ? p->value : p->type == HISTORY_DEL ? 0 : *key;
+        return true;
+    }
+    switch ((enum history_part_type)p->type) {
+    case HISTORY_GET: answer = *key; break;
+    case HISTORY_SET: *key = p->value; break;
+    case HISTORY_INCR: answer = ++*key; break;
+    case HISTORY_DEL:
+        answer = *key != 0;
+        *key = 0;
+        break;
+    case HISTORY_APPEND:
+        *key = history_appended(*key, p->value);
+        answer = *key >> COUNT_AT_BIT;
+        break;
+    case HISTORY_IS: return *key == p->value; /* known of one without an answer, too */
+    }
+    return answer == p->answer || unsure;
+}
+
+/* The keys, a bit each, that are not as it found them. */
+static unsigned apply_parts(const struct history *h, const struct history_op *op, struct state *at)
+{
+    unsigned other = 0;
+    for (uint32_t i = 0; i < op->parts_n; i++)
+        if (!apply_part(h, &op->parts[i], op->unsure, &at->at[op->parts[i].key]))
+            other |= 1u << op->parts[i].key;
+    return other;
+}
+
+static void evict(struct state *at, unsigned keys)
+{
+    for (unsigned k = 0; k < HISTORY_KEYS; k++)
+        if ((keys >> k & 1) != 0)
+            at->at[k] = 0;
+}
+
+/* Keys that are not as it found them may have been evicted before it. */
+static bool apply(const struct history *h, const struct history_op *op, struct state *at)
+{
+    struct state before = *at;
+    unsigned other = apply_parts(h, op, at);
+    if (other == 0 || !h->evicts)
+        return other == 0;
+    evict(&before, other);
+    *at = before;
+    return apply_parts(h, op, at) == 0;
 }
 
 static unsigned keys_of(const struct history_op *op, bool written)
@@ -158,7 +224,7 @@ static bool is_one(unsigned keys)
     return (keys & (keys - 1)) == 0;
 }
 
-/* It leaves every state that explains it as it was. */
+/* It leaves every state that explains it as it was, if what it finds there is known. */
 static bool only_looks(const struct history_op *op)
 {
     bool looks = !op->is_loss;
@@ -298,6 +364,17 @@ static size_t candidates(const struct search *s, size_t *to, unsigned keys, int6
 static enum history_verdict go_on(struct search *s, const struct state *at, const struct chain_of *chain,
                                   uint64_t done_hash, uint64_t way);
 
+/* After so many steps of the path. */
+static struct state state_at(const struct search *s, size_t steps)
+{
+    return steps > 0 ? s->path[steps - 1].after : (struct state){{0}};
+}
+
+static bool is_equal(struct state a, struct state b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
 static enum history_verdict go_to(struct search *s, size_t i, const struct state *next, size_t kept, uint64_t done_hash,
                                   uint64_t way)
 {
@@ -306,7 +383,7 @@ static enum history_verdict go_to(struct search *s, size_t i, const struct state
     uint64_t hash = done_hash ^ mix(i + 1);
     if (s->losses_done < s->losses_n && op->answer < lasts_before(s))
         way = state_hash(next); /* as far as lose() goes back */
-    else if (writes(op))
+    else if (!is_equal(state_at(s, s->depth), *next))
         way = mix(way ^ state_hash(next));
     if (!is_new(s, hash, next, way))
         return HISTORY_BAD;
@@ -325,19 +402,28 @@ static enum history_verdict lose(struct search *s, size_t i, const struct state 
     for (size_t k = s->depth; v == HISTORY_BAD && k > 0;) {
         const struct step *last = &s->path[k - 1];
         const struct history_op *op = &s->h->ops.at[last->op];
-        if (!op->unsure && op->answer < loss->since)
-            break;
+        if ((!op->unsure && op->answer < loss->since) || op->gives_up)
+            break; /* before what was given up is what is left of it */
         k = op->is_loss ? last->kept : k - 1;
-        struct state before = k > 0 ? s->path[k - 1].after : (struct state){{0}};
-        if (writes(op))
+        struct state before = state_at(s, k);
+        if ((writes(op) || s->h->evicts) && !is_equal(before, last->after))
             v = go_to(s, i, &before, k, done_hash, k > 0 ? s->path[k - 1].way : 0);
     }
     return v;
 }
 
+/* What is left is known from who reads it next. */
+static enum history_verdict give_up(struct search *s, size_t i, uint64_t done_hash, uint64_t way)
+{
+    struct state left;
+    for (unsigned k = 0; k < HISTORY_KEYS; k++)
+        left.at[k] = LEFT + (int64_t)i;
+    return go_to(s, i, &left, s->depth, done_hash, way);
+}
+
 /* Would it be answered the same if one of the chain's keys were as before the chain? Then the chain's ones of
  * that key come later, or never. */
-static bool needs(const struct chain_of *chain, const struct history_op *op, const struct state *at)
+static bool needs(const struct search *s, const struct chain_of *chain, const struct history_op *op, const struct state *at)
 {
     if (chain->parting)
         return true;
@@ -346,7 +432,7 @@ static bool needs(const struct chain_of *chain, const struct history_op *op, con
     for (unsigned k = 0; k < HISTORY_KEYS && !chain->several; k++) {
         struct state without = *at;
         without.at[k] = chain->base.at[k];
-        if ((chain->keys >> k & 1) != 0 && !appends_to(op, k) && apply(op, &without))
+        if ((chain->keys >> k & 1) != 0 && !appends_to(op, k) && apply(s->h, op, &without))
             return false;
     }
     return true;
@@ -358,19 +444,24 @@ static enum history_verdict try_sure(struct search *s, size_t i, const struct st
     const struct history_op *op = &s->h->ops.at[i];
     struct state after = *at;
     enum history_verdict v;
-    if (chain->n > 0 && ((op->is_loss && !chain->parting) || !needs(chain, op, at)))
+    if (chain->n > 0 && (op->gives_up || (op->is_loss && !chain->parting) || !needs(s, chain, op, at)))
         return HISTORY_BAD;
-    if (!op->is_loss && !apply(op, &after))
+    if (!op->is_loss && !apply(s->h, op, &after))
         return HISTORY_BAD;
     size_t low = s->low;
     s->done[i] = true;
-    s->losses_done += op->is_loss;
+    s->losses_done += op->is_loss && !op->gives_up;
     while (s->low < s->sure_n && s->done[s->sure[s->low]])
         s->low++;
-    v = op->is_loss ? lose(s, i, at, done_hash, way) : go_to(s, i, &after, s->depth, done_hash, way);
+    if (op->gives_up)
+        v = give_up(s, i, done_hash, way);
+    else if (op->is_loss)
+        v = lose(s, i, at, done_hash, way);
+    else
+        v = go_to(s, i, &after, s->depth, done_hash, way);
     s->low = low;
     s->done[i] = false;
-    s->losses_done -= op->is_loss;
+    s->losses_done -= op->is_loss && !op->gives_up;
     return v;
 }
 
@@ -402,7 +493,7 @@ static enum history_verdict try_unsure(struct search *s, size_t nth, const struc
     const struct history_op *op = &s->h->ops.at[i];
     struct state after = *at;
     struct chain_of longer = *chain;
-    if (!apply(op, &after))
+    if (!apply(s->h, op, &after))
         return HISTORY_BAD;
     if (chain->n == 0)
         longer.base = *at;
@@ -420,10 +511,31 @@ static enum history_verdict try_unsure(struct search *s, size_t nth, const struc
     return v;
 }
 
+/* What it is about may have been evicted before it, if it counts or appends there; else that would not show. Nor would
+ * then what the chain did there before. */
+static enum history_verdict try_evicted(struct search *s, size_t nth, const struct state *at,
+                                        const struct chain_of *chain, uint64_t done_hash, uint64_t way)
+{
+    const struct history_op *op = &s->h->ops.at[s->unsure[nth]];
+    unsigned counted = 0;
+    enum history_verdict v = HISTORY_BAD;
+    for (uint32_t i = 0; s->h->evicts && i < op->parts_n; i++)
+        if ((op->parts[i].type == HISTORY_INCR || op->parts[i].type == HISTORY_APPEND) && at->at[op->parts[i].key] != 0)
+            counted |= 1u << op->parts[i].key;
+    if (!chain->several && !chain->parting)
+        counted &= ~chain->keys;
+    for (unsigned gone = counted; gone != 0 && v == HISTORY_BAD; gone = (gone - 1) & counted) {
+        struct state left = *at;
+        evict(&left, gone);
+        v = try_unsure(s, nth, &left, chain, done_hash, way);
+    }
+    return v;
+}
+
 static bool looks_now(const struct search *s, size_t i, const struct state *at)
 {
     struct state after = *at;
-    return only_looks(&s->h->ops.at[i]) && apply(&s->h->ops.at[i], &after);
+    return only_looks(&s->h->ops.at[i]) && apply(s->h, &s->h->ops.at[i], &after) && is_equal(after, *at);
 }
 
 static enum history_verdict go_on(struct search *s, const struct state *at, const struct chain_of *chain,
@@ -450,8 +562,11 @@ static enum history_verdict go_on(struct search *s, const struct state *at, cons
     for (size_t k = 0; k < n && v == HISTORY_BAD; k++)
         v = try_sure(s, next[k], at, &here, done_hash, way);
     for (size_t k = 0; v == HISTORY_BAD && k < s->unsure_n && s->h->ops.at[s->unsure[k]].call <= urgent->answer; k++)
-        if (lengthens(s, chain, k, keys))
+        if (lengthens(s, chain, k, keys)) {
             v = try_unsure(s, k, at, &here, done_hash, way);
+            if (v == HISTORY_BAD)
+                v = try_evicted(s, k, at, &here, done_hash, way);
+        }
     return v;
 }
 
@@ -465,7 +580,7 @@ struct history_judged history_judge(const struct history *h)
     struct state empty = {{0}};
     for (size_t i = 0; i < n; i++) {
         const struct history_op *op = &h->ops.at[i];
-        if (op->is_loss)
+        if (op->is_loss && !op->gives_up)
             s.losses[s.losses_n++] = i;
         if (!op->unsure)
             s.sure[s.sure_n++] = i;

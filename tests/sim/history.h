@@ -5,7 +5,10 @@
  * Commands and transactions are atomic on the slot, so the order is sought for all its keys together: each
  * answered one took place at one moment between its call and its answer, one that nobody knows the fate of
  * at a moment behind its call, or never. A key holds a number, or what was appended to it, as one number
- * (history_appended); 0: it is not there. Values written are unique, so that a value read names its write. */
+ * (history_appended); 0: it is not there. Values written are unique, so that a value read names its write.
+ *
+ * Where keys are evicted, each of them may go at any moment, between two that the order has. Where a group was
+ * given up, what is left of it may be of any age: each key holds what it held at some time before, or nothing. */
 #ifndef HISTORY_H
 #define HISTORY_H
 
@@ -28,7 +31,8 @@ struct history_part {
 struct history_op {
     int64_t call, answer;
     bool unsure;         /* perhaps it was done, perhaps it will be: `answer` is void, and what parts were answered */
-    bool is_loss;        /* a power cut: what was done later than `since` may be undone, from the newest on */
+    bool is_loss;        /* a power cut: what was done later than `since` may be undone, from the newest on; */
+    bool gives_up;       /* or, `since` is void: what is left may be of any age */
     int64_t since;
     uint32_t after;      /* place + 1 of one that was sent before it on its connection; 0: none */
     uint32_t parts_n;
@@ -37,6 +41,7 @@ struct history_op {
 
 struct history {
     VEC(struct history_op) ops; /* in the order of their calls */
+    bool evicts;
 };
 
 enum history_verdict { HISTORY_GOOD, HISTORY_BAD, HISTORY_UNDECIDED /* too many orders to try */ };

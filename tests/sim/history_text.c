@@ -52,6 +52,12 @@ bool history_op_read(const char **p, struct history_op *op)
     *op = (struct history_op){.answer = INT64_MAX};
     if (!number(p, &op->call))
         return false;
+    op->gives_up = skip(p, "given up");
+    if (op->gives_up) {
+        op->is_loss = true;
+        op->answer = op->call;
+        return true;
+    }
     if (skip(p, "loss")) {
         op->is_loss = true;
         op->answer = op->call;

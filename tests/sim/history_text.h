@@ -8,7 +8,8 @@
  *     3-4 incr c 2 + get d 7 8      a transaction, with its answers
  *     3-4 after 1 get a 5    on its connection it was sent behind the first op
  *     3-4 is a 5 + set b 6   it ran because a, which was watched, was 5
- *     9 loss 4               a power cut at 9: what was done later than 4 may be gone */
+ *     9 loss 4               a power cut at 9: what was done later than 4 may be gone
+ *     9 given up             at 9 what is left may be of any age */
 #ifndef HISTORY_TEXT_H
 #define HISTORY_TEXT_H
 

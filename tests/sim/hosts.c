@@ -299,13 +299,14 @@ void hosts_copies(struct hosts *w, unsigned copies)
         w->rewrite_bytes = 1 + (int64_t)rng_below(&own, 64 * 1024);
 }
 
-/* One in twelve has memory for some of the keys only. */
+/* Keys are evicted then. */
 static void memory_draw(struct hosts *w)
 {
     static const enum maxmemory_policy policies[] = {MAXMEMORY_ALLKEYS_LRU, MAXMEMORY_ALLKEYS_LFU, MAXMEMORY_ALLKEYS_RANDOM};
     struct rng own;
     rng_seed(&own, w->seed ^ UINT64_C(1) << 63);
-    if (rng_below(&own, 12) != 0 || w->copies < 2 || w->peace || w->broken != BREAK_NONE)
+    bool drawn = rng_below(&own, 12) == 0 && w->copies > 1 && !w->peace && w->broken == BREAK_NONE;
+    if (!drawn && !w->short_of_memory)
         return;
     w->maxmemory = MEMORY_LEAST + (int64_t)rng_below(&own, MEMORY_SPREAD);
     w->maxmemory_policy = policies[rng_below(&own, 3)];
@@ -431,8 +432,7 @@ static void ask_progress(struct hosts *w)
 static void judge(struct hosts *w)
 {
     for (unsigned g = 0; g < GROUPS && w->planes.wrong[0] == '\0'; g++) {
-        if (w->given_up[g] || w->maxmemory > 0)
-            continue;
+        w->histories[g].evicts = w->maxmemory > 0;
         struct history_judged judged = history_judge(&w->histories[g]);
         size_t stuck = judged.stuck;
         w->undecided_n += judged.verdict == HISTORY_UNDECIDED;
@@ -447,7 +447,7 @@ static void judge(struct hosts *w)
             printf("  %s%10lld .. %10lld%s", i == stuck ? "->" : "  ", (long long)op->call, (long long)op->answer,
                    op->unsure ? " UNSURE" : "");
             if (op->is_loss)
-                printf(" LOSS since %lld", (long long)op->since);
+                printf(op->gives_up ? " GIVEN UP" : " LOSS since %lld", (long long)op->since);
             for (uint32_t k = 0; k < op->parts_n; k++)
                 printf(" %s %u %lld -> %lld",
                        (const char *[]){"GET", "SET", "DEL", "INCR", "APPEND", "IS"}[op->parts[k].type],

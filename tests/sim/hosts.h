@@ -185,7 +185,6 @@ struct hosts {
     size_t first_n, proxies_n;
     struct caller callers[CALLERS];
     struct history histories[GROUPS];
-    bool given_up[GROUPS]; /* an operator gave up what was in sync, or what was lost may come back: not judged */
     struct rng rng, load_rng; /* of troubles; of callers */
     enum appendfsync policy;
     bool load_on;
@@ -209,10 +208,11 @@ struct hosts {
     size_t part_bytes;     /* of dumps; */
     int64_t backlog_bytes; /* repl-backlog-size */
     int64_t rewrite_bytes; /* logs over that are rewritten, now and then; 0: none is */
-    int64_t maxmemory;     /* of each node; 0: none. Keys are evicted then, as no history tells: none is judged */
+    bool short_of_memory;  /* each node has memory for some of the keys only: so in one seed of twelve, else, */
+    int64_t maxmemory;     /* 0: it has for all */
     enum maxmemory_policy maxmemory_policy;
     uint64_t evicted_n; /* by the runs that there were when trouble was over */
-    uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, stopwatch;
+    uint64_t calls_n, answers_n, unsure_n, refused_n, loading_n, undecided_n, losses_n, given_up_n, stopwatch;
 };
 
 /* ---- hosts.c */

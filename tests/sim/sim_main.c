@@ -18,7 +18,7 @@ enum { OPS_LEAST = 1000, TROUBLES_LEAST = 3, PLANES_LIST = 4, PLANES_LEAST = 6 }
 
 struct task {
     uint64_t seed, seeds_n;
-    bool trace, until_wrong, twice, peace;
+    bool trace, until_wrong, twice, peace, memory;
     enum sim_break broken;
     unsigned nodes_n; /* 0: the world of one node */
     unsigned copies;  /* of each slot */
@@ -33,13 +33,13 @@ struct totals {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: vong-sim [--nodes N [--copies N] [--proxies N] [--peace]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
+    fprintf(to, "Usage: vong-sim [--nodes N [--copies N] [--proxies N] [--peace] [--memory]] [--seed N] [--seeds N] [--trace] [--twice] [--break RULE] [--until-wrong]\n"
                 "       vong-sim --planes N[,N...] [--seed N] [--trace] [--twice]\n"
                 "       vong-sim SCENARIO.txt\n"
                 "Runs a node in a false world; --nodes: a cluster of so many (2 to 8), with so\n"
                 "many --copies of each slot (1 to 5, one if it is not said); half of the clients ask through\n"
                 "--proxies (at most 3, none if it is not said). --peace: nodes join and\n"
-                "leave, nothing else happens, and no client may be refused anything. --planes: clusters of so many\n"
+                "leave, nothing else happens, and no client may be refused anything. --memory: keys are evicted. --planes: clusters of so many\n"
                 "control planes (6 to 254) one after the other; what each of them says is to be the same. --seeds: that many seeds from N on. --twice: each one two\n"
                 "times, and the traces must be equal. --break: the world breaks a promise, and it must be\n"
                 "noticed; --until-wrong ends with code 0 once it was. RULE is one of:\n");
@@ -103,7 +103,7 @@ static void say(const struct totals *t)
 /* ----------------------------------------------------------------------- many nodes */
 
 struct many_totals {
-    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, losses, evicted, fired[PLIGHTS];
+    uint64_t seeds, counted, wrong, calls, answers, refused, loading, unsure, undecided, records, losses, given_up, evicted, fired[PLIGHTS];
     int64_t us;
 };
 
@@ -125,6 +125,7 @@ static void add_many(struct many_totals *t, const struct hosts *w)
     t->undecided += w->undecided_n;
     t->records += w->records_n;
     t->losses += w->losses_n;
+    t->given_up += w->given_up_n;
     t->evicted += w->evicted_n;
     t->us += w->planes.now.us;
 }
@@ -151,6 +152,7 @@ static uint64_t run_many_one(const struct task *task, uint64_t seed, struct many
     hosts_copies(w, task->copies);
     w->proxies_n = task->proxies;
     w->peace = task->peace;
+    w->short_of_memory = task->memory;
     w->planes.trace = task->trace;
     hosts_run_seed(w);
     if (w->planes.wrong[0] != '\0')
@@ -169,8 +171,8 @@ static void say_many(const struct many_totals *t)
            (unsigned long long)t->seeds, (unsigned long long)t->counted, (long long)(t->us / 1000000),
            (unsigned long long)t->calls, (unsigned long long)t->answers, (unsigned long long)t->refused,
            (unsigned long long)t->loading, (unsigned long long)t->unsure);
-    printf("# %llu records, %llu ends that might lose some of a history's, %llu histories with too many orders, %llu keys evicted\n",
-           (unsigned long long)t->records, (unsigned long long)t->losses, (unsigned long long)t->undecided,
+    printf("# %llu records, %llu ends that might lose some of a history's, %llu of them whatever was there, %llu histories with too many orders, %llu keys evicted\n",
+           (unsigned long long)t->records, (unsigned long long)t->losses, (unsigned long long)t->given_up, (unsigned long long)t->undecided,
            (unsigned long long)t->evicted);
     printf("# troubles:");
     for (int i = 0; i < PLIGHTS; i++)
@@ -293,6 +295,8 @@ int main(int argc, char **argv)
             task.twice = true;
         } else if (strcmp(a, "--peace") == 0) {
             task.peace = true;
+        } else if (strcmp(a, "--memory") == 0) {
+            task.memory = true;
         } else if (strcmp(a, "--until-wrong") == 0) {
             task.until_wrong = true;
         } else if (strcmp(a, "--seed") == 0) {

@@ -95,6 +95,39 @@ static bool may_be_next(const struct naive *s, size_t i)
     return (s->done >> i & 1) == 0 && (after == 0 || (s->done >> (after - 1) & 1) != 0);
 }
 
+/* Each key of a and b may hold again what a SET before gave it, or nothing; of c and d there is nothing in such histories. */
+static bool some_left(struct naive *s, size_t i, int64_t *at, uint8_t key)
+{
+    const struct history_op *ops = s->h->ops.at;
+    if (key == 2)
+        return then(s, i, at, ops[i].answer);
+    at[key] = 0;
+    bool good = some_left(s, i, at, key + 1);
+    for (size_t k = 0; k < i && !good; k++)
+        for (uint32_t n = 0; n < ops[k].parts_n && !good; n++) {
+            at[key] = ops[k].parts[n].value;
+            good = ops[k].parts[n].type == HISTORY_SET && ops[k].parts[n].key == key && some_left(s, i, at, key + 1);
+        }
+    return good;
+}
+
+/* It is next, or it is so behind evictions of keys that it is about: those of others may come later. */
+static bool some_eviction(struct naive *s, size_t i, const int64_t *before)
+{
+    const struct history_op *op = &s->h->ops.at[i];
+    unsigned held = 0;
+    for (uint32_t k = 0; s->h->evicts && k < op->parts_n; k++)
+        held |= before[op->parts[k].key] != 0 ? 1u << op->parts[k].key : 0;
+    for (unsigned gone = 0; gone <= held; gone++) {
+        int64_t at[HISTORY_KEYS];
+        for (unsigned k = 0; k < HISTORY_KEYS; k++)
+            at[k] = (gone >> k & 1) != 0 ? 0 : before[k];
+        if ((gone & ~held) == 0 && run(op, at) && then(s, i, at, op->unsure ? INT64_MAX : op->answer))
+            return true;
+    }
+    return false;
+}
+
 static bool some_order(struct naive *s)
 {
     const struct history_op *ops = s->h->ops.at;
@@ -108,9 +141,9 @@ static bool some_order(struct naive *s)
         memcpy(at, s->states[s->n], sizeof(at));
         if (!may_be_next(s, i))
             continue;
-        if (!ops[i].is_loss && run(&ops[i], at) && then(s, i, at, ops[i].unsure ? INT64_MAX : ops[i].answer))
+        if (ops[i].gives_up ? some_left(s, i, at, 0) : !ops[i].is_loss && some_eviction(s, i, at))
             return true;
-        for (size_t k = s->n; ops[i].is_loss; k--) {
+        for (size_t k = s->n; ops[i].is_loss && !ops[i].gives_up; k--) {
             struct naive left = *s;
             left.n = k;
             if (then(&left, i, s->states[k], ops[i].answer))
@@ -125,9 +158,10 @@ static bool some_order(struct naive *s)
 /* Of a few keys and moments, so that many are nearly right; some as if they had been run in some order. */
 static void draw_history(struct rng *r, struct history *h)
 {
-    int64_t at[HISTORY_KEYS] = {0}, now = 1, value = 0;
+    int64_t at[HISTORY_KEYS] = {0}, of_age[HISTORY_KEYS] = {0}, now = 1, value = 0;
     size_t n = 2 + rng_below(r, FEW - 1);
-    bool has_losses = rng_below(r, 4) == 0;
+    bool has_losses = rng_below(r, 4) == 0, has_given_up = !has_losses && rng_below(r, 4) == 0;
+    h->evicts = rng_below(r, 4) == 0;
     for (size_t i = 0; i < n; i++) {
         struct history_op *op = vec_add(&h->ops);
         now += (int64_t)rng_below(r, 3);
@@ -138,13 +172,22 @@ static void draw_history(struct rng *r, struct history *h)
             *op = (struct history_op){.call = now, .answer = now, .is_loss = true, .since = now - (int64_t)rng_below(r, 6)};
             continue;
         }
+        if (rng_below(r, 2) == 0)
+            memcpy(of_age, at, sizeof(at));
+        if (has_given_up && rng_below(r, 4) == 0) {
+            *op = (struct history_op){.call = now, .answer = now, .is_loss = true, .gives_up = true};
+            memcpy(at, of_age, sizeof(at));
+            continue;
+        }
+        if (h->evicts && rng_below(r, 3) == 0)
+            at[rng_below(r, HISTORY_KEYS)] = 0;
         for (uint32_t k = 0; k < op->parts_n; k++) {
             static const uint8_t types[4][3] = {{HISTORY_GET, HISTORY_SET, HISTORY_DEL},
                                                 {HISTORY_GET, HISTORY_SET, HISTORY_IS},
                                                 {HISTORY_GET, HISTORY_INCR, HISTORY_DEL},
                                                 {HISTORY_GET, HISTORY_APPEND, HISTORY_APPEND}};
             struct history_part *p = &op->parts[k];
-            p->key = (uint8_t)(rng_below(r, 2) == 0 ? 2 : rng_below(r, HISTORY_KEYS));
+            p->key = (uint8_t)(has_given_up ? rng_below(r, 2) : rng_below(r, 2) == 0 ? 2 : rng_below(r, HISTORY_KEYS));
             p->type = types[p->key][rng_below(r, 3)];
             p->value = p->type == HISTORY_IS ? at[p->key] : ++value;
         }
@@ -171,11 +214,12 @@ static void draw_history(struct rng *r, struct history *h)
 static void tell(const struct history *h)
 {
     static const char *const words[] = {"get", "set", "del", "incr", "append", "is"};
+    printf("# %s\n", h->evicts ? "evicts" : "");
     for (size_t i = 0; i < h->ops.n; i++) {
         const struct history_op *op = &h->ops.at[i];
         printf("# %lld-%lld%s", (long long)op->call, (long long)op->answer, op->unsure ? "?" : "");
         if (op->is_loss)
-            printf(" loss %lld", (long long)op->since);
+            printf(op->gives_up ? " given up" : " loss %lld", (long long)op->since);
         if (op->after > 0)
             printf(" after %u", op->after);
         for (uint32_t k = 0; k < op->parts_n; k++)
@@ -224,6 +268,8 @@ static void draw_long(struct rng *r, struct history *h, size_t n)
     int64_t at[HISTORY_KEYS] = {0};
     VEC(size_t) later = {0};
     for (size_t i = 0; i < n; i++) {
+        if (h->evicts && rng_below(r, 6) == 0)
+            at[rng_below(r, HISTORY_KEYS)] = 0;
         int64_t moment = 10 * (int64_t)(i + 1) + 1000;
         struct history_op *op = vec_add(&h->ops);
         *op = (struct history_op){.call = 10 * (int64_t)i + 1000 - (int64_t)rng_below(r, 50), .parts_n = 1,
@@ -257,11 +303,12 @@ static void long_ones_take_few_tries(void **state)
     (void)state;
     struct rng r;
     rng_seed(&r, 5);
-    for (unsigned i = 0; i < 20; i++) {
-        struct history h = {0};
-        draw_long(&r, &h, 2000);
+    for (unsigned i = 0; i < 40; i++) {
+        struct history h = {.evicts = i >= 20};
+        draw_long(&r, &h, h.evicts ? 500 : 2000);
         struct history_judged judged = history_judge(&h);
-        printf("# 2,000 operations, %llu tries\n", (unsigned long long)judged.tries);
+        printf("# %zu operations%s, %llu tries\n", h.ops.n, h.evicts ? " and evictions" : "",
+               (unsigned long long)judged.tries);
         assert_int_equal(judged.verdict, HISTORY_GOOD);
         assert_true(judged.tries < 60 * 1000);
         vec_free(&h.ops);
@@ -271,4 +318,4 @@ static void long_ones_take_few_tries(void **state)
 UNIT_TESTS("history",
            TEST(planted_ones_are_judged_right, "planted wrong histories are rejected, their right twins accepted"),
            TEST(every_order_says_the_same, "the verdict is that of trying every order, for 40,000 small histories"),
-           TEST(long_ones_take_few_tries, "two thousand operations of one slot are judged in a few tries each"))
+           TEST(long_ones_take_few_tries, "2,000 operations of one slot, 500 where keys are evicted, are judged in a few tries each"))
