@@ -146,10 +146,11 @@ struct flight {
     bool by_copy;        /* a read that is asked of whoever read-from names, */
     bool by_primary;     /* and of the primary alone, once that did not answer it */
     bool waits_handover; /* its slot is being handed over: a short patience */
-    uint32_t part;       /* of a gather */
-    uint32_t skip;       /* replies before its own */
-    size_t passed;       /* bytes of its reply that were passed on before it was whole */
-    uint64_t begin;      /* where it begins in what the link was given */
+    bool overtaken; /* a later write of its session and slot was sent over its link, lost now */
+    uint32_t part;  /* of a gather */
+    uint32_t skip;  /* replies before its own */
+    size_t passed;  /* bytes of its reply that were passed on before it was whole */
+    uint64_t begin; /* where it begins in what the link was given */
     struct mono born, until, sent;
     const char *why; /* it was parked; with its code */
 };
@@ -361,7 +362,8 @@ void flight_error(struct node *n, struct flight *f, const char *text, struct nod
 void flight_unsure(struct node *n, struct flight *f, const char *why, struct node_out *out);
 void flights_look(struct node *n, struct node_out *out); /* parked ones */
 void flights_look_soon(struct node *n);
-bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken);
+/* Of a link's: a write was sent behind it over the link, which took so many bytes. */
+void flights_overtaken(struct node *n, struct list *sent, uint64_t taken);
 void flights_forget(struct node *n, struct session *s);
 /* A reply cannot be told to its end: it is closed. */
 void turns_break(struct node *n, struct session *s, const char *why);

@@ -179,12 +179,13 @@ static struct list *bucket_of(struct node *n, uint64_t session_id, unsigned slot
     return &n->cluster->order[h >> 52];
 }
 
+/* link: sent over that one; NULL: wherever it is. */
 static struct flight *before_in(struct list *bucket, struct list *from, uint64_t session_id,
-                                unsigned slot)
+                                unsigned slot, const struct peer_link *link)
 {
     for (struct list *l = from->prev; l != bucket; l = l->prev) {
         struct flight *f = CONTAINER_OF(l, struct flight, in_order);
-        if (f->session_id == session_id && f->slot == slot)
+        if (f->session_id == session_id && f->slot == slot && (link == NULL || f->link == link))
             return f;
     }
     return NULL;
@@ -195,26 +196,28 @@ static struct flight *flight_before(struct node *n, struct flight *f)
 {
     if (f->place != MAP_NOBODY)
         return NULL;
-    return before_in(bucket_of(n, f->session_id, f->slot), &f->in_order, f->session_id, f->slot);
+    return before_in(bucket_of(n, f->session_id, f->slot), &f->in_order, f->session_id, f->slot,
+                     NULL);
 }
 
 bool flight_any(const struct node *n, const struct session *s, unsigned slot)
 {
     struct list *bucket = bucket_of((struct node *)(uintptr_t)n, s->id, slot);
-    return before_in(bucket, bucket, s->id, slot) != NULL;
+    return before_in(bucket, bucket, s->id, slot, NULL) != NULL;
 }
 
-/* Was a write behind it sent over its link, of which the first `taken` bytes were? */
-bool flight_overtaken(struct node *n, const struct flight *f, uint64_t taken)
+/* The newest first, so that each tells the one before it, which most often is right before it. */
+void flights_overtaken(struct node *n, struct list *sent, uint64_t taken)
 {
-    struct list *bucket = bucket_of(n, f->session_id, f->slot);
-    for (const struct list *l = f->in_order.next; l != bucket; l = l->next) {
-        const struct flight *g = CONTAINER_OF(l, struct flight, in_order);
-        if (g->session_id == f->session_id && g->slot == f->slot && g->is_write &&
-            g->link == f->link && g->begin < taken)
-            return true;
+    for (struct list *l = sent->prev; l != sent; l = l->prev) {
+        struct flight *f = CONTAINER_OF(l, struct flight, in_where);
+        if (!f->overtaken && (!f->is_write || f->begin >= taken))
+            continue;
+        struct list *bucket = bucket_of(n, f->session_id, f->slot);
+        struct flight *before = before_in(bucket, &f->in_order, f->session_id, f->slot, f->link);
+        if (before != NULL)
+            before->overtaken = true;
     }
-    return false;
 }
 
 static int64_t patience_us(const struct node *n)

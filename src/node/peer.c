@@ -401,7 +401,7 @@ static void flight_lost(struct node *n, struct flight *f, uint64_t taken, const 
         flight_free(f);
     else if ((never_sent || !f->is_write) && f->is_exec && f->turn->session->routing->watches_far)
         far_multi_void(n, f, out); /* what was watched is not watched any more */
-    else if (f->is_wait || (!never_sent && !f->is_write && flight_overtaken(n, f, taken)))
+    else if (f->is_wait || (!never_sent && !f->is_write && f->overtaken))
         flight_error(n, f, "TRYAGAIN the connection to its node broke", out);
     else if (never_sent || !f->is_write) {
         if (!never_sent)
@@ -424,6 +424,7 @@ static void link_end(struct node *n, struct peer_link *l, const char *why, struc
     list_init(&lost);
     if (!is_spare(l))
         upstream_note(n, l, UPSTREAM_LOST);
+    flights_overtaken(n, &l->sent, taken);
     while (!list_empty(&l->sent)) {
         struct list *first = l->sent.next;
         list_drop(first);

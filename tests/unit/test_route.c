@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/some_routes.h"
 
+#include <time.h>
+
 /* ------------------------------------------------------------------ deciding */
 
 static void the_map_decides(void **state)
@@ -288,6 +290,43 @@ static void a_write_that_was_sent_is_uncertain_and_a_read_goes_again(void **stat
     send_format(0, 1, "GET %s", far); /* it was never sent again */
     some_carry(&w);
     some_expect(&w, 0, 1, "$-1\r\n");
+    some_stop(&w);
+}
+
+enum { DEEP = 100 * 1000, DEEP_CPU_S = 10 };
+
+/* So many reads of one slot are on their way, and a write behind them: which of them may go again is known without a look
+ * at all the others for each. */
+static void a_deep_pipeline_that_is_lost_is_told_in_time_by_its_length(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    w.stopped[1] = true;
+    send_format(0, 1, "GET %s", far);
+    some_carry(&w);
+    struct node *n = w.node[0].node;
+    struct peer_link *to = CONTAINER_OF(n->cluster->links.next, struct peer_link, in_cluster);
+    struct session *s = CONTAINER_OF(to->sent.next, struct flight, in_where)->turn->session;
+    struct slice get[] = {SLICE("GET"), slice_str(far)}, set[] = {SLICE("SET"), get[1], SLICE("v")};
+    for (unsigned i = 0; i <= DEEP; i++) {
+        struct request q = i < DEEP ? (struct request){.argv = get, .argc = 2} : (struct request){.argv = set, .argc = 3};
+        peer_send(n, to, flight_new(n, turn_new(s, 0), spec_find(q.argv, q.argc), &q, slot_of(get[1])));
+    }
+    struct some_link *l = only_link(0, 1);
+    all_is_taken(l); /* which gives it what was put, */
+    all_is_taken(l); /* and that is taken, too */
+    clock_t began = clock();
+    some_link_break(&w, l);
+    clock_t took = clock() - began;
+    if (took > DEEP_CPU_S * CLOCKS_PER_SEC)
+        fail_msg("it took %lld ms", (long long)took * 1000 / CLOCKS_PER_SEC);
+    one_step(&w.node[0], (struct node_event){.type = NODE_RELEASE});
+    static const char lost[] = "-TRYAGAIN the connection to its node broke\r\n", unsure[] = "-UNCERTAIN ";
+    struct buf *got = &w.node[0].got[1];
+    assert_true(got->n > (DEEP + 1) * strlen(lost) + strlen(unsure));
+    assert_memory_equal(got->p + DEEP * strlen(lost), lost, strlen(lost));
+    assert_memory_equal(got->p + (DEEP + 1) * strlen(lost), unsure, strlen(unsure));
     some_stop(&w);
 }
 
@@ -885,6 +924,8 @@ UNIT_TESTS("routing",
            TEST(a_write_that_was_not_sent_goes_again, "a write that was not sent goes again"),
            TEST(patience_ends_with_an_error_that_libraries_retry, "patience ends with an error that libraries retry"),
            TEST(a_write_that_was_sent_is_uncertain_and_a_read_goes_again, "a write that was sent is uncertain, a read goes again (replication 9)"),
+           TEST(a_deep_pipeline_that_is_lost_is_told_in_time_by_its_length,
+                "a deep pipeline whose link breaks is answered in time by its length, reads before a write as well (10)"),
            TEST(what_the_socket_did_not_take_was_not_sent, "what the socket did not take was not sent"),
            TEST(a_silent_node_is_hung_up, "a silent node is hung up"),
            TEST(a_client_that_leaves_leaves_nothing_behind, "a client that leaves leaves nothing behind"),
