@@ -6,8 +6,8 @@
 #include "node/replicate.h"
 #include "node/state.h"
 
-enum { READ_BYTES = 256 * 1024 };       /* a turn's share: about a millisecond (N22) */
-enum { READ_MOST_BYTES = 1024 * 1024 }; /* ... of a big record */
+enum { READ_BYTES = 256 * 1024 };      /* a turn's share: about a millisecond (N22) */
+enum { READ_BIG_BYTES = 1024 * 1024 }; /* ... of a big record, which is of more than that */
 /* Kept until it is said, a slot's records together. */
 enum { HOLD_BYTES = 4 * 1024 * 1024 };
 /* It reads at most twice the increments as they were, and so much: others wait for its place. */
@@ -19,8 +19,16 @@ static struct replicas *of(const struct node *n)
     return n->cluster->replicas;
 }
 
-static void pass_free(struct log_pass *p)
+static void big_drop(struct node *n, struct log_pass *p)
 {
+    if (p->big != NULL)
+        blob_drop(p->big, &n->store.graves);
+    p->big = NULL;
+}
+
+static void pass_free(struct node *n, struct log_pass *p)
+{
+    big_drop(n, p);
     mem_free(p->turns);
     buf_free(&p->in);
     *p = (struct log_pass){0};
@@ -38,7 +46,7 @@ void catch_up_drop(struct node *n, uint32_t link)
 {
     struct log_pass *p = pass_of(n, link);
     if (p != NULL)
-        pass_free(p);
+        pass_free(n, p);
 }
 
 /* --------------------------------------------------------------------- files */
@@ -74,7 +82,7 @@ bool catch_up_may(const struct node *n)
 
 /* --------------------------------------------------------------------- items */
 
-enum item { ITEM_TAKEN, ITEM_WANTS_MORE, ITEM_BAD };
+enum item { ITEM_TAKEN, ITEM_WANTS_MORE, ITEM_BAD, ITEM_NO_ROOM };
 
 /* A mark: a turn of some slots, perhaps. */
 static enum item take_mark(struct log_pass *p, const struct note *note, struct slice whole)
@@ -89,6 +97,54 @@ static enum item take_mark(struct log_pass *p, const struct note *note, struct s
     return ITEM_TAKEN;
 }
 
+/* What is read of it from now on goes there, and from there on the link as it is: a copy of all of
+ * it, or a look at all of it, would keep everybody waiting (N22). */
+static enum item big_begin(struct log_pass *p, const struct note *note, struct slice in)
+{
+    p->big = blob_try((size_t)(note->line_n + note->len));
+    if (p->big == NULL)
+        return ITEM_NO_ROOM;
+    memcpy(p->big->p, in.p, in.n);
+    p->big->n = in.n;
+    p->big_note = *note;
+    p->big_crc = crc32c(note->crc_of_line, slice_from(in, note->line_n));
+    return ITEM_WANTS_MORE;
+}
+
+static size_t big_left(const struct log_pass *p)
+{
+    return (size_t)(p->big_note.line_n + p->big_note.len) - p->big->n;
+}
+
+static void big_goes_on(struct log_pass *p, const struct chain *more)
+{
+    check(more->n <= big_left(p));
+    struct slice piece = slice_of(p->big->p + p->big->n, more->n);
+    p->big->n += chain_copy(more, p->big->p + p->big->n, more->n);
+    p->big_crc = crc32c(p->big_crc, piece);
+}
+
+/* It is whole. Who wanted it when it began may have it by now, or be away. */
+static enum item take_big(struct node *n, struct log_pass *p)
+{
+    struct repl *r = &of(n)->repl;
+    const struct note *note = &p->big_note;
+    size_t big_n = p->big->n;
+    if (p->big_crc != note->crc)
+        return ITEM_BAD;
+    if (repl_log_takes(r, p->place, note->slot, note->at)) {
+        struct chain parts = {0};
+        chain_put_blob(&parts, p->big, 0, big_n);
+        repl_log_big(r, p->place, note->slot, note->at, &parts);
+        chain_free(&parts, &n->store.graves);
+        p->sent += big_n;
+    }
+    big_drop(n, p);
+    p->offset += big_n;
+    p->left -= big_n < p->left ? big_n : p->left;
+    return ITEM_TAKEN;
+}
+
 /* The item at the beginning of `in`: so many bytes of the file are done with, which may be more
  * than were read. */
 static enum item take_item(struct node *n, struct log_pass *p, struct slice in, uint64_t *used)
@@ -96,7 +152,6 @@ static enum item take_item(struct node *n, struct log_pass *p, struct slice in, 
     struct repl *r = &of(n)->repl;
     struct note note;
     const char *end = memchr(in.p, '\n', in.n < NOTE_LINE_BYTES ? in.n : NOTE_LINE_BYTES);
-    p->want = NOTE_LINE_BYTES;
     if (end == NULL && in.n < NOTE_LINE_BYTES)
         return ITEM_WANTS_MORE;
     if (end == NULL || note_get(slice_head(in, (size_t)(end + 1 - in.p)), &note) != ERR_OK)
@@ -109,9 +164,8 @@ static enum item take_item(struct node *n, struct log_pass *p, struct slice in, 
         return ITEM_TAKEN;
     if (note.len > RECORD_MOST_BYTES)
         return ITEM_BAD;
-    p->want = (size_t)*used;
     if (in.n < *used)
-        return ITEM_WANTS_MORE;
+        return is_mark || *used <= READ_BIG_BYTES ? ITEM_WANTS_MORE : big_begin(p, &note, in);
     struct slice whole = slice_head(in, (size_t)*used);
     if (is_mark)
         return take_mark(p, &note, whole);
@@ -123,11 +177,13 @@ static enum item take_item(struct node *n, struct log_pass *p, struct slice in, 
     return ITEM_TAKEN;
 }
 
-/* Whatever is whole of what was read. False: it is no log of ours. */
-static bool take_items(struct node *n, struct log_pass *p)
+/* Whatever is whole of what was read. */
+static enum item take_items(struct node *n, struct log_pass *p)
 {
     size_t at = 0;
-    enum item got = ITEM_TAKEN;
+    enum item got = p->big == NULL    ? ITEM_TAKEN
+                    : big_left(p) > 0 ? ITEM_WANTS_MORE
+                                      : take_big(n, p);
     while (at < p->in.n && got == ITEM_TAKEN) {
         uint64_t used = 0;
         got = take_item(n, p, slice_from(buf_slice(&p->in), at), &used);
@@ -139,10 +195,8 @@ static bool take_items(struct node *n, struct log_pass *p)
         p->left -= used < p->left ? used : p->left;
         at = used < p->in.n - at ? at + (size_t)used : p->in.n;
     }
-    buf_drop_front(&p->in, at);
-    if (p->in.n == 0)
-        p->want = 0;
-    return got != ITEM_BAD;
+    buf_drop_front(&p->in, p->big != NULL ? p->in.n : at);
+    return got;
 }
 
 /* ---------------------------------------------------------------------- a pass */
@@ -194,15 +248,17 @@ static void pass_end(struct node *n, struct log_pass *p, const char *why)
                 to->ip, (unsigned)to->cluster_port, (unsigned long long)p->sent, p->slots,
                 (unsigned long long)p->bytes, (long long)(n->now.us - p->begun.us) / 1000);
     repl_log_ends(&of(n)->repl, p->place);
-    pass_free(p);
+    pass_free(n, p);
 }
 
 /* Asks for more of the file. False: all that is written of the present one was read. */
 static bool read_on(struct node *n, struct log_pass *p, const struct manifest_file *f,
                     struct disk_ops *disk)
 {
-    uint64_t at = p->offset + p->in.n, most = UINT64_MAX;
-    uint64_t size = p->want > p->in.n + READ_BYTES ? READ_MOST_BYTES : READ_BYTES;
+    uint64_t at = p->offset + p->in.n + (p->big != NULL ? p->big->n : 0), most = UINT64_MAX;
+    uint64_t size = p->big == NULL                 ? READ_BYTES
+                    : big_left(p) < READ_BIG_BYTES ? big_left(p)
+                                                   : READ_BIG_BYTES;
     p->is_present = is_present(n, f);
     if (p->is_present)
         most = journal_readable(&n->journal) > at ? journal_readable(&n->journal) - at : 0;
@@ -241,9 +297,14 @@ static const char *pass_takes(struct node *n, struct log_pass *p)
         return strerror(p->failed);
     if (!catch_up_may(n))
         return "the log was switched off";
-    if (!take_items(n, p))
+    enum item got = take_items(n, p);
+    if (got == ITEM_BAD)
         return "here is no record, or its checksum does not hold: BGREWRITEAOF writes the log anew";
-    return p->at_end && (p->is_present || p->in.n > 0) ? "the file ends before it should" : NULL;
+    if (got == ITEM_NO_ROOM)
+        return "there is no memory for a record that is here";
+    return p->at_end && (p->is_present || p->in.n > 0 || p->big != NULL)
+               ? "the file ends before it should"
+               : NULL;
 }
 
 /* What is held is said, as far as there is room on the link. False: there is not, or it
@@ -310,8 +371,12 @@ void catch_up_done(struct node *n, struct disk_done *done)
         p->bytes += got;
         p->failed = done->err == ERR_OK ? 0 : done->system_errno;
         p->at_end = got < p->asked;
-        check(buf_room(&p->in, got) == ERR_OK);
-        p->in.n += chain_copy(&done->rest, p->in.p + p->in.n, got);
+        if (p->big != NULL) {
+            big_goes_on(p, &done->rest);
+        } else {
+            check(buf_room(&p->in, got) == ERR_OK);
+            p->in.n += chain_copy(&done->rest, p->in.p + p->in.n, got);
+        }
     }
     chain_free(&done->rest, NULL);
 }

@@ -19,6 +19,7 @@
 #include "base/moment.h"
 #include "core/types.h"
 #include "persist/disk.h"
+#include "persist/record.h"
 
 struct node;
 struct repl_link;
@@ -36,12 +37,15 @@ struct log_pass {
     uint64_t increment; /* the file's number, and */
     uint64_t offset;    /* where in it `in` begins */
     struct buf in;      /* read, and not looked at */
-    size_t want;        /* of it so many bytes are needed to go on */
-    uint64_t token;     /* of the READ under way; 0: none */
-    uint64_t asked;     /* bytes that it is to bring */
-    bool is_present;    /* it was asked of the file that records go to now: there is as much */
-    bool at_end;        /* of the file */
-    int failed;         /* why it could not be read: errno; 0: it could */
+    struct blob
+        *big; /* a big record, as far as it is read: it begins at `offset`, and `in` is empty */
+    struct note big_note; /* its line, */
+    uint32_t big_crc;     /* and the crc of that and what there is of its body */
+    uint64_t token;       /* of the READ under way; 0: none */
+    uint64_t asked;       /* bytes that it is to bring */
+    bool is_present;      /* it was asked of the file that records go to now: there is as much */
+    bool at_end;          /* of the file */
+    int failed;           /* why it could not be read: errno; 0: it could */
     /* it goes no further than so many bytes: records may come faster than they are read */
     uint64_t left;
     uint64_t held;  /* bytes of records that are not said yet, or some that are; */

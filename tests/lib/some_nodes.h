@@ -38,6 +38,7 @@ struct some {
     bool cut;              /* nothing is dialed: refused */
     bool stopped[SOME_NODES]; /* takes nothing from links */
     uint32_t next_conn;
+    size_t copied_most; /* of what was given to a link at once, all but the values it shares */
 };
 
 static struct some *some_now; /* whose nodes step: cmocka runs one test at a time */
@@ -94,6 +95,10 @@ static inline void some_links(struct one *o)
         assert_true(l != NULL && l->open);
         assert_int_equal(buf_room(&l->there, s->bytes.n), ERR_OK);
         l->there.n += chain_copy(&s->bytes, l->there.p + l->there.n, s->bytes.n);
+        size_t copied = 0;
+        for (const struct chain_part *part = s->bytes.head; part != NULL; part = part->next)
+            copied += part->blob == NULL ? part->n : 0;
+        some_now->copied_most = copied > some_now->copied_most ? copied : some_now->copied_most;
         chain_free(&s->bytes, NULL);
     }
     for (size_t i = 0; i < o->out.hang_up.n; i++) {

@@ -11,6 +11,18 @@ enum { INCREMENT = 8 }; /* its handle is the one that one_loaded() gives */
 static struct false_disk disk[SOME_NODES];
 static const struct log_names names = {"appendonlydir", "appendonly.aof"};
 
+/* The next that is asked of this one's disk is done. */
+static bool disk_does(unsigned i)
+{
+    struct one *o = &w.node[i];
+    if (o->asked.n == 0)
+        return false;
+    struct disk_op op = o->asked.at[0];
+    memmove(o->asked.at, o->asked.at + 1, --o->asked.n * sizeof(op));
+    one_step(o, (struct node_event){.type = NODE_DISK, .disk = fd_perform(&disk[i], &op)});
+    return true;
+}
+
 /* What is asked of the disks is done; all that can move does. */
 static void disks(void)
 {
@@ -18,11 +30,8 @@ static void disks(void)
         moved = false;
         some_later(&w, 1);
         for (unsigned i = 0; i < SOME_NODES; i++)
-            for (struct one *o = &w.node[i]; o->asked.n > 0; moved = true) {
-                struct disk_op op = o->asked.at[0];
-                memmove(o->asked.at, o->asked.at + 1, --o->asked.n * sizeof(op));
-                one_step(o, (struct node_event){.type = NODE_DISK, .disk = fd_perform(&disk[i], &op)});
-            }
+            while (disk_does(i))
+                moved = true;
     }
 }
 
@@ -159,6 +168,76 @@ static void big_records_are_read_if_wanted_and_else_passed_over(void **state)
     assert_true(of(0)->dumps_out == dumps && of(0)->repl.logged_n == 2);
     assert_true(of(0)->repl.logged_bytes > BIG && of(0)->repl.logged_bytes < BIG + BIG / 8);
     assert_true(disk[0].read_bytes - reads < 2 * BIG);
+    end();
+}
+
+/* N22: to copy 64 MB, or to look at them, takes a node a tenth of a second in which it serves nobody. */
+static void a_big_record_is_never_copied_or_looked_at_as_a_whole(void **state)
+{
+    (void)state;
+    enum { BIG = 8 * 1024 * 1024, PIECE = BIG / 4 };
+    begin("appendonly yes\nrepl-backlog-size 0");
+    set_all(2, "old");
+    lose();
+    set_big(some_key(&w, 0, 0), 'x', BIG);
+    set_all(1, "new");
+    set_big(some_key(&w, 0, 0), 'y', BIG);
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
+    w.copied_most = 0;
+    w.cut = false;
+    for (unsigned i = 0; i < 1000; i++) {
+        some_later(&w, 1);
+        for (unsigned k = 0; k < SOME_NODES; k++)
+            (void)disk_does(k);
+        const struct log_pass *p = of(0)->passes;
+        assert_true(p->asked <= PIECE && p->in.cap <= PIECE);
+    }
+    assert_same(2);
+    assert_true(of(0)->repl.logged_bytes > 2 * BIG);
+    assert_true(w.copied_most < PIECE);
+    end();
+}
+
+/* With a piece of it a turn, others are served in between. */
+static void a_big_record_of_the_backlog_is_copied_by_pieces(void **state)
+{
+    (void)state;
+    enum { BIG = 8 * 1024 * 1024, PIECE = BIG / 4 };
+    begin("appendonly no\nrepl-backlog-size 64mb");
+    set_all(2, "old");
+    uint64_t dumps = of(0)->dumps_out;
+    lose();
+    set_big(some_key(&w, 0, 0), 'x', BIG);
+    set_all(1, "new");
+    set_big(some_key(&w, 0, 0), 'y', BIG);
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
+    w.copied_most = 0;
+    w.cut = false;
+    unsigned turns = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        some_later(&w, 1);
+        turns += of(0)->pumps;
+    }
+    assert_same(2);
+    assert_true(of(0)->dumps_out == dumps && of(0)->repl.partial_bytes > 2 * BIG);
+    assert_true(turns > 2 * BIG / PIECE && w.copied_most < PIECE);
+    end();
+}
+
+static void a_big_record_that_is_damaged_is_not_sent(void **state)
+{
+    (void)state;
+    enum { BIG = 8 * 1024 * 1024 };
+    begin("appendonly yes\nrepl-backlog-size 0");
+    set_all(1, "old");
+    uint64_t dumps = of(0)->dumps_out;
+    lose();
+    size_t size = disk[0].inodes[0].n;
+    set_big(some_key(&w, 0, 0), 'x', BIG);
+    disk[0].inodes[0].p[size + BIG / 2] ^= 1;
+    come_back();
+    assert_same(1);
+    assert_true(of(0)->dumps_out > dumps && of(0)->repl.logged_bytes == 0);
     end();
 }
 
@@ -302,6 +381,9 @@ static void what_was_overwritten_again_and_again_is_sent_whole(void **state)
 UNIT_TESTS("catch_up",
            TEST(a_node_is_sent_what_it_lacks_out_of_the_log, "a node is sent what it lacks out of the log, and nothing else (23)"),
            TEST(big_records_are_read_if_wanted_and_else_passed_over, "big records are read if they are wanted, else passed over"),
+           TEST(a_big_record_is_never_copied_or_looked_at_as_a_whole, "a big record is read and sent, and never copied or looked at as a whole (N22)"),
+           TEST(a_big_record_of_the_backlog_is_copied_by_pieces, "a big record of the backlog is copied by pieces (N22)"),
+           TEST(a_big_record_that_is_damaged_is_not_sent, "a big record that is damaged is not sent"),
            TEST(what_cannot_be_read_is_sent_whole, "what cannot be read is sent whole (23)"),
            TEST(a_rewrite_bounds_how_far_the_log_reaches, "a rewrite bounds how far the log reaches, which is known without a look (23)"),
            TEST(a_rewrite_under_a_pass_ends_it, "a rewrite may remove what is being read (23)"),

@@ -58,7 +58,8 @@ struct copy {
     uint64_t run_from;   /* from this seq on */
     uint64_t next;       /* BEHIND, LOG: the seq it is sent next */
     VEC(uint64_t) todo;  /* BEHIND: where the records it is sent next lie in the backlog, */
-    size_t todo_at;      /* and how many of them it was sent */
+    size_t todo_at;      /* and how many of them it was sent; */
+    struct blob *big;    /* a big one that is next, as far as it was copied; or NULL */
     uint64_t joined;     /* LIVE, JOINED: the lsn JOINED named */
     struct mono since;   /* it is JOINED, or is not */
     struct mono removed; /* it was last taken out of the in-sync set for lag; 0: never */
@@ -289,6 +290,9 @@ unsigned repl_log_begins(struct repl *r, uint16_t place);
 bool repl_log_takes(struct repl *r, uint16_t place, unsigned slot, struct position at);
 void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct position at,
                      struct slice bytes);
+/* A big one is said at once, in parts. */
+void repl_log_big(struct repl *r, uint16_t place, unsigned slot, struct position at,
+                  const struct chain *parts);
 /* Until so many were said. False: there is more. */
 bool repl_log_say(struct repl *r, uint16_t place, size_t bytes);
 /* It is over, or cannot go on: the backlog may reach now, or there will be another, or dumps. */

@@ -28,10 +28,18 @@ struct copy *copy_at(const struct repl *r, unsigned slot, uint16_t place)
     return NULL;
 }
 
+static void big_drop(struct copy *c)
+{
+    if (c->big != NULL)
+        blob_drop(c->big, NULL);
+    c->big = NULL;
+}
+
 static void todo_free(struct copy *c)
 {
     vec_free(&c->todo);
     c->todo_at = 0;
+    big_drop(c);
 }
 
 static void copy_free(struct copy *c)
@@ -134,6 +142,7 @@ static void copies_follow(struct repl *r, unsigned slot, const struct map_slot *
             made[n++] = *old;
             old->todo.at = NULL; /* moved, */
             old->run.p = NULL;
+            old->big = NULL;
         } else {
             made[n++] = (struct copy){.place = s->replicas[i],
                                       .incarnation = incarnation,
@@ -286,6 +295,7 @@ static struct repl_round round_of(const struct repl *r, unsigned slot, const str
 static void behind(struct repl *r, unsigned slot, struct copy *c, uint64_t next)
 {
     struct repl_peer *peer = &r->peers.at[c->place];
+    todo_free(c); /* of an earlier round */
     c->next = next;
     copy_turns(r, slot, c, COPY_BEHIND);
     if (map_isr_has(&r->map->slots[slot], c->place, c->incarnation))
@@ -463,28 +473,59 @@ static bool run_take(struct repl *r, struct copy *c, size_t most, struct buf *ru
     return true;
 }
 
+/* parts: NULL, or in place of bytes. */
 static void records_say(struct repl *r, unsigned slot, const struct copy *c, uint64_t before_epoch,
-                        struct slice bytes)
+                        struct slice bytes, const struct chain *parts)
 {
-    r->partial_bytes += bytes.n;
+    r->partial_bytes += parts != NULL ? parts->n : bytes.n;
     say(r, c->place,
         &(struct repl_message){.type = REPL_APPEND,
                                .append = {.lsn = r->peers.at[c->place].sent,
                                           .slot = (uint16_t)slot,
                                           .epoch = r->primary[slot].epoch,
                                           .before_epoch = before_epoch,
-                                          .bytes = bytes}});
+                                          .bytes = bytes,
+                                          .parts = parts}});
+}
+
+/* The next one, which is big: copied by pieces, and said once it is whole. False: there is no
+ * memory for it, and less is needed for a dump. */
+static bool big_say(struct repl *r, unsigned slot, struct copy *c, const struct backlog_record *rec,
+                    size_t *bytes)
+{
+    if (c->big == NULL)
+        c->big = blob_try(rec->bytes.n);
+    if (c->big == NULL)
+        return false;
+    size_t left = rec->bytes.n - c->big->n, n = left < *bytes ? left : *bytes;
+    memcpy(c->big->p + c->big->n, rec->bytes.p + c->big->n, n);
+    c->big->n += n;
+    *bytes -= n;
+    if (n < left)
+        return true;
+    struct chain parts = {0};
+    chain_put_blob(&parts, c->big, 0, rec->bytes.n);
+    records_say(r, slot, c, rec->before_epoch, slice_of(NULL, 0), &parts);
+    chain_free(&parts, NULL);
+    big_drop(c);
+    c->next = rec->at.seq + 1;
+    c->todo_at++;
+    return true;
 }
 
 static bool run_say(struct repl *r, unsigned slot, struct copy *c, size_t *bytes)
 {
     struct buf run;
     uint64_t before_epoch;
+    struct backlog_record rec;
+    if (c->todo_at < c->todo.n && backlog_get(&r->backlog, c->todo.at[c->todo_at], &rec) &&
+        rec.bytes.n >= BIG_BYTES)
+        return big_say(r, slot, c, &rec, bytes);
     buf_init(&run, SIZE_MAX / 2);
     bool is_there = run_take(r, c, *bytes < RUN_BYTES ? *bytes : RUN_BYTES, &run, &before_epoch);
     if (is_there) {
         *bytes -= *bytes < run.n ? *bytes : run.n;
-        records_say(r, slot, c, before_epoch, buf_slice(&run));
+        records_say(r, slot, c, before_epoch, buf_slice(&run), NULL);
     }
     buf_free(&run);
     return is_there;
@@ -548,7 +589,8 @@ static void logged_say(struct repl *r, unsigned slot, struct copy *c)
 {
     r->logged_bytes += c->run.n;
     c->logged = true;
-    records_say(r, slot, c, lineage_epoch_of(&r->slots[slot], c->run_from - 1), buf_slice(&c->run));
+    records_say(r, slot, c, lineage_epoch_of(&r->slots[slot], c->run_from - 1), buf_slice(&c->run),
+                NULL);
     buf_free(&c->run);
 }
 
@@ -565,6 +607,20 @@ void repl_log_record(struct repl *r, uint16_t place, unsigned slot, struct posit
     c->next = at.seq + 1;
     if (c->run.n >= RUN_BYTES)
         logged_say(r, slot, c);
+}
+
+void repl_log_big(struct repl *r, uint16_t place, unsigned slot, struct position at,
+                  const struct chain *parts)
+{
+    struct copy *c = copy_in_pass(r, place, slot);
+    check(c != NULL && c->next == at.seq);
+    if (c->run.n > 0)
+        logged_say(r, slot, c);
+    r->logged_bytes += parts->n;
+    c->logged = true;
+    records_say(r, slot, c, lineage_epoch_of(&r->slots[slot], at.seq - 1), slice_of(NULL, 0),
+                parts);
+    c->next = at.seq + 1;
 }
 
 bool repl_log_say(struct repl *r, uint16_t place, size_t bytes)
