@@ -346,6 +346,8 @@ static void who_is_forgotten_while_down_has_reported(void **state)
     node(1)->leaving = true;
     elects("3");
     assert_true(chosen.give_up);
+    reports_n = 0; /* and nobody else has said anything */
+    waits_until(MONO_NEVER.us);
     node(1)->health = MAP_SUSPECT; /* dead, not only silent */
     waits_until(MONO_NEVER.us);
     end();
@@ -368,6 +370,20 @@ static void with_w_1_a_living_members_word_is_enough(void **state)
     stands(0, 2, 9);
     now.us = 0;
     elects("01"); /* all members: nothing is waited for */
+    end();
+    begin(2, 1); /* other data is no member's word, however far it is */
+    restarted(1);
+    stands(0, 1, 5);
+    stands(1, 1, 9)->data_since = 2;
+    waits_until(T_US);
+    now.us = T_US;
+    elects("0");
+    restarted(0); /* of all of them: that elects nobody */
+    reports_n = 0;
+    stands(0, 1, 5)->data_since = 2;
+    stands(1, 1, 9)->data_since = 2;
+    now.us = 100 * T_US;
+    assert_int_equal(choose(), ELECTION_LOST);
     end();
 }
 
