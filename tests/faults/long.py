@@ -17,6 +17,7 @@ from troubles import MORE_TROUBLES, TROUBLES
 
 NODES_LEAST, NODES_MOST = 3, 6
 ROUNDS = 6  # troubles in the life of a cluster
+PAUSE_TOLD = 1.6  # in T: longer than a failover with another leader takes
 UNSYNCED_US = 4 * 1000 * 1000  # under everysec, behind syncs of 400 ms and on a busy machine
 ALL = {**TROUBLES, **MORE_TROUBLES}
 # By copies. With W = 1 a failover may lose what was acknowledged: it is no promise to be judged by.
@@ -164,7 +165,11 @@ class Life:
         totals["lost"] += sum(b.startswith("lost") for b in c.bad)
         totals["stale"] += sum(b.startswith("stale") for b in c.bad)
         totals["undecided"] += c.undecided
-        totals["ms worst pause"] = max([totals["ms worst pause"], *(round(1000 * c.worst_pause(*a)) for a in self.alone)])
+        worst = max((round(1000 * c.worst_pause(*a)) for a in self.alone), default=0)
+        totals["ms worst pause"] = max(totals["ms worst pause"], worst)
+        if worst > PAUSE_TOLD * self.lab.timeout_ms:
+            print(f"--- seed {self.seed}, at a load of {os.getloadavg()[0]}, a pause of {worst} ms, after {', '.join(self.story)}\n"
+                  f"{self.lab.logs(20000)}", flush=True)
 
 
 def live(seed, totals):
