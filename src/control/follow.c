@@ -387,22 +387,21 @@ enum err follow_map(struct control *c, struct contact *k, const struct wire_whol
 static void pass(struct control *c, const struct map_entry *e)
 {
     char why[WIRE_WHY_BYTES];
-    uint64_t index;
-    if (raft_leads(&c->raft)) {
-        if (e->type == MAP_RESTARTED)
-            steward_wants_restart(c, e, why);
-        else if (!keep_propose_entry(c, e, &index, why))
-            log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s",
-                    why);
+    if (raft_leads(&c->raft) && e->type == MAP_RESTARTED) {
+        steward_wants_restart(c, e, why);
         return;
     }
+    uint64_t index;
     uint16_t place = control_passes_to(c);
-    struct chain *to = place == MAP_NOBODY ? NULL : contact_to(c, place);
-    if (to == NULL)
-        return;
+    struct chain *to = NULL;
     size_t n;
     char *flat = map_entry_flat(e, &n);
-    put_propose(to, &(struct wire_propose){.token = 0, .entry = slice_of(flat, n)});
+    if (!raft_leads(&c->raft))
+        to = place == MAP_NOBODY ? NULL : contact_to(c, place);
+    else if (!ticket_append(c, slice_of(flat, n), e, &index, why))
+        log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s", why);
+    if (to != NULL)
+        put_propose(to, &(struct wire_propose){.token = 0, .entry = slice_of(flat, n)});
     mem_free(flat);
 }
 

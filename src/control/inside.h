@@ -80,6 +80,9 @@ struct ward {
     /* it was made SUSPECT for want of a report: it is not cleared before it reports (21) */
     bool mute;
     bool forced; /* ... or by an operator (22): not before it was DOWN */
+    /* of its own proposals the newest that this leader appended, and in which run (12) */
+    uint32_t counted_run;
+    uint64_t counted;
 };
 
 /* The leader's knowledge of one slot without a primary. */
@@ -323,6 +326,9 @@ void follow_free(struct control *c);
 void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const struct map_entry *e);
 /* Why not; NULL: it is done. */
 void ticket_end(struct control *c, struct ticket *t, const char *why);
+/* The leader's. False: `why`. */
+bool ticket_append(struct control *c, struct slice bytes, const struct map_entry *e,
+                   uint64_t *index, char *why);
 void ticket_proposed(struct control *c, const struct wire_proposed *m);
 void ticket_from_peer(struct control *c, struct contact *k, const struct wire_propose *m);
 void tickets_due(struct control *c);
@@ -359,6 +365,8 @@ void steward_step(struct control *c);
 void steward_news(struct control *c, const struct member_news *news);
 /* SUSPECTED stands there, by an operator's word. */
 void steward_forces(struct control *c, const struct node_id *who, uint64_t index);
+bool steward_has(struct control *c, const struct map_entry *e);
+void steward_appended(struct control *c, const struct map_entry *e);
 void steward_wants_restart(struct control *c, const struct map_entry *e, char *why);
 void steward_report(struct control *c, uint16_t place, const struct wire_report *m);
 void steward_free(struct control *c);

@@ -133,6 +133,32 @@ void steward_news(struct control *c, const struct member_news *news)
     }
 }
 
+/* ISR and HANDOVER share one (12); 0: another kind. */
+static uint64_t count_of(const struct map_entry *e)
+{
+    return e->type == MAP_ISR ? e->isr.n : e->type == MAP_HANDOVER ? e->handover.n : 0;
+}
+
+/* Said again while it is under way here (12): it would be void. */
+bool steward_has(struct control *c, const struct map_entry *e)
+{
+    uint16_t place = map_find(&c->map, &e->about);
+    if (count_of(e) == 0 || place == MAP_NOBODY || !leads(c))
+        return false;
+    const struct ward *w = ward_at(c, place);
+    return w->counted_run == e->incarnation && count_of(e) <= w->counted;
+}
+
+void steward_appended(struct control *c, const struct map_entry *e)
+{
+    uint16_t place = map_find(&c->map, &e->about);
+    if (count_of(e) == 0 || place == MAP_NOBODY || !leads(c))
+        return;
+    struct ward *w = ward_at(c, place);
+    w->counted_run = e->incarnation;
+    w->counted = count_of(e);
+}
+
 /* However well it is heard, it is called DOWN before it is cleared. */
 void steward_forces(struct control *c, const struct node_id *who, uint64_t index)
 {

@@ -48,13 +48,19 @@ void ticket_new(struct control *c, enum ticket_for who, uint64_t token, const st
                    "too many changes of the cluster are under way: try again");
 }
 
-/* What a client asked for, here or at another node. Only FORCE asks for a SUSPECT. */
-static bool append(struct control *c, struct slice bytes, const struct map_entry *e,
+/* What a client or a node asked for, here or elsewhere. Only FORCE asks for a SUSPECT. */
+bool ticket_append(struct control *c, struct slice bytes, const struct map_entry *e,
                    uint64_t *index, char *why)
 {
+    if (steward_has(c, e)) {
+        snprintf(why, WIRE_WHY_BYTES, "it is under way already");
+        return false;
+    }
     bool good = keep_propose(c, bytes, index, why);
     if (good && e->type == MAP_SUSPECTED)
         steward_forces(c, &e->about, *index);
+    if (good)
+        steward_appended(c, e);
     return good;
 }
 
@@ -64,7 +70,7 @@ static bool append_own(struct control *c, struct ticket *t)
     char why[WIRE_WHY_BYTES];
     if (get_map_entry(slice_of(t->bytes, t->n), &e, why) != ERR_OK)
         return false;
-    bool good = append(c, slice_of(t->bytes, t->n), e, &t->index, why);
+    bool good = ticket_append(c, slice_of(t->bytes, t->n), e, &t->index, why);
     map_entry_free(e);
     return good;
 }
@@ -138,7 +144,7 @@ void ticket_from_peer(struct control *c, struct contact *k, const struct wire_pr
             snprintf(back.why, sizeof(back.why), "this node does not lead the controller");
         else if (e->type == MAP_RESTARTED)
             steward_wants_restart(c, e, back.why);
-        else if (append(c, m->entry, e, &back.index, back.why))
+        else if (ticket_append(c, m->entry, e, &back.index, back.why))
             back.term = c->raft.term;
         map_entry_free(e);
     }

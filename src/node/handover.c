@@ -10,7 +10,7 @@
  *       -> proposed, its fate not known             in doubt: told by this node's own applied map
  *                                                   alone
  *
- * Until it is known the way out is another proposal with a greater n (12).
+ * Until it is known the way out is another proposal of the same n (12).
  *
  * Who is being stopped (27), or whose disk is in trouble (28), hands all it can to others, and
  * tells who replicates to it that it will hold nothing more: it leaves. After a failed disk it ends
@@ -68,14 +68,21 @@ static bool is_held(const struct cluster *c, unsigned slot)
     return repl_is_held(r, slot, repl_newest(r, slot), REPL_ASKS_NOTHING);
 }
 
+static bool is_in_doubt(const struct cluster *c)
+{
+    return c->handing_until.us != MONO_NEVER.us;
+}
+
 static void propose(struct node *n, uint16_t to, const struct bits *slots, struct node_out *out)
 {
     struct cluster *c = n->cluster;
+    if (!is_in_doubt(c)) /* else the map takes one of them (12) */
+        c->replicas->repl.proposed_n++;
     struct map_entry e = {.type = MAP_HANDOVER,
                           .base = c->map.index,
                           .about = c->id,
                           .incarnation = c->self.incarnation};
-    e.handover.n = ++c->replicas->repl.proposed_n;
+    e.handover.n = c->replicas->repl.proposed_n;
     e.handover.empty = c->preparing_empty;
     e.handover.to = c->map.nodes.at[to].id;
     e.handover.to_incarnation = c->map.nodes.at[to].incarnation;
@@ -90,13 +97,8 @@ static void propose(struct node *n, uint16_t to, const struct bits *slots, struc
         (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}};
 }
 
-static bool is_in_doubt(const struct cluster *c)
-{
-    return c->handing_until.us != MONO_NEVER.us;
-}
-
-/* The wish is gone, or what was wished is not ready: this voids the one in doubt, as any newer
- * one does (12). */
+/* The wish is gone, or what was wished is not ready: of this and the one in doubt the map takes
+ * the first (12). */
 static void propose_nothing(struct node *n, struct node_out *out)
 {
     propose(n, n->cluster->self.place, &(struct bits){0}, out);

@@ -12,7 +12,7 @@
  *   ALWAYS (appendfsync always; otherwise everysec);  NR writes;  NCRASH restarts, NDOWN false suspicions, NISR isr proposals,
  *   NHO handovers, NKILL nodes that never come back, NCLEAN clean stops;  MAXE epochs, MAXV map versions;
  *   NM proposals in the network or in doubt at a time;  NVOID entries void for a passing reason (proposer SUSPECT, successor not
- *   live), NLOSE proposals lost, NNOP empty proposals n + 1 (rule 12's way out of doubt);  ELMSG an ELECT takes time (else one step);
+ *   live), NLOSE proposals lost, NNOP empty proposals (rule 12's way out of doubt);  ELMSG an ELECT takes time (else one step);
  *   LAGREM with PROGRESS: slow members are removed too;
  *   W2 write-quorum is set to this while it runs, and settled later ("Settings");
  *   MUT_OWNWAIT, MUT_CHAIN, MUT_DOWNREP: three clauses of rules 20 to 22 taken away;
@@ -218,18 +218,17 @@ static int held(int n, int e, int set, int c, int q) {
 /* rules 5 and 12: record q of primary n is committed */
 static int holds(int n, int q) {
   int a = S.av[n], e = S.mE[a];
-  int need = wof(n, S.mI[a]), i, top = 0;
+  int need = wof(n, S.mI[a]), i;
 #ifdef MUT_ACKEARLY
   need = need > 1 ? need - 1 : 1;
 #endif
   if (held(n, e, S.mI[a], S.mC[a], q) < need) return 0;
 #ifndef MUT_NOJOINT
-  for (i = 0; i < NM; i++) if (S.qD[i] && S.qBy[i] == n && S.qN[i] > top) top = S.qN[i];
   for (i = 0; i < NM; i++) if (S.qD[i] && S.qBy[i] == n && S.qT[i] == 1) {
-#ifdef MUT_JOINTLAST
-    if (S.qN[i] < top) continue;
-#endif
     if (held(n, e, S.qI[i], S.qC[i], q) < wof(n, S.qI[i])) return 0;
+#ifdef MUT_JOINTONE
+    break;
+#endif
   }
 #endif
   return 1;
@@ -553,7 +552,8 @@ static int slotfree(void) { int i; for (i = 0; i < NM; i++) if (!S.qT[i]) return
 static void post(int n, int t, int set, int c, int s) {        /* rule 12: (incarnation, n), n rising; all types share the count */
   int i, j = slotfree(), a = S.av[n], k = S.mN[a];
   for (i = 0; i < NM; i++) if (S.qT[i] && S.qBy[i] == n && S.qN[i] > k) k = S.qN[i];
-  S.qT[j] = t; S.qN[j] = k + 1; S.qF[j] = 1; S.qD[j] = 1; S.qBy[j] = n; S.qV[j] = a; S.qE[j] = S.mE[a];
+  k += !doubt(n);                                              /* in doubt: again under the same */
+  S.qT[j] = t; S.qN[j] = k; S.qF[j] = 1; S.qD[j] = 1; S.qBy[j] = n; S.qV[j] = a; S.qE[j] = S.mE[a];
 #ifdef MUT_CASVALUE
   S.qI0[j] = S.mI[a]; S.qC0[j] = S.mC[a];
 #endif
@@ -622,7 +622,7 @@ static int g_ho(int n, int m) {         /* rule 26: the successor holds everythi
   return !nextack(n);
 }
 static void a_ho(int n, int m) { post(n, 2, S.mI[S.av[n]], S.mC[S.av[n]], m); S.nho++; }
-static int g_nop(int n) { return S.nnop < NNOP && canpropose(n) && doubt(n); }  /* rule 12: the way out of doubt is n + 1 */
+static int g_nop(int n) { return S.nnop < NNOP && canpropose(n) && doubt(n); }  /* rule 12: the way out of doubt */
 static void a_nop(int n) { post(n, 4, 0, 0, 0); S.nnop++; }
 
 #ifdef W2

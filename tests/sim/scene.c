@@ -18,7 +18,7 @@
  *     load N T                   N's next start takes so long to read its log
  *     wipe N                     N, which is down, gets new disks
  *     stop N [data | control]    SIGSTOP, or one plane hangs; continue N
- *     disk N slow T | full | room | fail sync | fail write      of its log
+ *     disk N slow T [both] | full | room | fail sync | fail write      of its log; and of the controller's
  *     wall N T                   N's wall clock jumps ahead
  *     drift N PPM                its clock gains so much from now on
  *     alter N NAME@M             the key's value in N's memory is another one, and nobody was told */
@@ -643,7 +643,9 @@ static bool do_disk(struct scene *s, const struct words *w)
     else if (word_is(w, 2, "fail") && word_is(w, 3, "write"))
         h->disk.fail_write = true;
     else if (!word_is(w, 2, "slow") || !scene_time(w, 3, &h->disk.slow_us))
-        return mistake(s, "disk N slow T, full, room, fail sync or fail write");
+        return mistake(s, "disk N slow T [both], full, room, fail sync or fail write");
+    if (word_is(w, 4, "both"))
+        h->plane->disk.slow_us = h->disk.slow_us;
     return true;
 }
 

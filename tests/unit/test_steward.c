@@ -105,6 +105,14 @@ static bool is_fit(const struct map *m, uint16_t slot, uint32_t leader)
     return voters <= 2 && m->slots[slot].primary == m->slots[slot].want[0];
 }
 
+static void proposes(struct plane *p, uint64_t base, uint64_t n, struct map_isr_run *run)
+{
+    struct map_entry e = {.type = MAP_ISR, .base = base, .about = *control_id(p->control),
+                          .incarnation = control_incarnation(p->control),
+                          .isr = {.n = n, .run = run, .run_n = run != NULL}};
+    plane_ask(&world, p, (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}});
+}
+
 /* By itself. */
 static void reports_nothing(uint32_t who)
 {
@@ -134,10 +142,7 @@ static void lose_two_of_three(uint64_t seed)
         run.node[i] = m->slots[its_slot].want[i];
         run.incarnation[i] = m->nodes.at[run.node[i]].incarnation;
     }
-    struct map_entry e = {.type = MAP_ISR, .base = m->index, .about = *control_id(p->control),
-                          .incarnation = control_incarnation(p->control),
-                          .isr = {.n = ++p->data.proposed_n, .run = &run, .run_n = 1}};
-    plane_ask(&world, p, (struct word){.type = WORD_PROPOSE, .entry = {.entry = map_entry_copy(&e)}});
+    proposes(p, m->index, ++p->data.proposed_n, &run);
     assert_true(planes_until(&world, 5 * SECOND, three_are_in_sync));
     reports_nothing(MEMBER);
     plane_kill(&world, p, false);
@@ -254,7 +259,40 @@ static void who_is_away_leaves_the_voters_first(void **state)
     end();
 }
 
+/* -- Proposals that are said again -------------------------------------------------------------------------- */
+
+/* How many entries came of it. */
+static uint64_t proposes_thrice(struct plane *p, uint64_t n)
+{
+    uint64_t before = control_map(planes_leader(&world)->control)->index;
+    for (unsigned i = 0; i < 3; i++)
+        proposes(p, before, n, NULL);
+    planes_run(&world, 2 * SECOND);
+    return control_map(planes_leader(&world)->control)->index - before;
+}
+
+/* The leader's own, and what others pass to it. */
+static void what_is_under_way_is_not_appended_again(void **state)
+{
+    (void)state;
+    begin(53, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    planes_run(&world, 5 * SECOND);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(proposes_thrice(&world.at[i], 100), 1);
+        assert_int_equal(proposes_thrice(&world.at[i], 99), 0);
+        assert_int_equal(proposes_thrice(&world.at[i], 101), 1);
+    }
+    struct plane *leader = planes_leader(&world), *other = &world.at[leader == &world.at[0] ? 1 : 0];
+    plane_kill(&world, leader, false);
+    planes_run(&world, 10 * SECOND);
+    assert_non_null(planes_leader(&world)); /* what the former one had may be lost with it */
+    assert_int_equal(proposes_thrice(other, 101), 1);
+    end();
+}
+
 UNIT_TESTS("steward",
+           TEST(what_is_under_way_is_not_appended_again, "a proposal that the leader has under way is not appended again; a later leader takes it (replication 12)"),
            TEST(who_is_down_for_long_is_evicted, "who is DOWN for cluster-evict-after is wished for nothing, until it is back (replication 27)"),
            TEST(while_most_are_down_nobody_is_evicted, "while most are DOWN nobody is evicted (replication 27)"),
            TEST(a_report_of_who_is_down_does_not_count, "a report of who is DOWN does not count (replication 20)"),

@@ -198,7 +198,7 @@ struct repl {
     unsigned doubt_n;          /* so many */
     unsigned proposed_slots;   /* of which proposed, and the fate is not known */
     uint64_t proposed_n;       /* the newest proposal's of this incarnation */
-    struct mono propose_again; /* it may be lost: another, with a greater n */
+    struct mono propose_again; /* it may be lost: said again, with the same n (12) */
     struct mono propose_next;  /* not before, unless */
     bool urgent;               /* some attempt cannot wait */
     bool offers;               /* some dump may have been offered that is not pulled */

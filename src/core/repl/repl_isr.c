@@ -322,7 +322,7 @@ static void propose(struct repl *r, const struct bits *taken, struct repl_wishes
     to->propose = again || to->at.n > 0;
     if (!to->propose)
         return;
-    to->n = ++r->proposed_n;
+    to->n = again ? r->proposed_n : ++r->proposed_n; /* 12: the map takes one of these */
     r->propose_again = mono_after(r->now, repl_timeout_us(r) / 2);
     r->propose_next = mono_after(r->now, repl_timeout_us(r) / 20);
     r->urgent = false;
