@@ -926,6 +926,28 @@ static void a_voter_that_never_came_about_is_none(void **state)
     }
 }
 
+/* Of seven two do not vote, and follow: a voter goes, or one of those. */
+static void a_map_goes_whole_to_who_is_forgotten_alone(void **state)
+{
+    (void)state;
+    for (unsigned votes = 0; votes < 2; votes++) {
+        uint32_t who = 0;
+        begin(45, 7);
+        assert_true(planes_until(&world, 10 * SECOND, whole));
+        struct plane *leader = planes_leader(&world);
+        while (who == leader->number || control_votes(world.at[who].control) != (votes == 1))
+            who++;
+        gone_id = *control_id(world.at[who].control);
+        world.awaited = "taken over whole";
+        plane_ask(&world, leader, (struct word){.type = WORD_ASK, .ask = {.what = ASK_FORGET, .id = gone_id}});
+        assert_true(planes_until(&world, 30 * SECOND, it_is_gone));
+        planes_run(&world, 3 * SECOND);
+        assert_non_null(strstr(world.at[who].view.why_not, "removed"));
+        assert_int_equal(world.awaited_n, 1);
+        end();
+    }
+}
+
 /* -- The majority of the voters is lost ----------------------------------------------------------------- */
 
 static uint32_t voter[3]; /* of six: the others hold data only */
@@ -1110,6 +1132,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
            TEST(a_voter_that_never_came_about_is_none,
                 "a voter that a lost leader told of it, and nobody else, follows the others and has its lease (C13)"),
+           TEST(a_map_goes_whole_to_who_is_forgotten_alone, "who is forgotten is told so by the whole map, which nobody else needs"),
            TEST(who_is_forgotten_while_it_asks_to_join_is_a_member,
                 "who is forgotten while it asks to join, and asks on, is a member"),
            TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),
