@@ -594,7 +594,7 @@ static void a_record_of_another_slots_keys_is_refused(void **state)
         case 1: forge(slot, "MSET %s a %s planted", key, other); break;
         case 2: forge(slot, "DEL %s %s", key, other); break;
         case 3: forge(slot, "VONG.FLUSHSLOT %u", others); break;
-        case 4: forge(slot, "VONG.FLUSHSLOT 0 16383"); break;
+        case 4: forge(slot, "VONG.FLUSHSLOT 0 %u", SLOTS - 1); break;
         case 5: forge(slot, "VONG.BIG %s 100 x", other); break;
         default: forge(slot, "FLUSHALL"); break;
         }
