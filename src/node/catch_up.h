@@ -37,8 +37,8 @@ struct log_pass {
     uint64_t increment; /* the file's number, and */
     uint64_t offset;    /* where in it `in` begins */
     struct buf in;      /* read, and not looked at */
-    struct blob
-        *big; /* a big record, as far as it is read: it begins at `offset`, and `in` is empty */
+    /* a big record, as far as it is read: it begins at `offset`, and `in` is empty; or NULL */
+    struct blob *big;
     struct note big_note; /* its line, */
     uint32_t big_crc;     /* and the crc of that and what there is of its body */
     uint64_t token;       /* of the READ under way; 0: none */

@@ -846,6 +846,13 @@ void plane_ask(struct planes *w, struct plane *p, struct word ask)
     tell(w, p, ask);
 }
 
+void plane_set(struct planes *w, struct plane *p, const char *name, int64_t value)
+{
+    struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_SET, .value = value}};
+    snprintf(ask.ask.text, sizeof(ask.ask.text), "%s", name);
+    plane_ask(w, p, ask);
+}
+
 /* ---------------------------------------------------------------- what must hold */
 
 bool plane_has_lease(const struct planes *w, struct plane *p)

@@ -167,6 +167,7 @@ void planes_send(struct planes *w, size_t conn, bool from_a, struct chain *bytes
 void planes_close(struct planes *w, size_t conn, bool at_a);
 void plane_clock_apart(struct planes *w, struct plane *p);
 void plane_ask(struct planes *w, struct plane *p, struct word ask);
+void plane_set(struct planes *w, struct plane *p, const char *name, int64_t value); /* asks for a setting of the map */
 bool plane_has_lease(const struct planes *w, struct plane *p);
 unsigned plane_slots(const struct plane *p);   /* slots it is primary of, by its own map */
 

@@ -171,20 +171,27 @@ static void big_records_are_read_if_wanted_and_else_passed_over(void **state)
     end();
 }
 
+enum { LONG = 8 * 1024 * 1024, PIECE = LONG / 4 };
+
+/* Node 1 misses two long records of a slot, and others; then its links are dialed again. */
+static void miss_two_long(void)
+{
+    lose();
+    set_big(some_key(&w, 0, 0), 'x', LONG);
+    set_all(1, "new");
+    set_big(some_key(&w, 0, 0), 'y', LONG);
+    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
+    w.copied_most = 0;
+    w.cut = false;
+}
+
 /* N22: to copy 64 MB, or to look at them, takes a node a tenth of a second in which it serves nobody. */
 static void a_big_record_is_never_copied_or_looked_at_as_a_whole(void **state)
 {
     (void)state;
-    enum { BIG = 8 * 1024 * 1024, PIECE = BIG / 4 };
     begin("appendonly yes\nrepl-backlog-size 0");
     set_all(2, "old");
-    lose();
-    set_big(some_key(&w, 0, 0), 'x', BIG);
-    set_all(1, "new");
-    set_big(some_key(&w, 0, 0), 'y', BIG);
-    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
-    w.copied_most = 0;
-    w.cut = false;
+    miss_two_long();
     for (unsigned i = 0; i < 1000; i++) {
         some_later(&w, 1);
         for (unsigned k = 0; k < SOME_NODES; k++)
@@ -193,7 +200,7 @@ static void a_big_record_is_never_copied_or_looked_at_as_a_whole(void **state)
         assert_true(p->asked <= PIECE && p->in.cap <= PIECE);
     }
     assert_same(2);
-    assert_true(of(0)->repl.logged_bytes > 2 * BIG);
+    assert_true(of(0)->repl.logged_bytes > 2 * LONG);
     assert_true(w.copied_most < PIECE);
     end();
 }
@@ -202,39 +209,31 @@ static void a_big_record_is_never_copied_or_looked_at_as_a_whole(void **state)
 static void a_big_record_of_the_backlog_is_copied_by_pieces(void **state)
 {
     (void)state;
-    enum { BIG = 8 * 1024 * 1024, PIECE = BIG / 4 };
     begin("appendonly no\nrepl-backlog-size 64mb");
     set_all(2, "old");
     uint64_t dumps = of(0)->dumps_out;
-    lose();
-    set_big(some_key(&w, 0, 0), 'x', BIG);
-    set_all(1, "new");
-    set_big(some_key(&w, 0, 0), 'y', BIG);
-    send_format(0, 1, "SET %s v", some_key(&w, 0, 1));
-    w.copied_most = 0;
-    w.cut = false;
+    miss_two_long();
     unsigned turns = 0;
     for (unsigned i = 0; i < 1000; i++) {
         some_later(&w, 1);
         turns += of(0)->pumps;
     }
     assert_same(2);
-    assert_true(of(0)->dumps_out == dumps && of(0)->repl.partial_bytes > 2 * BIG);
-    assert_true(turns > 2 * BIG / PIECE && w.copied_most < PIECE);
+    assert_true(of(0)->dumps_out == dumps && of(0)->repl.partial_bytes > 2 * LONG);
+    assert_true(turns > 2 * LONG / PIECE && w.copied_most < PIECE);
     end();
 }
 
 static void a_big_record_that_is_damaged_is_not_sent(void **state)
 {
     (void)state;
-    enum { BIG = 8 * 1024 * 1024 };
     begin("appendonly yes\nrepl-backlog-size 0");
     set_all(1, "old");
     uint64_t dumps = of(0)->dumps_out;
     lose();
     size_t size = disk[0].inodes[0].n;
-    set_big(some_key(&w, 0, 0), 'x', BIG);
-    disk[0].inodes[0].p[size + BIG / 2] ^= 1;
+    set_big(some_key(&w, 0, 0), 'x', LONG);
+    disk[0].inodes[0].p[size + LONG / 2] ^= 1;
     come_back();
     assert_same(1);
     assert_true(of(0)->dumps_out > dumps && of(0)->repl.logged_bytes == 0);

@@ -149,8 +149,7 @@ static void a_hung_data_plane_costs_the_lease_after_the_timeout(void **state)
 
 static void set_timeout(uint32_t by, int64_t ms)
 {
-    plane_ask(&world, &world.at[by],
-              (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-node-timeout", .value = ms}});
+    plane_set(&world, &world.at[by], "cluster-node-timeout", ms);
 }
 
 static bool timeout_is_settled(struct planes *w)
@@ -485,10 +484,9 @@ static void who_only_follows_knows_at_once(void **state)
         assert_true(planes_until(&world, 20 * SECOND, whole));
         planes_run(&world, SECOND);
         for (uint32_t i = 0; i < 20; i++) {
-            struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-scatter-width", .value = 10 + i}};
             planes_run(&world, (int64_t)rng_below(&world.rng, SECOND / 10));
             awaited_index = control_map(planes_leader(&world)->control)->index + 1;
-            plane_ask(&world, planes_leader(&world), ask);
+            plane_set(&world, planes_leader(&world), "cluster-scatter-width", 10 + i);
             assert_true(planes_until(&world, SECOND, the_leader_has_it));
             assert_true(planes_until(&world, SECOND / 100, all_have_it)); /* heartbeats are SECOND / 10 apart */
         }
@@ -765,12 +763,11 @@ static void all_reach_the_leader(void)
 {
     for (uint32_t i = 0; i < world.n; i++) {
         struct plane *p = &world.at[i];
-        struct word ask = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-scatter-width", .value = 10 + i}};
         for (size_t k = 0; k < p->answers.n; k++)
             word_free(&p->answers.at[k]);
         vec_clear(&p->answers);
         if (p->control != NULL)
-            plane_ask(&world, p, ask);
+            plane_set(&world, p, "cluster-scatter-width", 10 + i);
     }
     assert_true(planes_until(&world, 15 * SECOND, all_are_answered));
     for (uint32_t i = 0; i < world.n; i++)
@@ -826,8 +823,7 @@ static void who_votes_no_more_finds_who_leads(void **state)
     for (uint64_t seed = 30; seed < 30 + SPARE(3); seed++) {
         begin(seed, 5);
         assert_true(planes_until(&world, 10 * SECOND, whole));
-        struct word fewer = {.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}};
-        plane_ask(&world, &world.at[0], fewer);
+        plane_set(&world, &world.at[0], "cluster-voters", 3);
         assert_true(planes_until(&world, 10 * SECOND, three_vote));
         struct plane *former = planes_leader(&world);
         plane_kill(&world, former, false);
@@ -866,11 +862,6 @@ static void a_leader_that_is_removed_is_asked_no_more(void **state)
 
 /* -- Voters that were named and never came about ----------------------------------------------------- */
 
-static void set_voters(struct plane *at, int64_t n)
-{
-    plane_ask(&world, at, (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = n}});
-}
-
 static void cut_off_but_for(uint32_t one, uint32_t but_for, bool cut)
 {
     for (uint32_t k = 0; k < world.n; k++)
@@ -888,7 +879,7 @@ static void a_voter_that_never_came_about_is_none(void **state)
     for (uint64_t seed = 50; seed < 50 + SPARE(4); seed++) {
         begin(seed, 5);
         assert_true(planes_until(&world, 10 * SECOND, whole));
-        set_voters(&world.at[0], 3);
+        plane_set(&world, &world.at[0], "cluster-voters", 3);
         assert_true(planes_until(&world, 10 * SECOND, three_vote));
         struct plane *former = planes_leader(&world);
         uint32_t named = 0;
@@ -896,7 +887,7 @@ static void a_voter_that_never_came_about_is_none(void **state)
             named++;
         world.awaited = "the controller is to have 4 voters";
         world.awaited_n = 0;
-        set_voters(former, 5);
+        plane_set(&world, former, "cluster-voters", 5);
         assert_true(planes_until(&world, 10 * SECOND, is_said));
         cut_off_but_for(former->number, named, true);
         planes_lose(&world, former->number);
@@ -904,7 +895,7 @@ static void a_voter_that_never_came_about_is_none(void **state)
         planes_run(&world, SECOND / 5);
         plane_kill(&world, former, seed % 2 == 0);
         assert_true(planes_until(&world, 10 * SECOND, somebody_leads));
-        set_voters(planes_leader(&world), 3); /* so no other change of voters tells who they are */
+        plane_set(&world, planes_leader(&world), "cluster-voters", 3); /* so no other change of voters tells who they are */
         victim = named;
         assert_true(planes_until(&world, 10 * SECOND, victim_is_down));
         if (seed % 3 == 0) { /* what its disk has it has after a restart */
@@ -920,7 +911,7 @@ static void a_voter_that_never_came_about_is_none(void **state)
         assert_true(plane_has_lease(&world, &world.at[named]));
         cut_off_but_for(former->number, named, false);
         plane_start(&world, former);
-        set_voters(planes_leader(&world), 5);
+        plane_set(&world, planes_leader(&world), "cluster-voters", 5);
         assert_true(planes_until(&world, 20 * SECOND, whole));
         end();
     }
@@ -957,8 +948,7 @@ static void begin_with_three_voters(uint64_t seed)
     size_t n = 0;
     begin(seed, 6);
     assert_true(planes_until(&world, 10 * SECOND, whole));
-    plane_ask(&world, &world.at[0],
-              (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}});
+    plane_set(&world, &world.at[0], "cluster-voters", 3);
     assert_true(planes_until(&world, 10 * SECOND, three_vote));
     for (uint32_t i = 0; i < 6; i++)
         if (control_votes(world.at[i].control))

@@ -19,8 +19,7 @@ static void who_is_down_for_long_is_evicted(void **state)
     (void)state;
     begin(12, 4);
     assert_true(planes_until(&world, 10 * SECOND, whole));
-    plane_ask(&world, &world.at[1], (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-evict-after",
-                                                                             .value = 5}});
+    plane_set(&world, &world.at[1], "cluster-evict-after", 5);
     struct node_id id = *control_id(world.at[3].control);
     plane_kill(&world, &world.at[3], false);
     planes_run(&world, 4 * SECOND);
@@ -44,8 +43,7 @@ static void while_most_are_down_nobody_is_evicted(void **state)
     begin(13, 7);
     assert_true(planes_until(&world, 20 * SECOND, whole));
     uint32_t leader = planes_leader(&world)->number;
-    plane_ask(&world, &world.at[leader], (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-evict-after",
-                                                                                .value = 5}});
+    plane_set(&world, &world.at[leader], "cluster-evict-after", 5);
     for (int votes = 0; votes < 2; votes++) /* two that do not, two that do */
         for (unsigned i = 0; i < 7 && n < (votes ? 4 : 2); i++)
             if (control_votes(world.at[i].control) == votes && i != leader)
@@ -237,8 +235,7 @@ static void fewer_vote_without(uint64_t seed, uint16_t one, uint16_t two)
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(plane_health(&world, down[i]), MAP_DOWN);
     last_down = down[1];
-    plane_ask(&world, planes_leader(&world),
-              (struct word){.type = WORD_ASK, .ask = {.what = ASK_SET, .text = "cluster-voters", .value = 3}});
+    plane_set(&world, planes_leader(&world), "cluster-voters", 3);
     planes_run(&world, 6 * SECOND);
     assert_non_null(planes_leader(&world));
 }

@@ -27,8 +27,8 @@ void raft_become_follower(struct raft *r, uint64_t term, const struct raft_peer 
                           struct mono now);
 void raft_campaign(struct raft *r, struct mono now, bool transfer);
 void raft_vote_cast(struct raft *r, struct mono now); /* candidate: its own vote is on disk */
-bool raft_vote_asked_again(struct raft *r,
-                           struct mono now);            /* false: it was refused, or asks none */
+/* False: it was refused, or asks none. */
+bool raft_vote_asked_again(struct raft *r, struct mono now);
 void raft_vote_stored(struct raft *r, struct mono now); /* not leader: term and vote */
 bool raft_vote_is_sticky(const struct raft *r, const struct raft_msg *m, struct mono now);
 void raft_vote_recv(struct raft *r, const struct raft_msg *m, struct mono now); /* PREVOTE, VOTE */
