@@ -251,10 +251,18 @@ void form_seed_missed(struct control *c, const struct contact *k, const char *wh
     not_joined(c, text);
 }
 
+/* One has answered: the others are not waited for, and let it join nothing later on (C12). */
+static void end_other_seeds(struct control *c, const struct contact *but)
+{
+    for (size_t i = 0; i < c->contacts.n; i++)
+        if (c->contacts.at[i]->use == CONTACT_SEED && c->contacts.at[i] != but)
+            contact_end(c, c->contacts.at[i]);
+}
+
 void form_joined(struct control *c, struct contact *k, const struct wire_joined *m)
 {
-    if (c->standing != STANDING_OUT)
-        return;
+    if (c->standing != STANDING_OUT || c->forgetting)
+        return; /* not asked, or said twice */
     if (m->why_not[0] != '\0') {
         form_seed_missed(c, k, m->why_not);
         contact_end(c, k);
@@ -270,6 +278,7 @@ void form_joined(struct control *c, struct contact *k, const struct wire_joined 
     }
     c->identity_changed = true;
     c->standing = STANDING_JOINED;
+    end_other_seeds(c, k);
     c->why_not[0] = '\0';
     log_say(c->log, LOG_LEVEL_NOTICE, "joined the cluster of %s", k->peer);
 }

@@ -314,6 +314,7 @@ void keep_stored(struct control *c, struct disk_done *done)
     }
     steps_done(&c->steps, done);
     forget(c);
+    check(c->standing != STANDING_JOINED || !c->forgetting); /* it asks seeds only then (C12) */
     if (c->steps.failed != NULL) {
         snprintf(text, sizeof(text), "%s of %s failed", c->steps.failed, c->steps.failed_name);
         fail(c, text, c->steps.system_errno);

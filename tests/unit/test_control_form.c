@@ -101,6 +101,29 @@ static void who_leaves_its_cluster_joins_once_its_disk_forgot_it(void **state)
     end();
 }
 
+/* It asked a member that found no majority, and joined another cluster meanwhile. */
+static void who_has_joined_waits_for_no_other_answer(void **state)
+{
+    (void)state;
+    begin(9, 3);
+    assert_true(planes_until(&world, 10 * SECOND, whole));
+    plane_kill(&world, &world.at[1], false);
+    plane_kill(&world, &world.at[2], false);
+    planes_run(&world, 2 * SECOND);
+    struct plane *p = plane_add(&world, 0);
+    plane_start(&world, p); /* its JOIN waits */
+    planes_run(&world, 3 * SECOND);
+    plane_start(&world, plane_add(&world, -1));
+    planes_run(&world, 3 * SECOND);
+    world.awaited = "said what cannot be";
+    plane_ask(&world, &world.at[4],
+              (struct word){.type = WORD_ASK, .ask = {.what = ASK_MEET, .text = "10.0.0.1", .cluster_port = 7003}});
+    planes_run(&world, 5 * SECOND);
+    assert_int_equal(map_members_n(control_map(p->control)), 2);
+    assert_int_equal(world.awaited_n, 0);
+    end();
+}
+
 /* -- Where the map is not, or not right --------------------------------------------------------------- */
 
 static void who_has_no_map_asks_until_somebody_has(void **state)
@@ -148,5 +171,6 @@ UNIT_TESTS("control_form", TEST(clusters_meet, "empty clusters meet and become o
                 "who joins follows no map before its disk knows that it is a member, and may be killed meanwhile (C12)"),
            TEST(who_leaves_its_cluster_joins_once_its_disk_forgot_it,
                 "who leaves its cluster for another joins once its disk has forgotten the former (C12)"),
+           TEST(who_has_joined_waits_for_no_other_answer, "who has joined waits for no other seed's answer (C12)"),
            TEST(who_has_no_map_asks_until_somebody_has, "who has no map asks until somebody has one (C2)"),
            TEST(all_are_elsewhere_and_meet, "members that all came back at other addresses meet by one that is known"))
