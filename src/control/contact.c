@@ -123,9 +123,11 @@ void contact_end(struct control *c, struct contact *k)
 
 void contacts_unfollowed(struct control *c)
 {
-    for (size_t i = 0; i < c->contacts.n; i++)
+    for (size_t i = 0; i < c->contacts.n; i++) {
+        c->contacts.at[i]->wants = 0;
         if (c->contacts.at[i]->use == CONTACT_FOLLOWER)
             contact_end(c, c->contacts.at[i]);
+    }
 }
 
 /* ---------------------------------------------------------------- opening */

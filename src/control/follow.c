@@ -333,7 +333,7 @@ enum err follow_readable(uint8_t type, struct slice bytes, char *why)
 static void ask_on(struct control *c, struct contact *k)
 {
     if (k->open && !k->over && k->use == CONTACT_MEMBER && voters_have_node(&c->voters, &k->id) &&
-        !consensus_brings_it(c))
+        !consensus_brings_it(c) && control_place(c) != MAP_NOBODY)
         put_fetch(contact_answer(c, k), &(struct wire_fetch){c->map.index + 1});
 }
 

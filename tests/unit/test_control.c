@@ -935,6 +935,11 @@ static void a_map_goes_whole_to_who_is_forgotten_alone(void **state)
         planes_run(&world, 3 * SECOND);
         assert_non_null(strstr(world.at[who].view.why_not, "removed"));
         assert_int_equal(world.awaited_n, 1);
+        uint64_t last = control_map(world.at[who].control)->index;
+        plane_set(&world, planes_leader(&world), "write-quorum", 1);
+        planes_run(&world, 5 * SECOND);
+        assert_true(control_map(planes_leader(&world)->control)->index > last);
+        assert_int_equal(control_map(world.at[who].control)->index, last);
         end();
     }
 }
@@ -1122,7 +1127,7 @@ UNIT_TESTS("control", TEST(a_cluster_forms_by_itself, "one to seven form a clust
            TEST(who_votes_no_more_finds_who_leads, "who votes no more finds who leads"),
            TEST(a_voter_that_never_came_about_is_none,
                 "a voter that a lost leader told of it, and nobody else, follows the others and has its lease (C13)"),
-           TEST(a_map_goes_whole_to_who_is_forgotten_alone, "who is forgotten is told so by the whole map, which nobody else needs"),
+           TEST(a_map_goes_whole_to_who_is_forgotten_alone, "who is forgotten is told so by the whole map, which nobody else needs, and of nothing later (C14)"),
            TEST(who_is_forgotten_while_it_asks_to_join_is_a_member,
                 "who is forgotten while it asks to join, and asks on, is a member"),
            TEST(a_leader_that_is_removed_is_asked_no_more, "a leader that was removed is asked no more"),

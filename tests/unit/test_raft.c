@@ -162,6 +162,43 @@ static void a_candidate_counts_its_own_vote_once_it_is_on_disk(void **state)
     lab_free(&l);
 }
 
+static void who_votes_while_it_asks_for_prevotes_asks_no_more(void **state)
+{
+    (void)state;
+    struct lab l = {0};
+    lab_start(&l, 1, voters_of(1, 3), "1 1", 1);
+    lab_pass(&l, LAB_T);
+    lab_due(&l, 1);
+    assert_int_equal(l.node[1].r.role, RAFT_PRECANDIDATE);
+    l.node[1].holds = true;
+    lab_recv(&l, 1, vote_asked(3, 1, 2, 1));
+    lab_recv(&l, 1, (struct raft_msg){.type = RAFT_MSG_PREVOTE_ANSWER, .from = peer_of(2), .term = 1,
+                                      .vote_answer = {.campaign = 2, .granted = true}});
+    assert_int_equal(l.node[1].r.role, RAFT_FOLLOWER);
+    lab_store(&l, 1);
+    assert_true(is_granted(&l, 1, RAFT_MSG_VOTE_ANSWER));
+    lab_free(&l);
+}
+
+/* A process that stood still is no disk that will take as long again. */
+static void patience_with_slow_disks_has_an_end(void **state)
+{
+    (void)state;
+    for (int64_t took = LAB_T; took <= 60 * LAB_T; took += 59 * LAB_T) {
+        int64_t patience = took < 4 * LAB_T ? took : 4 * LAB_T;
+        struct lab l = {0};
+        lab_start(&l, 1, voters_of(1, 3), "1 1", 1);
+        l.node[1].holds = true;
+        lab_recv(&l, 1, vote_asked(3, 2, 2, 1));
+        assert_true(l.node[1].out.wake.us == MONO_NEVER.us); /* nor does it campaign until then */
+        lab_pass(&l, took);
+        lab_store(&l, 1);
+        int64_t due = l.node[1].out.wake.us - l.now.us;
+        assert_in_range(due, patience + LAB_T / 2, patience + LAB_T * 6 / 10);
+        lab_free(&l);
+    }
+}
+
 static void the_election_timeout_is_drawn_from_its_range(void **state)
 {
     (void)state;
@@ -869,6 +906,8 @@ UNIT_TESTS(
     TEST(a_prevote_changes_nothing, "a pre-vote changes neither term nor vote (9.6)"),
     TEST(who_hears_a_leader_helps_nobody_to_overthrow_it, "who heard a leader within T/2 gives no vote, but at its wish (F7)"),
     TEST(a_candidate_counts_its_own_vote_once_it_is_on_disk, "a candidate counts its own vote once it is on disk (F3)"),
+    TEST(who_votes_while_it_asks_for_prevotes_asks_no_more, "who votes while it asks for prevotes asks no more (F11)"),
+    TEST(patience_with_slow_disks_has_an_end, "patience with slow disks has an end (F11)"),
     TEST(the_election_timeout_is_drawn_from_its_range, "the election timeout is drawn from T/2 to 0.6 T, with T as it is now"),
     TEST(all_logs_of_figure_7_become_the_leaders, "figure 7: every follower's log becomes the leader's (F2)"),
     TEST(an_entry_of_an_older_term_is_not_committed_by_counting, "figure 8: an entry of an older term is not committed by counting (F4)"),

@@ -241,7 +241,7 @@ struct raft {
     bool inside;
     struct mono heard; /* the leader, last */
     struct mono election_from, election_due;
-    int64_t patience_us; /* what storing a term or vote took at most since a leader was heard */
+    int64_t patience_us; /* what storing a term or vote took last, since a leader was heard */
     VEC(struct raft_member) members; /* leader */
     VEC(struct raft_peer) learners;
     enum raft_ballot votes[RAFT_VOTERS_MAX]; /* candidates: as voters.at */

@@ -171,13 +171,14 @@ bool raft_vote_asked_again(struct raft *r, struct mono now)
     return true;
 }
 
-/* F11: the disks of others may be as slow. Whom it votes for hears of it only now. */
+/* F11: the disks of others may be as slow. Whom it votes for hears of it only now. Who stood still
+ * for long meanwhile may be the one that all wait for. */
 void raft_vote_stored(struct raft *r, struct mono now)
 {
-    int64_t took = now.us - r->state_asked.us;
+    int64_t took = now.us - r->state_asked.us, most = 4 * r->timeout_us;
     if (r->role == RAFT_LEADER)
         return;
-    r->patience_us = took > r->patience_us ? took : r->patience_us;
+    r->patience_us = took < most ? took : most;
     if (r->role == RAFT_FOLLOWER)
         raft_election_reset(r, now);
 }
@@ -211,6 +212,8 @@ void raft_vote_recv(struct raft *r, const struct raft_msg *m, struct mono now)
     bool granted = may_vote(r, m, now);
     bool is_vote = m->type == RAFT_MSG_VOTE;
     if (granted && is_vote) {
+        if (r->role == RAFT_PRECANDIDATE) /* F11: its own campaign would undo this */
+            raft_become_follower(r, r->term, &nobody, now);
         if (raft_peer_is_nobody(&r->vote))
             raft_state_set(r, r->term, &m->from);
         raft_election_reset(r, now);
