@@ -508,6 +508,21 @@ static void forget_former_cluster(struct node *n)
     own_drop(n, &former);
 }
 
+/* 26: they were handed over to begin anew here, where the primary had no record of them. What this
+ * node's log has was acknowledged by fewer than all, and lost to an election: nobody is to read it
+ * again. */
+static void drop_lost(struct node *n)
+{
+    struct bits *lost = &n->cluster->lost;
+    if (n->loading || bits_next(lost, 0) == SLOTS)
+        return;
+    for (unsigned slot = bits_next(lost, 0); slot < SLOTS; slot = bits_next(lost, slot + 1))
+        if (own_has(n, slot) || n->slots[slot].starts_n == 0)
+            bits_remove(lost, slot);
+    own_drop(n, lost);
+    *lost = (struct bits){0};
+}
+
 /* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch
  * while its lease is valid. What came from memory alone W need not hold (28). */
 static bool is_handed_over(const struct cluster *c, unsigned slot)
@@ -544,6 +559,7 @@ static void slots_changed(struct node *n, const struct bits *slots, struct node_
         close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n},
                       out);
     forget_former_cluster(n);
+    drop_lost(n);
     slots_begin(n, slots);
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
     if (lost_n == 0)
@@ -682,6 +698,17 @@ static void close_cluster(struct node *n, struct node_out *out)
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
 }
 
+/* Of these this node leads some alone from here on. While it loads it cannot drop what it has. */
+static void anew_is(struct cluster *c, const struct bits *slots)
+{
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
+        const struct map_slot *s = &c->map.slots[slot];
+        if (s->ver == c->map.index && s->isr_n == 1 &&
+            map_is_primary(&c->map, slot, c->self.place, c->self.incarnation))
+            bits_add(&c->lost, slot);
+    }
+}
+
 static void take_entry(struct node *n, uint64_t index, const struct map_entry *e,
                        struct node_out *out)
 {
@@ -693,6 +720,8 @@ static void take_entry(struct node *n, uint64_t index, const struct map_entry *e
     c->map.index = index;
     if (!done.is_void && !map_entry_slots(e, &changed))
         bits_fill(&changed);
+    if (!done.is_void && e->type == MAP_HANDOVER && e->handover.empty)
+        anew_is(c, &changed);
     map_changed(n, &changed, out);
 }
 

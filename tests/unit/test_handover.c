@@ -66,6 +66,34 @@ static void an_empty_slot_goes_where_it_is_wanted(void **state)
     some_stop(&w);
 }
 
+/* Node 2 acknowledged a write that no other had, was called down, and is given the slot back by who
+ * was elected with no record of it. */
+static void what_an_election_lost_does_not_come_back(void **state)
+{
+    (void)state;
+    start();
+    const char *key = some_key(&w, 1, 0);
+    unsigned slot = slot_of(slice_str(key));
+    send_format(1, 1, "SET %s v", key);
+    some_expect(&w, 1, 1, "+OK\r\n");
+    w.owner[slot] = 0;
+    some_map(&w);
+    struct map_entry e = {.type = MAP_HANDOVER, .base = w.map.index, .about = some_id(0), .incarnation = 1};
+    e.handover.n = 1;
+    e.handover.empty = true;
+    e.handover.to = some_id(1);
+    e.handover.to_incarnation = 1;
+    bits_add(&e.handover.slots, slot);
+    struct word word = {.type = WORD_ENTRY, .entry = {w.map.index + 1, &e}};
+    for (unsigned i = 0; i < SOME_NODES; i++)
+        one_step(&w.node[i], (struct node_event){.type = NODE_WORD, .word = &word});
+    send_format(1, 1, "GET %s", key);
+    some_expect(&w, 1, 1, "$-1\r\n");
+    send_format(1, 1, "SET %s new", key);
+    some_expect(&w, 1, 1, "+OK\r\n");
+    some_stop(&w);
+}
+
 static void only_who_has_a_lease_gets_a_slot(void **state)
 {
     (void)state;
@@ -395,6 +423,8 @@ UNIT_TESTS("handover",
            TEST(who_is_gone_is_taken_out_before_a_handover_is_tried,
                 "a slot is handed over once its in-sync set is as it should be: who is gone is taken out first (14, 26)"),
            TEST(an_empty_slot_goes_where_it_is_wanted, "a slot that never had a record goes where it is wanted (26)"),
+           TEST(what_an_election_lost_does_not_come_back,
+                "what an election lost does not come back with a slot that begins anew (26)"),
            TEST(only_who_has_a_lease_gets_a_slot, "only a successor that says it has a lease gets a slot (7, 26)"),
            TEST(what_was_answered_before_a_handover_stays_true,
                 "what was run before a handover is answered as it was: all of it was held (9, 26)"),
