@@ -387,21 +387,22 @@ enum err follow_map(struct control *c, struct contact *k, const struct wire_whol
 static void pass(struct control *c, const struct map_entry *e)
 {
     char why[WIRE_WHY_BYTES];
-    if (raft_leads(&c->raft) && e->type == MAP_RESTARTED) {
+    bool leads = raft_leads(&c->raft);
+    if (leads && e->type == MAP_RESTARTED) {
         steward_wants_restart(c, e, why);
         return;
     }
+    uint16_t place = leads ? MAP_NOBODY : control_passes_to(c);
+    struct chain *to = place == MAP_NOBODY ? NULL : contact_to(c, place);
+    if (!leads && to == NULL)
+        return;
     uint64_t index;
-    uint16_t place = control_passes_to(c);
-    struct chain *to = NULL;
     size_t n;
     char *flat = map_entry_flat(e, &n);
-    if (!raft_leads(&c->raft))
-        to = place == MAP_NOBODY ? NULL : contact_to(c, place);
-    else if (!ticket_append(c, slice_of(flat, n), e, &index, why))
-        log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s", why);
     if (to != NULL)
         put_propose(to, &(struct wire_propose){.token = 0, .entry = slice_of(flat, n)});
+    else if (!ticket_append(c, slice_of(flat, n), e, &index, why))
+        log_say(c->log, LOG_LEVEL_VERBOSE, "a proposal of this node's was not accepted: %s", why);
     mem_free(flat);
 }
 

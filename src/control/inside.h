@@ -365,6 +365,8 @@ void steward_step(struct control *c);
 void steward_news(struct control *c, const struct member_news *news);
 /* SUSPECTED stands there, by an operator's word. */
 void steward_forces(struct control *c, const struct node_id *who, uint64_t index);
+/* What a primary proposes is said again while its fate is not known (12); what is under way here
+ * already would be void. */
 bool steward_has(struct control *c, const struct map_entry *e);
 void steward_appended(struct control *c, const struct map_entry *e);
 void steward_wants_restart(struct control *c, const struct map_entry *e, char *why);

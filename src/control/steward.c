@@ -139,22 +139,24 @@ static uint64_t count_of(const struct map_entry *e)
     return e->type == MAP_ISR ? e->isr.n : e->type == MAP_HANDOVER ? e->handover.n : 0;
 }
 
-/* Said again while it is under way here (12): it would be void. */
-bool steward_has(struct control *c, const struct map_entry *e)
+/* Who keeps count of its proposer; NULL: it is of another kind, or this node does not lead. */
+static struct ward *ward_counting(struct control *c, const struct map_entry *e)
 {
     uint16_t place = map_find(&c->map, &e->about);
-    if (count_of(e) == 0 || place == MAP_NOBODY || !leads(c))
-        return false;
-    const struct ward *w = ward_at(c, place);
-    return w->counted_run == e->incarnation && count_of(e) <= w->counted;
+    return count_of(e) > 0 && place != MAP_NOBODY && leads(c) ? ward_at(c, place) : NULL;
+}
+
+bool steward_has(struct control *c, const struct map_entry *e)
+{
+    const struct ward *w = ward_counting(c, e);
+    return w != NULL && w->counted_run == e->incarnation && count_of(e) <= w->counted;
 }
 
 void steward_appended(struct control *c, const struct map_entry *e)
 {
-    uint16_t place = map_find(&c->map, &e->about);
-    if (count_of(e) == 0 || place == MAP_NOBODY || !leads(c))
+    struct ward *w = ward_counting(c, e);
+    if (w == NULL)
         return;
-    struct ward *w = ward_at(c, place);
     w->counted_run = e->incarnation;
     w->counted = count_of(e);
 }

@@ -158,9 +158,7 @@ static void stored(struct raft *r, uint64_t token, struct mono now)
         raft_snapshot_stored(r);
     if (state_waits && raft_state_is_stored(r))
         raft_vote_stored(r, now);
-    if (r->role == RAFT_CANDIDATE && raft_state_is_stored(r))
-        raft_vote_cast(r, now);
-    else if (r->role == RAFT_LEADER)
+    if (r->role == RAFT_LEADER)
         raft_append_count(r);
     else if (!raft_peer_is_nobody(&r->leader) && r->answered < r->verified &&
              r->answered < r->stored)

@@ -26,7 +26,6 @@ void raft_election_reset(struct raft *r, struct mono now);
 void raft_become_follower(struct raft *r, uint64_t term, const struct raft_peer *leader,
                           struct mono now);
 void raft_campaign(struct raft *r, struct mono now, bool transfer);
-void raft_vote_cast(struct raft *r, struct mono now); /* candidate: its own vote is on disk */
 /* False: it was refused, or asks none. */
 bool raft_vote_asked_again(struct raft *r, struct mono now);
 void raft_vote_stored(struct raft *r, struct mono now); /* not leader: term and vote */

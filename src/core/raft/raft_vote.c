@@ -145,12 +145,9 @@ void raft_campaign(struct raft *r, struct mono now, bool transfer)
     count_votes(r, now);
 }
 
-void raft_vote_cast(struct raft *r, struct mono now)
+static void cast_own_vote(struct raft *r, struct mono now)
 {
-    check(r->role == RAFT_CANDIDATE && raft_state_is_stored(r)); /* F3 */
-    for (size_t i = 0; i < r->voters.n; i++)
-        if (raft_is_self(r, &r->voters.at[i]) && r->votes[i] != RAFT_VOTE_OPEN)
-            return;
+    check(raft_state_is_stored(r)); /* F3 */
     ask_votes(r, RAFT_MSG_VOTE, r->term);
     retry_reset(r, now);
     note_vote(r, &r->self, true);
@@ -176,10 +173,10 @@ bool raft_vote_asked_again(struct raft *r, struct mono now)
 void raft_vote_stored(struct raft *r, struct mono now)
 {
     int64_t took = now.us - r->state_asked.us, most = 4 * r->timeout_us;
-    if (r->role == RAFT_LEADER)
-        return;
     r->patience_us = took < most ? took : most;
-    if (r->role == RAFT_FOLLOWER)
+    if (r->role == RAFT_CANDIDATE)
+        cast_own_vote(r, now);
+    else
         raft_election_reset(r, now);
 }
 
