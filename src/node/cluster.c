@@ -508,19 +508,17 @@ static void forget_former_cluster(struct node *n)
     own_drop(n, &former);
 }
 
-/* 26: they were handed over to begin anew here, where the primary had no record of them. What this
- * node's log has was acknowledged by fewer than all, and lost to an election: nobody is to read it
- * again. */
-static void drop_lost(struct node *n)
+/* 26: handed over as empty since; what this node's log has of them was acknowledged by fewer than
+ * all, and lost to an election: nobody is to read it again. */
+static void drop_lost(struct node *n, const struct bits *slots)
 {
-    struct bits *lost = &n->cluster->lost;
-    if (n->loading || bits_next(lost, 0) == SLOTS)
+    struct bits lost = {0};
+    if (n->loading)
         return;
-    for (unsigned slot = bits_next(lost, 0); slot < SLOTS; slot = bits_next(lost, slot + 1))
-        if (own_has(n, slot) || n->slots[slot].starts_n == 0)
-            bits_remove(lost, slot);
-    own_drop(n, lost);
-    *lost = (struct bits){0};
+    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1))
+        if (n->slots[slot].at.seq > 0 && n->slots[slot].epoch < n->cluster->map.slots[slot].anew)
+            bits_add(&lost, slot);
+    own_drop(n, &lost);
 }
 
 /* It was proposed, after which nothing was run, and has come about: nothing else ends an epoch
@@ -559,7 +557,7 @@ static void slots_changed(struct node *n, const struct bits *slots, struct node_
         close_replies(n, &(struct closing){&lost, slot_lost, 0, &settled, lost_n == settled_n},
                       out);
     forget_former_cluster(n);
-    drop_lost(n);
+    drop_lost(n, slots);
     slots_begin(n, slots);
     c->slot_bits = c->mine_n > 0 ? log2((double)SLOTS / c->mine_n) : 0;
     if (lost_n == 0)
@@ -698,17 +696,6 @@ static void close_cluster(struct node *n, struct node_out *out)
     tell(out, (struct word){.type = WORD_CLOSED, .closed = closes});
 }
 
-/* Of these this node leads some alone from here on. While it loads it cannot drop what it has. */
-static void anew_is(struct cluster *c, const struct bits *slots)
-{
-    for (unsigned slot = bits_next(slots, 0); slot < SLOTS; slot = bits_next(slots, slot + 1)) {
-        const struct map_slot *s = &c->map.slots[slot];
-        if (s->ver == c->map.index && s->isr_n == 1 &&
-            map_is_primary(&c->map, slot, c->self.place, c->self.incarnation))
-            bits_add(&c->lost, slot);
-    }
-}
-
 static void take_entry(struct node *n, uint64_t index, const struct map_entry *e,
                        struct node_out *out)
 {
@@ -720,8 +707,6 @@ static void take_entry(struct node *n, uint64_t index, const struct map_entry *e
     c->map.index = index;
     if (!done.is_void && !map_entry_slots(e, &changed))
         bits_fill(&changed);
-    if (!done.is_void && e->type == MAP_HANDOVER && e->handover.empty)
-        anew_is(c, &changed);
     map_changed(n, &changed, out);
 }
 

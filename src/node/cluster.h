@@ -222,7 +222,6 @@ struct cluster {
     struct bits doubted; /* proposed, fate not known; */
     /* and W held all of it when it was proposed: what was answered of it is true */
     struct bits proven;
-    struct bits lost; /* what this node's log has of these goes: they begin anew here (26) */
     /* to be proposed, for this node (MAP_NOBODY: none are), when that is stored */
     struct bits preparing;
     uint16_t preparing_for;

@@ -641,10 +641,11 @@ static enum err get_node(struct wire_in *in, struct map *m)
 }
 
 /* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want> <formers>
+ *     <anew>
  * The primary is the isr's first, the replicas follow from the isr and the wish (P3). */
 static void put_alike(struct chain *to, unsigned from, unsigned end, const struct map_slot *s)
 {
-    put_name(to, "SLOTS", 9);
+    put_name(to, "SLOTS", 10);
     wire_put_u64(to, from);
     wire_put_u64(to, end);
     wire_put_u64(to, s->ver);
@@ -662,6 +663,7 @@ static void put_alike(struct chain *to, unsigned from, unsigned end, const struc
     text_list(&want, s->want, s->want_n);
     put_text(to, &want);
     wire_put_u64(to, s->formers);
+    wire_put_u64(to, s->anew);
 }
 
 static enum err get_list(struct wire_in *in, uint16_t *list, uint8_t *n)
@@ -711,10 +713,11 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
     TRY(get_incarnations(in, &s));
     TRY(get_list(in, s.want, &s.want_n));
     uint64_t formers = 0;
-    if (wire_get_end(in) != ERR_OK) { /* of an older form */
+    if (wire_get_end(in) != ERR_OK) /* else of an older form, as below */
         TRY(wire_get_max(in, UINT16_MAX, &formers));
-        TRY(wire_get_end(in));
-    }
+    if (wire_get_end(in) != ERR_OK)
+        TRY(wire_get_u64(in, &s.anew));
+    TRY(wire_get_end(in));
     s.formers = (uint16_t)formers;
     if (end < from)
         return ERR_RANGE;
@@ -732,7 +735,8 @@ static bool slots_alike(const struct map_slot *a, const struct map_slot *b)
            a->isr_n == b->isr_n && a->want_n == b->want_n &&
            memcmp(a->isr, b->isr, sizeof(a->isr)) == 0 &&
            memcmp(a->isr_incarnation, b->isr_incarnation, sizeof(a->isr_incarnation)) == 0 &&
-           memcmp(a->want, b->want, sizeof(a->want)) == 0 && a->formers == b->formers;
+           memcmp(a->want, b->want, sizeof(a->want)) == 0 && a->formers == b->formers &&
+           a->anew == b->anew;
 }
 
 /* MAP <cluster> <index> <slots ver> <nodes ver> <want ver> <given up> <places> <settings> <T of

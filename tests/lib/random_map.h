@@ -53,6 +53,7 @@ static inline uint64_t digest(const struct map *m)
         const struct map_slot *s = &m->slots[i];
         FIELD(s->ver), FIELD(s->epoch), FIELD(s->primary), FIELD(s->replicas_n), FIELD(s->isr_n), FIELD(s->want_n);
         FIELD(s->replicas), FIELD(s->isr), FIELD(s->isr_incarnation), FIELD(s->want), FIELD(s->formers);
+        FIELD(s->anew);
     }
 #undef FIELD
     return d;

@@ -520,6 +520,11 @@ static void an_empty_slot_goes_where_it_is_sent(void **state)
     assert_int_equal(s->replicas[1], 1);
     assert_int_equal(s->isr_n, 1);
     assert_int_equal(s->epoch, 2);
+    assert_int_equal(s->anew, 2);
+    assert_int_equal(m.slots[4].anew, 0);
+    down(&m, 2, 1);
+    assert_int_equal(s->primary, MAP_NOBODY);
+    assert_int_equal(s->anew, 2); /* whoever is elected */
     end(&m);
 }
 

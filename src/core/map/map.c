@@ -218,6 +218,8 @@ static const char *slot_wrong(const struct map *m, const struct map_slot *s)
 {
     if (s->epoch == 0 || s->isr_n == 0 || s->want_n == 0)
         return "a slot has no epoch, no isr or no wish (P7)";
+    if (s->anew > s->epoch)
+        return "a slot begins anew in an epoch to come (P15)";
     if (s->ver == 0 || s->ver > m->slots_ver)
         return "slots_ver is behind a slot";
     if (!list_whole(m, s->isr, s->isr_n) || !list_whole(m, s->want, s->want_n))

@@ -49,8 +49,10 @@ struct map_node {
 };
 
 struct map_slot {
-    uint64_t ver;     /* index of the last entry that changed it, but for `want` */
-    uint64_t epoch;   /* of its present or last primary; 0: there is no cluster */
+    uint64_t ver;   /* index of the last entry that changed it, but for `want` */
+    uint64_t epoch; /* of its present or last primary; 0: there is no cluster */
+    /* what is of an epoch before this one counts no more: it was handed over as empty (26) */
+    uint64_t anew;
     uint16_t primary; /* or MAP_NOBODY: it is electing (replication 20) */
     uint8_t replicas_n, isr_n, want_n;
     /* who holds or is to hold a copy, in order of preference: `want`, then who is in the isr and

@@ -521,6 +521,7 @@ static const char *slot_handover(struct map_slot *s, uint16_t from, uint16_t to,
     if (!e->handover.empty)
         return "the successor is not in sync";
     slot_alone(s, to, e->handover.to_incarnation);
+    s->anew = s->epoch + 1; /* the one that begins with this */
     return NULL;
 }
 
