@@ -601,8 +601,8 @@ static bool voter_is_up(const struct control *c, const struct raft_peer *p)
            data_id_equal(&c->map.nodes.at[place].voter, &p->data);
 }
 
-/* Of those who are to leave who is not there goes first, and nobody without whom the others would
- * be no majority that is there: they could decide nothing more, not even to let the next one go. */
+/* Of those who are to leave who is not there goes first, and nobody while the others would be no
+ * majority that is there: they could decide nothing more, not even that. */
 static bool one_voter_less(const struct control *c, const uint16_t *chosen, size_t n,
                            struct raft_voters *next)
 {
@@ -614,7 +614,7 @@ static bool one_voter_less(const struct control *c, const uint16_t *chosen, size
             leaver = i;
     }
     if (leaver == next->n || next->n == 1 ||
-        (voter_is_up(c, &next->at[leaver]) && 2 * (up - 1) <= next->n - 1))
+        2 * (up - voter_is_up(c, &next->at[leaver])) <= next->n - 1)
         return false;
     next->at[leaver] = next->at[--next->n];
     return true;

@@ -695,6 +695,33 @@ static void a_leader_that_is_no_voter_any_more_leaves_when_that_is_committed(voi
     lab_free(&l);
 }
 
+/* Of two voters 1 took itself out, and ends before 2 has heard of it: 2's log is behind, and 1 is in no set that it
+ * knows of. */
+static void who_took_itself_out_is_needed_until_that_is_committed(void **state)
+{
+    (void)state;
+    struct lab l = {0};
+    for (unsigned i = 1; i <= 2; i++)
+        lab_start(&l, i, voters_of(1, 2), "1", 1);
+    lab_elect(&l, 1);
+    propose_voters(&l, 1, voters_of(2, 2));
+    lab_drop_sent(&l, 1);
+    lab_pass(&l, LAB_T);
+    lab_due(&l, 1);
+    assert_int_equal(l.node[1].r.role, RAFT_FOLLOWER);
+    lab_drop_sent(&l, 1);
+    lab_elect(&l, 2);
+    assert_int_equal(l.node[2].r.role, RAFT_FOLLOWER); /* without 1's vote it is no majority */
+    lab_elect(&l, 1);
+    assert_int_equal(l.node[2].r.commit, 4);
+    assert_int_equal(l.node[2].r.voters.n, 1);
+    assert_int_equal(l.node[1].r.role, RAFT_FOLLOWER);
+    assert_true(l.node[1].out.wake.us == INT64_MAX);
+    lab_elect(&l, 2);
+    assert_int_equal(l.node[2].r.role, RAFT_LEADER);
+    lab_free(&l);
+}
+
 static void who_lost_its_log_is_somebody_else(void **state)
 {
     (void)state;
@@ -928,6 +955,7 @@ UNIT_TESTS(
     TEST(who_was_cut_is_not_believed_again, "a leader whose entries were cut so is not believed again"),
     TEST(whoever_campaigns_or_leads_with_it_does_no_more, "who campaigns or leads with what was cut so does no more, and nothing committed is cut (F5)"),
     TEST(a_leader_that_is_no_voter_any_more_leaves_when_that_is_committed, "a leader that is no voter any more leaves when that is committed (4.2.2)"),
+    TEST(who_took_itself_out_is_needed_until_that_is_committed, "who took itself out is needed until that is committed (F6, 4.2.2)"),
     TEST(who_lost_its_log_is_somebody_else, "who lost its log is somebody else (F9)"),
     TEST(the_log_is_cut_behind_a_snapshot_once_that_is_on_disk, "the log is cut behind a snapshot once that is on disk (F10)"),
     TEST(who_is_too_far_behind_gets_the_snapshot_in_chunks, "who is too far behind gets the snapshot in chunks, and goes on"),

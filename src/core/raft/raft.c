@@ -399,10 +399,24 @@ static enum err recv(struct raft *r, const struct raft_msg *m, struct mono now)
     return ERR_CORRUPT;
 }
 
+/* F6: a voter; and whom a change took out that may not be committed: nobody else need have it, and
+ * those that it is to be committed by vote for no shorter log (4.2.2). */
+static bool is_needed(const struct raft *r)
+{
+    struct raft_voters before;
+    uint64_t at;
+    if (raft_is_voter(r))
+        return true;
+    if (r->commit >= r->voters_index)
+        return false;
+    raft_voters_as_of(r, r->voters_index - 1, &before, &at);
+    return raft_voters_has(&before, &r->self);
+}
+
 /* F11 */
 static bool may_campaign(const struct raft *r)
 {
-    return raft_is_voter(r) && raft_state_is_stored(r);
+    return is_needed(r) && raft_state_is_stored(r);
 }
 
 static void due(struct raft *r, struct mono now)

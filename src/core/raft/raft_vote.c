@@ -134,7 +134,6 @@ static void count_votes(struct raft *r, struct mono now)
 
 void raft_campaign(struct raft *r, struct mono now, bool transfer)
 {
-    check(raft_is_voter(r));
     if (transfer) {
         become_candidate(r, now, true);
         return;
