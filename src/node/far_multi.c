@@ -51,10 +51,30 @@ bool far_watch_is_over(const struct node *n, const struct session *s)
            (r->watch_lost || n->cluster->map.slots[r->watch_slot].epoch != r->watch_epoch);
 }
 
+/* A change of its slot's epoch from here on is the watch's end: when it is asked for, and again when
+ * it is sent, since it may have waited for a primary. */
+void far_watch_begins(const struct node *n, struct session *s)
+{
+    struct routing *r = s->routing;
+    if (!r->watch_held)
+        r->watch_epoch = n->cluster->map.slots[r->watch_slot].epoch;
+}
+
+/* A WATCH that waited is this node's own, now that its slot is. An earlier one, which was answered
+ * elsewhere, is over with its epoch, and EXEC tells. */
+void far_watch_comes(struct session *s)
+{
+    struct routing *r = s->routing;
+    if (!r->watch_held)
+        r->watches_far = r->watch_lost = false;
+}
+
 /* A WATCH that was refused watches nothing; an earlier one may. */
 void far_watch_answered(struct session *s, struct slice reply)
 {
     struct routing *r = s->routing;
+    if (!r->watches_far)
+        return;
     r->watch_held |= reply.n > 0 && reply.p[0] == '+';
     if (!r->watch_held)
         r->watches_far = r->watch_lost = false;
@@ -150,6 +170,7 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
 {
     struct cluster *c = n->cluster;
     struct routing *r = s->routing;
+    enum route_asker who = routed_asker(n, s);
     unsigned slot;
     if (s->in_multi)
         return routed_run(s, here, SLOT_ANY, spec); /* an error, which it tells itself */
@@ -158,22 +179,27 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
         routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
         return ROUTED_TAKEN;
     }
-    struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
-    if (to.to == ROUTE_HERE && !r->watches_far)
+    struct route to = route_slot(&c->self, slot, who, false);
+    if (to.to == ROUTE_HERE) /* what was watched elsewhere is over with its epoch: EXEC tells */
         return routed_run(s, here, slot, spec);
     if (to.to == ROUTE_MOVED) {
         routed_refused(s, slot);
         routed_refuse_moved(n, s, slot, to.peer, out);
         return ROUTED_TAKEN;
     }
-    if (to.to == ROUTE_DOWN || to.to == ROUTE_HERE || !list_empty(&s->watches)) {
+    if (to.to == ROUTE_DOWN && (who == ROUTE_PEER || !to.soon)) {
         routed_refused(s, slot);
-        routed_refuse(n, s, "TRYAGAIN what is watched is moving, or in another slot", out);
+        routed_refuse_down(n, s, to.why, out);
+        return ROUTED_TAKEN;
+    }
+    if (!list_empty(&s->watches)) {
+        routed_refused(s, slot);
+        routed_refuse(n, s, "TRYAGAIN what is watched is in another slot", out);
         return ROUTED_TAKEN;
     }
     r->watches_far = true;
     r->watch_slot = (uint16_t)slot;
-    r->watch_epoch = c->map.slots[slot].epoch;
+    far_watch_begins(n, s);
     flight_go(n, fly_own(n, s, spec, q, slot), out);
     return ROUTED_TAKEN;
 }

@@ -336,7 +336,10 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     if (f->is_exec)
         f->skip += far_multi_put(f->turn->session, &l->out);
     f->is_refused = false;
-    l->watched |= f->request.spec->id == SPEC_WATCH;
+    if (f->request.spec->id == SPEC_WATCH) {
+        l->watched = true;
+        far_watch_begins(n, f->turn->session);
+    }
     peer_put_request(&l->out, &f->request);
     l->put += l->out.put - before;
     f->state = FLIGHT_SENT;

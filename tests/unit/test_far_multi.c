@@ -141,6 +141,58 @@ static void a_watch_whose_slot_comes_here_is_lost(void **state)
     some_stop(&w);
 }
 
+static void owner_is(const char *key, uint16_t place)
+{
+    w.owner[slot_of(slice_str(key))] = place;
+    some_map(&w);
+    some_later(&w, 20);
+    some_carry(&w);
+}
+
+/* As any other command does, and then it watches. */
+static void a_watch_waits_for_who_serves_its_slot(void **state)
+{
+    (void)state;
+    for (uint16_t next = 0; next <= 1; next++) {
+        start();
+        const char *far = some_key(&w, 1, 0);
+        for (unsigned touched = 0; touched < 2; touched++) {
+            owner_is(far, MAP_NOBODY);
+            send_format(0, 1, "WATCH %s", far);
+            some_carry(&w);
+            some_expect(&w, 0, 1, "");
+            owner_is(far, next);
+            some_expect(&w, 0, 1, "+OK\r\n");
+            if (touched) {
+                send_format(next, 2, "SET %s 5", far);
+                some_expect(&w, next, 2, "+OK\r\n");
+            }
+            send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+            some_carry(&w);
+            if (touched)
+                some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*-1\r\n");
+            else
+                some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+        }
+        some_stop(&w);
+    }
+}
+
+/* The one of before is lost, and one more is no error. */
+static void one_more_watch_of_a_slot_that_came_here_is_taken(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    owner_is(far, 0);
+    send_format(0, 1, "WATCH %s\nMULTI\nINCR %s\nEXEC\nWATCH %s\nMULTI\nINCR %s\nEXEC", far, far, far, far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    some_stop(&w);
+}
+
 /* Told UNCERTAIN, its client would go on with another slot, and be refused for the watch that it has all the same. */
 static void a_watch_is_told_of_as_it_is_where_the_disk_stands_still(void **state)
 {
@@ -369,6 +421,9 @@ UNIT_TESTS("transactions elsewhere",
            TEST(a_watch_ends_while_exec_waits, "a watch ends with its slot's epoch while EXEC waits for a primary (10)"),
            TEST(nothing_of_a_transaction_flies_before_exec, "nothing of a transaction is run before its EXEC"),
            TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
+           TEST(a_watch_waits_for_who_serves_its_slot, "a watch waits for who serves its slot, be it this node (10)"),
+           TEST(one_more_watch_of_a_slot_that_came_here_is_taken,
+                "one more watch of a slot that came here is taken, and EXEC answers nil (10)"),
            TEST(a_watch_is_told_of_as_it_is_where_the_disk_stands_still,
                 "a watch elsewhere is told of as it is where the disk stands still (9)"),
            TEST(a_lost_watch_is_nil_in_the_protocol_of_its_client, "a lost watch is nil in its client's protocol"),
