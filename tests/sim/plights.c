@@ -286,11 +286,12 @@ static bool forget(struct hosts *w, struct host *h)
     return true;
 }
 
-/* SIGTERM: it hands its slots over first. Where another one is away, or copies are missing, there is nobody to. */
+/* SIGTERM: it hands its slots over first. Where another one is away, or stops as well, or copies are missing, there is
+ * nobody to. */
 static bool leave(struct hosts *w, struct host *h)
 {
     for (size_t i = 0; i < w->planes.n; i++)
-        if (w->host[i].node == NULL && !w->host[i].forgotten)
+        if (!w->host[i].forgotten && (w->host[i].node == NULL || w->host[i].node->stop_asked))
             return false;
     if (w->copies < 2 || h->plane->number == 0 || h->is_leaving || h->loading != LOADED || !copies_are_full(&w->planes))
         return false;
