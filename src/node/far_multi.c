@@ -9,7 +9,8 @@
  *
  * over a link of this session's own (replication 10), and the last reply is the client's. A WATCH
  * goes over the same link; what it watches there lives as long as that link and its slot's epoch,
- * else EXEC answers nil. Until EXEC is answered nothing further of the session is taken. */
+ * else EXEC answers nil. Where its slot comes here while it waits, it watches here. Until EXEC is
+ * answered nothing further of the session is taken. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -51,25 +52,17 @@ bool far_watch_is_over(const struct node *n, const struct session *s)
            (r->watch_lost || n->cluster->map.slots[r->watch_slot].epoch != r->watch_epoch);
 }
 
-/* A change of its slot's epoch from here on is the watch's end: when it is asked for, and again when
- * it is sent, since it may have waited for a primary. */
-void far_watch_begins(const struct node *n, struct session *s)
+/* It may have waited for a primary until now: from here on a change of its slot's epoch is its
+ * end. Nothing else of the session is under way. */
+void far_watch_sent(const struct node *n, struct session *s)
 {
     struct routing *r = s->routing;
     if (!r->watch_held)
         r->watch_epoch = n->cluster->map.slots[r->watch_slot].epoch;
 }
 
-/* A WATCH that waited is this node's own, now that its slot is. An earlier one, which was answered
- * elsewhere, is over with its epoch, and EXEC tells. */
-void far_watch_comes(struct session *s)
-{
-    struct routing *r = s->routing;
-    if (!r->watch_held)
-        r->watches_far = r->watch_lost = false;
-}
-
-/* A WATCH that was refused watches nothing; an earlier one may. */
+/* A WATCH that was refused, or that runs here after all, watches nothing there; an earlier one may,
+ * or did: it is over with its epoch, and EXEC tells. */
 void far_watch_answered(struct session *s, struct slice reply)
 {
     struct routing *r = s->routing;
@@ -199,7 +192,6 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
     }
     r->watches_far = true;
     r->watch_slot = (uint16_t)slot;
-    far_watch_begins(n, s);
     flight_go(n, fly_own(n, s, spec, q, slot), out);
     return ROUTED_TAKEN;
 }

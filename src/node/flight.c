@@ -439,9 +439,9 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
     struct chain bytes = {0};
     struct reply r = {.out = &bytes, .protocol = f->protocol};
     if (f->request.spec->id == SPEC_WATCH) {
-        far_watch_comes(s);
-    } else if (f->on_own &&
-               !f->is_exec) { /* it would wait for another server, and its turn cannot */
+        far_watch_answered(s, (struct slice){0});
+    } else if (f->on_own && !f->is_exec) {
+        /* it would wait for another server, and its turn cannot */
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);
         return;
     }

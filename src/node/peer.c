@@ -338,7 +338,7 @@ void peer_send(struct node *n, struct peer_link *l, struct flight *f)
     f->is_refused = false;
     if (f->request.spec->id == SPEC_WATCH) {
         l->watched = true;
-        far_watch_begins(n, f->turn->session);
+        far_watch_sent(n, f->turn->session);
     }
     peer_put_request(&l->out, &f->request);
     l->put += l->out.put - before;
