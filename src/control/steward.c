@@ -139,7 +139,8 @@ static uint64_t count_of(const struct map_entry *e)
     return e->type == MAP_ISR ? e->isr.n : e->type == MAP_HANDOVER ? e->handover.n : 0;
 }
 
-/* Who keeps count of its proposer; NULL: it is of another kind, or this node does not lead. */
+/* Where its proposer's count is kept; NULL: it has none, or is no member's, or this node does not
+ * lead. */
 static struct ward *ward_counting(struct control *c, const struct map_entry *e)
 {
     uint16_t place = map_find(&c->map, &e->about);
@@ -601,8 +602,8 @@ static bool voter_is_up(const struct control *c, const struct raft_peer *p)
            data_id_equal(&c->map.nodes.at[place].voter, &p->data);
 }
 
-/* Of those who are to leave who is not there goes first, and nobody while the others would be no
- * majority that is there: they could decide nothing more, not even that. */
+/* Of those who are to leave who is not there goes first, and nobody, there or not, while too few of
+ * the others are there for a majority: they could decide nothing more, not even that. */
 static bool one_voter_less(const struct control *c, const uint16_t *chosen, size_t n,
                            struct raft_voters *next)
 {

@@ -508,8 +508,8 @@ static void forget_former_cluster(struct node *n)
     own_drop(n, &former);
 }
 
-/* 26: handed over as empty since; what this node's log has of them was acknowledged by fewer than
- * all, and lost to an election: nobody is to read it again. */
+/* Of slots handed over as empty (26, P15) what this node's log has of the epochs before was
+ * acknowledged by fewer than all, and lost to an election: nobody is to read it again. */
 static void drop_lost(struct node *n, const struct bits *slots)
 {
     struct bits lost = {0};

@@ -640,8 +640,7 @@ static enum err get_node(struct wire_in *in, struct map *m)
     return wire_get_end(in);
 }
 
-/* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want> <formers>
- *     <anew>
+/* SLOTS <from> <to> <ver> <epoch> <has a primary> <isr> <incarnations> <want> <formers> <anew>
  * The primary is the isr's first, the replicas follow from the isr and the wish (P3). */
 static void put_alike(struct chain *to, unsigned from, unsigned end, const struct map_slot *s)
 {
@@ -713,7 +712,7 @@ static enum err get_alike(struct wire_in *in, struct map *m, unsigned *next)
     TRY(get_incarnations(in, &s));
     TRY(get_list(in, s.want, &s.want_n));
     uint64_t formers = 0;
-    if (wire_get_end(in) != ERR_OK) /* else of an older form, as below */
+    if (wire_get_end(in) != ERR_OK) /* older forms end here, or before `anew` */
         TRY(wire_get_max(in, UINT16_MAX, &formers));
     if (wire_get_end(in) != ERR_OK)
         TRY(wire_get_u64(in, &s.anew));

@@ -286,8 +286,8 @@ static bool forget(struct hosts *w, struct host *h)
     return true;
 }
 
-/* SIGTERM: it hands its slots over first. Where another one is away, or stops as well, or copies are missing, there is
- * nobody to. */
+/* SIGTERM: it hands its slots over first. Where another one is away, or stops as well, or copies are missing, there
+ * may be nobody to hand them to. */
 static bool leave(struct hosts *w, struct host *h)
 {
     for (size_t i = 0; i < w->planes.n; i++)

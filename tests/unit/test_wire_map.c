@@ -129,9 +129,13 @@ static void a_map_of_an_older_form_is_read(void **state)
     wire_put_word(&old, who->zone);
     wire_put_u64(&old, who->weight);
     wire_put_u64(&old, who->home);
-    put_array(&old, "SLOTS", 8);
-    for (uint64_t i = 0; i < 8; i++)
-        wire_put_u64(&old, (const uint64_t[]){0, SLOTS - 1, 7, 1, 1, 0, 1, 0}[i]);
+    for (size_t fields = 8; fields <= 9; fields++) { /* without `formers`, and without `anew` alone */
+        put_array(&old, "SLOTS", fields);
+        wire_put_u64(&old, fields == 8 ? 0 : SLOTS / 2);
+        wire_put_u64(&old, fields == 8 ? SLOTS / 2 - 1 : SLOTS - 1);
+        for (size_t i = 2; i < fields; i++)
+            wire_put_u64(&old, (const uint64_t[]){7, 1, 1, 0, 1, 0, 0}[i - 2]);
+    }
 
     size_t n;
     char *flat = chain_flat(&old, NULL, &n);

@@ -51,7 +51,8 @@ struct map_node {
 struct map_slot {
     uint64_t ver;   /* index of the last entry that changed it, but for `want` */
     uint64_t epoch; /* of its present or last primary; 0: there is no cluster */
-    /* what is of an epoch before this one counts no more: it was handed over as empty (26) */
+    /* the last epoch to begin with the slot handed over as empty, or 0: records of those before
+     * count no more (26, P15) */
     uint64_t anew;
     uint16_t primary; /* or MAP_NOBODY: it is electing (replication 20) */
     uint8_t replicas_n, isr_n, want_n;
@@ -98,7 +99,7 @@ struct map {
     uint64_t nodes_ver; /* the same for nodes, but for proposed_n */
     /* the newest PLACE: wishes are one computation, and stale or fresh as one */
     uint64_t want_ver;
-    uint64_t given_up_n; /* slots begun anew without their data, ever (replication 22) */
+    uint64_t given_up_n; /* slots that went on without who was in sync, ever (replication 22) */
     struct map_settings settings;
     struct map_timeout timeout;
     /* index of the newest SET that changed W(I): what was asked before does not settle it */

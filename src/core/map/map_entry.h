@@ -98,7 +98,7 @@ struct map_entry {
             const struct map_run *run; /* borrowed: PLACE, and ELECT: the winner and the new isr */
             size_t run_n;
             /* ELECT, by an operator's word: who is in sync and lost is given up, and the
-             * slot begins anew with what the first of the nodes named holds, which may
+             * slot goes on with what the first of the nodes named holds, which may
              * be nothing (22) */
             bool give_up;
         } runs;
@@ -107,8 +107,9 @@ struct map_entry {
             uint64_t n;
             struct node_id to;
             uint32_t to_incarnation;
-            /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and the
-             * slot begins anew there. It runs nothing on them until the fate is known */
+            /* the proposer vouches that the slots hold nothing: `to` need hold no copy, and
+             * where it is not in sync the slot begins anew there (P15). The proposer runs
+             * nothing on them until the fate is known */
             bool empty;
             struct bits slots;
         } handover;

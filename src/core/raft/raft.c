@@ -399,8 +399,8 @@ static enum err recv(struct raft *r, const struct raft_msg *m, struct mono now)
     return ERR_CORRUPT;
 }
 
-/* F6: a voter; and whom a change took out that may not be committed: nobody else need have it, and
- * those that it is to be committed by vote for no shorter log (4.2.2). */
+/* F6: a voter, or whom a change took out that is not known to be committed: perhaps nobody else
+ * has that entry, and who has it votes for no log without it (4.2.2). */
 static bool is_needed(const struct raft *r)
 {
     struct raft_voters before;

@@ -149,7 +149,7 @@ static void cast_own_vote(struct raft *r, struct mono now)
     check(raft_state_is_stored(r)); /* F3 */
     ask_votes(r, RAFT_MSG_VOTE, r->term);
     retry_reset(r, now);
-    note_vote(r, &r->self, true);
+    note_vote(r, &r->self, true); /* nothing, where it is no voter any more (F6) */
     count_votes(r, now);
 }
 
