@@ -391,6 +391,8 @@ bool peer_dialed(struct node *n, uint32_t link, enum node_dialed how, struct nod
 bool peer_took(struct node *n, uint32_t link, size_t left);
 bool peer_bytes(struct node *n, uint32_t link, struct slice in, struct node_out *out);
 bool peer_closed(struct node *n, uint32_t link, struct node_out *out);
+/* The next one's that wants it, if nothing of its session is left there. */
+void peer_give_back(struct node *n, struct peer_link *l);
 void peer_hang_up(struct node *n, struct peer_link *l, const char *why, struct node_out *out);
 void peer_link_free(struct peer_link *l);
 void peer_put_request(struct chain *to, const struct kept_request *q);
@@ -434,7 +436,8 @@ uint32_t far_multi_put(struct session *s, struct chain *to);
 void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
 void far_multi_void(struct node *n, struct flight *f, struct node_out *out); /* EXEC answers nil */
 void far_watch_sent(const struct node *n, struct session *s);
-void far_watch_answered(struct session *s, struct slice reply);        /* empty: it runs here */
+void far_watch_answered(struct node *n, struct session *s,
+                        struct slice reply);                           /* empty: it runs here */
 bool far_watch_is_over(const struct node *n, const struct session *s); /* EXEC is to answer nil */
 /* UNWATCH, DISCARD, RESET. */
 void far_multi_end(struct node *n, struct session *s, struct node_out *out);

@@ -17,6 +17,8 @@
 #include "node/cluster.h"
 #include "node/multi.h"
 
+static const char crossslot[] = "CROSSSLOT Keys in request don't hash to the same slot";
+
 /* The one slot of the queue; ROUTE_NO_KEY: it has no keys. */
 static enum route_keys queue_slot(const struct session *s, unsigned *slot)
 {
@@ -57,20 +59,25 @@ bool far_watch_is_over(const struct node *n, const struct session *s)
 void far_watch_sent(const struct node *n, struct session *s)
 {
     struct routing *r = s->routing;
-    if (!r->watch_held)
-        r->watch_epoch = n->cluster->map.slots[r->watch_slot].epoch;
+    if (r->watch_held)
+        return;
+    r->watch_epoch = n->cluster->map.slots[r->watch_slot].epoch;
+    r->watch_lost = false; /* with a link that took an earlier try of this one */
 }
 
 /* A WATCH that was refused, or that runs here after all, watches nothing there; an earlier one may,
  * or did: it is over with its epoch, and EXEC tells. */
-void far_watch_answered(struct session *s, struct slice reply)
+void far_watch_answered(struct node *n, struct session *s, struct slice reply)
 {
     struct routing *r = s->routing;
     if (!r->watches_far)
         return;
     r->watch_held |= reply.n > 0 && reply.p[0] == '+';
-    if (!r->watch_held)
-        r->watches_far = r->watch_lost = false;
+    if (r->watch_held)
+        return;
+    r->watches_far = r->watch_lost = false;
+    if (r->own != NULL)
+        peer_give_back(n, r->own);
 }
 
 static struct flight *fly_own(struct node *n, struct session *s, const struct spec *spec,
@@ -129,7 +136,7 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
     }
     enum route_keys keys = queue_slot(s, &slot);
     if (keys == ROUTE_MANY_SLOTS || (r->watches_far && slot != r->watch_slot))
-        return exec_refused(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
+        return exec_refused(n, s, crossslot, out);
     if (far_watch_is_over(n, s))
         return exec_lost(n, s, out);
     if (keys == ROUTE_NO_KEY && !r->watches_far)
@@ -163,16 +170,15 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
 {
     struct cluster *c = n->cluster;
     struct routing *r = s->routing;
-    enum route_asker who = routed_asker(n, s);
     unsigned slot;
     if (s->in_multi)
         return routed_run(s, here, SLOT_ANY, spec); /* an error, which it tells itself */
     if (route_keys(spec, q->argv, q->argc, &slot) == ROUTE_MANY_SLOTS ||
         (r->watches_far && slot != r->watch_slot)) {
-        routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
+        routed_refuse(n, s, crossslot, out);
         return ROUTED_TAKEN;
     }
-    struct route to = route_slot(&c->self, slot, who, false);
+    struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
     if (to.to == ROUTE_HERE) /* what was watched elsewhere is over with its epoch: EXEC tells */
         return routed_run(s, here, slot, spec);
     if (to.to == ROUTE_MOVED) {
@@ -180,14 +186,8 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
         routed_refuse_moved(n, s, slot, to.peer, out);
         return ROUTED_TAKEN;
     }
-    if (to.to == ROUTE_DOWN && (who == ROUTE_PEER || !to.soon)) {
-        routed_refused(s, slot);
-        routed_refuse_down(n, s, to.why, out);
-        return ROUTED_TAKEN;
-    }
-    if (!list_empty(&s->watches)) {
-        routed_refused(s, slot);
-        routed_refuse(n, s, "TRYAGAIN what is watched is in another slot", out);
+    if (to.to == ROUTE_FORWARD && !list_empty(&s->watches)) { /* of slots that are here */
+        routed_refuse(n, s, crossslot, out);
         return ROUTED_TAKEN;
     }
     r->watches_far = true;

@@ -213,8 +213,7 @@ static struct peer_link *own_link(struct node *n, uint16_t place, const struct f
     return l;
 }
 
-/* It is the next one's that wants it, if nothing of the session is left there. */
-static void give_back(struct node *n, struct peer_link *l)
+void peer_give_back(struct node *n, struct peer_link *l)
 {
     struct routing *r = l->own != NULL ? l->own->routing : NULL;
     if (r == NULL || !list_empty(&l->sent) || (!l->waits && r->watches_far))
@@ -525,7 +524,7 @@ static void flight_answered(struct node *n, struct peer_link *l, struct slice re
 static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
 {
     flight_answered(n, l, reply, out);
-    give_back(n, l);
+    peer_give_back(n, l);
 }
 
 /* A long reply goes on to its client as it comes: the link holds no more than a little of it. */

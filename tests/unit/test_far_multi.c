@@ -178,6 +178,56 @@ static void a_watch_waits_for_who_serves_its_slot(void **state)
     }
 }
 
+static unsigned owned_links_n(unsigned i)
+{
+    unsigned n = 0;
+    const struct list *all = &w.node[i].node->sessions;
+    for (const struct list *l = all->next; l != all; l = l->next)
+        n += CONTAINER_OF(l, struct session, in_all)->routing->owns;
+    return n;
+}
+
+/* It was sent to who has just lost the slot, and is run here in the end: the link is anybody's again. */
+static void a_watch_that_was_refused_elsewhere_keeps_no_link(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    unsigned slot = slot_of(slice_str(far));
+    w.owner[slot] = MAP_NOBODY;
+    some_map_make(&w);
+    some_map_to(&w, 1);
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "");
+    assert_int_equal(owned_links_n(0), 1);
+    owner_is(far, 0);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    assert_int_equal(owned_links_n(0), 0);
+    some_stop(&w);
+}
+
+/* Its link breaks before it is answered, and it is asked again: nothing of it is lost. */
+static void a_watch_that_is_asked_again_is_whole(void **state)
+{
+    (void)state;
+    start();
+    const char *far = some_key(&w, 1, 0);
+    w.stopped[1] = true;
+    send_format(0, 1, "WATCH %s", far);
+    some_carry(&w);
+    all_is_taken(only_link(0, 1));
+    some_link_break(&w, only_link(0, 1));
+    w.stopped[1] = false;
+    some_later(&w, 20);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n");
+    send_format(0, 1, "MULTI\nINCR %s\nEXEC", far);
+    some_carry(&w);
+    some_expect(&w, 0, 1, "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    some_stop(&w);
+}
+
 /* The one of before is lost, and one more is no error. */
 static void one_more_watch_of_a_slot_that_came_here_is_taken(void **state)
 {
@@ -422,6 +472,8 @@ UNIT_TESTS("transactions elsewhere",
            TEST(nothing_of_a_transaction_flies_before_exec, "nothing of a transaction is run before its EXEC"),
            TEST(a_watch_whose_slot_comes_here_is_lost, "a watch whose slot comes here, or goes, is lost (10)"),
            TEST(a_watch_waits_for_who_serves_its_slot, "a watch waits for who serves its slot, be it this node (10)"),
+           TEST(a_watch_that_was_refused_elsewhere_keeps_no_link, "a watch that was refused elsewhere and runs here keeps no link"),
+           TEST(a_watch_that_is_asked_again_is_whole, "a watch whose link broke before it was answered is asked again, and is whole"),
            TEST(one_more_watch_of_a_slot_that_came_here_is_taken,
                 "one more watch of a slot that came here is taken, and EXEC answers nil (10)"),
            TEST(a_watch_is_told_of_as_it_is_where_the_disk_stands_still,
