@@ -67,17 +67,14 @@ void far_watch_sent(const struct node *n, struct session *s)
 
 /* A WATCH that was refused, or that runs here after all, watches nothing there; an earlier one may,
  * or did: it is over with its epoch, and EXEC tells. */
-void far_watch_answered(struct node *n, struct session *s, struct slice reply)
+void far_watch_answered(struct session *s, struct slice reply)
 {
     struct routing *r = s->routing;
     if (!r->watches_far)
         return;
     r->watch_held |= reply.n > 0 && reply.p[0] == '+';
-    if (r->watch_held)
-        return;
-    r->watches_far = r->watch_lost = false;
-    if (r->own != NULL)
-        peer_give_back(n, r->own);
+    if (!r->watch_held)
+        r->watches_far = r->watch_lost = false;
 }
 
 static struct flight *fly_own(struct node *n, struct session *s, const struct spec *spec,

@@ -379,7 +379,9 @@ void flight_answer(struct node *n, struct flight *f, struct slice reply, struct 
         far_multi_end(n, t->session, out); /* whatever became of it: nothing is watched any more */
     }
     if (t != NULL && f->request.spec->id == SPEC_WATCH)
-        far_watch_answered(n, t->session, reply);
+        far_watch_answered(t->session, reply);
+    if (t != NULL && f->on_own && s->routing->own != NULL)
+        peer_give_back(n, s->routing->own); /* it was asked there, and ends elsewhere */
     flight_free(f);
     flights_look_soon(n);
     if (t == NULL)
@@ -439,7 +441,7 @@ static void run_here(struct node *n, struct flight *f, struct node_out *out)
     struct chain bytes = {0};
     struct reply r = {.out = &bytes, .protocol = f->protocol};
     if (f->request.spec->id == SPEC_WATCH) {
-        far_watch_answered(n, s, (struct slice){0});
+        far_watch_answered(s, (struct slice){0});
     } else if (f->on_own && !f->is_exec) {
         /* it would wait for another server, and its turn cannot */
         flight_error(n, f, "TRYAGAIN its slot has come to this node", out);

@@ -200,8 +200,11 @@ static struct peer_link *own_link(struct node *n, uint16_t place, const struct f
 {
     struct session *s = f->turn->session;
     struct peer_link *had = s->routing->own;
-    if (!f->is_wait && had != NULL && (had->place != place || !peer_is_member(n, had)))
-        peer_hang_up(n, had, "its slot is another node's now", out);
+    if (!f->is_wait && had != NULL && (had->place != place || !peer_is_member(n, had))) {
+        peer_give_back(n, had);
+        if (had->own == s) /* it watches there */
+            peer_hang_up(n, had, "its slot is another node's now", out);
+    }
     struct peer_link *l = pooled_link(n, place, f, out);
     if (l == NULL || l->own == s)
         return l;
@@ -479,7 +482,8 @@ static void unserved_answer(struct node *n, struct flight *f, struct slice reply
     flight_error(n, f, text, out);
 }
 
-static void flight_answered(struct node *n, struct peer_link *l, struct slice reply,
+/* False: it waits, to be asked again. */
+static bool flight_answered(struct node *n, struct peer_link *l, struct slice reply,
                             struct node_out *out)
 {
     struct flight *f = CONTAINER_OF(l->sent.next, struct flight, in_where);
@@ -489,7 +493,7 @@ static void flight_answered(struct node *n, struct peer_link *l, struct slice re
     if (f->skip > 0) { /* MULTI, QUEUED ... */
         f->skip--;
         f->is_refused |= refused;
-        return;
+        return true;
     }
     list_drop(&f->in_where);
     if (!f->is_wait)
@@ -498,7 +502,7 @@ static void flight_answered(struct node *n, struct peer_link *l, struct slice re
     refused |= f->is_refused;
     if (f->turn == NULL) {
         flight_free(f);
-        return;
+        return true;
     }
     bool watched = f->is_exec && f->turn->session->routing->watches_far;
     if (f->is_exec && !refused)
@@ -516,15 +520,19 @@ static void flight_answered(struct node *n, struct peer_link *l, struct slice re
                     begins(reply, "-LOADING ") ? "TRYAGAIN its node is loading"
                                                : "TRYAGAIN its slot is moving",
                     10 * 1000);
+        return false;
     } else {
         flight_answer(n, f, reply, out);
     }
+    return true;
 }
 
+/* What waits keeps its link: whoever is given one back is looked at, and it would be asked again
+ * each time that it is refused. */
 static void answered(struct node *n, struct peer_link *l, struct slice reply, struct node_out *out)
 {
-    flight_answered(n, l, reply, out);
-    peer_give_back(n, l);
+    if (flight_answered(n, l, reply, out))
+        peer_give_back(n, l);
 }
 
 /* A long reply goes on to its client as it comes: the link holds no more than a little of it. */

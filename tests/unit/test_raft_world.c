@@ -435,7 +435,7 @@ static void change_voters(struct world *w)
     size_t at = 0;
     while (at < v.n && !raft_peer_equal(&v.at[at], &p))
         at++;
-    if (at < v.n && v.n > 2)
+    if (at < v.n && v.n > 1)
         v.at[at] = v.at[--v.n];
     else if (at == v.n && v.n < 5)
         v.at[v.n++] = p;
