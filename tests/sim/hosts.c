@@ -393,10 +393,31 @@ static bool is_whole(struct planes *planes)
     return served == SLOTS && proxies_have_map(w);
 }
 
+static bool are_answered(struct planes *planes)
+{
+    struct hosts *w = (struct hosts *)planes;
+    for (unsigned i = 0; i < CALLERS; i++)
+        if (w->callers[i].good_n < w->callers[i].awaited_n)
+            return false;
+    return true;
+}
+
+/* Each in three seconds, but who was seeking a node then: where most are gone for good it may ask many in vain. */
+static void ask_callers(struct hosts *w)
+{
+    for (unsigned i = 0; i < CALLERS; i++)
+        w->callers[i].awaited_n = w->callers[i].good_n + 1;
+    planes_run(&w->planes, 3 * SECOND_US);
+    for (unsigned i = 0; i < CALLERS; i++)
+        if (w->callers[i].good_n < w->callers[i].awaited_n && w->callers[i].open)
+            planes_wrong(&w->planes, "trouble is over, and a caller is not answered", i);
+    if (!are_answered(&w->planes) && !planes_until(&w->planes, HEAL_US, are_answered))
+        planes_wrong(&w->planes, "trouble is over, and a caller finds no node", 0);
+}
+
 /* Trouble is over: every slot is served again in time, and every caller is answered. */
 static void ask_progress(struct hosts *w)
 {
-    uint64_t answered[CALLERS];
     plights_end(w);
     if (!planes_until(&w->planes, HEAL_US, is_whole)) {
         for (size_t i = 0; i < w->planes.n; i++)
@@ -413,12 +434,7 @@ static void ask_progress(struct hosts *w)
     for (size_t i = 0; i < w->planes.n; i++)
         w->evicted_n += w->host[i].node != NULL ? w->host[i].node->evicted : 0;
     planes_run(&w->planes, QUIET_US);
-    for (unsigned i = 0; i < CALLERS; i++)
-        answered[i] = w->callers[i].good_n;
-    planes_run(&w->planes, 3 * SECOND_US);
-    for (unsigned i = 0; i < CALLERS; i++)
-        if (w->callers[i].good_n == answered[i])
-            planes_wrong(&w->planes, "trouble is over, and a caller is not answered", i);
+    ask_callers(w);
     callers_end(w);
     if (!planes_until(&w->planes, FULL_US, copies_are_full))
         planes_wrong(&w->planes, "trouble is over, and a slot has too few copies in sync (14)", 0);

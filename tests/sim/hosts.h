@@ -134,6 +134,7 @@ struct caller {
     unsigned watch_group;
     int64_t watch_value;
     uint64_t good_n;       /* answers that are no errors */
+    uint64_t awaited_n;    /* so many there are to be before the run ends */
     size_t last[GROUPS];   /* place + 1 of its connection's newest op; 0: none */
 };
 
