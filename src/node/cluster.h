@@ -436,8 +436,7 @@ uint32_t far_multi_put(struct session *s, struct chain *to);
 void far_multi_answered(struct node *n, struct flight *f, struct slice reply, struct node_out *out);
 void far_multi_void(struct node *n, struct flight *f, struct node_out *out); /* EXEC answers nil */
 void far_watch_sent(const struct node *n, struct session *s);
-void far_watch_answered(struct session *s,
-                        struct slice reply);                           /* empty: it runs here */
+void far_watch_answered(struct session *s, struct slice reply);        /* empty: it runs here */
 bool far_watch_is_over(const struct node *n, const struct session *s); /* EXEC is to answer nil */
 /* UNWATCH, DISCARD, RESET. */
 void far_multi_end(struct node *n, struct session *s, struct node_out *out);
