@@ -209,7 +209,7 @@ def test_a_later_version(node):
         n.launch("--loglevel", "verbose", join=[f"127.0.0.1:1@{later.getsockname()[1]}"])
         for _ in range(3):
             with later.accept()[0] as dialed:
-                dialed.sendall(frame("VONG.REFUSED", "version", "version 2 is not spoken here, but 9"))
+                dialed.sendall(frame("VONG.REFUSED", "version", "version 3 is not spoken here, but 9"))
                 Wire(dialed).to_end()
             with socket.create_connection(("127.0.0.1", n.cluster_port), timeout=30) as s:
                 s.sendall(frame("VONG.HELLO", 9, "", "0" * 40, 1, "control", "0" * 64))
