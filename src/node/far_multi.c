@@ -17,8 +17,6 @@
 #include "node/cluster.h"
 #include "node/multi.h"
 
-static const char crossslot[] = "CROSSSLOT Keys in request don't hash to the same slot";
-
 /* The one slot of the queue; ROUTE_NO_KEY: it has no keys. */
 static enum route_keys queue_slot(const struct session *s, unsigned *slot)
 {
@@ -133,7 +131,7 @@ static enum routed exec_begin(struct node *n, struct session *s, const struct sp
     }
     enum route_keys keys = queue_slot(s, &slot);
     if (keys == ROUTE_MANY_SLOTS || (r->watches_far && slot != r->watch_slot))
-        return exec_refused(n, s, crossslot, out);
+        return exec_refused(n, s, route_crossslot, out);
     if (far_watch_is_over(n, s))
         return exec_lost(n, s, out);
     if (keys == ROUTE_NO_KEY && !r->watches_far)
@@ -172,7 +170,7 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
         return routed_run(s, here, SLOT_ANY, spec); /* an error, which it tells itself */
     if (route_keys(spec, q->argv, q->argc, &slot) == ROUTE_MANY_SLOTS ||
         (r->watches_far && slot != r->watch_slot)) {
-        routed_refuse(n, s, crossslot, out);
+        routed_refuse(n, s, route_crossslot, out);
         return ROUTED_TAKEN;
     }
     struct route to = route_slot(&c->self, slot, routed_asker(n, s), false);
@@ -184,7 +182,7 @@ static enum routed watch_begin(struct node *n, struct session *s, const struct s
         return ROUTED_TAKEN;
     }
     if (to.to == ROUTE_FORWARD && !list_empty(&s->watches)) { /* of slots that are here */
-        routed_refuse(n, s, crossslot, out);
+        routed_refuse(n, s, route_crossslot, out);
         return ROUTED_TAKEN;
     }
     r->watches_far = true;

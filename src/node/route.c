@@ -5,6 +5,7 @@
 #include "base/hash.h"
 
 const char route_lost_contact[] = "The cluster is down: this node has lost contact with it";
+const char route_crossslot[] = "CROSSSLOT Keys in request don't hash to the same slot";
 
 static struct route down(const char *why)
 {

@@ -35,6 +35,8 @@ struct route {
 
 /* The `why` of a node without a lease. */
 extern const char route_lost_contact[];
+/* An error, with its code. */
+extern const char route_crossslot[];
 
 struct route_self {
     const struct map *map;

@@ -375,7 +375,7 @@ static enum routed many_slots(struct node *n, struct session *s, const struct sp
         settle(r, ROUTE_PLAIN); /* no cluster library sends such a one */
     bool redirects = n->options->cluster_routing == CLUSTER_ROUTING_REDIRECT;
     if ((spec->flags & CMD_SPLITS) == 0 || who == ROUTE_PEER || redirects || s->in_multi) {
-        routed_refuse(n, s, "CROSSSLOT Keys in request don't hash to the same slot", out);
+        routed_refuse(n, s, route_crossslot, out);
     } else if ((spec->flags & CMD_WRITE) != 0 &&
                gather_is_too_great(n, spec, q)) { /* else some parts would run */
         routed_refuse(n, s,

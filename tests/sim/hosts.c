@@ -411,7 +411,7 @@ static void ask_callers(struct hosts *w)
     for (unsigned i = 0; i < CALLERS; i++)
         if (w->callers[i].good_n < w->callers[i].awaited_n && w->callers[i].open)
             planes_wrong(&w->planes, "trouble is over, and a caller is not answered", i);
-    if (!are_answered(&w->planes) && !planes_until(&w->planes, HEAL_US, are_answered))
+    if (!planes_until(&w->planes, HEAL_US, are_answered))
         planes_wrong(&w->planes, "trouble is over, and a caller finds no node", 0);
 }
 
